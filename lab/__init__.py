@@ -1,0 +1,74 @@
+"""An interactive lab bench for exploring deep-learning optimisation choices.
+
+    import lab
+    run = lab.train(lab.Recipe(optimizer="adam", epochs=5))
+    run.best.validation_accuracy
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from lab import runs
+from lab.activations import activations
+from lab.augmentations import augmentations
+from lab.catalogue import Catalogue, Choice, Knob, RecipeError
+from lab.data import DataError, datasets, fetch, load, modifiers
+from lab.initializers import initializers
+from lab.models import models
+from lab.optimizers import optimizers
+from lab.recipe import Recipe, difference
+from lab.runs import Run, open_run, resume, train
+from lab.schedules import schedules
+from lab.store import RunError
+from lab.training import Epoch, Finished, Metrics, Started, Step, Training, training
+from lab.transfer import sources, transfers
+
+if TYPE_CHECKING:
+    from lab.panel import Panel as Panel
+
+__version__ = "0.1.0"
+__all__ = [
+    "Catalogue",
+    "Choice",
+    "DataError",
+    "Epoch",
+    "Finished",
+    "Knob",
+    "Metrics",
+    "Panel",
+    "Recipe",
+    "RecipeError",
+    "Run",
+    "RunError",
+    "Started",
+    "Step",
+    "Training",
+    "activations",
+    "augmentations",
+    "datasets",
+    "difference",
+    "fetch",
+    "initializers",
+    "load",
+    "models",
+    "modifiers",
+    "open_run",
+    "optimizers",
+    "resume",
+    "runs",
+    "schedules",
+    "sources",
+    "train",
+    "training",
+    "transfers",
+]
+
+
+def __getattr__(name: str) -> Any:
+    """`lab.Panel` on demand: headless use (papermill, sweeps, the command) never imports widgets."""
+    if name == "Panel":
+        from lab.panel import Panel
+
+        return Panel
+    raise AttributeError(f"module 'lab' has no attribute {name!r}")

@@ -1,0 +1,267 @@
+"""Catalogues: how an option describes itself, once, for every reader.
+
+An option is one decorated function. Its keyword-only arguments become a frozen pydantic
+model, and from that model come the panel's controls, the YAML keys, the command's overrides,
+the table of options and the common tests.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping
+from difflib import get_close_matches
+from inspect import Parameter, cleandoc, signature
+from typing import Annotated, Any, Literal, NamedTuple, TypeVar, get_args, get_origin, get_type_hints
+
+from annotated_types import Ge, Gt, Le, Lt
+from pydantic import (
+    BaseModel,
+    ConfigDict,
+    GetCoreSchemaHandler,
+    GetJsonSchemaHandler,
+    ValidationError,
+    create_model,
+    model_validator,
+)
+from pydantic.fields import FieldInfo
+from pydantic_core import CoreSchema, ErrorDetails, core_schema
+
+Function = TypeVar("Function", bound=Callable[..., Any])
+Rules = Mapping[str, Callable[[Any], bool]]
+YAML_BOOLEANS = {"on", "off", "yes", "no", "y", "n", "true", "false", "null"}
+
+
+class RecipeError(ValueError):
+    """What was given, what is allowed, what to do: one line per fault."""
+
+
+class Knob(NamedTuple):
+    """Where a slider moves: a hint, not a limit (lr = 100 is a lesson too)."""
+
+    low: float
+    high: float
+    log: bool = False
+
+
+class Settings(BaseModel):
+    """Base of everything a person may write down: frozen, unknown keys refused."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
+
+    @model_validator(mode="before")
+    @classmethod
+    def _true_is_not_a_number(cls, values: Any) -> Any:
+        # pydantic reads True as 1; a person who writes `epochs: yes` in YAML did not mean that.
+        for key, value in values.items() if isinstance(values, dict) else ():
+            field = cls.model_fields.get(key)
+            if isinstance(value, bool) and field is not None and field.annotation in (int, float):
+                raise RecipeError(f"{key} is {value}, but must be a number.")
+        return values
+
+
+class Choice(Settings):
+    """One option by name, with its hyper-parameters."""
+
+    name: str
+
+    def __str__(self) -> str:
+        """The name, and the settings that are not at their default: `adam(lr=0.003)`."""
+        defaults = {key: field.default for key, field in type(self).model_fields.items()}
+        settings = ", ".join(f"{key}={value}" for key, value in self if key != "name" and value != defaults[key])
+        return f"{self.name}({settings})" if settings else self.name
+
+
+class Catalogue(Mapping[str, type[Choice]]):
+    """The options of one kind, in the order in which they were defined.
+
+    Example:
+        >>> colours = Catalogue("colour")
+        >>> @colours.add
+        ... def red(image, *, strength: float = 1.0):
+        ...     "A red tint. Source: this example."
+        ...     return image * strength
+        >>> colours.parse("red").strength
+        1.0
+        >>> colours.parse("rde")
+        Traceback (most recent call last):
+        lab.catalogue.RecipeError: Unknown colour 'rde'. Expected one of: red. Did you mean 'red'?
+    """
+
+    def __init__(self, kind: str) -> None:
+        self.kind = kind
+        self.functions: dict[str, Callable[..., Any]] = {}
+        self._choices: dict[str, type[Choice]] = {}
+
+    def __getitem__(self, name: str) -> type[Choice]:
+        return self._choices[name]
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._choices)
+
+    def __len__(self) -> int:
+        return len(self._choices)
+
+    def add(self, function: Function | None = None, *, rules: Rules | None = None) -> Any:
+        """Decorator: the function's keyword-only arguments become the option's settings.
+
+        Args:
+            function: context arguments first, then keyword-only settings with type and default.
+            rules: sentence -> test of a Choice, for what involves two settings at once.
+        Raises:
+            ValueError: another module has an option of this name, or a setting lacks its default.
+        """
+        if function is None:
+            return lambda decorated: self.add(decorated, rules=rules)
+        name = function.__name__
+        self._refuse_clash(function)
+        self._choices[name] = create_model(
+            name,
+            __base__=Choice,
+            __doc__=function.__doc__,
+            __module__=function.__module__,
+            __validators__=_rule_validators(rules or {}),
+            name=(Literal[name], name),
+            **_settings(self.kind, function),
+        )
+        self.functions[name] = function
+        return function
+
+    def _refuse_clash(self, function: Callable[..., Any]) -> None:
+        name, known = function.__name__, self.functions.get(function.__name__)
+        if name.lower() in YAML_BOOLEANS:
+            raise ValueError(f"An option cannot be called {name!r}: YAML reads that as a boolean.")
+        if known is not None and known.__module__ != function.__module__:
+            raise ValueError(f"{self.kind} {name!r} exists already, in {known.__module__}.")
+
+    def parse(self, value: object) -> Choice:
+        """`"sgd"`, `{"name": "sgd", "lr": 0.3}` or a Choice -> a checked Choice.
+
+        Raises:
+            RecipeError: unknown name or setting, or a value outside its range.
+        """
+        spec = self._as_mapping(value)
+        name = spec.get("name")
+        if not isinstance(name, str) or name not in self:
+            raise RecipeError(unknown(self.kind, name, self))
+        try:
+            return self[name](**spec)
+        except ValidationError as error:
+            raise RecipeError(explain(error, self[name], self.kind, name)) from None
+
+    def _as_mapping(self, value: object) -> dict[str, Any]:
+        if isinstance(value, Choice):
+            return value.model_dump()
+        if isinstance(value, Mapping) and "name" in value:
+            return {str(key): setting for key, setting in value.items()}
+        if isinstance(value, str):
+            return {"name": value}
+        raise RecipeError(
+            f"{self.kind} is {value!r}, but must be a name or a mapping with a name. Expected one of: {', '.join(self)}."
+        )
+
+    def build(self, choice: Choice, *context: Any) -> Any:
+        """Call the option's function: context arguments first, then the chosen settings."""
+        settings = {key: value for key, value in choice if key != "name"}
+        return self.functions[choice.name](*context, **settings)
+
+    def sentence(self, name: str) -> str:
+        """First sentence of the option's docstring: the tooltip."""
+        return first_sentence(self.functions[name].__doc__)
+
+    def json_schema(self) -> dict[str, Any]:
+        """`anyOf` over the options there are now."""
+        return {"anyOf": [choice.model_json_schema() for choice in self.values()]}
+
+
+class OneOf:
+    """Pydantic annotation: this field holds one option of a catalogue."""
+
+    def __init__(self, catalogue: Catalogue) -> None:
+        self.catalogue = catalogue
+
+    def __get_pydantic_core_schema__(self, source: Any, handler: GetCoreSchemaHandler) -> CoreSchema:
+        dump = core_schema.plain_serializer_function_ser_schema(lambda choice: choice.model_dump())
+        return core_schema.no_info_plain_validator_function(self.catalogue.parse, serialization=dump)
+
+    def __get_pydantic_json_schema__(self, schema: CoreSchema, handler: GetJsonSchemaHandler) -> dict[str, Any]:
+        return self.catalogue.json_schema()
+
+
+def first_sentence(doc: str | None) -> str:
+    paragraph = " ".join(cleandoc(doc or "").split("\n\n")[0].split())
+    return paragraph.split(". ")[0].rstrip(".") + "." if paragraph else ""
+
+
+def knob_of(field: FieldInfo) -> Knob | None:
+    return next((mark for mark in field.metadata if isinstance(mark, Knob)), None)
+
+
+def bounds_of(field: FieldInfo) -> str:
+    """The valid range in words, e.g. `greater than 0 and at most 1`; empty when unbounded."""
+    words = []
+    for mark in field.metadata:
+        for kind, text in ((Gt, "greater than"), (Ge, "at least"), (Lt, "less than"), (Le, "at most")):
+            if isinstance(mark, kind):
+                words.append(f"{text} {getattr(mark, kind.__name__.lower())}")
+    return " and ".join(words)
+
+
+def options_of(field: FieldInfo) -> tuple[Any, ...]:
+    """The values of a Literal setting; empty for every other type."""
+    return get_args(field.annotation) if get_origin(field.annotation) is Literal else ()
+
+
+def did_you_mean(word: object, known: Any) -> str:
+    close = get_close_matches(str(word), list(known), n=1, cutoff=0.5)
+    return f" Did you mean {close[0]!r}?" if close else ""
+
+
+def unknown(kind: str, word: object, known: Any) -> str:
+    return f"Unknown {kind} {word!r}. Expected one of: {', '.join(known) or 'nothing yet'}.{did_you_mean(word, known)}"
+
+
+def explain(error: ValidationError, model: type[Settings], kind: str = "", name: str = "") -> str:
+    """Pydantic's report in the words of the house, one line per fault."""
+    return "\n".join(_explain_one(fault, model, kind, name) for fault in error.errors())
+
+
+def _explain_one(fault: ErrorDetails, model: type[Settings], kind: str, name: str) -> str:
+    own, place = fault.get("ctx", {}).get("error"), f"{kind} {name}: " if kind else ""
+    if isinstance(own, RecipeError):
+        return f"{place}{own}" if not fault["loc"] else str(own)
+    key = str(fault["loc"][0])
+    if fault["type"] == "extra_forbidden":
+        known = [field for field in model.model_fields if field != "name"]
+        return unknown(f"setting of {kind} {name}" if kind else "recipe key", key, known)
+    return f"{place}{key} is {fault['input']!r}, but must be {_allowed(model.model_fields[key])}."
+
+
+def _allowed(field: FieldInfo) -> str:
+    if options := options_of(field):
+        return f"one of: {', '.join(map(str, options))}"
+    types: dict[Any, str] = {int: "a whole number", float: "a number", bool: "true or false", str: "a text"}
+    words = " ".join(filter(None, [types.get(field.annotation, "a list"), bounds_of(field)]))
+    knob = knob_of(field)
+    return f"{words} (usual: {knob.low:g} to {knob.high:g})" if knob else words
+
+
+def _settings(kind: str, function: Callable[..., Any]) -> dict[str, Any]:
+    hints = get_type_hints(function, include_extras=True)
+    fields: dict[str, Any] = {}
+    for argument in signature(function).parameters.values():
+        if argument.kind is not Parameter.KEYWORD_ONLY:
+            continue
+        if argument.default is Parameter.empty or argument.name not in hints:
+            raise ValueError(f"{kind} {function.__name__!r}: setting {argument.name!r} needs a type and a default.")
+        fields[argument.name] = (hints[argument.name], argument.default)
+    return fields
+
+
+def _rule_validators(rules: Rules) -> dict[str, Any]:
+    def check(choice: Any) -> Any:
+        for sentence, holds in rules.items():
+            if not holds(choice):
+                raise RecipeError(sentence)
+        return choice
+
+    return {"rules": model_validator(mode="after")(check)} if rules else {}
+

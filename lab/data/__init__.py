@@ -1,0 +1,36 @@
+"""Catalogues `datasets` and `modifiers`, and `load`: a choice -> training, validation and test split."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Sequence
+from functools import lru_cache
+
+from lab.catalogue import Catalogue, Choice
+
+datasets = Catalogue("data set")
+modifiers = Catalogue("modifier")
+
+from lab.data import embedded, folder, labels, published  # noqa: E402, F401  # they fill the catalogues
+from lab.data.published import fetch  # noqa: E402
+from lab.data.splits import DataError, Dataset, Split  # noqa: E402
+
+
+def load(data: Choice, changes: Sequence[Choice] = ()) -> Dataset:
+    """The data set of a recipe, with its modifiers applied in order.
+
+    Raises:
+        DataError: missing, damaged, or not fit for training, and what to do.
+    """
+    dataset = datasets.build(data) if data.name == "folder" else _load_once(data, os.environ.get("LAB_DATA"))
+    for change in changes:
+        dataset = modifiers.build(change, dataset)
+    return dataset
+
+
+@lru_cache(maxsize=2)
+def _load_once(data: Choice, lab_data: str | None) -> Dataset:
+    return datasets.build(data)
+
+
+__all__ = ["DataError", "Dataset", "Split", "datasets", "fetch", "load", "modifiers"]

@@ -1,0 +1,261 @@
+"""Recipe: everything that decides the numbers of a run, and nothing else."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Iterable, Mapping, Sequence
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+import yaml
+from pydantic import BeforeValidator, Field, ValidationError
+
+from lab.activations import activations
+from lab.augmentations import augmentations
+from lab.catalogue import Catalogue, Choice, Knob, OneOf, RecipeError, Settings, explain, unknown
+from lab.data import datasets, modifiers
+from lab.initializers import initializers
+from lab.models import models
+from lab.optimizers import optimizers
+from lab.schedules import schedules
+from lab.transfer import sources, transfers
+
+CATALOGUES: dict[str, Catalogue] = {
+    "data": datasets,
+    "modify": modifiers,
+    "model": models,
+    "activation": activations,
+    "init": initializers,
+    "optimizer": optimizers,
+    "schedule": schedules,
+    "augment": augmentations,
+    "source": sources,
+    "transfer": transfers,
+}
+
+
+def _as_list(value: Any) -> Any:
+    return [value] if isinstance(value, str | Choice) or (isinstance(value, Mapping) and "name" in value) else value
+
+
+class Recipe(Settings):
+    """What decides the numbers of a run: one field per catalogue, and how long, how many, how exactly.
+
+    Raises:
+        RecipeError: when it is made: unknown names and keys, values outside their range.
+    Example:
+        >>> Recipe(optimizer={"name": "adam", "lr": "3e-4"}).optimizer.lr
+        0.0003
+    """
+
+    data: Annotated[Choice, OneOf(datasets)] = datasets.parse("digits")
+    modify: Annotated[
+        tuple[Annotated[Choice, OneOf(modifiers)], ...],
+        BeforeValidator(_as_list),
+        Field(description="changes to the training split, in order"),
+    ] = ()
+    model: Annotated[Choice, OneOf(models)] = models.parse("mlp")
+    activation: Annotated[Choice, OneOf(activations)] = activations.parse("relu")
+    init: Annotated[Choice, OneOf(initializers)] = initializers.parse("he_normal")
+    optimizer: Annotated[Choice, OneOf(optimizers)] = optimizers.parse("sgd")
+    schedule: Annotated[Choice, OneOf(schedules)] = schedules.parse("constant")
+    augment: Annotated[
+        tuple[Annotated[Choice, OneOf(augmentations)], ...],
+        BeforeValidator(_as_list),
+        Field(description="random changes to every training batch, in order"),
+    ] = ()
+    source: Annotated[Choice, OneOf(sources)] = sources.parse("nothing")
+    transfer: Annotated[Choice, OneOf(transfers)] = transfers.parse("scratch")
+    epochs: Annotated[int, Field(ge=1, le=1_000_000, description="passes over the training split"), Knob(1, 200, log=True)] = 20
+    batch_size: Annotated[int, Field(ge=1, le=1_000_000, description="images per update"), Knob(1, 1024, log=True)] = 64
+    label_smoothing: Annotated[float, Field(ge=0, lt=1, description="share of each label given to all classes"), Knob(0, 0.3)] = 0.0
+    clip_norm: Annotated[float, Field(ge=0, description="largest gradient norm; 0 does not clip"), Knob(0, 10)] = 0.0
+    precision: Annotated[
+        Literal["float32", "bfloat16", "float64"],
+        Field(description="arithmetic: bfloat16 is mixed precision (autocast)"),
+    ] = "float32"
+    seed: Annotated[int, Field(ge=0, lt=2**30, description="start of every random stream"), Knob(0, 100)] = 0
+
+    def __init__(self, **choices: Any) -> None:
+        try:
+            super().__init__(**choices)
+        except ValidationError as error:
+            raise RecipeError(explain(error, type(self))) from None
+
+    @property
+    def id(self) -> str:
+        """Equal recipes have equal ids: 12 hex digits of the SHA-256 of the canonical JSON."""
+        canonical = json.dumps(self.model_dump(mode="json"), sort_keys=True, separators=(",", ":"))
+        return hashlib.sha256(canonical.encode()).hexdigest()[:12]
+
+    def changed(self, **overrides: Any) -> Recipe:
+        """A copy with some choices changed; dotted keys reach inside, in any order.
+
+        Example:
+            >>> Recipe().changed(**{"optimizer.lr": 0.3, "optimizer": "adam"}).optimizer.lr
+            0.3
+        """
+        spec = self.model_dump()
+        for key in sorted(overrides, key=lambda key: key.count(".")):  # whole choices before their settings
+            _place(spec, key, overrides[key])
+        return Recipe(**spec)
+
+    def to_yaml(self) -> str:
+        return yaml.safe_dump(self.model_dump(mode="json"), sort_keys=False, default_flow_style=None, width=120)
+
+    @classmethod
+    def from_yaml(cls, text: str, origin: str = "the text") -> Recipe:
+        """Read a recipe. Raises RecipeError: not YAML, not a mapping, a key twice, or not a valid recipe."""
+        try:
+            spec = yaml.load(text, _StrictLoader)
+        except yaml.YAMLError as error:
+            raise RecipeError(f"Cannot read {origin} as YAML: {' '.join(str(error).split())}") from None
+        if not isinstance(spec, dict):
+            raise RecipeError(f"{origin} must be a mapping such as `optimizer: sgd`, but is {spec!r}.")
+        return cls(**{str(key): value for key, value in spec.items()})
+
+    @classmethod
+    def load(cls, path: str | Path) -> Recipe:
+        """Read a recipe's YAML file. Raises RecipeError, naming the file."""
+        path = Path(path)
+        try:
+            return cls.from_yaml(path.read_text(encoding="utf-8"), str(path))
+        except (OSError, UnicodeDecodeError) as error:
+            reason = error.strerror if isinstance(error, OSError) else "it is not UTF-8 text"
+            raise RecipeError(f"Cannot read the recipe {path}: {reason}.") from None
+
+    def save(self, path: str | Path) -> None:
+        Path(path).write_text(self.to_yaml(), encoding="utf-8")
+
+
+class _StrictLoader(yaml.SafeLoader):
+    """YAML without surprises: a key written twice is an error, and so is an alias (they can explode)."""
+
+    def compose_node(self, parent: Any, index: Any) -> Any:
+        if self.check_event(yaml.AliasEvent):
+            raise yaml.YAMLError("aliases (*name) are not allowed in a recipe")
+        return super().compose_node(parent, index)
+
+    def construct_mapping(self, node: Any, deep: bool = False) -> dict[Any, Any]:
+        keys = [self.construct_object(key, deep=True) for key, _ in node.value]
+        if twice := {str(key) for key in keys if keys.count(key) > 1}:
+            raise yaml.YAMLError(f"written twice: {', '.join(sorted(twice))}")
+        return super().construct_mapping(node, deep)
+
+
+def parse_overrides(texts: Iterable[str]) -> dict[str, Any]:
+    """`["optimizer.lr=0.3"]` -> `{"optimizer.lr": 0.3}`, values read as YAML.
+
+    Raises:
+        RecipeError: no `=`, an empty key, or a key given twice.
+    """
+    overrides: dict[str, Any] = {}
+    for text in texts:
+        key, equals, value = text.partition("=")
+        if not equals or not key.strip():
+            raise RecipeError(f"Override {text!r} must look like optimizer.lr=0.3.")
+        if key.strip() in overrides:
+            raise RecipeError(f"Override {key.strip()!r} is given twice.")
+        overrides[key.strip()] = _read_value(text, value)
+    return overrides
+
+
+def _read_value(text: str, value: str) -> Any:
+    try:
+        return yaml.load(value, _StrictLoader)
+    except yaml.YAMLError:
+        raise RecipeError(f"Override {text!r}: cannot read {value!r} as a value.") from None
+
+
+def _place(spec: dict[str, Any], key: str, value: Any) -> None:
+    field, *inner = key.split(".")
+    if field not in Recipe.model_fields:
+        raise RecipeError(unknown("recipe key", field, Recipe.model_fields))
+    if not inner:
+        spec[field] = value
+    elif field not in CATALOGUES:
+        raise RecipeError(f"{field!r} has no settings inside, so {key!r} means nothing. Use {field}=...")
+    elif isinstance(spec[field], list | tuple):
+        _place_in_list(spec, field, inner, value)
+    else:
+        spec[field] = {**CATALOGUES[field].parse(spec[field]).model_dump(), _one(key, inner): value}
+
+
+def _place_in_list(spec: dict[str, Any], field: str, path: list[str], value: Any) -> None:
+    """`augment.flip.p`: the entry is named by its option."""
+    entries = [CATALOGUES[field].parse(entry).model_dump() for entry in spec[field]]
+    found = [entry for entry in entries if entry["name"] == path[0]]
+    if not found:
+        present = ", ".join(entry["name"] for entry in entries) or "empty"
+        raise RecipeError(f"{field} has no entry {path[0]!r} (it is: {present}). Add it first: {field}=[{path[0]}].")
+    for entry in found:
+        entry[_one(".".join([field, *path]), path[1:])] = value
+    spec[field] = entries
+
+
+def _one(key: str, inner: list[str]) -> str:
+    if len(inner) != 1 or inner[0] == "name":
+        raise RecipeError(f"{key!r} does not name a setting. Expected something like optimizer.lr.")
+    return inner[0]
+
+
+def flat(recipe: Recipe) -> dict[str, Any]:
+    """Every leaf of a recipe by its dotted key: `optimizer` is the name, `optimizer.lr` a setting."""
+    leaves: dict[str, Any] = {}
+    for field, value in recipe:
+        leaves[field] = value.name if isinstance(value, Choice) else value
+        if isinstance(value, Choice):
+            leaves.update({f"{field}.{key}": setting for key, setting in value if key != "name"})
+    return leaves
+
+
+def difference(a: Recipe, b: Recipe) -> str:
+    """What differs between two recipes, in words, and only that.
+
+    Example:
+        >>> difference(Recipe(), Recipe(epochs=5, optimizer={"name": "sgd", "lr": 0.3}))
+        'optimizer.lr 0.1 -> 0.3, epochs 20 -> 5'
+    """
+    left, right = flat(a), flat(b)
+    renamed = {key for key in Recipe.model_fields if left[key] != right[key]}
+    changes = []
+    for key in sorted({**left, **right}, key=_reading_order):  # sorting is stable: settings keep their order
+        owner = key.split(".")[0]
+        if owner in renamed and key != owner or left.get(key) == right.get(key):
+            continue
+        old, new = getattr(a, owner), getattr(b, owner)
+        pair = (_words(old), _words(new)) if key == owner else (left.get(key), right.get(key))
+        changes.append(f"{key} {pair[0]} -> {pair[1]}")
+    return ", ".join(changes) or "no difference"
+
+
+def _reading_order(key: str) -> int:
+    return list(Recipe.model_fields).index(key.split(".")[0])
+
+
+def _words(value: Any) -> str:
+    return " + ".join(map(str, value)) or "none" if isinstance(value, tuple) else str(value)
+
+
+def labels(recipes: Sequence[Recipe]) -> list[str]:
+    """A short name for each of several recipes: only what is not the same in all of them.
+
+    Example:
+        >>> labels([Recipe(), Recipe(optimizer="adam"), Recipe(seed=1)])
+        ['sgd, seed 0', 'adam, seed 0', 'sgd, seed 1']
+    """
+    parts = [_parts(field, [getattr(recipe, field) for recipe in recipes]) for field in Recipe.model_fields]
+    return [", ".join(filter(None, row)) or "all alike" for row in zip(*parts, strict=True)]
+
+
+def _parts(field: str, values: list[Any]) -> list[str]:
+    """For one field, a word per recipe; empty words when all recipes agree."""
+    if len(set(map(_words, values))) == 1:
+        return [""] * len(values)
+    if isinstance(values[0], Choice) and len({value.name for value in values}) == 1:
+        keys = [key for key, _ in values[0] if len({getattr(value, key) for value in values}) > 1]
+        return [", ".join(f"{key} {getattr(value, key)}" for key in keys) for value in values]
+    if field in CATALOGUES:
+        return [f"{field} none" if value == () else _words(value) for value in values]
+    return [f"{field} {value}" for value in values]

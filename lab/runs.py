@@ -1,0 +1,289 @@
+"""Runs: a recipe with its history, status, provenance and weights; trained, resumed, opened and listed."""
+
+from __future__ import annotations
+
+import json
+import signal
+import sys
+import threading
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+import torch
+from filelock import FileLock, Timeout
+from torch import Tensor
+from tqdm import tqdm
+
+from lab.data import load
+from lab.recipe import Recipe, RecipeError
+from lab.store import HISTORY, RECIPE, RUN, WEIGHTS, Recorder, RunError, decode_history, latest_state, provenance, read_weights, write_atomically
+from lab.training import Epoch, Event, Finished, History, Training, build_model
+
+
+@dataclass
+class Run:
+    """What a recipe gave: how it ended, what was measured, where the numbers come from.
+
+    status: finished, stopped, diverged, stuck, out_of_memory, failed; `interrupted` when it was killed.
+    weights: by name, on the host; None when the run cannot be opened that far.
+    """
+
+    recipe: Recipe
+    history: History
+    status: str
+    detail: str = ""
+    seconds: float = 0.0
+    step: int = 0
+    folder: Path | None = None
+    weights: dict[str, Tensor] | None = None
+    provenance: dict[str, Any] = field(default_factory=dict)
+    problems: list[str] = field(default_factory=list)
+    test_looks: int = 0
+
+    @property
+    def best(self) -> Epoch | None:
+        """The epoch with the highest validation accuracy (the earliest of equals)."""
+        return max(self.history.epochs, key=lambda epoch: epoch.validation_accuracy, default=None)
+
+    def test(self, device: str | None = None) -> tuple[float, float]:
+        """Loss and accuracy on the test split, with the final weights. Each look is counted in the run."""
+        if self.weights is None:
+            raise RunError(f"This run ({self.status}) has no weights to test.")
+        session = Training(self.recipe, device=device)
+        session.model.load_state_dict(self.weights)
+        result = session.evaluate(session.data.test)
+        self._count_look()
+        return result
+
+    def _count_look(self) -> None:
+        self.test_looks += 1
+        if self.folder is not None:
+            facts = json.loads((self.folder / RUN).read_text())
+            self.test_looks = facts["test_looks"] = facts["test_looks"] + 1
+            write_atomically(self.folder / RUN, json.dumps(facts, indent=1).encode())
+
+    def model(self) -> torch.nn.Module:
+        """The network with its trained weights, on the CPU, in evaluation mode."""
+        if self.weights is None:
+            raise RunError(f"This run ({self.status}) has no weights.")
+        model = build_model(self.recipe, load(self.recipe.data, self.recipe.modify))
+        model.load_state_dict(self.weights)
+        return model.eval()
+
+    def epochs(self) -> pd.DataFrame:
+        """One row per epoch: losses in nats per example, accuracies as fractions, seconds since the start."""
+        return pd.DataFrame([vars(epoch) for epoch in self.history.epochs])
+
+
+def train(
+    recipe: Recipe, *, folder: str | Path | None = None, progress: bool = True, checkpoint_seconds: float = 10.0, **where: Any
+) -> Run:
+    """Train a recipe to its end; Ctrl-C stops after the current step and leaves a usable run.
+
+    Args:
+        folder: where to keep the run; in memory only by default.
+        progress: show a bar (plain lines when the output is not a terminal).
+        checkpoint_seconds: at least this long between two checkpoints.
+        where: device, data_budget_bytes, workers of `training`.
+    Raises:
+        DataError, RunError: no data; or the folder holds a run or has another writer.
+    """
+    return _drain(Training(recipe, **where), folder, progress, checkpoint_seconds)
+
+
+def resume(folder: str | Path, *, progress: bool = True, checkpoint_seconds: float = 10.0, **where: Any) -> Run:
+    """Go on with a stopped, interrupted or failed run from its last checkpoint, to the same numbers.
+
+    Raises:
+        RunError: no run there, or it has ended already.
+    """
+    run = open_run(folder)
+    if run.status in ("finished", "diverged", "stuck"):
+        raise RunError(f"The run in {folder} has ended ({run.status}); there is nothing to resume.")
+    session = Training(run.recipe, **where)
+    state, problems = latest_state(Path(folder))
+    if state is not None:
+        session.restore(state)
+    return _drain(session, folder, progress, checkpoint_seconds, resumed=True, problems=problems)
+
+
+def _drain(
+    session: Training,
+    folder: str | Path | None,
+    progress: bool,
+    checkpoint_seconds: float,
+    *,
+    resumed: bool = False,
+    problems: Iterable[str] = (),
+) -> Run:
+    recorder = Recorder(session, folder, checkpoint_seconds=checkpoint_seconds, resumed=resumed) if folder else None
+    if recorder:
+        recorder.problems += problems
+    last = Finished("stopped", session.step)
+    with interruptible() as asked_to_stop:
+        events = iter(recorder or session)
+        for event in with_bar(events, session) if progress else events:
+            if isinstance(event, Finished):
+                last = event
+            elif asked_to_stop.is_set():
+                last = Finished("stopped", session.step, "Stopped by the person.")
+                break
+        if recorder:
+            recorder.finished = recorder.finished or last
+            recorder.close()
+    return run_of(session, last, recorder)
+
+
+def run_of(session: Training, last: Finished, recorder: Recorder | None = None) -> Run:
+    """The Run of a training that has come to an end."""
+    if session.history is not None and last.status == "stopped":
+        session.state()  # reads what is still on the device into the history
+    return Run(
+        recipe=session.recipe,
+        history=session.history,
+        status=last.status,
+        detail=last.detail,
+        seconds=session.seconds,
+        step=last.step,
+        folder=recorder.folder if recorder else None,
+        weights={name: tensor.detach().cpu().clone() for name, tensor in session.model.state_dict().items()},
+        provenance=recorder.facts["provenance"] if recorder else provenance(session),
+        problems=recorder.problems if recorder else [],
+    )
+
+
+@contextmanager
+def interruptible() -> Iterator[threading.Event]:
+    """Ctrl-C sets the event instead of breaking a step in two; a second Ctrl-C breaks as usual."""
+    asked = threading.Event()
+    if threading.current_thread() is not threading.main_thread():
+        yield asked
+        return
+    before = signal.getsignal(signal.SIGINT)
+
+    def on_interrupt(*_: Any) -> None:
+        asked.set()
+        signal.signal(signal.SIGINT, before)
+
+    signal.signal(signal.SIGINT, on_interrupt)
+    try:
+        yield asked
+    finally:
+        signal.signal(signal.SIGINT, before)
+
+
+def with_bar(events: Iterator[Event], session: Training) -> Iterator[Event]:
+    """The same events; a bar on a terminal, a line per epoch elsewhere."""
+    terminal = sys.stderr.isatty()
+    with tqdm(total=session.steps, initial=session.step, unit="step", disable=not terminal) as bar:
+        for event in events:
+            if isinstance(event, Epoch):
+                line = f"epoch {event.epoch + 1}/{session.recipe.epochs}: {_scores(event)}"
+                bar.set_postfix_str(_scores(event), refresh=False) if terminal else print(line, file=sys.stderr, flush=True)
+            bar.update(session.step - bar.n)
+            yield event
+
+
+def _scores(epoch: Epoch) -> str:
+    return (
+        f"loss {epoch.train_loss:.4f}, validation loss {epoch.validation_loss:.4f}, "
+        f"accuracy {epoch.validation_accuracy:.4f}, {epoch.seconds:.1f} s"
+    )
+
+
+def new_folder(recipe: Recipe, root: str | Path = "runs") -> Path:
+    """A folder that does not exist yet, named by time and recipe."""
+    stamp = datetime.now(UTC).strftime("%Y%m%d-%H%M%S")
+    candidates = (Path(root) / f"{stamp}-{recipe.id}{suffix}" for suffix in ["", *(f"-{n}" for n in range(2, 10_000))])
+    return next(folder for folder in candidates if not folder.exists())
+
+
+def open_run(folder: str | Path) -> Run:
+    """Open a run's folder; what is damaged in it is named in `problems`.
+
+    Raises:
+        RunError: there is no run, or not even its recipe can be read.
+    """
+    folder = Path(folder)
+    if not folder.is_dir():
+        raise RunError(f"There is no run in {folder}: no such folder.")
+    try:
+        recipe = Recipe.load(folder / RECIPE)
+    except RecipeError as error:
+        raise RunError(f"There is no readable run in {folder}. {error}") from None
+    problems: list[str] = []
+    facts: dict[str, Any] = _part(folder / RUN, json.loads, {}, problems)
+    run = Run(recipe, _part(folder / HISTORY, decode_history, History(), problems), _status(folder, facts), folder=folder)
+    for key in ("detail", "seconds", "step", "provenance", "test_looks"):
+        setattr(run, key, facts.get(key, getattr(run, key)))
+    run.weights, run.problems = _weights(folder, run.status, problems), [*facts.get("problems", []), *problems]
+    return run
+
+
+def _part(path: Path, decode: Any, empty: Any, problems: list[str]) -> Any:
+    try:
+        return decode(path.read_bytes())
+    except FileNotFoundError:
+        problems.append(f"{path.name} is missing.")
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        problems.append(f"{path.name} is damaged: {error}.")
+    return empty
+
+
+def _weights(folder: Path, status: str, problems: list[str]) -> dict[str, Tensor] | None:
+    if (folder / WEIGHTS).exists():
+        try:
+            return read_weights(folder / WEIGHTS)
+        except RunError as error:
+            problems.append(str(error))
+            return None
+    state, damage = latest_state(folder)
+    problems += damage
+    if status in ("finished", "stuck"):
+        problems.append(f"{WEIGHTS} is missing.")
+    return {k.removeprefix("model."): t for k, t in state.tensors.items() if k.startswith("model.")} if state else None
+
+
+def _status(folder: Path, facts: dict[str, Any]) -> str:
+    status = facts.get("status", "damaged")
+    return "interrupted" if status == "running" and not is_held(folder) else status
+
+
+def is_held(folder: Path) -> bool:
+    """Whether a living process writes the folder."""
+    try:
+        with FileLock(folder / ".lock", timeout=0):
+            return False
+    except Timeout:
+        return True
+
+
+def table(root: str | Path = "runs") -> pd.DataFrame:
+    """All runs under a folder, newest first: one row each, damaged ones included with what is wrong."""
+    folders = sorted((f for f in Path(root).glob("*") if f.is_dir()), reverse=True) if Path(root).is_dir() else []
+    columns = ["folder", "id", "status", "epochs", "validation_accuracy", "validation_loss", "seconds", "test_looks", "problem"]
+    return pd.DataFrame([_row(folder) for folder in folders], columns=columns)
+
+
+def _row(folder: Path) -> dict[str, Any]:
+    try:
+        run = open_run(folder)
+    except RunError as error:
+        return {"folder": str(folder), "status": "damaged", "problem": str(error)}
+    best = run.best
+    return {
+        "folder": str(folder),
+        "id": run.recipe.id,
+        "status": run.status,
+        "epochs": len(run.history.epochs),
+        "validation_accuracy": best.validation_accuracy if best else None,
+        "validation_loss": best.validation_loss if best else None,
+        "seconds": round(run.seconds, 3),
+        "test_looks": run.test_looks,
+        "problem": " ".join(run.problems),
+    }

@@ -1,0 +1,268 @@
+"""A run's folder: one writer, atomic files, checkpoints that survive a kill, a cut and a full disk.
+
+recipe.yaml               what decides the numbers
+run.json                  status, problems, provenance, looks at the test split
+history.json              per step and per epoch
+weights.safetensors       at the end
+checkpoint.safetensors    while it can still go on; checkpoint.previous.safetensors is the one before
+"""
+
+from __future__ import annotations
+
+import inspect
+import json
+import os
+import platform
+import subprocess
+import time
+from collections.abc import Iterator
+from dataclasses import asdict
+from datetime import UTC, datetime
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+import torch
+from filelock import FileLock, Timeout
+from safetensors import SafetensorError, safe_open
+from safetensors.torch import save
+from torch import Tensor
+
+from lab.catalogue import Choice
+from lab.recipe import CATALOGUES, Recipe
+from lab.training import Epoch, Event, Finished, History, State, Status, Training
+
+CHECKPOINT, PREVIOUS = "checkpoint.safetensors", "checkpoint.previous.safetensors"
+WEIGHTS, RECIPE, HISTORY, RUN = "weights.safetensors", "recipe.yaml", "history.json", "run.json"
+SERIES = ("loss", "accuracy", "lr")
+RESUMABLE: tuple[Status, ...] = ("stopped", "out_of_memory", "failed")
+
+
+class RunError(ValueError):
+    """What is wrong with a run's folder, and what to do about it."""
+
+
+def write_atomically(path: Path, content: bytes) -> None:
+    """The file has its old content or the new one, never a part: also when the disk fills or the power goes."""
+    temporary = path.with_name(f".{path.name}.new")
+    try:
+        with temporary.open("wb") as file:
+            file.write(content)
+            file.flush()
+            os.fsync(file.fileno())
+        temporary.replace(path)
+    except OSError:
+        temporary.unlink(missing_ok=True)
+        raise
+
+
+def lock(folder: Path) -> FileLock:
+    """Hold the folder for this process. Raises RunError when another one writes there."""
+    held = FileLock(folder / ".lock")
+    try:
+        held.acquire(timeout=0)
+    except Timeout:
+        raise RunError(f"Another process is writing the run in {folder}. Choose another folder, or stop it first.") from None
+    return held
+
+
+def encode_state(state: State) -> bytes:
+    series = {f"history.{name}": torch.tensor(getattr(state.history, name), dtype=torch.float64) for name in SERIES}
+    plain = {
+        "step": state.step,
+        "seconds": state.seconds,
+        "scalars": state.scalars,
+        "epochs": [asdict(epoch) for epoch in state.history.epochs],
+    }
+    return save(flattened({**state.tensors, **series}), metadata={"state": json.dumps(plain)})
+
+
+def flattened(tensors: dict[str, Tensor]) -> dict[str, Tensor]:
+    """Contiguous copies on the host: safetensors takes no other, nor two names for one memory."""
+    return {name: tensor.detach().cpu().clone(memory_format=torch.contiguous_format) for name, tensor in tensors.items()}
+
+
+def decode_state(path: Path) -> State:
+    with safe_open(path, framework="pt") as file:
+        plain = json.loads(file.metadata()["state"])
+        tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118  # not a mapping
+    series = {name: tensors.pop(f"history.{name}").tolist() for name in SERIES}
+    history = History(**series, epochs=[Epoch(**epoch) for epoch in plain["epochs"]])
+    return State(tensors, plain["scalars"], plain["step"], plain["seconds"], history)
+
+
+def latest_state(folder: Path) -> tuple[State | None, list[str]]:
+    """The newest checkpoint that can be read (None: start anew), and what was wrong with newer ones."""
+    problems: list[str] = []
+    for name in (CHECKPOINT, PREVIOUS):
+        if (folder / name).exists():
+            try:
+                return decode_state(folder / name), problems
+            except (SafetensorError, OSError, KeyError, TypeError, ValueError) as error:
+                problems.append(f"{name} is damaged ({error}) and was passed over.")
+    return None, problems
+
+
+def read_weights(path: Path) -> dict[str, Tensor]:
+    """Weights by name, without pickle. Raises RunError when the file is missing or damaged."""
+    try:
+        with safe_open(path, framework="pt") as file:
+            return {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118  # not a mapping
+    except (SafetensorError, OSError) as error:
+        raise RunError(f"Cannot read the weights in {path}: {error}.") from None
+
+
+def encode_history(history: History) -> bytes:
+    series = {name: getattr(history, name) for name in SERIES}
+    return json.dumps({**series, "epochs": [asdict(epoch) for epoch in history.epochs]}).encode()
+
+
+def decode_history(content: bytes) -> History:
+    plain = json.loads(content)
+    return History(**{name: plain[name] for name in SERIES}, epochs=[Epoch(**epoch) for epoch in plain["epochs"]])
+
+
+def provenance(session: Training) -> dict[str, Any]:
+    """Where the numbers come from: versions, device, commit, and the source of a person's own options."""
+    return {
+        "started": datetime.now(UTC).isoformat(timespec="seconds"),
+        "python": platform.python_version(),
+        **{package: version(package) for package in ("lab", "torch", "torchvision", "numpy")},
+        "device": device_name(session.device),
+        "threads": torch.get_num_threads(),
+        "commit": commit(),
+        "skipped_files": list(session.data.skipped),
+        "custom_options": custom_sources(session.recipe),
+    }
+
+
+def device_name(device: torch.device) -> str:
+    return torch.cuda.get_device_name(device) if device.type == "cuda" else f"{device} ({platform.machine()})"
+
+
+def commit() -> str | None:
+    command = ["git", "-C", str(Path(__file__).parent), "describe", "--always", "--dirty", "--abbrev=12"]
+    try:
+        return subprocess.run(command, capture_output=True, text=True, check=True, timeout=5).stdout.strip()
+    except (OSError, subprocess.SubprocessError):
+        return None
+
+
+def custom_sources(recipe: Recipe) -> dict[str, str]:
+    """The source of every option in the recipe that is not the lab's own."""
+    sources: dict[str, str] = {}
+    for field, catalogue in CATALOGUES.items():
+        value = getattr(recipe, field)
+        for choice in [value] if isinstance(value, Choice) else value:
+            function = catalogue.functions[choice.name]
+            if not function.__module__.startswith("lab."):
+                sources[f"{field}.{choice.name}"] = source_of(function)
+    return sources
+
+
+def source_of(function: Any) -> str:
+    try:
+        return inspect.getsource(function)
+    except (OSError, TypeError):
+        return "not available"
+
+
+class Recorder:
+    """Passes a training's events on and keeps the run's folder true to them; the only writer of the folder.
+
+    A write that fails (a full disk) never ends the training: the files before it stay, and `problems` says why.
+
+    Args:
+        checkpoint_seconds: at least this long between two checkpoints; 0 writes one after every step.
+    Raises:
+        RunError: another process writes the folder, or it holds a run already.
+    """
+
+    def __init__(self, session: Training, folder: str | Path, *, checkpoint_seconds: float = 10.0, resumed: bool = False) -> None:
+        self.session, self.folder, self.checkpoint_seconds = session, Path(folder), checkpoint_seconds
+        self.problems: list[str] = []
+        self.finished: Finished | None = None
+        self.facts: dict[str, Any] = {"test_looks": 0, "provenance": provenance(session)}
+        self.folder.mkdir(parents=True, exist_ok=True)
+        self._lock = lock(self.folder)
+        if (self.folder / RECIPE).exists() and not resumed:
+            self._lock.release()
+            raise RunError(f"{self.folder} holds a run already. Go on with `lab resume {self.folder}`, or choose another folder.")
+        self.write(RECIPE, session.recipe.to_yaml().encode())
+        self._write_facts("running")
+
+    def __iter__(self) -> Iterator[Event]:
+        """The events; leaving early (stop) or by an error is recorded as such."""
+        events = iter(self.session)
+        self._saved_at = time.monotonic()
+        try:
+            for event in events:
+                if isinstance(event, Finished):
+                    self.finished = event
+                    self.close()
+                elif time.monotonic() - self._saved_at >= self.checkpoint_seconds:
+                    self.checkpoint()
+                yield event
+        except GeneratorExit:
+            self.finished = self.finished or Finished("stopped", self.session.step)
+            raise
+        except Exception as error:
+            self.finished = Finished("failed", self.session.step, f"{type(error).__name__}: {error}")
+            raise
+        finally:
+            self.close()
+
+    def checkpoint(self) -> None:
+        current = self.folder / CHECKPOINT
+        content = encode_state(self.session.state())
+        if current.exists():
+            self._keep_previous(current)
+        self.write(CHECKPOINT, content)
+        self.write(HISTORY, encode_history(self.session.history))
+        self._saved_at = time.monotonic()
+
+    def _keep_previous(self, current: Path) -> None:
+        # A second name for the same file: no copy, and no moment without a whole checkpoint.
+        temporary = current.with_name(f".{PREVIOUS}.new")
+        temporary.unlink(missing_ok=True)
+        try:
+            os.link(current, temporary)
+            temporary.replace(current.with_name(PREVIOUS))
+        except OSError:
+            pass  # a file system without links has one checkpoint instead of two
+
+    def close(self) -> None:
+        """Write how the run ended, once, and let the folder go."""
+        if not self._lock.is_locked:
+            return
+        finished = self.finished or Finished("stopped", self.session.step)
+        if finished.status in RESUMABLE:
+            self.checkpoint()
+        else:
+            self._leave_result()
+        self._write_facts(finished.status, finished.detail)
+        self._lock.release()
+
+    def _leave_result(self) -> None:
+        self.write(HISTORY, encode_history(self.session.history))
+        self.write(WEIGHTS, save(flattened(self.session.model.state_dict())))
+        for name in (CHECKPOINT, PREVIOUS):
+            (self.folder / name).unlink(missing_ok=True)
+
+    def _write_facts(self, status: str, detail: str = "") -> None:
+        facts = {
+            "status": status,
+            "detail": detail,
+            "step": self.session.step,
+            "steps": self.session.steps,
+            "seconds": self.session.seconds,
+            "problems": self.problems,
+            **self.facts,
+        }
+        self.write(RUN, json.dumps(facts, indent=1).encode())
+
+    def write(self, name: str, content: bytes) -> None:
+        try:
+            write_atomically(self.folder / name, content)
+        except OSError as error:
+            self.problems.append(f"{name} could not be written at step {self.session.step}: {error.strerror or error}.")

@@ -1,8 +1,8 @@
 """An interactive lab bench for exploring deep-learning optimisation choices.
 
-    import lab
-    run = lab.train(lab.Recipe(optimizer="adam", epochs=5))
-    run.best.validation_accuracy
+import lab
+run = lab.train(lab.Recipe(optimizer="adam", epochs=5))
+run.best.validation_accuracy
 """
 
 from __future__ import annotations

@@ -264,4 +264,3 @@ def _rule_validators(rules: Rules) -> dict[str, Any]:
         return choice
 
     return {"rules": model_validator(mode="after")(check)} if rules else {}
-

@@ -41,9 +41,7 @@ def sgd(
 
     Source: Sutskever et al., ICML 2013; torch.optim.SGD.
     """
-    return torch.optim.SGD(
-        params, lr=lr, momentum=momentum, nesterov=nesterov, weight_decay=weight_decay, fused=True
-    )
+    return torch.optim.SGD(params, lr=lr, momentum=momentum, nesterov=nesterov, weight_decay=weight_decay, fused=True)
 
 
 @optimizers.add
@@ -63,9 +61,7 @@ def adam(
 
     Source: Kingma & Ba 2015, arXiv 1412.6980, algorithm 1; torch.optim.Adam.
     """
-    return torch.optim.Adam(
-        params, lr=lr, betas=(beta1, beta2), eps=eps, weight_decay=weight_decay, fused=True
-    )
+    return torch.optim.Adam(params, lr=lr, betas=(beta1, beta2), eps=eps, weight_decay=weight_decay, fused=True)
 
 
 def parameter_groups(model: nn.Module) -> Groups:

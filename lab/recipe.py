@@ -67,9 +67,13 @@ class Recipe(Settings):
     ] = ()
     source: Annotated[Choice, OneOf(sources)] = sources.parse("nothing")
     transfer: Annotated[Choice, OneOf(transfers)] = transfers.parse("scratch")
-    epochs: Annotated[int, Field(ge=1, le=1_000_000, description="passes over the training split"), Knob(1, 200, log=True)] = 20
+    epochs: Annotated[
+        int, Field(ge=1, le=1_000_000, description="passes over the training split"), Knob(1, 200, log=True)
+    ] = 20
     batch_size: Annotated[int, Field(ge=1, le=1_000_000, description="images per update"), Knob(1, 1024, log=True)] = 64
-    label_smoothing: Annotated[float, Field(ge=0, lt=1, description="share of each label given to all classes"), Knob(0, 0.3)] = 0.0
+    label_smoothing: Annotated[
+        float, Field(ge=0, lt=1, description="share of each label given to all classes"), Knob(0, 0.3)
+    ] = 0.0
     clip_norm: Annotated[float, Field(ge=0, description="largest gradient norm; 0 does not clip"), Knob(0, 10)] = 0.0
     precision: Annotated[
         Literal["float32", "bfloat16", "float64"],

@@ -21,7 +21,19 @@ from tqdm import tqdm
 
 from lab.data import load
 from lab.recipe import Recipe, RecipeError
-from lab.store import HISTORY, RECIPE, RUN, WEIGHTS, Recorder, RunError, decode_history, latest_state, provenance, read_weights, write_atomically
+from lab.store import (
+    HISTORY,
+    RECIPE,
+    RUN,
+    WEIGHTS,
+    Recorder,
+    RunError,
+    decode_history,
+    latest_state,
+    provenance,
+    read_weights,
+    write_atomically,
+)
 from lab.training import Epoch, Event, Finished, History, Training, build_model
 
 
@@ -81,7 +93,12 @@ class Run:
 
 
 def train(
-    recipe: Recipe, *, folder: str | Path | None = None, progress: bool = True, checkpoint_seconds: float = 10.0, **where: Any
+    recipe: Recipe,
+    *,
+    folder: str | Path | None = None,
+    progress: bool = True,
+    checkpoint_seconds: float = 10.0,
+    **where: Any,
 ) -> Run:
     """Train a recipe to its end; Ctrl-C stops after the current step and leaves a usable run.
 
@@ -184,7 +201,9 @@ def with_bar(events: Iterator[Event], session: Training) -> Iterator[Event]:
         for event in events:
             if isinstance(event, Epoch):
                 line = f"epoch {event.epoch + 1}/{session.recipe.epochs}: {_scores(event)}"
-                bar.set_postfix_str(_scores(event), refresh=False) if terminal else print(line, file=sys.stderr, flush=True)
+                bar.set_postfix_str(_scores(event), refresh=False) if terminal else print(
+                    line, file=sys.stderr, flush=True
+                )
             bar.update(session.step - bar.n)
             yield event
 
@@ -218,7 +237,9 @@ def open_run(folder: str | Path) -> Run:
         raise RunError(f"There is no readable run in {folder}. {error}") from None
     problems: list[str] = []
     facts: dict[str, Any] = _part(folder / RUN, json.loads, {}, problems)
-    run = Run(recipe, _part(folder / HISTORY, decode_history, History(), problems), _status(folder, facts), folder=folder)
+    run = Run(
+        recipe, _part(folder / HISTORY, decode_history, History(), problems), _status(folder, facts), folder=folder
+    )
     for key in ("detail", "seconds", "step", "provenance", "test_looks"):
         setattr(run, key, facts.get(key, getattr(run, key)))
     run.weights, run.problems = _weights(folder, run.status, problems), [*facts.get("problems", []), *problems]
@@ -266,7 +287,17 @@ def is_held(folder: Path) -> bool:
 def table(root: str | Path = "runs") -> pd.DataFrame:
     """All runs under a folder, newest first: one row each, damaged ones included with what is wrong."""
     folders = sorted((f for f in Path(root).glob("*") if f.is_dir()), reverse=True) if Path(root).is_dir() else []
-    columns = ["folder", "id", "status", "epochs", "validation_accuracy", "validation_loss", "seconds", "test_looks", "problem"]
+    columns = [
+        "folder",
+        "id",
+        "status",
+        "epochs",
+        "validation_accuracy",
+        "validation_loss",
+        "seconds",
+        "test_looks",
+        "problem",
+    ]
     return pd.DataFrame([_row(folder) for folder in folders], columns=columns)
 
 

@@ -62,7 +62,9 @@ def lock(folder: Path) -> FileLock:
     try:
         held.acquire(timeout=0)
     except Timeout:
-        raise RunError(f"Another process is writing the run in {folder}. Choose another folder, or stop it first.") from None
+        raise RunError(
+            f"Another process is writing the run in {folder}. Choose another folder, or stop it first."
+        ) from None
     return held
 
 
@@ -79,7 +81,9 @@ def encode_state(state: State) -> bytes:
 
 def flattened(tensors: dict[str, Tensor]) -> dict[str, Tensor]:
     """Contiguous copies on the host: safetensors takes no other, nor two names for one memory."""
-    return {name: tensor.detach().cpu().clone(memory_format=torch.contiguous_format) for name, tensor in tensors.items()}
+    return {
+        name: tensor.detach().cpu().clone(memory_format=torch.contiguous_format) for name, tensor in tensors.items()
+    }
 
 
 def decode_state(path: Path) -> State:
@@ -178,7 +182,9 @@ class Recorder:
         RunError: another process writes the folder, or it holds a run already.
     """
 
-    def __init__(self, session: Training, folder: str | Path, *, checkpoint_seconds: float = 10.0, resumed: bool = False) -> None:
+    def __init__(
+        self, session: Training, folder: str | Path, *, checkpoint_seconds: float = 10.0, resumed: bool = False
+    ) -> None:
         self.session, self.folder, self.checkpoint_seconds = session, Path(folder), checkpoint_seconds
         self.problems: list[str] = []
         self.finished: Finished | None = None
@@ -187,7 +193,9 @@ class Recorder:
         self._lock = lock(self.folder)
         if (self.folder / RECIPE).exists() and not resumed:
             self._lock.release()
-            raise RunError(f"{self.folder} holds a run already. Go on with `lab resume {self.folder}`, or choose another folder.")
+            raise RunError(
+                f"{self.folder} holds a run already. Go on with `lab resume {self.folder}`, or choose another folder."
+            )
         self.write(RECIPE, session.recipe.to_yaml().encode())
         self._write_facts("running")
 

@@ -36,6 +36,10 @@ DATA_BUDGET_BYTES = 4 * 2**30
 STREAMS = ("init", "order", "augment", "dropout")
 
 
+class DeviceError(ValueError):
+    """A device was asked for that this machine does not have."""
+
+
 @dataclass(frozen=True)
 class Started:
     """Training begins, or goes on after `step` steps."""
@@ -118,11 +122,11 @@ def stream(seed: int, purpose: str, device: torch.device | str = "cpu") -> torch
 
 
 def pick_device(device: str | torch.device | None = None) -> torch.device:
-    """The device asked for, or the best there is. Raises ValueError when it is not there."""
+    """The device asked for, or the best there is. Raises DeviceError when it is not there."""
     found = ["cpu", *(["cuda"] if torch.cuda.is_available() else []), *(["mps"] if torch.mps.is_available() else [])]
     name = str(device or found[-1])
     if name.split(":")[0] not in found:
-        raise ValueError(f"device is {name!r}, but this machine has: {', '.join(found)}.")
+        raise DeviceError(f"device is {name!r}, but this machine has: {', '.join(found)}.")
     return torch.device(name)
 
 
@@ -206,7 +210,7 @@ class Training:
         workers: processes that read ahead when streaming.
     Raises:
         DataError: the data set is missing, damaged or unfit.
-        ValueError: no such device.
+        DeviceError: no such device.
     """
 
     def __init__(
@@ -266,7 +270,9 @@ class Training:
                 raise
         # Outside `except`: a held exception would pin the very tensors that did not fit.
         self._unread.clear()
-        yield Finished("out_of_memory", self.step, f"Not enough memory on {self.device}: try a smaller batch_size or model.")
+        yield Finished(
+            "out_of_memory", self.step, f"Not enough memory on {self.device}: try a smaller batch_size or model."
+        )
 
     def _epochs(self) -> Iterator[Event]:
         for epoch in range(len(self.history.epochs), self.recipe.epochs):

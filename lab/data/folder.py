@@ -97,7 +97,9 @@ def refuse_damage(root: Path, faults: list[str], damaged: str) -> None:
 
 def refuse_small_classes(root: Path, names: list[str], labels: Tensor) -> None:
     if len(labels) == 0:
-        raise DataError(f"No images in the class folders of {root}. Expected files that end in {' '.join(sorted(ENDINGS))}.")
+        raise DataError(
+            f"No images in the class folders of {root}. Expected files that end in {' '.join(sorted(ENDINGS))}."
+        )
     counts = torch.bincount(labels, minlength=len(names)).tolist()
     if small := [f"{name} ({count})" for name, count in zip(names, counts, strict=True) if count < SMALLEST_CLASS]:
         raise DataError(

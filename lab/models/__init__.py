@@ -21,9 +21,13 @@ Depth = Annotated[int, Field(ge=0, le=100, description="number of hidden layers"
 Width = Annotated[int, Field(ge=1, le=65536, description="units in each hidden layer"), Knob(4, 1024, log=True)]
 Blocks = Annotated[int, Field(ge=1, le=20, description="number of convolution-and-pool blocks"), Knob(1, 6)]
 Channels = Annotated[
-    int, Field(ge=1, le=4096, description="channels of the first block; each block doubles them"), Knob(4, 128, log=True)
+    int,
+    Field(ge=1, le=4096, description="channels of the first block; each block doubles them"),
+    Knob(4, 128, log=True),
 ]
-Hidden = Annotated[int, Field(ge=1, le=65536, description="units of the fully connected layer"), Knob(8, 1024, log=True)]
+Hidden = Annotated[
+    int, Field(ge=1, le=65536, description="units of the fully connected layer"), Knob(8, 1024, log=True)
+]
 
 
 @models.add

@@ -1,0 +1,193 @@
+"""The command `lab`: run, resume, test, runs, options, export, fetch, doctor."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from lab import doctor, runs
+from lab.catalogue import Catalogue, RecipeError, bounds_of, unknown
+from lab.data import DataError, fetch
+from lab.export import script
+from lab.recipe import CATALOGUES, Recipe, parse_overrides
+from lab.store import RunError
+from lab.training import DeviceError
+
+OK, BAD_INPUT, BAD_RESULT, INTERRUPTED = 0, 2, 3, 130
+KINDS = {
+    "datasets": "data",
+    "modifiers": "modify",
+    "models": "model",
+    "activations": "activation",
+    "initializers": "init",
+    "optimizers": "optimizer",
+    "schedules": "schedule",
+    "augmentations": "augment",
+    "sources": "source",
+    "transfers": "transfer",
+}
+EXITS = "exit codes: 0 done; 2 bad input; 3 the run diverged, got stuck or ran out of memory; 130 stopped by Ctrl-C"
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run one command; errors that a person can mend go to stderr in words, without a traceback."""
+    given = parser().parse_args(arguments)
+    try:
+        return given.action(given)
+    except (RecipeError, DataError, RunError, DeviceError) as error:
+        print(f"lab: {error}", file=sys.stderr)
+        return BAD_INPUT
+    except BrokenPipeError:  # `lab options | head`
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return OK
+
+
+def parser() -> argparse.ArgumentParser:
+    root = argparse.ArgumentParser(prog="lab", description=__doc__, epilog=EXITS, allow_abbrev=False)
+    commands = root.add_subparsers(required=True, metavar="COMMAND")
+    machine = argparse.ArgumentParser(add_help=False)
+    machine.add_argument("--json", action="store_true", help="print one JSON document, for machines")
+    recipe = argparse.ArgumentParser(add_help=False)
+    recipe.add_argument("recipe", nargs="*", metavar="RECIPE.yaml | key=value", help="a recipe's file, then changes to it")
+    where = argparse.ArgumentParser(add_help=False)
+    where.add_argument("--device", help="cpu, cuda, ...; the best there is by default")
+    where.add_argument("--quiet", action="store_true", help="no progress")
+
+    def add(name: str, action: Any, sentence: str, *parents: argparse.ArgumentParser) -> argparse.ArgumentParser:
+        command = commands.add_parser(name, help=sentence, description=sentence, parents=parents, epilog=EXITS, allow_abbrev=False)
+        command.set_defaults(action=action)
+        return command
+
+    command = add("run", run, "train a recipe and keep the run in a folder", recipe, where, machine)
+    command.add_argument("--folder", type=Path, help="where to keep the run (default: a new folder under runs/)")
+    for name, action, sentence in (
+        ("resume", resume, "go on with a stopped or killed run, to the same numbers"),
+        ("test", test, "look at the test split with a run's weights; looks are counted"),
+    ):
+        add(name, action, sentence, where, machine).add_argument("folder", type=Path)
+    command = add("runs", list_runs, "list the runs under a folder, damaged ones included", machine)
+    command.add_argument("root", nargs="?", type=Path, default=Path("runs"))
+    command = add("options", options, "list the options, a line each", machine)
+    command.add_argument("kind", nargs="?", help=" | ".join(KINDS))
+    command = add("export", export, "turn a recipe or a run into a stand-alone PyTorch script", recipe)
+    command.add_argument("--output", type=Path, help="the script's file (default: print it)")
+    add("fetch", fetch_data, "download a published data set").add_argument("name")
+    add("doctor", diagnose, "say what this machine has: Python, torch, GPU, data sets, browser, disk", machine)
+    return root
+
+
+def read_recipe(words: Sequence[str]) -> Recipe:
+    """`[file.yaml or run folder] key=value ...` -> Recipe."""
+    path = words[0] if words and "=" not in words[0] else None
+    overrides = parse_overrides(words[1:] if path else words)
+    if path and Path(path).is_dir():
+        return runs.open_run(path).recipe.changed(**overrides)
+    return (Recipe.load(path) if path else Recipe()).changed(**overrides)
+
+
+def run(given: argparse.Namespace) -> int:
+    recipe = read_recipe(given.recipe)
+    folder = given.folder or runs.new_folder(recipe)
+    return report(runs.train(recipe, folder=folder, device=given.device, progress=not given.quiet), given)
+
+
+def resume(given: argparse.Namespace) -> int:
+    return report(runs.resume(given.folder, device=given.device, progress=not given.quiet), given)
+
+
+def report(result: runs.Run, given: argparse.Namespace) -> int:
+    best = result.best
+    facts = {
+        "status": result.status,
+        "detail": result.detail,
+        "id": result.recipe.id,
+        "folder": str(result.folder),
+        "steps": result.step,
+        "seconds": round(result.seconds, 3),
+        "best_epoch": best.epoch + 1 if best else None,
+        "validation_accuracy": best.validation_accuracy if best else None,
+        "validation_loss": best.validation_loss if best else None,
+        "problems": result.problems,
+    }
+    print(json.dumps(facts) if given.json else in_words(facts))
+    if result.status == "stopped":
+        print(f"Go on with: lab resume {result.folder}", file=sys.stderr)
+    return {"finished": OK, "stopped": INTERRUPTED}.get(result.status, BAD_RESULT)
+
+
+def in_words(facts: dict[str, Any]) -> str:
+    lines = [f"{facts['status']} after {facts['steps']} steps, {facts['seconds']:.1f} s: {facts['folder']}"]
+    if facts["best_epoch"]:
+        best = f"epoch {facts['best_epoch']}: loss {facts['validation_loss']:.4f}, accuracy {facts['validation_accuracy']:.4f}"
+        lines.append(f"best validation at {best}")
+    return "\n".join([*lines, *filter(None, [facts["detail"]]), *facts["problems"]])
+
+
+def test(given: argparse.Namespace) -> int:
+    result = runs.open_run(given.folder)
+    loss, accuracy = result.test(given.device)
+    facts = {"test_loss": loss, "test_accuracy": accuracy, "test_looks": result.test_looks}
+    words = f"test loss {loss:.4f}, accuracy {accuracy:.4f} (look number {result.test_looks} at the test split)"
+    print(json.dumps(facts) if given.json else words)
+    return OK
+
+
+def list_runs(given: argparse.Namespace) -> int:
+    table = runs.table(given.root)
+    if given.json:
+        print(table.to_json(orient="records"))
+    else:
+        print(table.to_string(index=False, na_rep="") if len(table) else f"No runs under {given.root} yet. Start one: lab run")
+    return OK
+
+
+def options(given: argparse.Namespace) -> int:
+    if given.kind not in (None, *KINDS):
+        raise RecipeError(unknown("kind of option", given.kind, KINDS))
+    chosen = {kind: CATALOGUES[field] for kind, field in KINDS.items() if given.kind in (None, kind)}
+    if given.json:
+        print(json.dumps({kind: {name: model.model_json_schema() for name, model in c.items()} for kind, c in chosen.items()}))
+    else:
+        print("\n\n".join("\n".join([kind, *option_lines(catalogue)]) for kind, catalogue in chosen.items()))
+    return OK
+
+
+def option_lines(catalogue: Catalogue) -> list[str]:
+    width = max((len(name) for name in catalogue), default=0)
+    return [f"  {name:{width}}  {' '.join([catalogue.sentence(name), *knobs(catalogue, name)])}" for name in catalogue]
+
+
+def knobs(catalogue: Catalogue, name: str) -> list[str]:
+    """`lr=0.1 (greater than 0)` for each setting."""
+    fields = {key: field for key, field in catalogue[name].model_fields.items() if key != "name"}
+    return [f"{key}={field.default}" + (f" ({bounds})" if (bounds := bounds_of(field)) else "") for key, field in fields.items()]
+
+
+def export(given: argparse.Namespace) -> int:
+    text = script(read_recipe(given.recipe))
+    if given.output:
+        given.output.write_text(text, encoding="utf-8")
+    else:
+        print(text, end="")
+    return OK
+
+
+def fetch_data(given: argparse.Namespace) -> int:
+    print(f"{given.name} is in {fetch(given.name)}")
+    return OK
+
+
+def diagnose(given: argparse.Namespace) -> int:
+    facts = doctor.examine()
+    width = max(map(len, facts))
+    print(json.dumps(facts) if given.json else "\n".join(f"{name:{width}}  {state}" for name, state in facts.items()))
+    return OK
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,65 @@
+"""What this machine has: a line for each thing that the lab may need."""
+
+from __future__ import annotations
+
+import os
+import platform
+import shutil
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+
+import torch
+
+from lab.data import datasets
+from lab.data.published import READERS, state
+
+BROWSERS = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable")
+ENOUGH_DISK_BYTES = 2**30
+
+
+def examine() -> dict[str, str]:
+    """Name -> state in words, in the order in which a person would ask."""
+    packages = ("torch", "torchvision", "jupyterlab", "ipywidgets", "plotly", "papermill")
+    return {
+        "python": platform.python_version(),
+        **{package: installed(package) for package in packages},
+        "cpu": f"{os.cpu_count()} cores, torch uses {torch.get_num_threads()} threads",
+        "gpu": gpu(),
+        **{f"data: {name}": data_state(name) for name in datasets},
+        "LAB_DATA": os.environ.get("LAB_DATA", "not set"),
+        "browser": browser() or "none found: only the browser tests need one (Debian: apt-get install chromium)",
+        "disk": disk(),
+    }
+
+
+def installed(package: str) -> str:
+    try:
+        return version(package)
+    except PackageNotFoundError:
+        return f"missing: pip install {package}"
+
+
+def gpu() -> str:
+    if torch.cuda.is_available():
+        free, total = torch.cuda.mem_get_info()
+        return f"{torch.cuda.get_device_name()}, CUDA {torch.version.cuda}, {free / 2**30:.1f} of {total / 2**30:.1f} GiB free"
+    if torch.mps.is_available():
+        return "Apple GPU (mps)"
+    return "none: the lab trains on the CPU"
+
+
+def data_state(name: str) -> str:
+    if name in READERS:
+        return state(name)
+    return "your own images: set data.path" if name == "folder" else "ready (embedded)"
+
+
+def browser() -> str | None:
+    """Path of a Chromium or Chrome, or None."""
+    return next((path for name in BROWSERS if (path := shutil.which(name))), None)
+
+
+def disk() -> str:
+    free = shutil.disk_usage(Path.cwd()).free
+    warning = "" if free > ENOUGH_DISK_BYTES else ": little room for runs"
+    return f"{free / 2**30:.1f} GiB free here{warning}"

@@ -1,0 +1,111 @@
+"""Plotly figures of runs: no training, no widgets."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+import plotly.graph_objects as go
+from plotly.subplots import make_subplots
+
+from lab.recipe import labels
+from lab.runs import Run
+from lab.training import History
+
+# Six hues of middle lightness, apart for the common kinds of colour blindness and on white and black alike
+# (after Okabe & Ito 2008); the dash repeats what the colour says.
+COLOURS = ("#2f7fc1", "#d55e00", "#009e73", "#c46a9c", "#a77f0e", "#7a68c8")
+DASHES = ("solid", "dash", "dot", "dashdot", "longdash", "longdashdot")
+DRAWN_POINTS = 500  # of each training curve: loss and accuracy together stay within 1,000
+MEASURES = ("loss", "accuracy")
+
+
+def colour_and_dash(index: int) -> tuple[str, str]:
+    """Colour and dash of the n-th run; the pair repeats after 30 runs."""
+    return COLOURS[index % len(COLOURS)], DASHES[(index + index // 30) % len(DASHES) if index < 6 else (index // 6 + index) % 6]
+
+
+def decimate(values: Sequence[float], limit: int = DRAWN_POINTS) -> tuple[int, np.ndarray]:
+    """Means of equal bins, at most `limit` of them.
+
+    The bin width is a power of two, so a growing curve keeps the points it has until the width doubles.
+
+    Returns:
+        Width of a bin in steps, and the means, (bins,) float32; the last bin may be narrower.
+    """
+    width = 1
+    while len(values) > limit * width:
+        width *= 2
+    series = np.asarray(values, dtype=np.float64)
+    if width == 1:
+        return 1, series.astype(np.float32)
+    starts = np.arange(0, len(series), width)
+    counts = np.diff([*starts, len(series)])
+    return width, (np.add.reduceat(series, starts) / counts).astype(np.float32)
+
+
+def empty_curves() -> go.Figure:
+    """Axes for loss and accuracy side by side, without a run."""
+    figure = make_subplots(rows=1, cols=2, subplot_titles=("Loss (nats per example)", "Accuracy (fraction)"))
+    figure.update_xaxes(title_text="epoch", rangemode="tozero")
+    figure.update_yaxes(range=[0, 1.02], col=2)
+    figure.update_layout(
+        height=380,
+        margin={"l": 50, "r": 15, "t": 40, "b": 45},
+        legend={"orientation": "h", "y": -0.18, "x": 0, "xanchor": "left"},
+        uirevision="keep",
+        template="plotly_white",
+    )
+    return figure
+
+
+def run_traces(label: str, index: int) -> list[go.Scatter]:
+    """Four empty traces of one run: training loss and accuracy (thin), validation loss and accuracy (marked)."""
+    colour, dash = colour_and_dash(index)
+    traces = []
+    for part in ("training", "validation"):
+        for axis, measure in enumerate(MEASURES, start=1):
+            thin = part == "training"
+            traces.append(
+                go.Scatter(
+                    name=f"{label} · {part}",
+                    legendgroup=label,
+                    showlegend=axis == 1,
+                    mode="lines" if thin else "lines+markers",
+                    line={"color": colour, "dash": dash, "width": 1 if thin else 2.5},
+                    marker={"size": 5},
+                    opacity=0.55 if thin else 1.0,
+                    xaxis=f"x{axis}" if axis > 1 else "x",
+                    yaxis=f"y{axis}" if axis > 1 else "y",
+                    hovertemplate=f"%{{y:.4f}} {measure}, epoch %{{x:.2f}}",
+                )
+            )
+    return traces
+
+
+def trace_data(history: History, steps_per_epoch: int) -> list[dict[str, object]]:
+    """What the four traces of `run_traces` show: evenly spaced means for training, a point per epoch for validation."""
+    data: list[dict[str, object]] = []
+    for measure in MEASURES:
+        width, means = decimate(getattr(history, measure))
+        data.append({"y": means, "x0": (width + 1) / 2 / steps_per_epoch, "dx": width / steps_per_epoch})
+    epochs = np.array([epoch.epoch + 1 for epoch in history.epochs], dtype=np.float32)
+    for measure in MEASURES:
+        values = [getattr(epoch, f"validation_{measure}") for epoch in history.epochs]
+        data.append({"x": epochs, "y": np.array(values, dtype=np.float32)})
+    return data
+
+
+def curves(runs: Sequence[Run]) -> go.Figure:
+    """Loss and accuracy of one or several runs, one colour and dash each; named by what differs between them."""
+    figure = empty_curves()
+    for index, (run, label) in enumerate(zip(runs, labels([run.recipe for run in runs]), strict=True)):
+        name = run.recipe.id if len(runs) == 1 else label
+        steps_per_epoch = steps_in_epoch(run.history)
+        for trace, data in zip(run_traces(name, index), trace_data(run.history, steps_per_epoch), strict=True):
+            figure.add_trace(trace.update(data))
+    return figure
+
+
+def steps_in_epoch(history: History) -> int:
+    return history.epochs[0].step if history.epochs else max(1, len(history.loss))

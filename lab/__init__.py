@@ -7,7 +7,12 @@ run.best.validation_accuracy
 
 from __future__ import annotations
 
+import os
 from typing import TYPE_CHECKING, Any
+
+# OpenMP's threads wait for each other by spinning. On a machine that others use too (a browser is enough)
+# a long spin starves the very thread it waits for; it must be set before torch is first imported.
+os.environ.setdefault("GOMP_SPINCOUNT", "1000")
 
 from lab import runs
 from lab.activations import activations

@@ -53,13 +53,17 @@ def parser() -> argparse.ArgumentParser:
     machine = argparse.ArgumentParser(add_help=False)
     machine.add_argument("--json", action="store_true", help="print one JSON document, for machines")
     recipe = argparse.ArgumentParser(add_help=False)
-    recipe.add_argument("recipe", nargs="*", metavar="RECIPE.yaml | key=value", help="a recipe's file, then changes to it")
+    recipe.add_argument(
+        "recipe", nargs="*", metavar="RECIPE.yaml | key=value", help="a recipe's file, then changes to it"
+    )
     where = argparse.ArgumentParser(add_help=False)
     where.add_argument("--device", help="cpu, cuda, ...; the best there is by default")
     where.add_argument("--quiet", action="store_true", help="no progress")
 
     def add(name: str, action: Any, sentence: str, *parents: argparse.ArgumentParser) -> argparse.ArgumentParser:
-        command = commands.add_parser(name, help=sentence, description=sentence, parents=parents, epilog=EXITS, allow_abbrev=False)
+        command = commands.add_parser(
+            name, help=sentence, description=sentence, parents=parents, epilog=EXITS, allow_abbrev=False
+        )
         command.set_defaults(action=action)
         return command
 
@@ -142,7 +146,11 @@ def list_runs(given: argparse.Namespace) -> int:
     if given.json:
         print(table.to_json(orient="records"))
     else:
-        print(table.to_string(index=False, na_rep="") if len(table) else f"No runs under {given.root} yet. Start one: lab run")
+        print(
+            table.to_string(index=False, na_rep="")
+            if len(table)
+            else f"No runs under {given.root} yet. Start one: lab run"
+        )
     return OK
 
 
@@ -151,7 +159,11 @@ def options(given: argparse.Namespace) -> int:
         raise RecipeError(unknown("kind of option", given.kind, KINDS))
     chosen = {kind: CATALOGUES[field] for kind, field in KINDS.items() if given.kind in (None, kind)}
     if given.json:
-        print(json.dumps({kind: {name: model.model_json_schema() for name, model in c.items()} for kind, c in chosen.items()}))
+        print(
+            json.dumps(
+                {kind: {name: model.model_json_schema() for name, model in c.items()} for kind, c in chosen.items()}
+            )
+        )
     else:
         print("\n\n".join("\n".join([kind, *option_lines(catalogue)]) for kind, catalogue in chosen.items()))
     return OK
@@ -165,7 +177,10 @@ def option_lines(catalogue: Catalogue) -> list[str]:
 def knobs(catalogue: Catalogue, name: str) -> list[str]:
     """`lr=0.1 (greater than 0)` for each setting."""
     fields = {key: field for key, field in catalogue[name].model_fields.items() if key != "name"}
-    return [f"{key}={field.default}" + (f" ({bounds})" if (bounds := bounds_of(field)) else "") for key, field in fields.items()]
+    return [
+        f"{key}={field.default}" + (f" ({bounds})" if (bounds := bounds_of(field)) else "")
+        for key, field in fields.items()
+    ]
 
 
 def export(given: argparse.Namespace) -> int:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from math import isfinite
 
 import numpy as np
 import plotly.graph_objects as go
@@ -21,8 +22,8 @@ MEASURES = ("loss", "accuracy")
 
 
 def colour_and_dash(index: int) -> tuple[str, str]:
-    """Colour and dash of the n-th run; the pair repeats after 30 runs."""
-    return COLOURS[index % len(COLOURS)], DASHES[(index + index // 30) % len(DASHES) if index < 6 else (index // 6 + index) % 6]
+    """Colour and dash of the n-th run: 36 different pairs, the first six with nothing in common."""
+    return COLOURS[index % 6], DASHES[(index + index // 6) % 6]
 
 
 def decimate(values: Sequence[float], limit: int = DRAWN_POINTS) -> tuple[int, np.ndarray]:
@@ -46,11 +47,15 @@ def decimate(values: Sequence[float], limit: int = DRAWN_POINTS) -> tuple[int, n
 
 def empty_curves() -> go.Figure:
     """Axes for loss and accuracy side by side, without a run."""
-    figure = make_subplots(rows=1, cols=2, subplot_titles=("Loss (nats per example)", "Accuracy (fraction)"))
-    figure.update_xaxes(title_text="epoch", rangemode="tozero")
+    titles = ("Loss (nats per example)", "Accuracy (fraction)")
+    figure = make_subplots(rows=1, cols=2, subplot_titles=titles, horizontal_spacing=0.09)
+    for column in (1, 2):  # Plotly draws no axes without a trace
+        figure.add_scatter(x=[None], y=[None], showlegend=False, hoverinfo="skip", row=1, col=column)
+    figure.update_xaxes(title_text="epoch", rangemode="tozero", range=[0, 1], autorange=True)
+    figure.update_yaxes(rangemode="tozero", col=1)
     figure.update_yaxes(range=[0, 1.02], col=2)
     figure.update_layout(
-        height=380,
+        height=360,
         margin={"l": 50, "r": 15, "t": 40, "b": 45},
         legend={"orientation": "h", "y": -0.18, "x": 0, "xanchor": "left"},
         uirevision="keep",
@@ -60,7 +65,10 @@ def empty_curves() -> go.Figure:
 
 
 def run_traces(label: str, index: int) -> list[go.Scatter]:
-    """Four empty traces of one run: training loss and accuracy (thin), validation loss and accuracy (marked)."""
+    """Four empty traces of one run: training loss and accuracy (thin), validation loss and accuracy (marked).
+
+    The legend has one entry a run, the marked line.
+    """
     colour, dash = colour_and_dash(index)
     traces = []
     for part in ("training", "validation"):
@@ -68,16 +76,16 @@ def run_traces(label: str, index: int) -> list[go.Scatter]:
             thin = part == "training"
             traces.append(
                 go.Scatter(
-                    name=f"{label} · {part}",
+                    name=label,
                     legendgroup=label,
-                    showlegend=axis == 1,
+                    showlegend=axis == 1 and not thin,
                     mode="lines" if thin else "lines+markers",
                     line={"color": colour, "dash": dash, "width": 1 if thin else 2.5},
                     marker={"size": 5},
                     opacity=0.55 if thin else 1.0,
                     xaxis=f"x{axis}" if axis > 1 else "x",
                     yaxis=f"y{axis}" if axis > 1 else "y",
-                    hovertemplate=f"%{{y:.4f}} {measure}, epoch %{{x:.2f}}",
+                    hovertemplate=f"{part} {measure} %{{y:.4f}}, epoch %{{x:.2f}}",
                 )
             )
     return traces
@@ -104,7 +112,22 @@ def curves(runs: Sequence[Run]) -> go.Figure:
         steps_per_epoch = steps_in_epoch(run.history)
         for trace, data in zip(run_traces(name, index), trace_data(run.history, steps_per_epoch), strict=True):
             figure.add_trace(trace.update(data))
+    if (top := loss_top(runs)) is not None:
+        figure.update_yaxes(range=[0, top], col=1)
     return figure
+
+
+def loss_top(runs: Sequence[Run]) -> float | None:
+    """Where a linear loss axis ends when a run diverged: its last losses would flatten all other curves.
+
+    A tenth above the largest loss of the other runs; without any, twice the diverged run's first loss.
+    None: nothing diverged, show everything.
+    """
+    if all(run.status != "diverged" for run in runs):
+        return None
+    tops = [1.1 * max(run.history.loss) for run in runs if run.status != "diverged" and run.history.loss]
+    firsts = [2 * run.history.loss[0] for run in runs if run.history.loss and isfinite(run.history.loss[0])]
+    return max(tops or firsts, default=None)
 
 
 def steps_in_epoch(history: History) -> int:

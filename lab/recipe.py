@@ -226,7 +226,7 @@ def difference(a: Recipe, b: Recipe) -> str:
     changes = []
     for key in sorted({**left, **right}, key=_reading_order):  # sorting is stable: settings keep their order
         owner = key.split(".")[0]
-        if owner in renamed and key != owner or left.get(key) == right.get(key):
+        if (owner in renamed and key != owner) or left.get(key) == right.get(key):
             continue
         old, new = getattr(a, owner), getattr(b, owner)
         pair = (_words(old), _words(new)) if key == owner else (left.get(key), right.get(key))
@@ -240,6 +240,27 @@ def _reading_order(key: str) -> int:
 
 def _words(value: Any) -> str:
     return " + ".join(map(str, value)) or "none" if isinstance(value, tuple) else str(value)
+
+
+def overrides(recipe: Recipe, base: Recipe | None = None) -> dict[str, Any]:
+    """The fewest dotted changes that turn the base (the default recipe) into this one.
+
+    Example:
+        >>> overrides(Recipe(epochs=5, optimizer={"name": "adam", "lr": 0.01}))
+        {'optimizer': 'adam', 'optimizer.lr': 0.01, 'epochs': 5}
+    """
+    changes: dict[str, Any] = {}
+    for field, value in recipe:
+        old = getattr(base or Recipe(), field)
+        if isinstance(value, Choice):
+            if value.name != old.name:
+                changes[field] = value.name
+                old = CATALOGUES[field].parse(value.name)
+            settings = [(key, setting) for key, setting in value if setting != getattr(old, key)]
+            changes |= {f"{field}.{key}": setting for key, setting in settings}
+        elif value != old:
+            changes[field] = [choice.model_dump() for choice in value] if isinstance(value, tuple) else value
+    return changes
 
 
 def labels(recipes: Sequence[Recipe]) -> list[str]:

@@ -89,7 +89,7 @@ def flattened(tensors: dict[str, Tensor]) -> dict[str, Tensor]:
 def decode_state(path: Path) -> State:
     with safe_open(path, framework="pt") as file:
         plain = json.loads(file.metadata()["state"])
-        tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118  # not a mapping
+        tensors = {name: file.get_tensor(name) for name in file.keys()}  # not a mapping
     series = {name: tensors.pop(f"history.{name}").tolist() for name in SERIES}
     history = History(**series, epochs=[Epoch(**epoch) for epoch in plain["epochs"]])
     return State(tensors, plain["scalars"], plain["step"], plain["seconds"], history)
@@ -111,7 +111,7 @@ def read_weights(path: Path) -> dict[str, Tensor]:
     """Weights by name, without pickle. Raises RunError when the file is missing or damaged."""
     try:
         with safe_open(path, framework="pt") as file:
-            return {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118  # not a mapping
+            return {name: file.get_tensor(name) for name in file.keys()}  # not a mapping
     except (SafetensorError, OSError) as error:
         raise RunError(f"Cannot read the weights in {path}: {error}.") from None
 

@@ -17,6 +17,7 @@ from typing import Any, Literal
 import torch
 from torch import Tensor, nn
 from torch.nn import functional
+from torch.utils.flop_counter import FlopCounterMode
 
 from lab.activations import activations, gain_of
 from lab.augmentations import augmentations
@@ -31,6 +32,7 @@ from lab.transfer import sources, transfers
 
 Status = Literal["finished", "stopped", "diverged", "stuck", "out_of_memory", "failed"]
 BLOCK_SECONDS = 0.05
+ONE_THREAD_FLOPS = 2e7  # per step, forward and backward
 EVALUATION_BATCH = 256  # larger batches fall out of a CPU's cache and are slower there
 DATA_BUDGET_BYTES = 4 * 2**30
 STREAMS = ("init", "order", "augment", "dropout")
@@ -246,15 +248,17 @@ class Training:
         self._autocast = torch.autocast(self.device.type, torch.bfloat16, enabled=recipe.precision == "bfloat16")
         constants = [torch.tensor(values, dtype=self.dtype, device=self.device) for values in self.data.statistics]
         self._mean, self._std = (constant.view(1, -1, 1, 1) for constant in constants)
+        probe = torch.zeros(1, *self.data.shape, dtype=self.dtype, device=self.device)
+        self.flops_per_step = 3 * flops_per_image(self.model, probe) * recipe.batch_size
 
     def __iter__(self) -> Iterator[Event]:
         """The run's events, from where it stands to its end; only the time spent here is counted."""
-        self._clock = time.perf_counter()
-        events = self._guarded()
-        for event in events:
-            self.seconds = self._elapsed()
-            yield event
+        with enough_threads(self):
             self._clock = time.perf_counter()
+            for event in self._guarded():
+                self.seconds = self._elapsed()
+                yield event
+                self._clock = time.perf_counter()
 
     def _elapsed(self) -> float:
         return self.seconds + time.perf_counter() - self._clock
@@ -429,6 +433,31 @@ def like(value: Any, parameter: Tensor) -> Any:
     if isinstance(value, Tensor) and value.shape == parameter.shape:
         return torch.empty_like(parameter).copy_(value)
     return value
+
+
+def flops_per_image(model: nn.Module, images: Tensor) -> float:
+    """Floating-point operations of one forward pass over `images`, per image, counted by torch."""
+    was_training = model.training
+    model.eval()
+    with FlopCounterMode(display=False) as counter, torch.no_grad():
+        model(images)
+    model.train(was_training)
+    return counter.get_total_flops() / len(images)
+
+
+@contextlib.contextmanager
+def enough_threads(session: Training) -> Iterator[None]:
+    """One thread for a tiny network on a CPU: a second one saves nothing there and waits for the first.
+
+    On a machine that others use too that waiting costs a factor of ten and more (bench/README.md).
+    """
+    before = torch.get_num_threads()
+    if session.device.type == "cpu" and session.flops_per_step < ONE_THREAD_FLOPS:
+        torch.set_num_threads(1)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(before)
 
 
 def seed_dropout(seed: int, step: int, device: torch.device) -> None:

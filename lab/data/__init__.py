@@ -11,9 +11,9 @@ from lab.catalogue import Catalogue, Choice
 datasets = Catalogue("data set")
 modifiers = Catalogue("modifier")
 
-from lab.data import embedded, folder, labels, published  # noqa: E402, F401  # they fill the catalogues
-from lab.data.published import fetch  # noqa: E402
-from lab.data.splits import DataError, Dataset, Split  # noqa: E402
+from lab.data import embedded, folder, labels, published  # noqa: F401  # they fill the catalogues
+from lab.data.published import fetch
+from lab.data.splits import DataError, Dataset, Split
 
 
 def load(data: Choice, changes: Sequence[Choice] = ()) -> Dataset:

@@ -1,0 +1,38 @@
+# The two commands a person needs are `make lab` and `make test`; the environment is made on the way.
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+READY := $(VENV)/.ready
+PORT ?= 8888
+LAB_FLAGS ?=
+
+.PHONY: lab test check bench clean environment
+
+environment: $(READY)
+
+# Rebuilt only when pyproject.toml changes.
+$(READY): pyproject.toml
+	$(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable '.[test]'
+	touch $@
+
+lab: $(READY)  ## JupyterLab on the panel; prints its address, and opens a browser where there is one
+	$(BIN)/python -m jupyterlab --port=$(PORT) --ServerApp.root_dir='$(CURDIR)' --LabApp.default_url=/lab/tree/notebooks/lab.ipynb $(if $(filter 0,$(shell id -u)),--allow-root) $(LAB_FLAGS)
+
+test: $(READY)  ## everything: units, faults, notebooks, the panel in Chromium
+	$(BIN)/python -m pytest
+	$(BIN)/python -m pytest --nbval --nbval-current-env --nbval-sanitize-with tests/notebooks/sanitize.cfg notebooks
+
+check: $(READY)  ## format, lint, types
+	$(BIN)/ruff format --check .
+	$(BIN)/ruff check .
+	$(BIN)/pyright
+
+bench: $(READY)  ## speed against peers, as ratios; takes a while and wants a quiet machine
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable '.[bench]'
+	$(BIN)/python bench/training.py
+	$(BIN)/python bench/panel.py
+
+clean:  ## everything that can be made again; runs stay
+	rm -rf $(VENV) build *.egg-info .pytest_cache .ruff_cache .hypothesis
+	find . -name __pycache__ -type d -prune -exec rm -rf {} +

@@ -1,0 +1,214 @@
+"""Recipe -> one stand-alone PyTorch script that gives the same numbers."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Iterator
+from importlib.metadata import version
+from typing import Any
+
+from lab.activations import activations, gain_of
+from lab.augmentations import augmentations
+from lab.bundle import Bundle
+from lab.catalogue import Catalogue, Choice
+from lab.data import batches, datasets, modifiers
+from lab.initializers import initializers
+from lab.models import initialise, models
+from lab.optimizers import optimizers, parameter_groups
+from lab.recipe import Recipe
+from lab.schedules import schedules
+from lab.training import EVALUATION_BATCH, ONE_THREAD_FLOPS, STREAMS, Training, seed_dropout
+from lab.transfer import sources, transfers
+
+STREAM = {purpose: f"{len(STREAMS)} * SEED + {index}" for index, purpose in enumerate(STREAMS)}
+
+
+def script(recipe: Recipe) -> str:
+    """The recipe as a Python program without the lab in it; its losses equal `train`'s, bit for bit on a CPU.
+
+    Raises:
+        DataError: the recipe's data set is not on this machine (the network's shape depends on it).
+    """
+    session = Training(recipe, device="cpu", data_budget_bytes=0)
+    bundle = Bundle()
+    for function in functions_of(session):
+        bundle.add(function)
+    body = "\n".join(main_lines(session))
+    bundle.use(body, sys.modules[__name__])
+    bundle.imports |= {
+        ("contextlib", "", "contextlib"),
+        ("torch", "", "torch"),
+        ("math", "", "math"),
+        ("torch.nn", "functional", "functional"),
+    }
+    constants = [*settings(recipe), *bundle.constants.values()]
+    parts = [*bundle.definitions.values(), EVALUATE, body, ENTRY]
+    head = "\n".join([docstring(recipe), "", "from __future__ import annotations", "", *bundle.import_lines()])
+    return "\n\n\n".join(["\n\n".join([head, "\n".join(constants)]), *parts]) + "\n"
+
+
+def functions_of(session: Training) -> Iterator[Any]:
+    """Every function of ours that the script calls."""
+    recipe = session.recipe
+    yield datasets.functions[recipe.data.name]
+    yield from (modifiers.functions[choice.name] for choice in recipe.modify)
+    yield from (batches.to_float, batches.normalise)
+    yield from (augmentations.functions[choice.name] for choice in recipe.augment)
+    yield from (activations.functions[recipe.activation.name], models.functions[recipe.model.name])
+    yield from (initializers.functions[recipe.init.name], initialise)
+    if recipe.source.name != "nothing" or recipe.transfer.name != "scratch":
+        yield from (sources.functions[recipe.source.name], transfers.functions[recipe.transfer.name])
+    yield from (
+        parameter_groups,
+        optimizers.functions[recipe.optimizer.name],
+        schedules.functions[recipe.schedule.name],
+    )
+    if has(session, "Dropout"):
+        yield seed_dropout
+
+
+def docstring(recipe: Recipe) -> str:
+    indented = (
+        "\n".join(f"    {line}" for line in recipe.to_yaml().splitlines()).replace("\\", "\\\\").replace('"""', '\\"""')
+    )
+    return (
+        f'"""{recipe.model.name} on {recipe.data.name} with {recipe.optimizer.name}: recipe {recipe.id}.\n\n'
+        f"Written for torch {version('torch').split('+')[0]}; on a CPU, with that version and the same number of threads, it\n"
+        f"gives the losses of the run it was made from to the last digit.\n\n{indented}\n"
+        '"""'
+    )
+
+
+def settings(recipe: Recipe) -> list[str]:
+    lines = [f"SEED = {recipe.seed}", f"EPOCHS = {recipe.epochs}", f"BATCH_SIZE = {recipe.batch_size}"]
+    return [*lines, f"LR = {getattr(recipe.optimizer, 'lr', 1.0)!r}", f"EVALUATION_BATCH = {EVALUATION_BATCH}"]
+
+
+def call(catalogue: Catalogue, choice: Choice, *context: str) -> str:
+    """`adam(parameter_groups(model), lr=0.001, ...)`."""
+    chosen = [f"{key}={'LR' if key == 'lr' else repr(value)}" for key, value in choice if key != "name"]
+    return f"{catalogue.functions[choice.name].__name__}({', '.join([*context, *chosen])})"
+
+
+def has(session: Training, kind: str) -> bool:
+    """Whether the network has a layer whose class name contains `kind`."""
+    return any(kind in type(layer).__name__ for layer in session.model.modules())
+
+
+def main_lines(session: Training) -> Iterator[str]:
+    """The script's `main`: the same operations, in the same order, as `lab.training`."""
+    yield "def main():"
+    yield '    """Train; return the loss of every step and the trained network."""'
+    for line in [*data_lines(session), *model_lines(session), *loop_lines(session)]:
+        yield f"    {line}" if line else ""
+
+
+def data_lines(session: Training) -> Iterator[str]:
+    recipe = session.recipe
+    dtype = "torch.float64" if recipe.precision == "float64" else "torch.float32"
+    if session.flops_per_step < ONE_THREAD_FLOPS:
+        yield "torch.set_num_threads(1)  # a second thread saves nothing on so small a network"
+    yield 'device = torch.device("cuda" if torch.cuda.is_available() else "cpu")'
+    yield f"data = {call(datasets, recipe.data)}"
+    for choice in recipe.modify:
+        yield f"data = {call(modifiers, choice, 'data')}"
+    read = "torch.stack([images[i] for i in range(len(images))])" if recipe.data.name == "folder" else "images"
+    for part in ("train", "validation"):
+        yield f"images = data.{part}.images"
+        yield f"{part}_images, {part}_labels = {read}.to(device), data.{part}.labels.to(device)"
+    yield f"mean, std = (torch.tensor(values, dtype={dtype}, device=device).view(1, -1, 1, 1) for values in data.statistics)"
+    yield f"order = torch.Generator().manual_seed({STREAM['order']})"
+    if recipe.augment:
+        yield f"draws = torch.Generator(device).manual_seed({STREAM['augment']})"
+    yield from prepare_lines(session, dtype)
+
+
+def prepare_lines(session: Training, dtype: str) -> Iterator[str]:
+    recipe = session.recipe
+    yield ""
+    yield "def prepare(images, augment=False):"
+    yield f"    images = to_float(images, {dtype})"
+    if recipe.augment:
+        yield "    if augment:"
+    for choice in recipe.augment:
+        yield f"        images = {call(augmentations, choice, 'images', 'draws')}"
+    layout = ".contiguous(memory_format=torch.channels_last)" if has(session, "Conv2d") else ""
+    yield f"    return normalise(images, mean, std){layout}"
+    yield ""
+
+
+def model_lines(session: Training) -> Iterator[str]:
+    recipe = session.recipe
+    activation = call(activations, recipe.activation)
+    factory = activation.removesuffix("()") if activation.endswith("()") else f"lambda: {activation}"
+    yield "torch.manual_seed(SEED)"
+    yield f"model = {call(models, recipe.model, 'data.shape', 'len(data.classes)', factory)}"
+    yield f"weights_stream = torch.Generator().manual_seed({STREAM['init']})"
+    yield f"gain = {gain_of(recipe.activation)!r}  # of {recipe.activation.name}"
+    yield f"initialise(model, lambda weight: {call(initializers, recipe.init, 'weight', 'gain', 'weights_stream')})"
+    if recipe.source.name != "nothing" or recipe.transfer.name != "scratch":
+        yield f"model = {call(transfers, recipe.transfer, 'model', call(sources, recipe.source))}"
+    layout = ".to(memory_format=torch.channels_last)" if has(session, "Conv2d") else ""
+    double = ", torch.float64" if recipe.precision == "float64" else ""
+    yield f"model = model.to(device{double}){layout}"
+    yield f"optimizer = {call(optimizers, recipe.optimizer, 'parameter_groups(model)')}"
+    if recipe.precision == "bfloat16":
+        yield "autocast = torch.autocast(device.type, torch.bfloat16)"
+
+
+def loop_lines(session: Training) -> Iterator[str]:
+    recipe = session.recipe
+    yield ""
+    yield "steps = EPOCHS * math.ceil(len(train_images) / BATCH_SIZE)"
+    yield "losses = []"
+    yield "for epoch in range(EPOCHS):"
+    yield "    permutation = torch.randperm(len(train_images), generator=order).to(device)"
+    yield "    for index in permutation.split(BATCH_SIZE):"
+    for line in step_lines(session):
+        yield f"        {line}"
+    autocast = ", autocast" if recipe.precision == "bfloat16" else ""
+    yield f"    loss, accuracy = evaluate(model, prepare, validation_images, validation_labels{autocast})"
+    yield '    print(f"epoch {epoch + 1}: validation loss {loss:.4f}, accuracy {accuracy:.4f}")'
+    yield "return [loss.item() for loss in losses], model"
+
+
+def step_lines(session: Training) -> Iterator[str]:
+    recipe = session.recipe
+    smoothing = f", label_smoothing={recipe.label_smoothing}" if recipe.label_smoothing else ""
+    yield "for group in optimizer.param_groups:"
+    yield f'    group["lr"] = LR * {call(schedules, recipe.schedule, "len(losses) / steps")}'
+    if has(session, "Dropout"):
+        yield "seed_dropout(SEED, len(losses), device)"
+    if recipe.precision == "bfloat16":
+        yield "with autocast:"
+        yield "    logits = model(prepare(train_images[index], augment=True)).float()"
+        yield f"    loss = functional.cross_entropy(logits, train_labels[index]{smoothing})"
+    else:
+        yield "logits = model(prepare(train_images[index], augment=True))"
+        yield f"loss = functional.cross_entropy(logits, train_labels[index]{smoothing})"
+    yield "optimizer.zero_grad()"
+    yield "loss.backward()"
+    if recipe.clip_norm:
+        yield f"torch.nn.utils.clip_grad_norm_(model.parameters(), {recipe.clip_norm})"
+    yield "optimizer.step()"
+    yield "losses.append(loss.detach())"
+
+
+EVALUATE = '''@torch.inference_mode()
+def evaluate(model, prepare, images, labels, autocast=contextlib.nullcontext()):
+    """Loss (mean nats per example) and accuracy (fraction)."""
+    model.eval()
+    sums = []
+    for start in range(0, len(images), EVALUATION_BATCH):
+        with autocast:
+            logits = model(prepare(images[start : start + EVALUATION_BATCH]))
+        logits, batch_labels = logits.to(torch.promote_types(logits.dtype, torch.float32)), labels[start : start + EVALUATION_BATCH]
+        loss = functional.cross_entropy(logits, batch_labels, reduction="sum")
+        sums.append(torch.stack([loss, (logits.argmax(1) == batch_labels).sum()]))
+    model.train()
+    loss, correct = torch.stack(sums).sum(0).tolist()
+    return loss / len(images), correct / len(images)'''
+
+ENTRY = """if __name__ == "__main__":
+    _, trained = main()
+    torch.save(trained.state_dict(), "model.pt")"""

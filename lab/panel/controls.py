@@ -1,0 +1,245 @@
+"""From catalogues to controls: every option a dropdown entry, every setting a control that says its range.
+
+Each control has `widget` (what is shown), `value` (what a recipe takes) and tells `changed` when a person
+changes it.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Iterable
+from typing import Any, Protocol
+
+import ipywidgets as widgets
+from pydantic.fields import FieldInfo
+
+from lab.catalogue import Catalogue, Choice, Knob, bounds_of, knob_of, options_of
+
+LABEL = {"description_width": "104px"}
+WIDE = widgets.Layout(width="100%")
+LIST_NONE: tuple[Choice, ...] = ()
+Changed = Callable[[], None]
+
+
+class Control(Protocol):
+    widget: widgets.Widget
+    value: Any
+
+
+def tooltip(field: FieldInfo) -> str:
+    """`step size per update; greater than 0`."""
+    return "; ".join(filter(None, [field.description, bounds_of(field)]))
+
+
+def setting(name: str, field: FieldInfo, changed: Changed, value: Any) -> Control:
+    """The control that fits a setting's type: slider with box, box, checkbox, dropdown or text."""
+    knob = knob_of(field)
+    if field.annotation in (int, float):
+        return Number(name, field, knob, changed, value)
+    return Plain(name, field, changed, value)
+
+
+class Plain:
+    """A checkbox, dropdown or text."""
+
+    def __init__(self, name: str, field: FieldInfo, changed: Changed, value: Any) -> None:
+        common = {"value": value, "description": words(name), "tooltip": tooltip(field), "layout": WIDE}
+        if field.annotation is bool:
+            self.widget = widgets.Checkbox(**common, indent=False)
+        elif options := options_of(field):
+            self.widget = widgets.Dropdown(options=options, style=LABEL, **common)
+        else:
+            self.widget = widgets.Text(style=LABEL, continuous_update=False, **common)
+        self.widget.add_class(f"lab-{name}")
+        self.widget.observe(lambda _: changed(), "value")
+
+    @property
+    def value(self) -> Any:
+        return self.widget.value
+
+    @value.setter
+    def value(self, value: Any) -> None:
+        self.widget.value = value
+
+
+class Number:
+    """A slider over the usual range beside a box that takes any number; the box holds the value."""
+
+    def __init__(self, name: str, field: FieldInfo, knob: Knob | None, changed: Changed, value: float) -> None:
+        self.whole = field.annotation is int
+        self.knob, self.changed, self.moving = knob, changed, False
+        box = widgets.IntText if self.whole else widgets.FloatText
+        hint = tooltip(field)
+        self.box = box(value=value, tooltip=hint, continuous_update=False, layout=widgets.Layout(width="84px"))
+        label = widgets.Label(words(name), layout=widgets.Layout(width="104px"), tooltip=hint)
+        self.slider = self._make_slider(hint) if knob else None
+        self.widget = widgets.HBox([label, *([self.slider] if self.slider else []), self.box], layout=WIDE)
+        for css in ("lab-row", f"lab-{name}"):
+            self.widget.add_class(css)
+        self.box.observe(self._box_changed, "value")
+
+    def _make_slider(self, hint: str) -> widgets.Widget:
+        assert self.knob
+        low, high, log = self.knob
+        common = {
+            "readout": False,
+            "tooltip": hint,
+            "layout": widgets.Layout(flex="1 1 auto", width="auto", min_width="60px"),
+        }
+        if log:
+            slider = widgets.FloatLogSlider(min=math.log10(low), max=math.log10(high), step=0.05, **common)
+        elif self.whole:
+            slider = widgets.IntSlider(min=int(low), max=int(high), **common)
+        else:
+            slider = widgets.FloatSlider(min=low, max=high, step=(high - low) / 100, **common)
+        slider.value = self._clamped(self.box.value)
+        slider.observe(self._slider_moved, "value")
+        return slider
+
+    def _clamped(self, value: float) -> float:
+        assert self.knob
+        return min(max(value, self.knob.low), self.knob.high)
+
+    def _slider_moved(self, change: dict[str, Any]) -> None:
+        if not self.moving and not self._is_echo(change["new"]):
+            value = change["new"]
+            self.box.value = round(value) if self.whole else float(f"{value:.3g}")
+
+    def _is_echo(self, value: float) -> bool:
+        """The browser moves a slider to its grid and reports that: within half a step it is not a person."""
+        assert self.knob
+        assert self.slider is not None
+        scale = math.log10 if self.knob.log else float
+        return abs(scale(value) - scale(self._clamped(self.box.value))) < 0.51 * self.slider.step
+
+    def _box_changed(self, change: dict[str, Any]) -> None:
+        if self.slider is not None:
+            self.moving = True  # a value outside the slider's range must not come back clipped
+            self.slider.value = self._clamped(change["new"])
+            self.moving = False
+        self.changed()
+
+    @property
+    def value(self) -> float:
+        return self.box.value
+
+    @value.setter
+    def value(self, value: float) -> None:
+        self.box.value = value
+
+
+def settings_of(choice: Choice, changed: Changed) -> dict[str, Control]:
+    fields = type(choice).model_fields
+    return {key: setting(key, fields[key], changed, value) for key, value in choice if key != "name"}
+
+
+def boxed(controls: Iterable[Control]) -> widgets.VBox:
+    box = widgets.VBox([control.widget for control in controls], layout=WIDE)
+    if box.children:
+        box.add_class("lab-settings")
+    return box
+
+
+class OneChoice:
+    """A dropdown over a catalogue; picking an option swaps in its settings."""
+
+    def __init__(self, name: str, catalogue: Catalogue, changed: Changed, value: Choice) -> None:
+        self.catalogue, self.changed = catalogue, changed
+        self.dropdown = widgets.Dropdown(options=list(catalogue), description=words(name), style=LABEL, layout=WIDE)
+        self.dropdown.add_class(f"lab-{name}")
+        self.widget = widgets.VBox([self.dropdown], layout=WIDE)
+        self.value = value
+        self.dropdown.observe(self._picked, "value")
+
+    def _picked(self, change: dict[str, Any]) -> None:
+        self._show(self.catalogue.parse(change["new"]))
+        self.changed()
+
+    def _show(self, choice: Choice) -> None:
+        old = self.widget.children[1:]
+        self.settings = settings_of(choice, self.changed)
+        self.dropdown.tooltip = self.catalogue.sentence(choice.name)
+        self.widget.children = [self.dropdown, boxed(self.settings.values())] if self.settings else [self.dropdown]
+        close(*old)
+
+    @property
+    def value(self) -> dict[str, Any]:
+        return {"name": self.dropdown.value, **{key: control.value for key, control in self.settings.items()}}
+
+    @value.setter
+    def value(self, choice: Choice) -> None:
+        self.refresh()
+        if choice.name != self.dropdown.value:
+            self.dropdown.value = choice.name
+        self._show(choice)
+
+    def refresh(self) -> None:
+        """Offer the options that the catalogue has now: a person may have added one in a cell."""
+        if tuple(self.catalogue) != self.dropdown.options:
+            chosen = self.dropdown.value
+            self.dropdown.options = list(self.catalogue)
+            self.dropdown.value = chosen if chosen in self.catalogue else next(iter(self.catalogue))
+
+
+class ManyChoices:
+    """A checkbox per option of a catalogue; ticked ones show their settings and apply in the order of ticking."""
+
+    def __init__(self, name: str, catalogue: Catalogue, changed: Changed, value: tuple[Choice, ...]) -> None:
+        self.name, self.catalogue, self.changed = name, catalogue, changed
+        self.widget = widgets.VBox([], layout=WIDE)
+        self.chosen: dict[str, dict[str, Control]] = {}
+        self.boxes: dict[str, widgets.Checkbox] = {}
+        self.value = value
+
+    def _make_box(self, option: str) -> widgets.Checkbox:
+        hint = self.catalogue.sentence(option)
+        box = widgets.Checkbox(
+            value=option in self.chosen, description=words(option), tooltip=hint, indent=False, layout=WIDE
+        )
+        box.add_class(f"lab-{self.name}-{option}")
+        box.observe(lambda change: self._ticked(option, on=change["new"]), "value")
+        return box
+
+    def _ticked(self, option: str, *, on: bool) -> None:
+        self.chosen.pop(option, None)
+        if on:
+            self.chosen[option] = settings_of(self.catalogue.parse(option), self.changed)
+        self._show()
+        self.changed()
+
+    def _show(self) -> None:
+        rows: list[widgets.Widget] = []
+        for option, box in self.boxes.items():
+            rows += [box, boxed(self.chosen[option].values())] if self.chosen.get(option) else [box]
+        old = [child for child in self.widget.children if child not in rows]
+        self.widget.children = rows
+        close(*old)
+
+    @property
+    def value(self) -> list[dict[str, Any]]:
+        return [
+            {"name": option, **{key: control.value for key, control in settings.items()}}
+            for option, settings in self.chosen.items()
+        ]
+
+    @value.setter
+    def value(self, choices: tuple[Choice, ...]) -> None:
+        self.chosen = {choice.name: settings_of(choice, self.changed) for choice in choices}
+        self.boxes = {option: self._make_box(option) for option in self.catalogue}
+        self._show()
+
+    def refresh(self) -> None:
+        if list(self.catalogue) != list(self.boxes):
+            self.boxes = {option: self._make_box(option) for option in self.catalogue}
+            self._show()
+
+
+def words(name: str) -> str:
+    return name.replace("_", " ")
+
+
+def close(*trees: widgets.Widget) -> None:
+    """Close widgets with all that they hold: a closed box alone would leave its children in the kernel."""
+    for widget in trees:
+        close(*getattr(widget, "children", ()))
+        widget.close()

@@ -1,0 +1,355 @@
+"""The panel: choose, train, watch, take away."""
+
+from __future__ import annotations
+
+import time
+import weakref
+from pathlib import Path
+from typing import Any
+
+import ipywidgets as widgets
+
+from lab.catalogue import RecipeError
+from lab.panel.controls import Control, ManyChoices, OneChoice, close, setting, words
+from lab.panel.curves import Curves
+from lab.panel.helper import Helper
+from lab.panel.pump import Pump
+from lab.panel.words import TAKE_AWAY, detail, message, run_names, runs_table, status_line
+from lab.panel.worker import Job, submit
+from lab.recipe import CATALOGUES, Recipe
+from lab.runs import Run
+from lab.store import RunError
+from lab.training import Finished, History, Started, load
+
+SECTIONS = {
+    "Data": ("data", "modify"),
+    "Network": ("model", "activation", "init"),
+    "Optimisation": ("optimizer", "schedule", "epochs", "batch_size", "clip_norm", "label_smoothing"),
+    "Augmentation": ("augment",),
+    "Transfer": ("source", "transfer"),
+    "Numbers": ("precision", "seed"),
+}
+CAPTION = "thin: training batches · thick, with marks: validation images, once an epoch"
+FULL = widgets.Layout(width="100%")
+_current: weakref.ref[Panel] | None = None
+
+
+class Entry:
+    """A run in the panel: its job, and what the panel has heard of it."""
+
+    def __init__(self, job: Job) -> None:
+        self.job = job
+        self.run = Run(job.recipe, History(), "queued")
+        self.steps = self.steps_per_epoch = 1
+        self.started_at = self.waited = 0.0
+
+
+class Panel:
+    """Controls for every choice, live curves, and the runs so far.
+
+    Args:
+        recipe: what the controls show first.
+        folder: where runs are kept; None keeps them in memory only.
+        device: "cpu", "cuda", ...; the best there is by default.
+    Example:
+        panel = Panel(); panel                 # in a notebook: shows it
+        panel.recipe = panel.recipe.changed(optimizer="adam"); panel.start(); panel.wait()
+    """
+
+    def __init__(
+        self, recipe: Recipe | None = None, *, folder: str | Path | None = "runs", device: str | None = None
+    ) -> None:
+        global _current  # one panel per kernel: a re-run cell replaces the old one
+        if _current is not None and (old := _current()) is not None:
+            old.close()
+        _current = weakref.ref(self)
+        self.folder, self.device = Path(folder) if folder else None, device
+        self.entries: list[Entry] = []
+        self.pump = Pump(self._flush)
+        start = recipe or Recipe()
+        self._setting = False
+        self.controls = {field: self._control(field, getattr(start, field)) for field in Recipe.model_fields}
+        self._build()
+        submit(lambda: warm_up(start))
+
+    def _control(self, field: str, value: Any) -> Control | OneChoice | ManyChoices:
+        if field not in CATALOGUES:
+            return setting(field, Recipe.model_fields[field], self._changed, value)
+        kind = ManyChoices if isinstance(value, tuple) else OneChoice
+        return kind(field, CATALOGUES[field], self._changed, value)
+
+    def _build(self) -> None:
+        self.curves = Curves()
+        self.helper = Helper()
+        for trait, kind in (("dark", "theme"), ("width", "width")):
+            self.helper.observe(lambda change, kind=kind: self.pump.post((kind, change["new"])), trait)
+        self.table, self.message = widgets.HTML(layout=FULL), widgets.HTML(layout=FULL)
+        controls = widgets.VBox([*self._sections()], layout=widgets.Layout(width="330px", flex="0 0 330px"))
+        controls.add_class("lab-controls")
+        caption = widgets.HTML(f'<div class="lab-caption">{CAPTION}</div>')
+        parts = [self._toolbar(), self.message, self.curves.figure, caption, self.table, self._take_away()]
+        results = widgets.VBox(parts, layout=widgets.Layout(flex="1 1 auto", min_width="0", width="auto"))
+        results.add_class("lab-results")
+        self.ui = widgets.HBox([controls, results, self.helper], layout=FULL)
+        self.ui.add_class("lab-panel")
+        self._show_state()
+        self._changed()
+
+    def _sections(self) -> list[widgets.Widget]:
+        rows: list[widgets.Widget] = []
+        for heading, fields in SECTIONS.items():
+            rows.append(widgets.HTML(f'<div class="lab-heading" role="heading" aria-level="3">{heading}</div>'))
+            rows += [self.controls[field].widget for field in fields]
+        return rows
+
+    def _toolbar(self) -> widgets.Widget:
+        self.train_button = self._button(
+            "Train", "play", "Train this recipe; while another trains, queue it", self.start
+        )
+        self.train_button.button_style = "primary"
+        self.pause_button = self._button("Pause", "pause", "Hold training where it is, or go on", self._pause_or_go_on)
+        self.stop_button = self._button("Stop", "stop", "Stop after the current step; empty the queue", self.stop)
+        self.clear_button = self._button(
+            "Clear", "trash", "Take ended runs off the screen; their folders stay", self.clear
+        )
+        self.log_button = widgets.ToggleButton(
+            value=False,
+            description="log loss",
+            tooltip="Logarithmic axis for the loss",
+            layout=widgets.Layout(width="80px"),
+        )
+        self.log_button.add_class("lab-log")
+        self.log_button.observe(lambda change: self.pump.post(("log", change["new"])), "value")
+        self.progress = widgets.FloatProgress(
+            min=0, max=1, layout=widgets.Layout(width="140px"), tooltip="progress of the run"
+        )
+        self.status, self.detail = widgets.HTML(), widgets.HTML()
+        row = [
+            self.train_button,
+            self.pause_button,
+            self.stop_button,
+            self.clear_button,
+            self.log_button,
+            self.progress,
+            self.status,
+            self.detail,
+        ]
+        toolbar = widgets.HBox(row, layout=FULL)
+        toolbar.add_class("lab-toolbar")
+        return toolbar
+
+    def _button(self, name: str, icon: str, hint: str, action: Any) -> widgets.Button:
+        button = widgets.Button(description=name, icon=icon, tooltip=hint, layout=widgets.Layout(width="84px"))
+        button.add_class(f"lab-{name.lower()}")
+        button.on_click(lambda _: self._guarded(action))
+        return button
+
+    def _guarded(self, action: Any) -> None:
+        """A button's error is shown in the panel: printed in a callback it would show nowhere."""
+        try:
+            action()
+        except ValueError as error:
+            self.message.value = message(str(error))
+
+    def _take_away(self) -> widgets.Widget:
+        self.format = widgets.ToggleButtons(
+            options=list(TAKE_AWAY),
+            tooltips=[
+                "this recipe as YAML",
+                "as a papermill command",
+                "as a `lab run` command",
+                "as a stand-alone PyTorch script",
+            ],
+            style={"button_width": "92px"},
+        )
+        self.copy_button = self._button(
+            "Copy", "copy", "Copy to the clipboard", lambda: self.helper.send({"copy": self.text.value})
+        )
+        self.text = widgets.Textarea(layout=widgets.Layout(width="100%", height="190px"), disabled=True)
+        self.text.add_class("lab-code")
+        self.format.add_class("lab-format")
+        self.format.observe(lambda _: self._changed(), "value")
+        heading = widgets.HTML('<div class="lab-heading" role="heading" aria-level="3">Take this recipe with you</div>')
+        formats = widgets.HBox([self.format, self.copy_button])
+        formats.add_class("lab-formats")
+        return widgets.VBox([heading, formats, self.text], layout=FULL)
+
+    # -- the recipe -----------------------------------------------------------------------------------------
+
+    @property
+    def recipe(self) -> Recipe:
+        """The recipe that the controls show. Raises RecipeError when they show none that is valid."""
+        return Recipe(**{field: control.value for field, control in self.controls.items()})
+
+    @recipe.setter
+    def recipe(self, recipe: Recipe) -> None:
+        self._setting = True
+        for field, control in self.controls.items():
+            control.value = getattr(recipe, field)
+        self._setting = False
+        self._changed()
+
+    def _changed(self) -> None:
+        """A control changed: say at once whether the recipe is valid, and show it in the chosen format."""
+        if self._setting or not hasattr(self, "text"):
+            return
+        try:
+            recipe = self.recipe
+            self.message.value = ""
+            self.text.value = TAKE_AWAY[self.format.value](recipe)
+        except ValueError as error:
+            self.message.value = message(str(error))
+
+    # -- training -------------------------------------------------------------------------------------------
+
+    def start(self) -> None:
+        """Train the recipe shown; while another one trains, it waits its turn."""
+        job = Job(self.recipe, self.pump.post, self.folder, self.device)
+        self.pump.post(("queue", Entry(job)))
+        submit(job.work)
+
+    def stop(self) -> None:
+        """Stop after the current step, and take waiting runs off the queue."""
+        for job in self._unfinished():
+            job.stop()
+
+    def pause(self) -> None:
+        """Hold training where it is."""
+        for job in self._unfinished():
+            job.going.clear()
+        self.pump.post(("state", None))
+
+    def go_on(self) -> None:
+        """Go on after a pause."""
+        for job in self._unfinished():
+            job.going.set()
+        self.pump.post(("state", None))
+
+    def _pause_or_go_on(self) -> None:
+        paused = any(not job.going.is_set() for job in self._unfinished())
+        self.go_on() if paused else self.pause()
+
+    def _unfinished(self) -> list[Job]:
+        return [entry.job for entry in self.entries if not entry.job.done.is_set()]
+
+    @property
+    def runs(self) -> list[Run]:
+        """All runs on the screen; a run that goes on has the history so far."""
+        return [entry.run for entry in self.entries]
+
+    def wait(self) -> list[Run]:
+        """Block until every run has ended, updating the panel meanwhile; for cells and headless use.
+
+        Raises:
+            RunError: a run failed, with its words.
+        """
+        self.pump.drain()
+        while self._unfinished():
+            time.sleep(self.pump.period)
+            self.pump.drain()
+        self.pump.drain()
+        failed = [run for run in self.runs if run.status == "failed"]
+        if failed:
+            raise RunError(failed[0].detail)
+        return self.runs
+
+    def clear(self) -> None:
+        """Take ended runs off the screen; their folders stay."""
+        self.pump.post(("clear", None))
+
+    def close(self) -> None:
+        """Stop training and close every widget; a re-run cell does this to the panel it replaces."""
+        self.stop()
+        self.pump.close()
+        close(self.ui)
+
+    def _repr_mimebundle_(self, **kwargs: Any) -> Any:
+        return self.ui._repr_mimebundle_(**kwargs)
+
+    # -- what is shown; only the pump calls these ------------------------------------------------------------
+
+    def _flush(self, items: list[Any]) -> None:
+        moved: list[Entry] = []
+        for sender, content in items:
+            if isinstance(sender, Job):
+                entry = next((entry for entry in self.entries if entry.job is sender), None)
+                if entry is not None:
+                    self._hear(entry, content)
+                    moved.append(entry)
+            else:
+                getattr(self, f"_on_{sender}")(content)
+        for entry in dict.fromkeys(moved):
+            self.curves.update(self.entries.index(entry), entry.run.history, entry.steps_per_epoch)
+        self.curves.fit_loss(self.runs)
+        self._show_state()
+
+    def _hear(self, entry: Entry, event: Any) -> None:
+        if isinstance(event, Started):
+            entry.run.status, entry.steps, entry.steps_per_epoch = "running", event.steps, event.steps_per_epoch
+            entry.started_at = time.monotonic()
+        elif isinstance(event, Finished):
+            entry.run = entry.job.run or entry.run
+            self.message.value = message(f"Run {self.entries.index(entry) + 1}: {event.detail}" if event.detail else "")
+        else:
+            entry.run.history.add(event)
+            entry.run.step = len(entry.run.history.loss)
+            entry.run.seconds = time.monotonic() - entry.started_at
+
+    def _on_queue(self, entry: Entry) -> None:
+        self.entries.append(entry)
+        names = run_names(self.runs)
+        self.curves.add(names[-1], len(self.entries) - 1)
+        self.curves.rename(names)
+        self.message.value = ""
+
+    def _on_state(self, _: None) -> None:
+        """Shown by `_flush` anyway."""
+
+    def _on_theme(self, dark: bool) -> None:  # a message's content
+        self.curves.set_theme(dark=dark)
+
+    def _on_width(self, pixels: int) -> None:
+        self.curves.set_width(pixels)
+
+    def _on_log(self, log: bool) -> None:  # a message's content
+        self.curves.set_log_loss(log=log)
+
+    def _on_clear(self, _: None) -> None:
+        self.entries = [entry for entry in self.entries if not entry.job.done.is_set()]
+        self.curves.clear()
+        for index, (entry, name) in enumerate(zip(self.entries, run_names(self.runs), strict=True)):
+            self.curves.add(name, index)
+            self.curves.update(index, entry.run.history, entry.steps_per_epoch)
+
+    def _show_state(self) -> None:
+        going = [entry for entry in self.entries if not entry.job.done.is_set()]
+        current = next((entry for entry in going if entry.run.status == "running"), None)
+        shown = current or (self.entries[-1] if self.entries else None)
+        paused = any(not entry.job.going.is_set() for entry in going)
+        self.pause_button.disabled = self.stop_button.disabled = not going
+        self.clear_button.disabled = len(going) == len(self.entries)
+        self.pause_button.description, self.pause_button.icon = ("Go on", "play") if paused else ("Pause", "pause")
+        state = "idle" if shown is None else "paused" if paused else shown.run.status
+        self.status.value = status_line(state, self.entries.index(shown) + 1 if shown else None)
+        self.table.value = runs_table(self.runs)
+        self._show_progress(shown, going=current is not None)
+
+    def _show_progress(self, entry: Entry | None, *, going: bool) -> None:
+        if entry is None:
+            self.detail.value = ""
+            return
+        share = entry.run.step / entry.steps
+        left = entry.run.seconds * (1 / share - 1) if going and share > 0 else None
+        self.progress.value = share
+        self.detail.value = detail(entry.run.step, entry.steps, left)
+
+
+def warm_up(recipe: Recipe) -> None:
+    """Read the data before the first click, so that the first point comes at once."""
+    try:
+        load(recipe.data, recipe.modify)
+    except ValueError:
+        pass  # shown when the person presses Train
+
+
+__all__ = ["Panel", "RecipeError", "words"]

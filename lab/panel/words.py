@@ -1,0 +1,116 @@
+"""What the panel says: the status line, the table of runs, and the recipe to take away. Text in, HTML out."""
+
+from __future__ import annotations
+
+import shlex
+from collections.abc import Sequence
+from html import escape
+
+import yaml
+
+from lab.export import script
+from lab.plots import colour_and_dash
+from lab.recipe import Recipe, labels, overrides
+from lab.runs import Run
+
+SAY = {
+    "idle": "Ready",
+    "queued": "Waiting",
+    "running": "Training",
+    "paused": "Paused",
+    "finished": "Finished",
+    "stopped": "Stopped",
+    "diverged": "Diverged",
+    "stuck": "Stuck at chance",
+    "out_of_memory": "Out of memory",
+    "failed": "Failed",
+}
+SVG_DASHES = {
+    "solid": "",
+    "dot": "2 3",
+    "dash": "7 4",
+    "longdash": "11 4",
+    "dashdot": "7 3 2 3",
+    "longdashdot": "11 3 2 3",
+}
+
+
+def status_line(state: str, number: int | None = None) -> str:
+    run = f" run {number}" if number is not None else ""
+    return f'<span class="lab-status" data-state="{state}" role="status" aria-live="polite">{SAY[state]}{run}</span>'
+
+
+def message(text: str) -> str:
+    return f'<div class="lab-message" role="alert">{escape(text)}</div>' if text else ""
+
+
+def detail(step: int, steps: int, seconds_left: float | None) -> str:
+    left = "" if seconds_left is None else f" · {clock(seconds_left)} left"
+    return f'<span class="lab-detail">step {step:,} of {steps:,}{left}</span>'
+
+
+def clock(seconds: float) -> str:
+    """Minutes and seconds, `0:07`; hours when there are any."""
+    minutes, rest = divmod(round(seconds), 60)
+    hours, minutes = divmod(minutes, 60)
+    return f"{hours}:{minutes:02}:{rest:02}" if hours else f"{minutes}:{rest:02}"
+
+
+def run_names(runs: Sequence[Run]) -> list[str]:
+    """`1 sgd, lr 0.1`: the number, and what differs between the runs."""
+    if len({run.recipe.id for run in runs}) == 1:
+        return [str(number) for number in range(1, len(runs) + 1)]
+    return [f"{number} {label}" for number, label in enumerate(labels([run.recipe for run in runs]), start=1)]
+
+
+def runs_table(runs: Sequence[Run]) -> str:
+    if not runs:
+        return '<div class="lab-empty">Runs appear here, with what differs between them.</div>'
+    heads = ["", "run", "what differs", "status", "epochs", "best accuracy", "its loss", "seconds"]
+    head = "".join(f'<th scope="col" class="{"number" if i > 3 else ""}">{text}</th>' for i, text in enumerate(heads))
+    what = labels([run.recipe for run in runs]) if len(runs) > 1 else [""]
+    rows = "".join(table_row(index, run, label) for index, (run, label) in enumerate(zip(runs, what, strict=True)))
+    return f'<table class="lab-runs"><thead><tr>{head}</tr></thead><tbody>{rows}</tbody></table>'
+
+
+def table_row(index: int, run: Run, label: str) -> str:
+    best = run.best
+    numbers = [
+        f"{len(run.history.epochs)} of {run.recipe.epochs}",
+        f"{best.validation_accuracy:.4f}" if best else "–",
+        f"{best.validation_loss:.4f}" if best else "–",
+        f"{run.seconds:.1f}",
+    ]
+    cells = "".join(f'<td class="number">{number}</td>' for number in numbers)
+    title = escape(run.detail, quote=True)
+    status = f'<span class="lab-status" data-state="{run.status}" title="{title}">{SAY[run.status]}</span>'
+    return f"<tr><td>{line_sample(index)}</td><td>{index + 1}</td><td>{escape(label)}</td><td>{status}</td>{cells}</tr>"
+
+
+def line_sample(index: int) -> str:
+    colour, dash = colour_and_dash(index)
+    line = f'<line x1="0" y1="5" x2="34" y2="5" stroke="{colour}" stroke-width="2.5" stroke-dasharray="{SVG_DASHES[dash]}"/>'
+    return f'<svg width="34" height="10" aria-hidden="true">{line}</svg>'
+
+
+def as_yaml(recipe: Recipe) -> str:
+    return recipe.to_yaml()
+
+
+def as_papermill(recipe: Recipe) -> str:
+    changes = yaml.safe_dump(
+        {"overrides": overrides(recipe)}, default_flow_style=True, width=10_000, sort_keys=False
+    ).strip()
+    return f"papermill notebooks/run.ipynb executed.ipynb -y {shlex.quote(changes)}\n"
+
+
+def as_command(recipe: Recipe) -> str:
+    changes = {
+        key: yaml.safe_dump(value, default_flow_style=True, width=10_000, sort_keys=False)
+        for key, value in overrides(recipe).items()
+    }
+    words = [shlex.quote(f"{key}={text.removesuffix('...' + chr(10)).strip()}") for key, text in changes.items()]
+    return " ".join(["lab", "run", *words]) + "\n"
+
+
+TAKE_AWAY = {"YAML": as_yaml, "papermill": as_papermill, "command": as_command, "script": script}

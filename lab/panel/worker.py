@@ -1,0 +1,112 @@
+"""The one thread of a kernel that does tensor work.
+
+Two OpenMP teams on the same cores slow small models down three to four times, so the main thread keeps to
+one OpenMP thread and this one has them all.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import queue
+import threading
+import traceback
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from lab.recipe import Recipe
+from lab.runs import Run, new_folder, run_of
+from lab.store import Recorder
+from lab.training import Event, Finished, History, Step, Training
+
+POLL_SECONDS = 0.1
+
+
+class Job:
+    """One recipe to train: told to stop or pause from any thread, telling what happens through `post`.
+
+    Args:
+        post: called in the worker thread with (job, event) for every event but single steps.
+        root: folder for run folders; None keeps the run in memory.
+    """
+
+    def __init__(self, recipe: Recipe, post: Callable[[Any], None], root: Path | None, device: str | None) -> None:
+        self.recipe, self.post, self.root, self.device = recipe, post, root, device
+        self.stopping, self.going = threading.Event(), threading.Event()
+        self.going.set()
+        self.session: Training | None = None
+        self.recorder: Recorder | None = None
+        self.done = threading.Event()
+        self.run: Run | None = None  # once it has ended
+
+    def work(self) -> None:
+        """In the worker thread: train until the end or a stop; every way out is posted as Finished."""
+        try:
+            last = self._train()
+        except Exception as error:  # shown in the panel, in words; the thread lives on
+            last = Finished("failed", self.session.step if self.session else 0, in_words(error))
+        self.run = self._result(last)
+        self.session = self.recorder = None  # a kept session would keep its data and weights on the device
+        self.post((self, last))
+        self.done.set()
+
+    def _train(self) -> Finished:
+        if self.stopping.is_set():
+            return Finished("stopped", 0, "Taken off the queue.")
+        self.session = Training(self.recipe, device=self.device)
+        if self.root is not None:
+            self.recorder = Recorder(self.session, new_folder(self.recipe, self.root))
+        with contextlib.closing(self._events()) as events:
+            for event in events:
+                if isinstance(event, Finished):
+                    return event
+                if not isinstance(event, Step):
+                    self.post((self, event))
+                if self._stops():
+                    break
+        return Finished("stopped", self.session.step)
+
+    def _result(self, last: Finished) -> Run:
+        if self.session is None:
+            return Run(self.recipe, History(), last.status, last.detail)
+        return run_of(self.session, last, self.recorder)
+
+    def _events(self) -> Iterator[Event]:
+        yield from self.recorder or self.session or ()
+
+    def _stops(self) -> bool:
+        while not self.going.wait(POLL_SECONDS) and not self.stopping.is_set():
+            pass
+        return self.stopping.is_set()
+
+    def stop(self) -> None:
+        self.stopping.set()
+        self.going.set()
+
+
+def in_words(error: Exception) -> str:
+    """A person's mistake in its own words; ours with the place where it happened."""
+    return str(error) if isinstance(error, ValueError) else f"{type(error).__name__}: {error}\n{traceback.format_exc()}"
+
+
+_jobs: queue.SimpleQueue[Callable[[], None]] = queue.SimpleQueue()
+_thread: threading.Thread | None = None
+
+
+def submit(work: Callable[[], None]) -> None:
+    """Run `work` in the kernel's training thread, after what was submitted before."""
+    global _thread  # one per kernel is the point
+    _jobs.put(work)
+    if _thread is None:
+        cores = torch.get_num_threads()
+        torch.set_num_threads(1)
+        _thread = threading.Thread(target=_work_forever, args=(cores,), name="lab-training", daemon=True)
+        _thread.start()
+
+
+def _work_forever(cores: int) -> None:
+    torch.set_num_threads(cores)
+    while True:
+        _jobs.get()()

@@ -1,0 +1,49 @@
+"""Runs of a few milliseconds, and what two of them are compared by."""
+
+from dataclasses import replace
+from importlib import import_module
+
+import torch
+
+from lab.recipe import Recipe
+from lab.runs import Run
+from lab.training import Training
+
+torch.set_num_threads(1)  # for tensors this small a second thread only waits, longest on a busy machine
+
+loop = import_module("lab.training")  # the module: `lab.training` is its function of the same name
+SMALL = Recipe(modify=[{"name": "subset", "per_class": 5}], epochs=3, batch_size=8, seed=7)
+TINY_CNN = {"name": "cnn", "width": 2, "hidden": 8}
+
+
+def trained(recipe, **where):
+    """A training that has come to its end on the CPU, and its events."""
+    session = Training(recipe, **{"device": "cpu", **where})
+    return session, list(session)
+
+
+def measured(history):
+    """What a run measured, without the clock, in a form where nan is equal to itself."""
+    epochs = [replace(epoch, seconds=0) for epoch in history.epochs]
+    return repr((history.loss, history.accuracy, history.lr, epochs))
+
+
+def same_history(a, b):
+    return measured(a.history) == measured(b.history)
+
+
+def bits(run):
+    """The weights byte by byte: nan is equal to itself."""
+    weights = run.weights if isinstance(run, Run) else run.model.state_dict()
+    return {name: tensor.contiguous().numpy().tobytes() for name, tensor in weights.items()}
+
+
+def same_weights(a, b):
+    """Whether two trainings, or a Run and a training, have the same weights to the last bit."""
+    return bits(a) == bits(b)
+
+
+def first_batch(session, size):
+    """The indices of a run's first batch, from the stream for `order`."""
+    order = torch.Generator().manual_seed(4 * session.recipe.seed + 1)
+    return torch.randperm(len(session.train_split), generator=order)[:size]

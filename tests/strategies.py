@@ -1,0 +1,122 @@
+"""Hypothesis strategies read off the catalogues: a new option is drawn without a line here."""
+
+from typing import Literal, get_origin
+
+from annotated_types import Ge, Gt, Le, Lt
+from hypothesis import settings
+from hypothesis import strategies as st
+
+from lab.catalogue import RecipeError, knob_of, options_of
+from lab.recipe import CATALOGUES, Recipe
+
+settings.register_profile("lab", parent=settings(), deadline=None, max_examples=40)
+settings.load_profile("lab")
+
+OPTIONS = [(kind, name) for kind, catalogue in CATALOGUES.items() for name in catalogue]
+FEW_EPOCHS = st.integers(1, 3)
+
+
+def bound(field, *marks):
+    """The field's limit given by one of the marks, and whether the limit itself is left out."""
+    found = [(mark, kind) for mark in field.metadata for kind in marks if isinstance(mark, kind)]
+    if not found:
+        return None, False
+    mark, kind = found[0]
+    return getattr(mark, kind.__name__.lower()), kind in (Gt, Lt)
+
+
+def usual_range(field):
+    """Where the slider moves, as far as that is valid; None without a slider."""
+    knob = knob_of(field)
+    return knob and (knob.low, knob.high)
+
+
+def integers(field, *, usual):
+    low, open_below = bound(field, Gt, Ge)
+    high, open_above = bound(field, Lt, Le)
+    if usual and (knob := usual_range(field)):
+        return st.integers(int(knob[0]), int(knob[1]))
+    return st.integers(
+        None if low is None else int(low) + open_below,
+        None if high is None else int(high) - open_above,
+    )
+
+
+def floats(field, *, usual):
+    low, open_below = bound(field, Gt, Ge)
+    high, open_above = bound(field, Lt, Le)
+    if usual and (knob := usual_range(field)):
+        low, high = map(float, knob)
+        open_below = open_above = False
+    return st.floats(
+        None if low is None else float(low),
+        None if high is None else float(high),
+        exclude_min=open_below,
+        exclude_max=open_above,
+        allow_nan=False,
+        allow_infinity=False,
+    )
+
+
+def values(field, *, usual=False):
+    """One setting: anything valid, or only what its slider reaches."""
+    if get_origin(field.annotation) is Literal:
+        return st.sampled_from(options_of(field))
+    if field.annotation is bool:
+        return st.booleans()
+    if field.annotation is int:
+        return integers(field, usual=usual)
+    if field.annotation is float:
+        return floats(field, usual=usual)
+    assert field.annotation is str, f"no strategy for a setting of type {field.annotation}"
+    return st.just(field.default) if usual else st.text()
+
+
+def keeps_the_rules(catalogue, spec):
+    """Whether two settings at once are allowed; a value that is refused alone is our mistake."""
+    try:
+        catalogue.parse(spec)
+    except RecipeError as error:
+        assert "but must be" not in str(error), error
+        return False
+    return True
+
+
+def specs(kind, name, *, usual=False):
+    """A mapping that stands for one option of a catalogue, with all of its settings drawn."""
+    catalogue = CATALOGUES[kind]
+    fields = {key: values(field, usual=usual) for key, field in catalogue[name].model_fields.items() if key != "name"}
+    drawn = st.fixed_dictionaries({"name": st.just(name), **fields})
+    return drawn.filter(lambda spec: keeps_the_rules(catalogue, spec))
+
+
+def any_spec(kind, *, usual=False):
+    return st.one_of([specs(kind, name, usual=usual) for name in CATALOGUES[kind]])
+
+
+def entries(key, field, *, usual):
+    """What may stand at one key of a recipe: an option, a list of options, or a value."""
+    if key not in CATALOGUES:
+        return values(field, usual=usual)
+    single = any_spec(key, usual=usual)
+    return st.lists(single, max_size=2) if field.default == () else single
+
+
+def recipes(*, usual=False, **fixed):
+    """Whole recipes on digits with few epochs; `fixed` holds a strategy for a key instead."""
+    chosen = {"data": st.just("digits"), "epochs": FEW_EPOCHS, **fixed}
+    keys = {
+        key: chosen[key] if key in chosen else entries(key, field, usual=usual)
+        for key, field in Recipe.model_fields.items()
+    }
+    return st.fixed_dictionaries(keys).map(lambda spec: Recipe(**spec))
+
+
+def small_recipes(**fixed):
+    """Recipes that train in a few milliseconds, with every choice within its slider."""
+    models = [{"name": "mlp", "width": 8}, {"name": "cnn", "width": 2, "hidden": 8}]
+    few = [{"name": "subset", "per_class": 3}]
+    return recipes(
+        usual=True,
+        **{"model": st.sampled_from(models), "modify": st.just(few), "batch_size": st.integers(4, 30), **fixed},
+    )

@@ -1,0 +1,206 @@
+"""Folders, devices and commands that a person gets wrong, and the exact words that come back."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+import torch
+from small_files import pictures
+from wording import NOT_EPOCHS, Act, bad, complaint, options
+
+from lab.__main__ import KINDS, main
+from lab.data import DataError, fetch, load
+from lab.recipe import Recipe
+from lab.runs import open_run, resume, train
+from lab.store import RunError
+from lab.training import DeviceError, pick_device
+
+
+def images(name: str, **knobs: Any) -> Act:
+    return lambda place: load(Recipe(data={"name": "folder", "path": str(place / name), **knobs}).data)
+
+
+def device(name: str) -> Act:
+    return lambda _: pick_device(name)
+
+
+PLACES = [
+    bad(
+        "no folder of images",
+        images("none"),
+        "There is no folder PLACE/none. Set data.path to a folder that holds one folder per class.",
+    ),
+    bad("no class", images("empty"), "PLACE/empty must hold at least two class folders, but has none."),
+    bad(
+        "spoilt images",
+        images("spoilt"),
+        "2 files in PLACE/spoilt cannot be read:",
+        "  PLACE/spoilt/cat/0.png: the file is empty",
+        "  PLACE/spoilt/dog/0.png: not an image that Pillow can read",
+        "Repair or delete them, or set data.damaged to skip.",
+    ),
+    bad(
+        "too few images",
+        images("spoilt", damaged="skip"),
+        "Classes with fewer than 3 readable images in PLACE/spoilt: cat (2), dog (2). "
+        "Training, validation and test need one each.",
+    ),
+    bad(
+        "nothing to fetch",
+        lambda _: fetch("imagenet"),
+        "'imagenet' cannot be fetched. Expected one of: fashion_mnist, mnist, cifar10, cifar100.",
+    ),
+    bad("no such device", device("cuda"), "device is 'cuda', but this machine has: cpu."),
+    bad("no such kind of device", device("tpu"), "device is 'tpu', but this machine has: cpu."),
+    bad("no such number of a device", device("cpu:one"), "device is 'cpu:one', but this machine has: cpu."),
+    bad("no run to resume", lambda place: resume(place / "none"), "There is no run in PLACE/none: no such folder."),
+    bad(
+        "no run in the folder",
+        lambda place: resume(place / "empty"),
+        "There is no readable run in PLACE/empty. "
+        "Cannot read the recipe PLACE/empty/recipe.yaml: No such file or directory.",
+    ),
+    bad(
+        "no run to open",
+        lambda place: open_run(place / "bad.yaml"),
+        "There is no run in PLACE/bad.yaml: no such folder.",
+    ),
+    bad(
+        "finished run",
+        lambda place: resume(place / "run"),
+        "The run in PLACE/run has ended (finished); there is nothing to resume.",
+    ),
+    bad(
+        "folder with a run",
+        lambda place: train(Recipe(epochs=1), folder=place / "run", device="cpu", progress=False),
+        "PLACE/run holds a run already. Go on with `lab resume PLACE/run`, or choose another folder.",
+    ),
+    bad(
+        "file in the run's place",
+        lambda place: train(Recipe(epochs=1), folder=place / "bad.yaml", device="cpu", progress=False),
+        "Cannot make the folder PLACE/bad.yaml: File exists. Choose another folder.",
+    ),
+]
+
+
+@pytest.fixture(autouse=True, scope="module")
+def one_thread():
+    """On a busy machine two threads that wait for each other are a hundred times slower than one."""
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(before)
+
+
+@pytest.fixture(scope="module")
+def place(one_thread, tmp_path_factory):
+    """A folder with everything that the rows look for, good and bad."""
+    place = tmp_path_factory.mktemp("place")
+    (place / "empty").mkdir()
+    (place / "bad.yaml").write_text("epochs: 0\n")
+    (place / "good.yaml").write_text("epochs: 1\n")
+    pictures(place / "spoilt")
+    (place / "spoilt" / "cat" / "0.png").write_bytes(b"")
+    (place / "spoilt" / "dog" / "0.png").write_text("not an image")
+    train(Recipe(epochs=1), folder=place / "run", device="cpu", progress=False)
+    return place
+
+
+@pytest.fixture(autouse=True)
+def only_a_cpu(monkeypatch):
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
+    monkeypatch.setattr(torch.mps, "is_available", lambda: False)
+
+
+@pytest.mark.parametrize(("act", "said"), PLACES)
+def test_a_bad_place_is_answered_in_words(act, said, place):
+    assert complaint(act, place, (DataError, RunError, DeviceError)) == said
+
+
+def test_a_graphics_card_that_is_not_there_is_refused(monkeypatch):
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
+    monkeypatch.setattr(torch.cuda, "device_count", lambda: 1)
+    assert pick_device("cuda:0") == torch.device("cuda:0")
+    with pytest.raises(DeviceError, match=r"^device is 'cuda:1', but this machine has: cpu, cuda"):
+        pick_device("cuda:1")
+
+
+COMMANDS = [
+    ("", "lab: error: the following arguments are required: COMMAND"),
+    ("run --bogus", "lab: error: unrecognized arguments: --bogus"),
+    ("run --dev cpu", "lab: error: unrecognized arguments: --dev"),
+    ("options optimizers sgd", "lab: error: unrecognized arguments: sgd"),
+    ("resume", "lab resume: error: the following arguments are required: folder"),
+    ("run none.yaml", "lab: Cannot read the recipe none.yaml: No such file or directory."),
+    (
+        "run empty",
+        "lab: There is no readable run in empty. Cannot read the recipe empty/recipe.yaml: No such file or directory.",
+    ),
+    ("run bad.yaml", f"lab: bad.yaml: epochs is 0, {NOT_EPOCHS}"),
+    ("run good.yaml epochs=0", f"lab: epochs is 0, {NOT_EPOCHS}"),
+    ("run good.yaml bad.yaml", "lab: Override 'bad.yaml' must look like optimizer.lr=0.3."),
+    ("run epochs=1 epochs=2", "lab: Override 'epochs' is given twice."),
+    (
+        "run optimizer=sgdd",
+        f"lab: Unknown optimizer 'sgdd'. Expected one of: {options('optimizer')}. Did you mean 'sgd'?",
+    ),
+    ("run --device tpu", "lab: device is 'tpu', but this machine has: cpu."),
+    ("run data=folder", "lab: There is no folder images. Set data.path to a folder that holds one folder per class."),
+    ("run --folder run", "lab: run holds a run already. Go on with `lab resume run`, or choose another folder."),
+    ("run --folder bad.yaml", "lab: Cannot make the folder bad.yaml: File exists. Choose another folder."),
+    (
+        "options optimizer",
+        f"lab: Unknown kind of option 'optimizer'. Expected one of: {', '.join(KINDS)}. Did you mean 'optimizers'?",
+    ),
+    ("resume none", "lab: There is no run in none: no such folder."),
+    ("resume run", "lab: The run in run has ended (finished); there is nothing to resume."),
+    ("resume run --device tpu", "lab: The run in run has ended (finished); there is nothing to resume."),
+    ("test none", "lab: There is no run in none: no such folder."),
+    ("export none", "lab: Cannot read the recipe none: No such file or directory."),
+    (
+        "export empty",
+        "lab: There is no readable run in empty. Cannot read the recipe empty/recipe.yaml: No such file or directory.",
+    ),
+    ("export good.yaml --output none/x.py", "lab: Cannot write none/x.py: No such file or directory."),
+    ("fetch mnits", "lab: 'mnits' cannot be fetched. Expected one of: fashion_mnist, mnist, cifar10, cifar100."),
+]
+
+
+def without_usage(text: str) -> str:
+    """The complaint alone: argparse words its usage differently from Python to Python."""
+    return "\n".join(line for line in text.splitlines() if not line.startswith("usage:"))
+
+
+@pytest.mark.parametrize(("command", "said"), COMMANDS, ids=[command or "nothing" for command, _ in COMMANDS])
+def test_a_bad_command_exits_2_with_words_on_stderr(command, said, place, monkeypatch, capsys):
+    monkeypatch.chdir(place)
+    monkeypatch.setenv("COLUMNS", "200")
+    try:
+        code = main(command.split())
+    except SystemExit as leaving:
+        code = leaving.code
+    printed = capsys.readouterr()
+    assert (code, printed.out) == (2, "")
+    assert without_usage(printed.err) == said
+
+
+def test_an_unknown_command_is_answered_with_those_there_are(capsys):
+    with pytest.raises(SystemExit) as leaving:
+        main(["rum"])
+    complaint = without_usage(capsys.readouterr().err)
+    assert leaving.value.code == 2
+    assert complaint.startswith("lab: error: argument COMMAND: invalid choice: 'rum' (choose from ")
+    assert "run" in complaint
+
+
+def test_data_that_are_not_here_are_said_to_be_missing(place, tmp_path, monkeypatch, capsys):
+    monkeypatch.setenv("LAB_DATA", str(tmp_path / "mine"))
+    monkeypatch.setenv("TORCH_HOME", str(tmp_path / "torch"))
+    assert main(["run", "data=cifar10", "--folder", str(tmp_path / "run")]) == 2
+    assert capsys.readouterr().err == (
+        f"lab: Data set 'cifar10' is not on this machine. Looked in:\n  {tmp_path / 'mine'}\n"
+        f"  {tmp_path / 'torch' / 'datasets'}\n"
+        "Download it with `lab fetch cifar10`, or set LAB_DATA to the folder that holds it.\n"
+    )
+    assert not (tmp_path / "run").exists()

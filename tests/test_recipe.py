@@ -1,0 +1,230 @@
+"""Recipes: read, written, compared and changed without a surprise."""
+
+import json
+
+import jsonschema
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from pydantic import ValidationError
+from strategies import recipes
+
+from lab.catalogue import Choice
+from lab.recipe import CATALOGUES, Recipe, RecipeError, difference, labels, parse_overrides
+
+NESTEROV = {"optimizer.nesterov": True, "optimizer.momentum": 0.9}
+
+
+def dotted(recipe):
+    """A recipe as overrides: every option, every setting of one, every list, every number."""
+    overrides = {}
+    for key, value in recipe:
+        if isinstance(value, Choice):
+            overrides |= {f"{key}.{setting}": inner for setting, inner in value if setting != "name"}
+            overrides[key] = value.name
+        else:
+            overrides[key] = [choice.model_dump() for choice in value] if isinstance(value, tuple) else value
+    return overrides
+
+
+@st.composite
+def neighbours(draw):
+    """Two recipes that differ in one key at most."""
+    recipe, other = draw(recipes()), draw(recipes())
+    key = draw(st.sampled_from(list(Recipe.model_fields)))
+    return recipe, recipe.changed(**{key: other.model_dump()[key]})
+
+
+@given(recipes())
+def test_yaml_brings_back_the_same_recipe(recipe):
+    again = Recipe.from_yaml(recipe.to_yaml())
+    assert again == recipe
+    assert again.id == recipe.id
+
+
+def test_a_saved_recipe_is_loaded_again(tmp_path):
+    recipe = Recipe(data={"name": "folder", "path": "Bücher: täglich\n"}, augment=["flip"])
+    recipe.save(tmp_path / "recipe.yaml")
+    assert Recipe.load(tmp_path / "recipe.yaml") == recipe
+
+
+@given(neighbours())
+def test_ids_are_equal_exactly_when_recipes_are(pair):
+    a, b = pair
+    assert (a.id == b.id) == (a == b)
+
+
+def test_an_id_depends_neither_on_spelling_nor_on_the_sign_of_zero():
+    assert Recipe(optimizer={"lr": "3e-4", "name": "adam"}).id == Recipe(optimizer={"name": "adam", "lr": 0.0003}).id
+    assert Recipe(augment="flip").id == Recipe(augment=[{"name": "flip", "p": 0.5}]).id
+    assert Recipe(clip_norm=-0.0) == Recipe(clip_norm=0)
+    assert Recipe(clip_norm=-0.0).id == Recipe(clip_norm=0).id
+
+
+@given(recipes(), recipes(), st.data())
+def test_overrides_arrive_in_whatever_order_they_come(start, goal, data):
+    order = data.draw(st.permutations(list(dotted(goal).items())))
+    assert start.changed(**dict(order)) == goal
+
+
+@pytest.mark.parametrize("overrides", [NESTEROV, dict(reversed(NESTEROV.items()))])
+def test_two_settings_that_need_each_other_arrive_together(overrides):
+    optimizer = Recipe().changed(**overrides).optimizer
+    assert (optimizer.nesterov, optimizer.momentum) == (True, 0.9)
+
+
+@pytest.mark.parametrize("alone", ["flip", {"name": "flip"}, ["flip"]])
+def test_a_dotted_key_reaches_an_option_that_stands_without_a_list(alone):
+    assert str(Recipe().changed(**{"augment": alone, "augment.flip.p": 0.25}).augment[0]) == "flip(p=0.25)"
+
+
+def test_a_dotted_key_reaches_into_the_list_of_augmentations():
+    recipe = Recipe().changed(**{"augment.flip.p": 0.25, "augment": ["crop", "flip"]})
+    assert [str(choice) for choice in recipe.augment] == ["crop", "flip(p=0.25)"]
+    assert recipe.changed(**{"augment.crop.padding": 1}).augment[0].padding == 1
+    assert recipe.changed(augment=[]).augment == ()
+
+
+@pytest.mark.parametrize(
+    ("overrides", "said"),
+    [
+        ({"optimiser": "sgd"}, r"^Unknown recipe key 'optimiser'\. .* Did you mean 'optimizer'\?$"),
+        ({"epochs.lr": 1}, r"^'epochs' has no settings inside, so 'epochs.lr' means nothing\. Use epochs=\.\.\.$"),
+        ({"optimizer.lr.x": 1}, r"^'optimizer.lr.x' does not name a setting\. Expected something like optimizer\.lr\.$"),
+        ({"optimizer.name": "adam"}, r"^'optimizer.name' does not name a setting\."),
+        ({"augment.flip": 1, "augment": ["flip"]}, r"^'augment.flip' does not name a setting\."),
+        (
+            {"augment.flip.p": 1},
+            r"^augment has no entry 'flip' \(it is: empty\)\. Add it first: augment=\[flip\]\.$",
+        ),
+        ({"augment.flip.q": 1, "augment": ["flip"]}, r"^Unknown setting of augmentation flip 'q'"),
+        ({"optimizer.beta1": 0.9}, r"^Unknown setting of optimizer sgd 'beta1'"),
+        ({"epochs": 0}, r"^epochs is 0, but must be a whole number at least 1 and at most 1000000"),
+        ({"epochs": True}, r"^epochs is True, but must be a number\.$"),
+        ({"precision": "half"}, r"^precision is 'half', but must be one of: float32, bfloat16, float64\.$"),
+        ({"augment": 5}, r"^augment is 5, but must be a list\.$"),
+    ],
+)
+def test_a_wrong_override_is_refused_in_words(overrides, said):
+    with pytest.raises(RecipeError, match=said):
+        Recipe().changed(**overrides)
+
+
+def test_a_recipe_cannot_be_changed_in_place():
+    with pytest.raises(ValidationError, match="frozen"):
+        Recipe().epochs = 3
+
+
+def test_overrides_are_read_as_yaml():
+    read = parse_overrides(["optimizer.lr=3e-4", "augment=[flip, crop]", " epochs =5", "data.path=a=b"])
+    assert read == {"optimizer.lr": "3e-4", "augment": ["flip", "crop"], "epochs": 5, "data.path": "a=b"}
+
+
+@pytest.mark.parametrize(
+    ("texts", "said"),
+    [
+        (["epochs"], "Override 'epochs' must look like optimizer.lr=0.3."),
+        (["=3"], "Override '=3' must look like optimizer.lr=0.3."),
+        (["epochs=1", "epochs=2"], "Override 'epochs' is given twice."),
+        (["epochs=[1"], "Override 'epochs=[1': cannot read '[1' as a value."),
+        (["data.path=2024-13-01"], "Override 'data.path=2024-13-01': cannot read '2024-13-01' as a value."),
+    ],
+)
+def test_overrides_that_cannot_be_read(texts, said):
+    with pytest.raises(RecipeError) as refusal:
+        parse_overrides(texts)
+    assert str(refusal.value) == said
+
+
+def test_yaml_that_calls_a_number_a_text_is_understood():
+    recipe = Recipe.from_yaml("optimizer: {name: adam, lr: 3e-4, eps: '1e-6'}")
+    assert (recipe.optimizer.lr, recipe.optimizer.eps) == (0.0003, 0.000001)
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        ("epochs: 1\nepochs: 2", r"^Cannot read the text as YAML: written twice: epochs$"),
+        ("optimizer: {name: sgd, lr: 1, lr: 2}", r"written twice: lr$"),
+        ("augment: [&a flip, *a]", r"aliases \(\*name\) are not allowed in a recipe$"),
+        ("model: &m {name: mlp}\ninit: *m", r"aliases \(\*name\) are not allowed"),
+        ("epochs: [", r"^Cannot read the text as YAML: while parsing"),
+        ("- sgd", r"^the text must be a mapping such as `optimizer: sgd`, but is \['sgd'\]\.$"),
+        ("", r"^the text must be a mapping such as `optimizer: sgd`, but is None\.$"),
+        ("optimizer: off", r"^optimizer is False, but must be a name or a mapping with a name"),
+        ("epochs: yes", r"^epochs is True, but must be a number\.$"),
+        ("clip_norm: .inf", r"^clip_norm is inf, but must be a number at least 0"),
+        ("data: 2020-13-45", r"^Cannot read the text as YAML: month must be in 1\.\.12"),
+        ("seed: 0x_", r"^Cannot read the text as YAML: invalid literal"),
+        ("seed: !!python/name:os.system", r"^Cannot read the text as YAML: could not determine a constructor"),
+        ("optimiser: sgd", r"^Unknown recipe key 'optimiser'\."),
+    ],
+)
+def test_yaml_is_read_strictly(text, said):
+    with pytest.raises(RecipeError, match=said):
+        Recipe.from_yaml(text)
+
+
+def test_a_file_that_cannot_be_read_is_named(tmp_path):
+    missing, latin = tmp_path / "missing.yaml", tmp_path / "latin.yaml"
+    latin.write_bytes("# Größe".encode("latin-1"))
+    for path, reason in ((missing, "No such file or directory"), (latin, "it is not UTF-8 text")):
+        with pytest.raises(RecipeError) as refusal:
+            Recipe.load(path)
+        assert str(refusal.value) == f"Cannot read the recipe {path}: {reason}."
+
+
+@pytest.mark.parametrize(
+    ("changes", "words"),
+    [
+        ({}, "no difference"),
+        ({"optimizer.lr": 0.3}, "optimizer.lr 0.1 -> 0.3"),
+        ({"optimizer": "adam", "optimizer.lr": 0.3, "seed": 4}, "optimizer sgd -> adam(lr=0.3), seed 0 -> 4"),
+        ({"augment": ["flip", "crop"]}, "augment none -> flip + crop"),
+        ({"model.width": 8, "model.depth": 1}, "model.depth 2 -> 1, model.width 64 -> 8"),
+    ],
+)
+def test_a_difference_tells_what_differs_and_only_that(changes, words):
+    assert difference(Recipe(), Recipe().changed(**changes)) == words
+
+
+@pytest.mark.parametrize(
+    ("changes", "names"),
+    [
+        ([{}, {}], ["all alike", "all alike"]),
+        ([{}], ["all alike"]),
+        ([{"optimizer.lr": 1}, {"optimizer.lr": 2}], ["lr 1.0", "lr 2.0"]),
+        ([{"augment": "flip"}, {}], ["flip", "augment none"]),
+        ([{}, {"optimizer": "adam", "seed": 1}], ["sgd, seed 0", "adam, seed 1"]),
+        ([{"epochs": 1}, {"model": "cnn", "epochs": 1}], ["mlp", "cnn"]),
+    ],
+)
+def test_labels_name_what_sets_recipes_apart(changes, names):
+    assert labels([Recipe().changed(**change) for change in changes]) == names
+
+
+@given(neighbours())
+def test_labels_and_difference_notice_every_change(pair):
+    a, b = pair
+    assert (difference(a, b) == "no difference") == (a == b)
+    assert (len(set(labels([a, b]))) == 1) == (a == b)
+
+
+@given(recipes())
+def test_the_schema_accepts_every_recipe(recipe):
+    jsonschema.validate(json.loads(json.dumps(recipe.model_dump(mode="json"))), Recipe.model_json_schema())
+
+
+@pytest.mark.parametrize("wrong", [{"optimiser": "sgd"}, {"model": {"name": "cn"}}, {"epochs": 0}, {"seed": "one"}])
+def test_the_schema_refuses_what_the_recipe_refuses(wrong):
+    with pytest.raises(jsonschema.ValidationError):
+        jsonschema.validate(wrong, Recipe.model_json_schema())
+    with pytest.raises(RecipeError):
+        Recipe(**wrong)
+
+
+def test_the_schema_lists_every_option_of_every_catalogue():
+    properties = Recipe.model_json_schema()["properties"]
+    for kind, catalogue in CATALOGUES.items():
+        options = properties[kind].get("anyOf") or properties[kind]["items"]["anyOf"]
+        assert [option["properties"]["name"]["const"] for option in options] == list(catalogue)

@@ -1,0 +1,271 @@
+"""Training: the numbers against a loop written by hand, and the events against their promises."""
+
+import math
+from dataclasses import replace
+
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from small_runs import SMALL, TINY_CNN, loop, same_history, same_weights, trained
+from strategies import small_recipes
+from torch import nn
+
+from lab.data import Split, load
+from lab.recipe import Recipe
+from lab.store import decode_state, encode_state
+from lab.training import Epoch, Finished, History, Metrics, Started, Step, Training
+
+REFERENCES = {
+    "mlp, nesterov, cosine": {
+        "optimizer": {"name": "sgd", "lr": 0.05, "momentum": 0.9, "nesterov": True},
+        "schedule": {"name": "cosine", "warmup": 0.2},
+    },
+    "mlp, adam, decay": {"optimizer": {"name": "adam", "lr": 0.01, "weight_decay": 0.1}, "label_smoothing": 0.1},
+    "cnn, momentum": {"model": TINY_CNN, "optimizer": {"name": "sgd", "lr": 0.05, "momentum": 0.9}},
+    "cnn, adam, clipped": {"model": TINY_CNN, "optimizer": {"name": "adam", "lr": 0.01}, "clip_norm": 0.5},
+}
+
+
+def network_by_hand(recipe):
+    """The network in contiguous float64, its weights drawn in float32 from the stream for `init`."""
+    if recipe.model.name == "mlp":
+        layers = [nn.Flatten(), nn.Linear(64, 64), nn.ReLU(), nn.Linear(64, 64), nn.ReLU(), nn.Linear(64, 10)]
+    else:
+        first, second = nn.Conv2d(1, 2, 3, padding=1), nn.Conv2d(2, 4, 3, padding=1)
+        layers = [first, nn.ReLU(), nn.MaxPool2d(2), second, nn.ReLU(), nn.MaxPool2d(2)]
+        layers += [nn.Flatten(), nn.Linear(16, 8), nn.ReLU(), nn.Linear(8, 10)]
+    draws = torch.Generator().manual_seed(4 * recipe.seed)
+    for layer in layers:
+        if hasattr(layer, "weight"):
+            std = math.sqrt(2 / layer.weight[0].numel())
+            nn.init.normal_(layer.weight, 0, std, generator=draws)
+            nn.init.zeros_(layer.bias)
+    return nn.Sequential(*layers).double()
+
+
+def optimizer_by_hand(recipe, model):
+    settings_ = {key: value for key, value in recipe.optimizer if key not in ("name", "beta1", "beta2")}
+    kind = {"sgd": torch.optim.SGD, "adam": torch.optim.Adam}[recipe.optimizer.name]
+    matrices = [parameter for parameter in model.parameters() if parameter.ndim > 1]
+    biases = [parameter for parameter in model.parameters() if parameter.ndim == 1]
+    groups = [{"params": matrices}, {"params": biases, "weight_decay": 0}]
+    return kind(groups, foreach=False, fused=False, **settings_)
+
+
+def rate_by_hand(recipe, progress):
+    if recipe.schedule.name == "constant":
+        return recipe.optimizer.lr
+    warmup = recipe.schedule.warmup
+    falling = (1 + math.cos(math.pi * (progress - warmup) / (1 - warmup))) / 2
+    return recipe.optimizer.lr * (progress / warmup if progress < warmup else falling)
+
+
+def loss_by_hand(logits, labels, smoothing=0.0):
+    logs = logits.log_softmax(1)
+    return -((1 - smoothing) * logs[torch.arange(len(labels)), labels] + smoothing * logs.mean(1)).mean()
+
+
+def clip_by_hand(model, norm):
+    gradients = [parameter.grad for parameter in model.parameters()]
+    total = torch.cat([gradient.flatten() for gradient in gradients]).norm()
+    if norm and total > norm:
+        for gradient in gradients:
+            gradient.mul_(norm / (total + 1e-6))
+
+
+def prepared_by_hand(data):
+    """Training and validation images as the network sees them, with the training split's mean and deviation."""
+    images = data.train.images.double() / 255
+    mean, std = images.mean(), images.std(correction=0)
+    return (images - mean) / std, (data.validation.images.double() / 255 - mean) / std
+
+
+def train_by_hand(recipe):
+    """The losses of all steps, the validation losses, and the network at the end."""
+    data, model = load(recipe.data, recipe.modify), network_by_hand(recipe)
+    images, validation = prepared_by_hand(data)
+    optimizer, order = optimizer_by_hand(recipe, model), torch.Generator().manual_seed(4 * recipe.seed + 1)
+    losses, validation_losses, steps = [], [], recipe.epochs * math.ceil(len(images) / recipe.batch_size)
+    for _ in range(recipe.epochs):
+        permutation = torch.randperm(len(images), generator=order)
+        for start in range(0, len(images), recipe.batch_size):
+            batch = permutation[start : start + recipe.batch_size]
+            loss = loss_by_hand(model(images[batch]), data.train.labels[batch], recipe.label_smoothing)
+            for group in optimizer.param_groups:
+                group["lr"] = rate_by_hand(recipe, len(losses) / steps)
+            optimizer.zero_grad()
+            loss.backward()
+            clip_by_hand(model, recipe.clip_norm)
+            optimizer.step()
+            losses.append(loss.item())
+        validation_losses.append(loss_by_hand(model(validation), data.validation.labels).item())
+    return losses, validation_losses, model
+
+
+@pytest.mark.parametrize("changes", REFERENCES.values(), ids=REFERENCES)
+def test_training_is_what_a_plain_loop_does(changes):
+    recipe = Recipe(**{**dict(SMALL), "precision": "float64", **changes})
+    losses, validation_losses, model = train_by_hand(recipe)
+    session, _ = trained(recipe)
+    assert session.history.loss == pytest.approx(losses, rel=0, abs=1e-10)
+    assert [epoch.validation_loss for epoch in session.history.epochs] == pytest.approx(
+        validation_losses, rel=0, abs=1e-10
+    )
+    for ours, theirs in zip(session.model.parameters(), model.parameters(), strict=True):
+        torch.testing.assert_close(ours, theirs, rtol=0, atol=1e-10)
+
+
+def test_epochs_weigh_every_image_alike():
+    recipe = SMALL.changed(batch_size=30, epochs=1)  # 50 images: the second batch is smaller
+    session, _ = trained(recipe)
+    (first, second), (epoch,) = session.history.loss, session.history.epochs
+    assert epoch.train_loss == pytest.approx((30 * first + 20 * second) / 50, rel=1e-12)
+
+
+@settings(max_examples=10)
+@given(small_recipes())
+def test_the_same_recipe_gives_the_same_bits(recipe):
+    (a, events), (b, _) = trained(recipe), trained(recipe)
+    assert isinstance(events[-1], Finished)
+    assert same_history(a, b)
+    assert same_weights(a, b)
+
+
+@settings(max_examples=10)
+@given(small_recipes(), st.data())
+def test_a_restored_training_goes_on_with_the_same_bits(tmp_path_factory, recipe, data):
+    whole, _ = trained(recipe)
+    path = tmp_path_factory.mktemp("state") / "state.safetensors"
+    session, stop = Training(recipe), data.draw(st.integers(0, whole.step), label="stop")
+    for event in session:
+        if isinstance(event, Started | Step) and event.step == stop:
+            path.write_bytes(encode_state(session.state()))
+            break
+    again = Training(recipe)
+    again.restore(decode_state(path))
+    list(again)
+    assert same_history(again, whole)
+    assert same_weights(again, whole)
+
+
+def test_a_state_is_a_snapshot_that_training_on_does_not_change():
+    session = Training(SMALL)
+    steps = (event for event in session if isinstance(event, Step))
+    next(steps)
+    state = session.state()
+    list(steps)
+    again = Training(SMALL)
+    again.restore(state)
+    assert again.step == len(again.history.loss) == 1
+    list(again)
+    assert same_history(again, session)
+    assert same_weights(again, session)
+
+
+def test_two_trainings_from_one_state_do_not_share_anything():
+    recipe = SMALL.changed(optimizer="adam")
+    whole, _ = trained(recipe)
+    first, second = Training(recipe), Training(recipe)
+    next(event for event in first if isinstance(event, Step))
+    second.restore(first.state())
+    for _ in zip(first, second, strict=False):
+        pass  # the two take turns
+    list(first), list(second)
+    assert same_history(first, whole)
+    assert same_history(second, whole)
+    assert same_weights(first, whole)
+    assert same_weights(second, whole)
+
+
+@pytest.mark.parametrize("block_seconds", [0, 1e9])
+def test_events_come_in_order_and_metrics_cover_every_step_once(block_seconds, monkeypatch):
+    monkeypatch.setattr(loop, "BLOCK_SECONDS", block_seconds)
+    _, events = trained(SMALL)
+    steps = [event for event in events if isinstance(event, Step)]
+    assert [type(event) for event in events if not isinstance(event, Metrics | Step)] == [Started, *[Epoch] * 3, Finished]
+    assert [event.step for event in steps] == list(range(1, 22))
+    assert [event.epoch for event in steps] == [0] * 7 + [1] * 7 + [2] * 7
+    covered = 0
+    for event in events:
+        if isinstance(event, Metrics):
+            assert event.first_step == covered
+            covered += len(event.loss)
+        if isinstance(event, Epoch):
+            assert event.step == covered == 7 * (event.epoch + 1)
+
+
+def test_the_first_event_says_what_is_to_come():
+    session, (started, *_) = trained(SMALL)
+    count = sum(parameter.numel() for parameter in session.model.parameters())
+    assert started == Started(SMALL, "cpu", count, steps=21, steps_per_epoch=7, step=0)
+
+
+def test_stopping_is_to_stop_asking_and_asking_again_goes_on():
+    whole, _ = trained(SMALL)
+    session = Training(SMALL)
+    for event in session:
+        if isinstance(event, Step) and event.step == 10:
+            break
+    assert session.step == 10
+    assert not same_weights(session, whole)
+    list(session)
+    assert same_history(session, whole)
+    assert same_weights(session, whole)
+
+
+def test_seconds_count_training_and_not_the_one_who_watches(monkeypatch):
+    now = [0.0]
+    monkeypatch.setattr(loop.time, "perf_counter", lambda: now[0])
+    session = Training(SMALL)
+    for _ in session:
+        now[0] += 1000
+    assert session.seconds == 0
+
+
+def test_a_history_is_what_its_events_say():
+    session, events = trained(SMALL)
+    history = History()
+    for event in events:
+        history.add(event)
+    assert history == session.history
+
+
+HOST_READS = ("item", "tolist", "numpy", "cpu", "__bool__", "__float__", "__int__", "__index__", "__array__")
+
+
+def host_reads(recipe, monkeypatch):
+    """How often a training brings something from a tensor to the host."""
+    reads = []
+
+    def counted(name, original):
+        return lambda *args, **kwargs: (reads.append(name), original(*args, **kwargs))[1]
+
+    with monkeypatch.context() as patch:
+        for name in HOST_READS:
+            patch.setattr(torch.Tensor, name, counted(name, getattr(torch.Tensor, name)))
+        trained(recipe)
+    return len(reads)
+
+
+@pytest.mark.parametrize("model", ["mlp", TINY_CNN])
+def test_the_host_reads_as_often_for_many_steps_as_for_few(model, monkeypatch):
+    monkeypatch.setattr(loop, "BLOCK_SECONDS", 1e9)
+    recipe = SMALL.changed(model=model, augment=["flip", "crop"], clip_norm=1, optimizer="adam")
+    few, many = (host_reads(recipe.changed(batch_size=size), monkeypatch) for size in (50, 2))
+    assert few == many > 0
+
+
+def test_the_test_split_is_never_touched(monkeypatch):
+    class Untouchable:
+        def __getattr__(self, name):
+            raise AssertionError(f"the test split was asked for {name}")
+
+        __len__ = __getitem__ = __iter__ = __getattr__
+
+    guarded = replace(load(SMALL.data, SMALL.modify), test=Split(Untouchable(), Untouchable()))
+    monkeypatch.setattr(loop, "load", lambda *_: guarded)
+    session, events = trained(SMALL)
+    assert events[-1].status == "finished"
+    with pytest.raises((AssertionError, TypeError)):
+        session.evaluate(session.data.test)

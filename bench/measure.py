@@ -46,17 +46,23 @@ class Clock:
 class Contestant:
     """A variant's process, ready for its first block once it is made."""
 
-    def __init__(self, work: Work, device: str) -> None:
-        self.orders, theirs = get_context("spawn").Pipe()
+    def __init__(self, name: str, work: Work, device: str) -> None:
+        self.name, (self.orders, theirs) = name, get_context("spawn").Pipe()
         self.process = get_context("spawn").Process(target=serve, args=(work, theirs, device))
         self.process.start()
         theirs.close()
-        self.orders.recv()  # what its set-up took is no one's ratio
+        self._answer()  # what its set-up took is no one's ratio
 
     def block(self) -> float:
         """Seconds of one block."""
         self.orders.send("go")
-        return self.orders.recv()
+        return self._answer()
+
+    def _answer(self) -> float:
+        try:
+            return self.orders.recv()
+        except EOFError:
+            raise SystemExit(f"{self.name} failed: its error is above.") from None
 
     def close(self) -> None:
         self.orders.close()
@@ -75,7 +81,7 @@ def interleaved(works: dict[str, Work], rounds: int, device: str) -> dict[str, l
     try:
         for name, work in works.items():
             note(f"{name}: setting up")
-            contestants[name] = Contestant(work, device)
+            contestants[name] = Contestant(name, work, device)
         for name, contestant in contestants.items():
             note(f"{name}: warm-up, {contestant.block():.2f} s")
         return in_rounds(contestants, rounds)
@@ -102,6 +108,7 @@ class Row:
     """One variant against the yardstick; a ratio is taken within a round, so that slow minutes cancel.
 
     ratio, lowest, highest: median and extremes of its speed over the yardstick's; 1 is as fast.
+    of_best: the same of the fastest block of each: what other work on the machine disturbed least.
     microseconds_over: per step, more than the yardstick's.
     """
 
@@ -112,6 +119,7 @@ class Row:
     ratio: float
     lowest: float
     highest: float
+    of_best: float
     seconds: list[float]
 
 
@@ -126,20 +134,21 @@ def compared(label: str, seconds: list[float], yardstick: list[float], images: i
         ratio=median(ratios),
         lowest=min(ratios),
         highest=max(ratios),
+        of_best=min(yardstick) / min(seconds),
         seconds=seconds,
     )
 
 
 def table(title: str, rows: list[Row]) -> str:
     width = max(len(row.label) for row in rows)
-    head = f"{'':{width}}  images/s   us/step  over bare   ratio     min     max"
+    head = f"{'':{width}}  images/s   us/step  over bare   ratio     min     max  of best"
     return "\n".join([title, head, *(line(row, width) for row in rows)])
 
 
 def line(row: Row, width: int) -> str:
     return (
         f"{row.label:{width}}  {row.images_per_second:8,.0f}  {row.microseconds_per_step:8,.0f}  "
-        f"{row.microseconds_over:+9,.0f}  {row.ratio:6.2f}  {row.lowest:6.2f}  {row.highest:6.2f}"
+        f"{row.microseconds_over:+9,.0f}  {row.ratio:6.2f}  {row.lowest:6.2f}  {row.highest:6.2f}  {row.of_best:7.2f}"
     )
 
 
@@ -150,6 +159,7 @@ def machine(device: str, packages: tuple[str, ...]) -> dict[str, object]:
         "cores": os.cpu_count(),
         "threads": torch.get_num_threads(),
         "device": torch.cuda.get_device_name() if device == "cuda" else device,
+        "load": round(os.getloadavg()[0], 2),
         "python": platform.python_version(),
         **{package: installed(package) for package in packages},
     }

@@ -9,8 +9,9 @@ Every variant trains the same network from the same weights, on the same images,
 a process of its own; rounds run A B C ... and then C B A. A ratio is speed over the bare loop's in the same round.
 
 The bare loop is the best we can write by hand: all images in memory, whole batches augmented by the lab's own
-functions, channels_last, fused SGD, no loss read before the end. "in memory" gives a framework that loop's data path;
-the other rows are written as the library's own tutorials do it, without loggers, bars and checkpoints.
+functions, channels_last, fused SGD, no loss read before the end. With torch's defaults it is NCHW and plain SGD.
+"in memory" gives a framework that loop's data path, network and optimizer; the other rows are written as the
+library's own tutorials do it. No framework keeps logs, bars or checkpoints here.
 Validation is left out; the lab looks at one image each block. The lab's rows with a store keep a run's folder, with
 a checkpoint about every block (ten seconds pass between two): more often than in a run that has the machine alone.
 The rows in a thread are the panel's arrangement: the main thread steps back to one OpenMP thread.
@@ -40,7 +41,7 @@ from typing import Any
 
 import numpy as np
 import torch
-from measure import Clock, Row, Work, compared, interleaved, machine, save, table
+from measure import Clock, Row, Work, compared, interleaved, machine, note, save, table
 from PIL import Image
 from torch import Tensor, nn
 from torch.nn import functional
@@ -121,7 +122,7 @@ class Batches:
 
     def __iter__(self) -> Iterator[tuple[Tensor, Tensor]]:
         for index in torch.randperm(len(self.labels)).to(self.job.device).split(BATCH):
-            yield self.prepared(self.images[index]), self.labels[index]
+            yield self.prepared(self.images.index_select(0, index)), self.labels.index_select(0, index)
 
     def prepared(self, pixels: Tensor) -> Tensor:
         images = pixels.float().div_(255)
@@ -285,7 +286,7 @@ def fastai_fit(network: nn.Module, optimizer: Callable[..., Any], loaders: Any, 
             raise CancelValidException
 
     learner = Learner(loaders, network, loss_func=functional.cross_entropy, opt_func=optimizer, cbs=[Blocks()])
-    with learner.no_bar(), learner.no_logging():
+    with learner.no_logging():
         learner.fit(1_000_000, lr=LR)
 
 
@@ -360,7 +361,7 @@ class Variant:
 
 VARIANTS = {
     "bare": Variant("bare loop, channels_last, fused SGD", bare),
-    "bare_nchw": Variant("bare loop, torch's defaults (NCHW)", bare_nchw),
+    "bare_nchw": Variant("bare loop, torch's defaults", bare_nchw),
     "torchvision": Variant("torchvision per image, DataLoader", torchvision),
     "torchvision_workers": Variant("torchvision per image, 2 workers", partial(torchvision, workers=2)),
     "lightning": Variant("Lightning, torchvision per image", lightning, needs="lightning"),
@@ -372,7 +373,8 @@ VARIANTS = {
     "lab_thread": Variant("lab in a thread", lab_thread),
     "lab_thread_store": Variant("lab in a thread, store and live arrays", lab_thread_store),
 }
-PICTURE_VARIANTS = ("bare_nchw", "torchvision", "torchvision_workers", "lightning", "fastai")
+PEERS = ("lightning", "fastai")
+PICTURE_VARIANTS = ("torchvision", "torchvision_workers", "lightning", "fastai")
 
 
 def jobs(device: str, images: int, steps: int) -> dict[str, Job]:
@@ -439,24 +441,33 @@ def arguments() -> argparse.Namespace:
 
 def main() -> None:
     options = arguments()
-    for peer in sorted({variant.needs for variant in VARIANTS.values() if variant.needs}):
-        if not find_spec(peer):
-            print(f"{peer} is not installed and is left out: pip install -e '.[bench]'")
+    facts = circumstances(options)
     tasks: dict[str, dict[str, Row]] = {}
     for task, job in jobs(options.device, options.images, options.steps).items():
         if options.task in (None, task):
             tasks[task] = measured(job, chosen(task, options.only), options.rounds)
             print(table(title(task, job, options.rounds), list(tasks[task].values())))
-    keep(options, tasks)
+    if path := options.output or place_of_a_whole(options):
+        save(path, facts, tasks)
 
 
-def keep(options: argparse.Namespace, tasks: dict[str, dict[str, Row]]) -> None:
-    whole = not options.only and not options.task
-    path = options.output or (RESULTS / f"training-{options.device}.json" if whole else None)
-    if path:
-        settings = {name: getattr(options, name) for name in ("images", "steps", "rounds")} | {"batch_size": BATCH}
-        packages = ("lab", "torch", "torchvision", "lightning", "fastai")
-        save(path, {"machine": machine(options.device, packages), "settings": settings}, tasks)
+def circumstances(options: argparse.Namespace) -> dict[str, Any]:
+    """Machine and settings, noted before the first block; what will be missing or unsure is said."""
+    facts = {
+        "machine": machine(options.device, ("lab", "torch", "torchvision", *PEERS)),
+        "settings": {name: getattr(options, name) for name in ("images", "steps", "rounds")} | {"batch_size": BATCH},
+    }
+    for peer in PEERS:
+        if not find_spec(peer):
+            note(f"{peer} is not installed and is left out: pip install -e '.[bench]'")
+    if facts["machine"]["load"] > 0.5:
+        note(f"The machine is busy (load {facts['machine']['load']}): trust no ratio before it is quiet.")
+    return facts
+
+
+def place_of_a_whole(options: argparse.Namespace) -> Path | None:
+    part = options.only or options.task
+    return None if part else RESULTS / f"training-{options.device}.json"
 
 
 if __name__ == "__main__":

@@ -186,7 +186,10 @@ def knobs(catalogue: Catalogue, name: str) -> list[str]:
 def export(given: argparse.Namespace) -> int:
     text = script(read_recipe(given.recipe))
     if given.output:
-        given.output.write_text(text, encoding="utf-8")
+        try:
+            given.output.write_text(text, encoding="utf-8")
+        except OSError as error:
+            raise RecipeError(f"Cannot write {given.output}: {error.strerror}.") from None
     else:
         print(text, end="")
     return OK

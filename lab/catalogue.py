@@ -7,6 +7,7 @@ the table of options and the common tests.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Iterator, Mapping
 from difflib import get_close_matches
 from inspect import Parameter, cleandoc, signature
@@ -188,7 +189,7 @@ class OneOf:
 
 def first_sentence(doc: str | None) -> str:
     paragraph = " ".join(cleandoc(doc or "").split("\n\n")[0].split())
-    return paragraph.split(". ")[0].rstrip(".") + "." if paragraph else ""
+    return re.split(r"(?<=[.?!])\s", paragraph)[0]
 
 
 def knob_of(field: FieldInfo) -> Knob | None:
@@ -215,8 +216,9 @@ def did_you_mean(word: object, known: Any) -> str:
     return f" Did you mean {close[0]!r}?" if close else ""
 
 
-def unknown(kind: str, word: object, known: Any) -> str:
-    return f"Unknown {kind} {word!r}. Expected one of: {', '.join(known) or 'nothing yet'}.{did_you_mean(word, known)}"
+def unknown(kind: str, word: object, known: Any, owner: str = "") -> str:
+    expected = ", ".join(known) or "none, it has no settings"
+    return f"Unknown {kind} {word!r}{owner}. Expected one of: {expected}.{did_you_mean(word, known)}"
 
 
 def explain(error: ValidationError, model: type[Settings], kind: str = "", name: str = "") -> str:
@@ -231,7 +233,7 @@ def _explain_one(fault: ErrorDetails, model: type[Settings], kind: str, name: st
     key = str(fault["loc"][0])
     if fault["type"] == "extra_forbidden":
         known = [field for field in model.model_fields if field != "name"]
-        return unknown(f"setting of {kind} {name}" if kind else "recipe key", key, known)
+        return unknown("setting", key, known, owner=f" of {kind} {name}") if kind else unknown("recipe key", key, known)
     return f"{place}{key} is {fault['input']!r}, but must be {_allowed(model.model_fields[key])}."
 
 

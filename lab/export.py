@@ -36,13 +36,12 @@ def script(recipe: Recipe) -> str:
     body = "\n".join(main_lines(session))
     bundle.use(body, sys.modules[__name__])
     bundle.imports |= {
-        ("contextlib", "", "contextlib"),
         ("torch", "", "torch"),
         ("math", "", "math"),
         ("torch.nn", "functional", "functional"),
     }
     constants = [*settings(recipe), *bundle.constants.values()]
-    parts = [*bundle.definitions.values(), EVALUATE, body, ENTRY]
+    parts = [*bundle.definitions.values(), "\n".join(evaluate_lines(session)), body, ENTRY]
     head = "\n".join([docstring(recipe), "", "from __future__ import annotations", "", *bundle.import_lines()])
     return "\n\n\n".join(["\n\n".join([head, "\n".join(constants)]), *parts]) + "\n"
 
@@ -106,8 +105,6 @@ def main_lines(session: Training) -> Iterator[str]:
 def data_lines(session: Training) -> Iterator[str]:
     recipe = session.recipe
     dtype = "torch.float64" if recipe.precision == "float64" else "torch.float32"
-    if session.flops_per_step < ONE_THREAD_FLOPS:
-        yield "torch.set_num_threads(1)  # a second thread saves nothing on so small a network"
     yield 'device = torch.device("cuda" if torch.cuda.is_available() else "cpu")'
     yield f"data = {call(datasets, recipe.data)}"
     for choice in recipe.modify:
@@ -161,6 +158,8 @@ def loop_lines(session: Training) -> Iterator[str]:
     yield ""
     yield "steps = EPOCHS * math.ceil(len(train_images) / BATCH_SIZE)"
     yield "losses = []"
+    if session.flops_per_step < ONE_THREAD_FLOPS:
+        yield "torch.set_num_threads(1)  # a second thread saves nothing on so small a network"
     yield "for epoch in range(EPOCHS):"
     yield "    permutation = torch.randperm(len(train_images), generator=order).to(device)"
     yield "    for index in permutation.split(BATCH_SIZE):"
@@ -194,20 +193,26 @@ def step_lines(session: Training) -> Iterator[str]:
     yield "losses.append(loss.detach())"
 
 
-EVALUATE = '''@torch.inference_mode()
-def evaluate(model, prepare, images, labels, autocast=contextlib.nullcontext()):
-    """Loss (mean nats per example) and accuracy (fraction)."""
-    model.eval()
-    sums = []
-    for start in range(0, len(images), EVALUATION_BATCH):
-        with autocast:
-            logits = model(prepare(images[start : start + EVALUATION_BATCH]))
-        logits, batch_labels = logits.to(torch.promote_types(logits.dtype, torch.float32)), labels[start : start + EVALUATION_BATCH]
-        loss = functional.cross_entropy(logits, batch_labels, reduction="sum")
-        sums.append(torch.stack([loss, (logits.argmax(1) == batch_labels).sum()]))
-    model.train()
-    loss, correct = torch.stack(sums).sum(0).tolist()
-    return loss / len(images), correct / len(images)'''
+def evaluate_lines(session: Training) -> Iterator[str]:
+    mixed = session.recipe.precision == "bfloat16"
+    yield "@torch.inference_mode()"
+    yield f"def evaluate(model, prepare, images, labels{', autocast' if mixed else ''}):"
+    yield '    """Loss (mean nats per example) and accuracy (fraction)."""'
+    yield "    model.eval()"
+    yield "    sums = []"
+    yield "    for start in range(0, len(images), EVALUATION_BATCH):"
+    yield "        part = slice(start, start + EVALUATION_BATCH)"
+    if mixed:
+        yield "        with autocast:"
+        yield "            logits = model(prepare(images[part])).float()"
+    else:
+        yield "        logits = model(prepare(images[part]))"
+    yield '        loss = functional.cross_entropy(logits, labels[part], reduction="sum")'
+    yield "        sums.append(torch.stack([loss, (logits.argmax(1) == labels[part]).sum()]))"
+    yield "    model.train()"
+    yield "    loss, correct = torch.stack(sums).sum(0).tolist()"
+    yield "    return loss / len(images), correct / len(images)"
+
 
 ENTRY = """if __name__ == "__main__":
     _, trained = main()

@@ -17,7 +17,8 @@ from lab.training import History
 # (after Okabe & Ito 2008); the dash repeats what the colour says.
 COLOURS = ("#2f7fc1", "#d55e00", "#009e73", "#c46a9c", "#a77f0e", "#7a68c8")
 DASHES = ("solid", "dash", "dot", "dashdot", "longdash", "longdashdot")
-DRAWN_POINTS = 500  # of each training curve: loss and accuracy together stay within 1,000
+DRAWN_POINTS = 250  # of each of a run's four curves: together at most 1,000
+MARKED_POINTS = 40  # more marks than that only make a line thick
 MEASURES = ("loss", "accuracy")
 
 
@@ -97,10 +98,11 @@ def trace_data(history: History, steps_per_epoch: int) -> list[dict[str, object]
     for measure in MEASURES:
         width, means = decimate(getattr(history, measure))
         data.append({"y": means, "x0": (width + 1) / 2 / steps_per_epoch, "dx": width / steps_per_epoch})
-    epochs = np.array([epoch.epoch + 1 for epoch in history.epochs], dtype=np.float32)
+    shown = history.epochs[:: -(-len(history.epochs) // DRAWN_POINTS) or 1]
+    epochs = np.array([epoch.epoch + 1 for epoch in shown], dtype=np.float32)
     for measure in MEASURES:
-        values = [getattr(epoch, f"validation_{measure}") for epoch in history.epochs]
-        data.append({"x": epochs, "y": np.array(values, dtype=np.float32)})
+        values = np.array([getattr(epoch, f"validation_{measure}") for epoch in shown], dtype=np.float32)
+        data.append({"x": epochs, "y": values, "marker.size": 5 if len(shown) <= MARKED_POINTS else 0})
     return data
 
 

@@ -81,7 +81,7 @@ class Recipe(Settings):
     ] = "float32"
     seed: Annotated[int, Field(ge=0, lt=2**30, description="start of every random stream"), Knob(0, 100)] = 0
 
-    def __init__(self, **choices: Any) -> None:
+    def __init__(self, /, **choices: Any) -> None:
         try:
             super().__init__(**choices)
         except ValidationError as error:
@@ -93,7 +93,7 @@ class Recipe(Settings):
         canonical = json.dumps(self.model_dump(mode="json"), sort_keys=True, separators=(",", ":"))
         return hashlib.sha256(canonical.encode()).hexdigest()[:12]
 
-    def changed(self, **overrides: Any) -> Recipe:
+    def changed(self, /, **overrides: Any) -> Recipe:
         """A copy with some choices changed; dotted keys reach inside, in any order.
 
         Example:
@@ -113,28 +113,39 @@ class Recipe(Settings):
         """Read a recipe. Raises RecipeError: not YAML, not a mapping, a key twice, or not a valid recipe."""
         try:
             spec = yaml.load(text, _StrictLoader)
-        except yaml.YAMLError as error:
+        except RecursionError:
+            raise RecipeError(f"Cannot read {origin} as YAML: it is nested too deeply") from None
+        except (yaml.YAMLError, ValueError) as error:  # ValueError: a date or number that does not exist
             raise RecipeError(f"Cannot read {origin} as YAML: {' '.join(str(error).split())}") from None
         if not isinstance(spec, dict):
             raise RecipeError(f"{origin} must be a mapping such as `optimizer: sgd`, but is {spec!r}.")
-        return cls(**{str(key): value for key, value in spec.items()})
+        try:
+            return cls(**{str(key): value for key, value in spec.items()})
+        except RecipeError as error:
+            raise RecipeError(str(error) if origin == "the text" else f"{origin}: {error}") from None
 
     @classmethod
     def load(cls, path: str | Path) -> Recipe:
         """Read a recipe's YAML file. Raises RecipeError, naming the file."""
         path = Path(path)
         try:
-            return cls.from_yaml(path.read_text(encoding="utf-8"), str(path))
+            text = path.read_text(encoding="utf-8")
         except (OSError, UnicodeDecodeError) as error:
             reason = error.strerror if isinstance(error, OSError) else "it is not UTF-8 text"
             raise RecipeError(f"Cannot read the recipe {path}: {reason}.") from None
+        return cls.from_yaml(text, str(path))
 
     def save(self, path: str | Path) -> None:
         Path(path).write_text(self.to_yaml(), encoding="utf-8")
 
 
 class _StrictLoader(yaml.SafeLoader):
-    """YAML without surprises: a key written twice is an error, and so is an alias (they can explode)."""
+    """YAML without surprises: no key twice, no aliases (they can explode), and a date stays the text it is."""
+
+    yaml_implicit_resolvers = {
+        first: [(tag, pattern) for tag, pattern in resolvers if tag != "tag:yaml.org,2002:timestamp"]
+        for first, resolvers in yaml.SafeLoader.yaml_implicit_resolvers.items()
+    }
 
     def compose_node(self, parent: Any, index: Any) -> Any:
         if self.check_event(yaml.AliasEvent):
@@ -142,6 +153,8 @@ class _StrictLoader(yaml.SafeLoader):
         return super().compose_node(parent, index)
 
     def construct_mapping(self, node: Any, deep: bool = False) -> dict[Any, Any]:
+        if not isinstance(node, yaml.MappingNode):
+            return super().construct_mapping(node, deep)  # which refuses it
         keys = [self.construct_object(key, deep=True) for key, _ in node.value]
         if twice := {str(key) for key in keys if keys.count(key) > 1}:
             raise yaml.YAMLError(f"written twice: {', '.join(sorted(twice))}")
@@ -168,14 +181,14 @@ def parse_overrides(texts: Iterable[str]) -> dict[str, Any]:
 def _read_value(text: str, value: str) -> Any:
     try:
         return yaml.load(value, _StrictLoader)
-    except yaml.YAMLError:
+    except (yaml.YAMLError, ValueError, RecursionError):
         raise RecipeError(f"Override {text!r}: cannot read {value!r} as a value.") from None
 
 
 def _place(spec: dict[str, Any], key: str, value: Any) -> None:
     field, *inner = key.split(".")
     if field not in Recipe.model_fields:
-        raise RecipeError(unknown("recipe key", field, Recipe.model_fields))
+        raise RecipeError(unknown("recipe key", field, Recipe.model_fields) + _where_it_belongs(spec, field))
     if not inner:
         spec[field] = value
     elif field not in CATALOGUES:
@@ -186,13 +199,23 @@ def _place(spec: dict[str, Any], key: str, value: Any) -> None:
         spec[field] = {**CATALOGUES[field].parse(spec[field]).model_dump(), _one(key, inner): value}
 
 
+def _where_it_belongs(spec: dict[str, Any], word: str) -> str:
+    """`lr` alone is no key, but a setting of the chosen optimizer."""
+    for field, catalogue in CATALOGUES.items():
+        value = spec[field]
+        if not isinstance(value, list | tuple) and word in type(catalogue.parse(value)).model_fields and word != "name":
+            return f" It is a setting of {field}: write {field}.{word}."
+    return ""
+
+
 def _place_in_list(spec: dict[str, Any], field: str, path: list[str], value: Any) -> None:
     """`augment.flip.p`: the entry is named by its option."""
     entries = [CATALOGUES[field].parse(entry).model_dump() for entry in spec[field]]
     found = [entry for entry in entries if entry["name"] == path[0]]
     if not found:
         present = ", ".join(entry["name"] for entry in entries) or "empty"
-        raise RecipeError(f"{field} has no entry {path[0]!r} (it is: {present}). Add it first: {field}=[{path[0]}].")
+        wanted = ", ".join([*(entry["name"] for entry in entries), path[0]])
+        raise RecipeError(f"{field} has no entry {path[0]!r} (it is: {present}). Add it first: {field}=[{wanted}].")
     for entry in found:
         entry[_one(".".join([field, *path]), path[1:])] = value
     spec[field] = entries
@@ -276,7 +299,7 @@ def labels(recipes: Sequence[Recipe]) -> list[str]:
 
 def _parts(field: str, values: list[Any]) -> list[str]:
     """For one field, a word per recipe; empty words when all recipes agree."""
-    if len(set(map(_words, values))) == 1:
+    if len(set(map(_words, values))) <= 1:
         return [""] * len(values)
     if isinstance(values[0], Choice) and len({value.name for value in values}) == 1:
         keys = [key for key, _ in values[0] if len({getattr(value, key) for value in values}) > 1]

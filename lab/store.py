@@ -189,7 +189,10 @@ class Recorder:
         self.problems: list[str] = []
         self.finished: Finished | None = None
         self.facts: dict[str, Any] = {"test_looks": 0, "provenance": provenance(session)}
-        self.folder.mkdir(parents=True, exist_ok=True)
+        try:
+            self.folder.mkdir(parents=True, exist_ok=True)
+        except OSError as error:
+            raise RunError(f"Cannot make the folder {self.folder}: {error.strerror}. Choose another folder.") from None
         self._lock = lock(self.folder)
         if (self.folder / RECIPE).exists() and not resumed:
             self._lock.release()

@@ -127,7 +127,12 @@ def pick_device(device: str | torch.device | None = None) -> torch.device:
     """The device asked for, or the best there is. Raises DeviceError when it is not there."""
     found = ["cpu", *(["cuda"] if torch.cuda.is_available() else []), *(["mps"] if torch.mps.is_available() else [])]
     name = str(device or found[-1])
-    if name.split(":")[0] not in found:
+    try:
+        picked = torch.device(name)
+        here = picked.type in found and (picked.type != "cuda" or (picked.index or 0) < torch.cuda.device_count())
+    except RuntimeError:  # not the name of a device at all
+        here = False
+    if not here:
         raise DeviceError(f"device is {name!r}, but this machine has: {', '.join(found)}.")
     return torch.device(name)
 
@@ -235,6 +240,7 @@ class Training:
         self._augment = stream(recipe.seed, "augment", self.device)
         self._order_of_epoch = self._order.get_state()  # as the stream stood before this epoch's permutation
         self._unread: list[tuple[Tensor, Tensor, float]] = []
+        self._read_early: list[Metrics] = []  # by state(), between two blocks
 
     def _prepare_model(self) -> None:
         recipe = self.recipe
@@ -279,6 +285,9 @@ class Training:
         )
 
     def _epochs(self) -> Iterator[Event]:
+        if self.history.loss and not isfinite(self.history.loss[-1]):  # restored from after the divergence
+            yield self._diverged(len(self.history.loss) - 1)
+            return
         for epoch in range(len(self.history.epochs), self.recipe.epochs):
             for event in self._steps(epoch):
                 yield event
@@ -300,9 +309,15 @@ class Training:
         for images, labels in batches(self.train_split, rest, self.recipe.batch_size, self.device, self.workers):
             self._step(images, labels)
             yield Step(self.step, epoch)
-            if self._unread and time.perf_counter() >= read_at:
-                yield self._read()
+            if time.perf_counter() >= read_at:
+                yield from self._blocks()
                 read_at = time.perf_counter() + BLOCK_SECONDS
+        yield from self._blocks()
+
+    def _blocks(self) -> Iterator[Metrics]:
+        """What was measured since the last block, in order."""
+        while self._read_early:
+            yield self._read_early.pop(0)
         if self._unread:
             yield self._read()
 
@@ -337,7 +352,10 @@ class Training:
         return normalise(images, self._mean, self._std).contiguous(memory_format=self.memory_format)
 
     def _read(self) -> Metrics:
-        """Bring the block's numbers to the host: the only place where the device is waited for."""
+        """Bring the block's numbers to the host: the only place where the device is waited for.
+
+        What follows the first loss that is not finite is dropped: it means nothing.
+        """
         losses, accuracies, rates = zip(*self._unread, strict=True)
         values = torch.stack([*losses, *accuracies]).tolist()
         first = self.step - len(rates)
@@ -386,7 +404,7 @@ class Training:
     def state(self) -> State:
         """Everything that decides the rest of the run; what is unread is read into the history first."""
         if self._unread:
-            self._read()
+            self._read_early.append(self._read())
         tensors = {f"model.{name}": tensor for name, tensor in self.model.state_dict().items()}
         scalars: dict[str, Any] = {}
         for index, slots in self.optimizer.state_dict()["state"].items():

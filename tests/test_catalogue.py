@@ -104,7 +104,8 @@ def test_build_hands_over_context_then_settings(colours):
         ({"name": None}, "Unknown colour None. Expected one of: red, green."),
         (
             {"name": "red", "strenght": 1},
-            "Unknown setting of colour red 'strenght'. Expected one of: strength, tone, layers. Did you mean 'strength'?",
+            "Unknown setting 'strenght' of colour red. Expected one of: strength, tone, layers. "
+            "Did you mean 'strength'?",
         ),
         (
             {"name": "red", "strength": -1},

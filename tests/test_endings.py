@@ -160,7 +160,7 @@ def test_random_labels_that_are_learned_are_no_sign_of_being_stuck():
 
 
 def test_too_little_memory_is_a_result():
-    session, events = trained(add_fragile(step=10))
+    _, events = trained(add_fragile(step=10))
     assert (events[-1].status, events[-1].step) == ("out_of_memory", 9)
     assert events[-1].detail == "Not enough memory on cpu: try a smaller batch_size or model."
     assert sum(isinstance(event, Step) for event in events) == 9

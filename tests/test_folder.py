@@ -90,6 +90,11 @@ def test_every_kind_of_pixel_comes_out_as_a_person_sees_it(image, file, colour, 
     assert (pixels.flatten(1).T.double() - torch.tensor(expected)).abs().max() <= 1
 
 
+def test_a_picture_of_the_right_size_keeps_every_pixel_in_its_place(tmp_path):
+    picture = noise(42)
+    assert torch.equal(seen(tmp_path, picture), torch.from_numpy(np.asarray(picture).copy()).permute(2, 0, 1))
+
+
 @pytest.mark.parametrize(
     ("values", "file"),
     [

@@ -12,7 +12,8 @@ import lab
 ROOT = Path(lab.__file__).parent
 ORDER = [
     *("catalogue", "data", "activations", "initializers", "models", "optimizers", "schedules", "augmentations"),
-    *("transfer", "recipe", "training", "store", "runs", "plots", "export", "panel", "__main__"),
+    *("transfer", "recipe", "training", "stacks", "store", "runs", "compare", "landscape", "diagnostics"),
+    *("plots", "bundle", "export", "sweeps", "doctor", "panel", "__main__"),
 ]
 FILES = sorted(file for file in ROOT.rglob("*.py") if file != ROOT / "__init__.py")
 every_file = pytest.mark.parametrize("file", FILES, ids=lambda file: str(file.relative_to(ROOT)))

@@ -10,21 +10,21 @@ from pydantic import ValidationError
 from strategies import recipes
 
 from lab.catalogue import Choice
-from lab.recipe import CATALOGUES, Recipe, RecipeError, difference, labels, parse_overrides
+from lab.recipe import CATALOGUES, Recipe, RecipeError, difference, labels, overrides, parse_overrides
 
 NESTEROV = {"optimizer.nesterov": True, "optimizer.momentum": 0.9}
 
 
 def dotted(recipe):
     """A recipe as overrides: every option, every setting of one, every list, every number."""
-    overrides = {}
+    leaves = {}
     for key, value in recipe:
         if isinstance(value, Choice):
-            overrides |= {f"{key}.{setting}": inner for setting, inner in value if setting != "name"}
-            overrides[key] = value.name
+            leaves |= {f"{key}.{setting}": inner for setting, inner in value if setting != "name"}
+            leaves[key] = value.name
         else:
-            overrides[key] = [choice.model_dump() for choice in value] if isinstance(value, tuple) else value
-    return overrides
+            leaves[key] = [choice.model_dump() for choice in value] if isinstance(value, tuple) else value
+    return leaves
 
 
 @st.composite
@@ -67,9 +67,16 @@ def test_overrides_arrive_in_whatever_order_they_come(start, goal, data):
     assert start.changed(**dict(order)) == goal
 
 
-@pytest.mark.parametrize("overrides", [NESTEROV, dict(reversed(NESTEROV.items()))])
-def test_two_settings_that_need_each_other_arrive_together(overrides):
-    optimizer = Recipe().changed(**overrides).optimizer
+@given(recipes(), recipes())
+def test_overrides_are_the_way_from_one_recipe_to_another(start, goal):
+    assert start.changed(**overrides(goal, start)) == goal
+    assert Recipe().changed(**overrides(goal)) == goal
+    assert overrides(goal, goal) == {}
+
+
+@pytest.mark.parametrize("changes", [NESTEROV, dict(reversed(NESTEROV.items()))])
+def test_two_settings_that_need_each_other_arrive_together(changes):
+    optimizer = Recipe().changed(**changes).optimizer
     assert (optimizer.nesterov, optimizer.momentum) == (True, 0.9)
 
 
@@ -86,28 +93,31 @@ def test_a_dotted_key_reaches_into_the_list_of_augmentations():
 
 
 @pytest.mark.parametrize(
-    ("overrides", "said"),
+    ("changes", "said"),
     [
         ({"optimiser": "sgd"}, r"^Unknown recipe key 'optimiser'\. .* Did you mean 'optimizer'\?$"),
         ({"epochs.lr": 1}, r"^'epochs' has no settings inside, so 'epochs.lr' means nothing\. Use epochs=\.\.\.$"),
-        ({"optimizer.lr.x": 1}, r"^'optimizer.lr.x' does not name a setting\. Expected something like optimizer\.lr\.$"),
+        (
+            {"optimizer.lr.x": 1},
+            r"^'optimizer.lr.x' does not name a setting\. Expected something like optimizer\.lr\.$",
+        ),
         ({"optimizer.name": "adam"}, r"^'optimizer.name' does not name a setting\."),
         ({"augment.flip": 1, "augment": ["flip"]}, r"^'augment.flip' does not name a setting\."),
         (
             {"augment.flip.p": 1},
             r"^augment has no entry 'flip' \(it is: empty\)\. Add it first: augment=\[flip\]\.$",
         ),
-        ({"augment.flip.q": 1, "augment": ["flip"]}, r"^Unknown setting of augmentation flip 'q'"),
-        ({"optimizer.beta1": 0.9}, r"^Unknown setting of optimizer sgd 'beta1'"),
+        ({"augment.flip.q": 1, "augment": ["flip"]}, r"^Unknown setting 'q' of augmentation flip\."),
+        ({"optimizer.beta1": 0.9}, r"^Unknown setting 'beta1' of optimizer sgd\."),
         ({"epochs": 0}, r"^epochs is 0, but must be a whole number at least 1 and at most 1000000"),
         ({"epochs": True}, r"^epochs is True, but must be a number\.$"),
         ({"precision": "half"}, r"^precision is 'half', but must be one of: float32, bfloat16, float64\.$"),
         ({"augment": 5}, r"^augment is 5, but must be a list\.$"),
     ],
 )
-def test_a_wrong_override_is_refused_in_words(overrides, said):
+def test_a_wrong_override_is_refused_in_words(changes, said):
     with pytest.raises(RecipeError, match=said):
-        Recipe().changed(**overrides)
+        Recipe().changed(**changes)
 
 
 def test_a_recipe_cannot_be_changed_in_place():
@@ -118,6 +128,7 @@ def test_a_recipe_cannot_be_changed_in_place():
 def test_overrides_are_read_as_yaml():
     read = parse_overrides(["optimizer.lr=3e-4", "augment=[flip, crop]", " epochs =5", "data.path=a=b"])
     assert read == {"optimizer.lr": "3e-4", "augment": ["flip", "crop"], "epochs": 5, "data.path": "a=b"}
+    assert parse_overrides(["data.path=2024-13-01"]) == {"data.path": "2024-13-01"}
 
 
 @pytest.mark.parametrize(
@@ -127,7 +138,8 @@ def test_overrides_are_read_as_yaml():
         (["=3"], "Override '=3' must look like optimizer.lr=0.3."),
         (["epochs=1", "epochs=2"], "Override 'epochs' is given twice."),
         (["epochs=[1"], "Override 'epochs=[1': cannot read '[1' as a value."),
-        (["data.path=2024-13-01"], "Override 'data.path=2024-13-01': cannot read '2024-13-01' as a value."),
+        (["seed=0x_"], "Override 'seed=0x_': cannot read '0x_' as a value."),
+        (["data.path=!!timestamp x"], "Override 'data.path=!!timestamp x': cannot read '!!timestamp x' as a value."),
     ],
 )
 def test_overrides_that_cannot_be_read(texts, said):
@@ -154,7 +166,9 @@ def test_yaml_that_calls_a_number_a_text_is_understood():
         ("optimizer: off", r"^optimizer is False, but must be a name or a mapping with a name"),
         ("epochs: yes", r"^epochs is True, but must be a number\.$"),
         ("clip_norm: .inf", r"^clip_norm is inf, but must be a number at least 0"),
-        ("data: 2020-13-45", r"^Cannot read the text as YAML: month must be in 1\.\.12"),
+        ("data: 2020-13-45", r"^Unknown data set '2020-13-45'\."),
+        ("data: !!timestamp 2020-13-45", r"^Cannot read the text as YAML: month must be in 1\.\.12"),
+        ("data: !!timestamp tomorrow", r"^Cannot read the text as YAML: "),
         ("seed: 0x_", r"^Cannot read the text as YAML: invalid literal"),
         ("seed: !!python/name:os.system", r"^Cannot read the text as YAML: could not determine a constructor"),
         ("optimiser: sgd", r"^Unknown recipe key 'optimiser'\."),

@@ -1,6 +1,7 @@
 """Training with something more: clipping, smoothing, half precision, layers with a memory, streamed data, devices."""
 
 import math
+from itertools import pairwise
 
 import pytest
 import torch
@@ -121,7 +122,7 @@ def test_dropout_differs_between_steps(normed):
     masks, session = [], Training(normed, device="cpu")
     session.model[4].register_forward_hook(lambda layer, _, out: masks.append(out == 0) if layer.training else None)
     list(session)
-    assert any((one[:2] != other[:2]).any() for one, other in zip(masks, masks[1:], strict=False))
+    assert any((one[:2] != other[:2]).any() for one, other in pairwise(masks))
 
 
 @pytest.fixture(scope="module")
@@ -168,3 +169,16 @@ def test_resident_images_are_not_streamed(device, monkeypatch):
 def test_a_device_that_is_not_there_is_refused():
     with pytest.raises(ValueError, match=r"^device is 'abacus', but this machine has: cpu"):
         pick_device("abacus")
+
+
+def test_trainings_that_overlap_give_the_threads_back():
+    before = torch.get_num_threads()
+    torch.set_num_threads(2)
+    try:
+        first, second = iter(Training(SMALL, device="cpu")), iter(Training(SMALL, device="cpu"))
+        next(first), next(second)
+        first.close()
+        second.close()
+        assert torch.get_num_threads() == 2
+    finally:
+        torch.set_num_threads(before)

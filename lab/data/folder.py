@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Annotated, Literal
 
 import numpy as np
 import torch
-from PIL import Image, ImageOps
+from PIL import Image, ImageOps, UnidentifiedImageError
 from pydantic import Field
 from torch import Tensor
 
@@ -67,7 +69,12 @@ def class_names(root: Path) -> list[str]:
 
 
 def image_files(root: Path) -> list[Path]:
-    return sorted(file for file in root.rglob("*") if file.suffix.lower() in ENDINGS and not file.name.startswith("."))
+    return sorted(file for file in root.rglob("*") if is_image(file.relative_to(root)) and not file.is_dir())
+
+
+def is_image(file: Path) -> bool:
+    """By its ending; nothing hidden, nor in a hidden folder such as .ipynb_checkpoints."""
+    return file.suffix.lower() in ENDINGS and not any(part.startswith(".") for part in file.parts)
 
 
 def check(files: list[Path]) -> tuple[list[Path], list[str]]:
@@ -76,21 +83,36 @@ def check(files: list[Path]) -> tuple[list[Path], list[str]]:
     faults: list[str] = []
     for file in files:
         try:
-            with Image.open(file) as image:
+            with opened(file) as image:
                 image.load()
             good.append(file)
         except Exception as error:  # Pillow's decoders raise a dozen kinds
-            reason = "the file is empty" if file.stat().st_size == 0 else str(error) or type(error).__name__
-            faults.append(f"{file}: {reason}")
+            faults.append(f"{file}: {reason_of(error, file)}")
     return good, faults
+
+
+def reason_of(error: Exception, file: Path) -> str:
+    if isinstance(error, OSError) and error.strerror:  # the path is named already
+        return error.strerror
+    if isinstance(error, UnidentifiedImageError):
+        return "the file is empty" if file.stat().st_size == 0 else "not an image that Pillow can read"
+    return str(error) or type(error).__name__
+
+
+@contextmanager
+def opened(path: Path) -> Iterator[Image.Image]:
+    """Through a file of ours: given a path, Pillow maps some TIFFs into memory and forgets their orientation."""
+    with path.open("rb") as file, Image.open(file) as image:
+        yield image
 
 
 def refuse_damage(root: Path, faults: list[str], damaged: str) -> None:
     if faults and damaged == "refuse":
         listing = "\n".join(f"  {fault}" for fault in faults[:20])
         more = f"\n  and {len(faults) - 20} more" if len(faults) > 20 else ""
+        noun = "file" if len(faults) == 1 else "files"
         raise DataError(
-            f"{len(faults)} files in {root} cannot be read:\n{listing}{more}\n"
+            f"{len(faults)} {noun} in {root} cannot be read:\n{listing}{more}\n"
             "Repair or delete them, or set data.damaged to skip."
         )
 
@@ -124,7 +146,7 @@ class ImageFiles:
         return len(self.paths)
 
     def __getitem__(self, index: int) -> Tensor:
-        with Image.open(self.paths[index]) as image:
+        with opened(self.paths[index]) as image:
             fitted = ImageOps.fit(upright(image, self.colour), (self.size, self.size), Image.Resampling.BILINEAR)
         pixels = torch.from_numpy(np.array(fitted))
         return pixels.permute(2, 0, 1) if pixels.ndim == 3 else pixels.unsqueeze(0)
@@ -141,11 +163,13 @@ def upright(image: Image.Image, colour: str) -> Image.Image:
     if image.has_transparency_data:
         image = image.convert("RGBA")
         image = Image.alpha_composite(Image.new("RGBA", image.size, "white"), image)
-    return image.convert("RGB" if colour == "rgb" else "L")
+    image = image.convert("RGB")
+    return image if colour == "rgb" else image.convert("L")
 
 
 def eight_bits(image: Image.Image) -> Image.Image:
     """16 bits -> 8 by scale: Pillow's own conversion would cut everything above 255 to white."""
-    values = np.asarray(image, dtype=np.float64)
-    scale = 255 / 65535 if image.mode.startswith("I") else 255 / max(float(values.max()), 1e-12)
+    values = np.nan_to_num(np.asarray(image, dtype=np.float64), posinf=0, neginf=0)
+    brightest = max(float(values.max()), 1e-12)
+    scale = 255 / 65535 if image.mode.startswith("I") and brightest <= 65535 else 255 / brightest
     return Image.fromarray((values * scale).round().clip(0, 255).astype(np.uint8))

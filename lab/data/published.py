@@ -98,15 +98,21 @@ def published(name: str) -> Dataset:
 def read(name: str, place: Path) -> list[tuple[Tensor, Tensor, tuple[str, ...]]] | None:
     """Training and test part in `place`, or None where there is no such data set."""
     try:
-        if (place / "train-images-idx3-ubyte.gz").exists():
+        if name == "fashion_mnist" and (place / "train-images-idx3-ubyte.gz").exists():
             return [read_debian(place, part) for part in ("train", "t10k")]
         return [as_tensors(READERS[name](place, train=train, download=False)) for train in (True, False)]
     except RuntimeError as error:
-        if "not found" in str(error).lower():
+        if "not found" in str(error).lower() and not is_started(name, place):
             return None
         raise damaged(name, place, error) from None
-    except (OSError, EOFError, ValueError, AssertionError) as error:
+    except Exception as error:  # gzip, zlib, pickle, numpy and torchvision raise a dozen kinds
         raise damaged(name, place, error) from None
+
+
+def is_started(name: str, place: Path) -> bool:
+    """Whether a CIFAR folder is there: torchvision says "not found" of a damaged one too."""
+    folder = getattr(READERS[name], "base_folder", None)
+    return folder is not None and (place / folder).is_dir()
 
 
 def damaged(name: str, place: Path, error: Exception) -> DataError:
@@ -120,7 +126,10 @@ def as_tensors(source: Any) -> tuple[Tensor, Tensor, tuple[str, ...]]:
     """A torchvision data set -> images uint8 (n, c, h, w), labels int64 (n,), class names."""
     pixels = torch.as_tensor(source.data)
     images = pixels.unsqueeze(1) if pixels.ndim == 3 else pixels.permute(0, 3, 1, 2).contiguous()
-    return images, torch.as_tensor(source.targets), tuple(map(str, source.classes))
+    labels = torch.as_tensor(source.targets)
+    if len(images) != len(labels):
+        raise ValueError(f"{len(images)} images, but {len(labels)} labels")
+    return images, labels, tuple(map(str, source.classes))
 
 
 def read_debian(place: Path, part: str) -> tuple[Tensor, Tensor, tuple[str, ...]]:
@@ -153,7 +162,7 @@ def fetch(name: str) -> Path:
             READERS[name](place, train=train, download=True)
     except (OSError, RuntimeError) as error:
         raise DataError(
-            f"Could not download {name!r} to {place}: {error}. Check the connection, "
+            f"Could not download {name!r} to {place}: {' '.join(str(error).split())}. Check the connection, "
             f"or copy the files there from another machine."
         ) from None
     return place

@@ -79,7 +79,8 @@ def channel_statistics(images: Tensor | Images) -> tuple[list[float], list[float
     chosen = torch.linspace(0, len(images) - 1, min(len(images), IMAGES_FOR_STATISTICS)).long()
     sample = torch.stack([images[int(i)] for i in chosen]).double() / 255
     mean, std = sample.mean((0, 2, 3)), sample.std((0, 2, 3), correction=0)
-    return mean.tolist(), std.clamp(min=1 / 255).tolist()
+    # Rounded: the last digits of a sum depend on the number of threads.
+    return [round(value, 6) for value in mean.tolist()], [round(value, 6) for value in std.clamp(min=1 / 255).tolist()]
 
 
 def stratified(labels: Tensor, shares: tuple[float, float]) -> tuple[Tensor, Tensor, Tensor]:

@@ -15,7 +15,7 @@ from pydantic.fields import FieldInfo
 
 from lab.catalogue import Catalogue, Choice, Knob, bounds_of, knob_of, options_of
 
-LABEL = {"description_width": "104px"}
+LABEL = {"description_width": "112px"}
 WIDE = widgets.Layout(width="100%")
 LIST_NONE: tuple[Choice, ...] = ()
 Changed = Callable[[], None]
@@ -71,7 +71,7 @@ class Number:
         box = widgets.IntText if self.whole else widgets.FloatText
         hint = tooltip(field)
         self.box = box(value=value, tooltip=hint, continuous_update=False, layout=widgets.Layout(width="84px"))
-        label = widgets.Label(words(name), layout=widgets.Layout(width="104px"), tooltip=hint)
+        label = widgets.Label(words(name), layout=widgets.Layout(width="112px"), tooltip=hint)
         self.slider = self._make_slider(hint) if knob else None
         self.widget = widgets.HBox([label, *([self.slider] if self.slider else []), self.box], layout=WIDE)
         for css in ("lab-row", f"lab-{name}"):

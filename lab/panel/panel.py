@@ -40,8 +40,8 @@ class Entry:
     def __init__(self, job: Job) -> None:
         self.job = job
         self.run = Run(job.recipe, History(), "queued")
-        self.steps = self.steps_per_epoch = 1
-        self.started_at = self.waited = 0.0
+        self.steps, self.steps_per_epoch = 0, 1  # until training has started
+        self.started_at = 0.0
 
 
 class Panel:
@@ -87,7 +87,15 @@ class Panel:
         controls = widgets.VBox([*self._sections()], layout=widgets.Layout(width="330px", flex="0 0 330px"))
         controls.add_class("lab-controls")
         caption = widgets.HTML(f'<div class="lab-caption">{CAPTION}</div>')
-        parts = [self._toolbar(), self.message, self.curves.figure, caption, self.table, self._take_away()]
+        parts = [
+            self._toolbar(),
+            self._progress_row(),
+            self.message,
+            self.curves.figure,
+            caption,
+            self.table,
+            self._take_away(),
+        ]
         results = widgets.VBox(parts, layout=widgets.Layout(flex="1 1 auto", min_width="0", width="auto"))
         results.add_class("lab-results")
         self.ui = widgets.HBox([controls, results, self.helper], layout=FULL)
@@ -120,23 +128,20 @@ class Panel:
         )
         self.log_button.add_class("lab-log")
         self.log_button.observe(lambda change: self.pump.post(("log", change["new"])), "value")
+        row = [self.train_button, self.pause_button, self.stop_button, self.clear_button, self.log_button]
+        return self._row("lab-toolbar", row)
+
+    def _progress_row(self) -> widgets.Widget:
         self.progress = widgets.FloatProgress(
-            min=0, max=1, layout=widgets.Layout(width="140px"), tooltip="progress of the run"
+            min=0, max=1, layout=widgets.Layout(width="352px"), tooltip="share of the run that is done"
         )
         self.status, self.detail = widgets.HTML(), widgets.HTML()
-        row = [
-            self.train_button,
-            self.pause_button,
-            self.stop_button,
-            self.clear_button,
-            self.log_button,
-            self.progress,
-            self.status,
-            self.detail,
-        ]
-        toolbar = widgets.HBox(row, layout=FULL)
-        toolbar.add_class("lab-toolbar")
-        return toolbar
+        return self._row("lab-progress", [self.progress, self.status, self.detail])
+
+    def _row(self, css: str, children: list[widgets.Widget]) -> widgets.HBox:
+        row = widgets.HBox(children, layout=FULL)
+        row.add_class(css)
+        return row
 
     def _button(self, name: str, icon: str, hint: str, action: Any) -> widgets.Button:
         button = widgets.Button(description=name, icon=icon, tooltip=hint, layout=widgets.Layout(width="84px"))
@@ -170,9 +175,9 @@ class Panel:
         self.format.add_class("lab-format")
         self.format.observe(lambda _: self._changed(), "value")
         heading = widgets.HTML('<div class="lab-heading" role="heading" aria-level="3">Take this recipe with you</div>')
-        formats = widgets.HBox([self.format, self.copy_button])
-        formats.add_class("lab-formats")
-        return widgets.VBox([heading, formats, self.text], layout=FULL)
+        return widgets.VBox(
+            [heading, self._row("lab-formats", [self.format, self.copy_button]), self.text], layout=FULL
+        )
 
     # -- the recipe -----------------------------------------------------------------------------------------
 
@@ -335,8 +340,8 @@ class Panel:
         self._show_progress(shown, going=current is not None)
 
     def _show_progress(self, entry: Entry | None, *, going: bool) -> None:
-        if entry is None:
-            self.detail.value = ""
+        if entry is None or not entry.steps:
+            self.progress.value, self.detail.value = 0.0, ""
             return
         share = entry.run.step / entry.steps
         left = entry.run.seconds * (1 / share - 1) if going and share > 0 else None

@@ -77,8 +77,8 @@ def table_row(index: int, run: Run, label: str) -> str:
     best = run.best
     numbers = [
         f"{len(run.history.epochs)} of {run.recipe.epochs}",
-        f"{best.validation_accuracy:.4f}" if best else "–",
-        f"{best.validation_loss:.4f}" if best else "–",
+        f"{best.validation_accuracy:.4f}" if best else "-",
+        f"{best.validation_loss:.4f}" if best else "-",
         f"{run.seconds:.1f}",
     ]
     cells = "".join(f'<td class="number">{number}</td>' for number in numbers)

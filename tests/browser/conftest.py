@@ -13,7 +13,7 @@ import sys
 import time
 import urllib.error
 import urllib.request
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -99,7 +99,9 @@ class Server:
         raise TimeoutError(self.log.read_text()[-3000:])
 
     def ask(self, path: str, method: str = "GET") -> Any:
-        request = urllib.request.Request(f"{self.url}{path}", method=method, headers={"Authorization": f"token {self.token}"})
+        request = urllib.request.Request(
+            f"{self.url}{path}", method=method, headers={"Authorization": f"token {self.token}"}
+        )
         with urllib.request.urlopen(request, timeout=10) as answer:
             body = answer.read()
         return json.loads(body) if body else None
@@ -195,27 +197,34 @@ class Window:
         self.kernel(f"panel.recipe = lab.Recipe().changed(**{changes!r})")
 
     def state(self, name: str, timeout: float = 60_000) -> None:
-        self.page.wait_for_selector(f".lab-toolbar .lab-status[data-state={name}]", timeout=timeout)
+        self.page.wait_for_selector(f".lab-progress .lab-status[data-state={name}]", timeout=timeout)
 
     def traces(self) -> list[dict[str, Any]]:
         """Name, number of points and line of each trace of the live figure."""
-        return self.page.evaluate("""() => (document.querySelector('.lab-panel .js-plotly-plot')?.data ?? []).map(
+        return self.page.evaluate("""() => (document.querySelector('.lab-panel .js-plotly-plot')?.data ?? []).slice(2).map(
             t => ({ name: t.name, points: t.y?.length ?? 0, color: t.line.color, dash: t.line.dash }))""")
 
 
-@pytest.fixture
+@pytest.fixture(scope="session")
 def window(chromium: Browser, server: Server) -> Iterator[Window]:
-    context = chromium.new_context(viewport={"width": 1400, "height": 1000}, permissions=["clipboard-read", "clipboard-write"])
+    context = chromium.new_context(
+        viewport={"width": 1400, "height": 1000}, permissions=["clipboard-read", "clipboard-write"]
+    )
     context.set_default_timeout(30_000)
-    page = Window(context.new_page(), server)
-    yield page
+    yield Window(context.new_page(), server)
     context.close()
-    server.end_kernels()
 
 
 @pytest.fixture
-def panel(window: Window) -> Callable[[], Window]:
-    """The open panel notebook, run, with the default recipe and long training."""
-    window.open()
-    window.run_all()
-    return window
+def panel(window: Window) -> Iterator[Window]:
+    """The panel's notebook, open and run: the same page for all tests, brought back to its empty state."""
+    if window.page.locator(".lab-panel").count() == 0:
+        window.open()
+        window.run_all()
+    window.kernel("panel.recipe = lab.Recipe()")
+    window.errors.clear()
+    yield window
+    assert window.refused == []
+    if window.page.locator(".lab-panel").count():
+        window.kernel("panel.stop(); [entry.job.done.wait(20) for entry in panel.entries]; panel.clear()")
+        window.page.wait_for_selector(".lab-empty")

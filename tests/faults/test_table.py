@@ -13,7 +13,7 @@ from lab.recipe import Recipe
 from lab.runs import table
 from lab.store import HISTORY, RECIPE, RUN, WEIGHTS
 
-RECIPE_OF_ALL = Recipe(modify=[{"name": "subset", "per_class": 3}], epochs=1, batch_size=8)
+RECIPE_OF_ALL = Recipe(modify=[{"name": "subset", "per_class": 5}], epochs=3, batch_size=8)
 
 
 @pytest.fixture(scope="module")
@@ -56,7 +56,7 @@ def problem(root, folder):
 def test_a_whole_run_has_its_row(root):
     row = table(root).iloc[0]
     best = lab.open_run(root / "a-whole").best
-    assert (row.id, row.status, row.epochs, row.test_looks) == (RECIPE_OF_ALL.id, "finished", 1, 0)
+    assert (row.id, row.status, row.epochs, row.test_looks) == (RECIPE_OF_ALL.id, "finished", 3, 0)
     assert (row.validation_accuracy, row.validation_loss) == (best.validation_accuracy, best.validation_loss)
 
 
@@ -91,9 +91,10 @@ def test_a_folder_with_a_recipe_only_is_half_written(root):
     ("content", "reason"),
     [
         (b"epochs: [", r"Cannot read \S+ as YAML: while parsing"),
-        (b"data: 2020-13-45", r"Cannot read \S+ as YAML: month must be in 1\.\.12"),
-        (b"epochs: 0", r"epochs is 0, but must be a whole number at least 1"),
-        (b"model: perceptron", r"Unknown model 'perceptron'\. Expected one of: "),
+        (b"data: !!timestamp 2020-13-45", r"Cannot read \S+ as YAML: month must be in 1\.\.12"),
+        (b"data: !!timestamp tomorrow", r"Cannot read \S+ as YAML: "),
+        (b"epochs: 0", r"\S+: epochs is 0, but must be a whole number at least 1"),
+        (b"model: perceptron", r"\S+: Unknown model 'perceptron'\. Expected one of: "),
         (b"", r"\S+ must be a mapping such as `optimizer: sgd`, but is None\."),
         (b"\xff\xfe\x00", r"Cannot read the recipe \S+: it is not UTF-8 text\."),
         (b"epochs: \x00", r"Cannot read \S+ as YAML: unacceptable character"),

@@ -1,0 +1,218 @@
+"""The panel in a real JupyterLab in a real browser, used as a person would."""
+
+from __future__ import annotations
+
+import pytest
+from conftest import Window  # pyright: ignore[reportMissingImports]
+
+pytestmark = pytest.mark.browser
+
+CELLS = "() => window.jupyterapp.shell.currentWidget.content.model.cells.length"
+TEXT = "() => document.querySelector('.lab-code textarea').value"
+LONG = {"epochs": 3000}
+
+
+def press(window: Window, name: str) -> None:
+    window.page.locator(f".lab-{name}").click()
+
+
+def train(window: Window, **changes: object) -> None:
+    if changes:
+        window.recipe(**changes)
+    press(window, "train")
+
+
+def grows(window: Window, trace: int = 0) -> None:
+    """The trace gets new points while we look."""
+    now = window.traces()[trace]["points"]
+    window.page.wait_for_function(
+        "([i, n]) => document.querySelector('.lab-panel .js-plotly-plot').data[2 + i].y.length !== n", arg=[trace, now]
+    )
+
+
+def test_from_empty_state_to_a_trained_network(panel: Window) -> None:
+    assert "press" in str(panel.page.locator(".lab-panel .infolayer").text_content())
+    assert "Runs appear here" in panel.page.locator(".lab-empty").inner_text()
+    press(panel, "train")
+    panel.state("finished")
+    row = panel.page.locator("table.lab-runs tbody tr").inner_text()
+    assert "Finished" in row
+    assert "20 of 20" in row
+    assert float(panel.kernel("print(panel.runs[0].best.validation_accuracy)")) > 0.95
+    assert [trace["points"] for trace in panel.traces()] == [200, 200, 20, 20]
+    assert panel.errors == []
+
+
+def test_curves_grow_pause_hold_and_stop(panel: Window) -> None:
+    train(panel, **LONG)
+    panel.state("running")
+    grows(panel)
+    press(panel, "pause")
+    panel.state("paused")
+    panel.page.wait_for_timeout(500)
+    held = panel.kernel("print(panel.runs[0].step)")
+    panel.page.wait_for_timeout(700)
+    assert panel.kernel("print(panel.runs[0].step)") == held
+    press(panel, "pause")
+    panel.state("running")
+    press(panel, "stop")
+    panel.state("stopped")
+    assert int(panel.kernel("print(panel.runs[0].step)")) > int(held)
+    assert panel.page.locator(".lab-stop").is_disabled()
+
+
+def test_several_runs_queue_and_differ_in_colour_and_dash(panel: Window) -> None:
+    train(panel, epochs=100)
+    train(panel, optimizer="adam")
+    train(panel, **{"optimizer.lr": 1e4})
+    panel.state("diverged", timeout=90_000)
+    assert panel.kernel("print([run.status for run in panel.runs])") == "['finished', 'finished', 'diverged']"
+    lines = {(trace["color"], trace["dash"]) for trace in panel.traces()}
+    assert len(lines) == 3
+    assert len({colour for colour, _ in lines}) == len({dash for _, dash in lines}) == 3
+    table = panel.page.locator("table.lab-runs").inner_text()
+    assert "sgd(lr=10000.0)" in table
+    assert "The loss is not finite at step" in panel.page.locator(".lab-message").inner_text()
+    press(panel, "clear")
+    panel.page.wait_for_selector(".lab-empty")
+
+
+def test_an_error_is_shown_in_words_and_the_panel_stays_usable(panel: Window) -> None:
+    train(panel, data={"name": "folder", "path": "no <b>such</b> folder"})
+    panel.state("failed")
+    assert "There is no folder no <b>such</b> folder." in panel.page.locator(".lab-message").inner_text()
+    train(panel, epochs=1)
+    panel.state("finished")
+
+
+def test_an_invalid_value_is_refused_as_it_is_typed(panel: Window) -> None:
+    box = panel.page.locator(".lab-epochs input[type=number]")
+    box.fill("0")
+    box.press("Enter")
+    message = panel.page.wait_for_selector(".lab-message")
+    assert message is not None
+    assert message.inner_text().startswith("epochs is 0, but must be a whole number at least 1")
+    box.fill("300")
+    box.press("Enter")
+    panel.page.wait_for_selector(".lab-message", state="detached")
+    assert panel.kernel("print(panel.recipe.epochs)") == "300"
+
+
+def test_sliders_never_change_a_value_that_was_set(panel: Window) -> None:
+    values = {"epochs": 777, "batch_size": 61, "optimizer.lr": 0.0123, "model.width": 63, "seed": 123456}
+    panel.recipe(**values)
+    panel.page.wait_for_timeout(500)
+    text = panel.page.evaluate(TEXT)
+    assert all(f"{key.split('.')[-1]}: {value}" in text for key, value in values.items())
+
+
+def test_picking_an_option_swaps_in_its_settings(panel: Window) -> None:
+    panel.page.get_by_label("optimizer", exact=True).select_option("adam")
+    panel.page.wait_for_selector(".lab-beta1")
+    assert panel.page.locator(".lab-momentum").count() == 0
+    panel.page.wait_for_function(f"() => ({TEXT})().includes('adam')")
+    panel.page.get_by_role("checkbox", name="flip").check()
+    panel.page.wait_for_selector(".lab-p input")
+    panel.page.wait_for_function(f"() => ({TEXT})().includes('flip, p: 0.5')")
+    assert panel.kernel("print(panel.recipe.augment)") == "(flip(name='flip', p=0.5),)"
+
+
+def test_an_option_from_a_cell_appears_in_the_panel(panel: Window) -> None:
+    panel.kernel("""
+@lab.activations.add
+def square():
+    "x times x. Source: this test."
+    class Square(__import__('torch').nn.Module):
+        def forward(self, x): return x * x
+    return Square()
+panel.recipe = panel.recipe""")
+    panel.page.get_by_label("activation", exact=True).select_option("square")
+    train(panel)
+    panel.page.wait_for_function("() => document.querySelectorAll('table.lab-runs tbody tr').length === 1")
+    panel.kernel("panel.wait()")
+    assert "square" in panel.kernel("print(panel.runs[0].provenance['custom_options'])")
+
+
+def test_reloading_the_page_shows_the_same_state_and_goes_on(panel: Window) -> None:
+    panel.page.wait_for_function("() => !window.jupyterapp.shell.currentWidget.context.model.dirty")  # it saves itself
+    train(panel, **LONG)
+    panel.state("running")
+    grows(panel)
+    before = panel.traces()[2]["points"]
+    panel.page.reload(wait_until="domcontentloaded")
+    panel.ready()
+    panel.state("running")
+    panel.page.wait_for_function("() => document.querySelector('.lab-panel .js-plotly-plot')?.data?.length === 6")
+    assert panel.traces()[2]["points"] >= before
+    grows(panel)
+    press(panel, "stop")
+    panel.state("stopped")
+
+
+def test_running_the_cell_again_replaces_the_panel(panel: Window) -> None:
+    train(panel, **LONG)
+    panel.state("running")
+    panel.kernel("old = panel")
+    panel.run_all()
+    panel.page.wait_for_selector(".lab-empty")
+    assert panel.page.locator(".lab-panel").count() == 1
+    panel.kernel("old.entries[0].job.done.wait(10)")
+    assert panel.kernel("print(old.entries[0].job.run.status, old.ui.comm)") == "stopped None"
+    threads = "import threading; print([t.name for t in threading.enumerate()].count('lab-training'))"
+    assert panel.kernel(threads) == "1"
+
+
+def test_the_dark_theme_is_followed(panel: Window) -> None:
+    colour = "() => getComputedStyle(document.querySelector('.lab-panel .gtitle, .lab-panel .annotation-text')).fill"
+    light = panel.page.evaluate(colour)
+    panel.command("apputils:change-theme", {"theme": "JupyterLab Dark"})
+    panel.page.wait_for_function(f"(light) => ({colour})() !== light", arg=light)
+    panel.command("apputils:change-theme", {"theme": "JupyterLab Light"})
+    panel.page.wait_for_function(f"(light) => ({colour})() === light", arg=light)
+
+
+def test_the_keyboard_reaches_everything_and_inserts_no_cells(panel: Window) -> None:
+    cells = panel.page.evaluate(CELLS)
+    panel.page.locator(".lab-optimizer select").focus()
+    panel.page.keyboard.press("ArrowDown")
+    panel.page.wait_for_selector(".lab-beta1")
+    panel.page.keyboard.press("b")
+    panel.page.locator(".lab-train").focus()
+    panel.page.keyboard.press("Space")
+    panel.state("finished")
+    panel.page.keyboard.press("a")
+    assert panel.page.evaluate(CELLS) == cells
+    slider = panel.page.get_by_role("slider", name="lr", exact=True)
+    slider.focus()
+    panel.page.keyboard.press("ArrowRight")
+    panel.page.wait_for_function("() => document.querySelector('.lab-lr input').value !== '0.001'")
+
+
+def test_every_control_has_a_name(panel: Window) -> None:
+    nameless = """() => [...document.querySelectorAll('.lab-panel :is(select, input, button, textarea, [role=slider])')]
+        .filter(e => e.offsetParent && !(e.ariaLabel || e.innerText || e.labels?.[0]?.innerText || e.title || e.placeholder))
+        .map(e => e.outerHTML.slice(0, 200))"""
+    panel.page.wait_for_function(f"() => ({nameless})().length === 0")
+
+
+def test_the_recipe_can_be_taken_away(panel: Window) -> None:
+    panel.recipe(optimizer="adam", **{"optimizer.lr": 0.003})
+    for name, piece in {
+        "command": "lab run optimizer=adam optimizer.lr=0.003",
+        "papermill": "-y",
+        "script": "def main():",
+    }.items():
+        panel.page.get_by_role("button", name=name, exact=True).click()
+        panel.page.wait_for_function(f"(piece) => ({TEXT})().includes(piece)", arg=piece)
+    press(panel, "copy")
+    panel.page.wait_for_function("() => navigator.clipboard.readText().then(t => t.includes('def main():'))")
+
+
+def test_training_goes_on_and_catches_up_while_a_cell_is_busy(panel: Window) -> None:
+    train(panel, **LONG)
+    panel.state("running")
+    step = int(panel.kernel("import time; time.sleep(2); print(panel.entries[0].job.session.step)"))
+    panel.page.wait_for_function("() => document.querySelector('.lab-detail').innerText.includes('step')")
+    panel.kernel("panel.stop()")
+    panel.state("stopped")
+    assert int(panel.kernel("print(panel.runs[0].step)")) >= step > 100

@@ -1,0 +1,176 @@
+"""The panel without a browser: controls for every option, runs, words."""
+
+from __future__ import annotations
+
+import shlex
+import threading
+
+import ipywidgets
+import pytest
+
+import lab
+from lab.panel.controls import Number, Plain
+from lab.panel.pump import Pump
+from lab.panel.words import as_command, as_papermill, clock, message, runs_table
+from lab.recipe import CATALOGUES, Recipe, parse_overrides
+
+OPTIONS = [(field, name) for field, catalogue in CATALOGUES.items() for name in catalogue]
+
+
+@pytest.fixture
+def panel():
+    made = lab.Panel(folder=None, device="cpu")
+    yield made
+    made.close()
+
+
+@pytest.mark.parametrize(("field", "name"), OPTIONS)
+def test_every_option_has_a_control_for_every_setting(panel, field: str, name: str) -> None:
+    many = isinstance(getattr(Recipe(), field), tuple)
+    panel.recipe = Recipe(**{field: [name] if many else name})
+    control = panel.controls[field]
+    shown = control.chosen[name] if many else control.settings
+    fields = {key: info for key, info in CATALOGUES[field][name].model_fields.items() if key != "name"}
+    assert set(shown) == set(fields)
+    for key, info in fields.items():
+        assert isinstance(shown[key], Number) == (info.annotation in (int, float))
+        assert isinstance(shown[key], Number | Plain)
+    assert panel.recipe == Recipe(**{field: [name] if many else name})
+
+
+def test_numbers_outside_the_slider_survive(panel) -> None:
+    recipe = Recipe(epochs=100_000, optimizer={"name": "sgd", "lr": 1234.5}, seed=98765)
+    panel.recipe = recipe
+    assert panel.recipe == recipe
+
+
+def test_moving_a_slider_sets_the_box(panel) -> None:
+    lr = panel.controls["optimizer"].settings["lr"]
+    lr.slider.value = 0.5012
+    assert panel.recipe.optimizer.lr == 0.501
+    lr.slider.value = 0.5012 * 1.02  # less than half a step: the browser's rounding, not a person
+    assert panel.recipe.optimizer.lr == 0.501
+
+
+def test_swapping_options_leaves_no_widgets_behind(panel) -> None:
+    def alive() -> int:
+        return (
+            len(ipywidgets.Widget.widgets)
+            if hasattr(ipywidgets.Widget, "widgets")
+            else len(ipywidgets.widgets.widget._instances)
+        )
+
+    panel.recipe = Recipe(optimizer="adam")
+    panel.recipe = Recipe()
+    before = alive()
+    for _ in range(5):
+        panel.recipe = Recipe(optimizer="adam", augment=["flip", "crop"])
+        panel.recipe = Recipe()
+    assert alive() == before
+
+
+def test_runs_queue_in_order_and_end_with_their_status(panel) -> None:
+    for changes in ({"epochs": 2}, {"optimizer.lr": 1e5}, {"optimizer": "adam", "epochs": 1}):
+        panel.recipe = Recipe().changed(**changes)
+        panel.start()
+    runs = panel.wait()
+    assert [run.status for run in runs] == ["finished", "diverged", "stuck"] or [run.status for run in runs][:2] == [
+        "finished",
+        "diverged",
+    ]
+    assert runs[0].history.loss == lab.train(Recipe(epochs=2), progress=False).history.loss
+
+
+def test_a_failed_run_fails_the_wait_and_leaves_the_panel_usable(panel) -> None:
+    panel.recipe = Recipe(data={"name": "folder", "path": "nowhere"})
+    panel.start()
+    with pytest.raises(lab.RunError, match="There is no folder nowhere"):
+        panel.wait()
+    panel.clear()
+    panel.recipe = Recipe(epochs=1)
+    panel.start()
+    assert panel.wait()[0].history.epochs
+
+
+def test_stop_ends_the_run_and_empties_the_queue(panel) -> None:
+    panel.recipe = Recipe(epochs=5000)
+    panel.start()
+    panel.start()
+    panel.pump.drain()
+    while not panel.runs[0].history.loss:
+        threading.Event().wait(0.05)
+        panel.pump.drain()
+    panel.stop()
+    first, second = panel.wait()
+    assert (first.status, second.status) == ("stopped", "stopped")
+    assert len(first.history.loss) == first.step > 0
+    assert second.detail == "Taken off the queue."
+
+
+def test_runs_are_kept_and_a_stopped_one_resumes(tmp_path) -> None:
+    panel = lab.Panel(Recipe(epochs=400), folder=tmp_path)
+    panel.start()
+    panel.pump.drain()
+    while not panel.runs[0].history.epochs:
+        threading.Event().wait(0.02)
+        panel.pump.drain()
+    panel.stop()
+    (run,) = panel.wait()
+    panel.close()
+    resumed = lab.resume(run.folder, progress=False)
+    assert resumed.history.loss == lab.train(Recipe(epochs=400), progress=False).history.loss
+
+
+def test_a_new_panel_closes_the_old_one() -> None:
+    old = lab.Panel(folder=None)
+    new = lab.Panel(folder=None)
+    assert old.ui.comm is None
+    assert new.ui.comm is not None
+    new.close()
+
+
+def test_text_from_strangers_is_shown_not_run() -> None:
+    nasty = "<script>alert(1)</script>"
+    assert "<script>" not in message(nasty)
+    run = lab.Run(Recipe(data={"name": "folder", "path": nasty}), lab.training(Recipe()).history, "failed", nasty)
+    assert "<script>" not in runs_table([run, lab.Run(Recipe(), run.history, "finished")])
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {},
+        {"optimizer": "adam", "optimizer.lr": 0.003},
+        {"augment": ["flip"], "data": {"name": "folder", "path": "it's here"}},
+    ],
+)
+def test_the_command_to_take_away_gives_the_same_recipe(changes: dict) -> None:
+    recipe = Recipe().changed(**changes)
+    words = shlex.split(as_command(recipe))
+    assert words[:2] == ["lab", "run"]
+    assert Recipe().changed(**parse_overrides(words[2:])) == recipe
+    words = shlex.split(as_papermill(recipe))
+    assert words[:3] == ["papermill", "notebooks/run.ipynb", "executed.ipynb"]
+
+
+@pytest.mark.parametrize(("seconds", "text"), [(0.4, "0:00"), (7, "0:07"), (61, "1:01"), (3661, "1:01:01")])
+def test_clock(seconds: float, text: str) -> None:
+    assert clock(seconds) == text
+
+
+def test_the_pump_gathers_what_is_posted_and_survives_a_bad_flush(capsys) -> None:
+    seen: list[list[int]] = []
+
+    def flush(items: list[int]) -> None:
+        seen.append(items)
+        if len(seen) == 1:
+            raise ValueError("first flush breaks")
+
+    pump = Pump(flush)
+    pump.post(1)
+    pump.post(2)
+    pump.drain()
+    pump.post(3)
+    pump.drain()
+    assert seen == [[1, 2], [3]]
+    assert "first flush breaks" in capsys.readouterr().err

@@ -1,0 +1,73 @@
+"""Figures show what was measured, in few points, apart for every eye."""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+import pytest
+
+import lab
+from lab.plots import COLOURS, DRAWN_POINTS, colour_and_dash, curves, decimate, loss_top, trace_data
+from lab.training import Epoch, History
+
+
+def history(losses: list[float], per_epoch: int = 10) -> History:
+    epochs = [Epoch(i, (i + 1) * per_epoch, 0, 0, 0.5, 0.9, 0) for i in range(len(losses) // per_epoch)]
+    return History(losses, [0.5] * len(losses), [0.1] * len(losses), epochs)
+
+
+@pytest.mark.parametrize("count", [0, 1, 249, 250, 251, 1000, 100_003])
+def test_bins_are_means_and_few(count: int) -> None:
+    values = np.random.RandomState(0).rand(count)
+    width, means = decimate(list(values))
+    assert len(means) == math.ceil(count / width)
+    assert len(means) <= DRAWN_POINTS
+    assert width & (width - 1) == 0
+    assert means == pytest.approx([values[i : i + width].mean() for i in range(0, count, width)], abs=1e-6)
+
+
+def test_a_run_draws_at_most_a_thousand_points() -> None:
+    data = trace_data(history([1.0] * 50_000, per_epoch=10), 10)
+    assert sum(len(trace["y"]) for trace in data) <= 1000  # type: ignore[arg-type]
+
+
+def test_training_points_stand_at_the_middle_of_their_bins() -> None:
+    loss, _, validation, _ = trace_data(history([1.0] * 1000, per_epoch=10), 10)
+    assert (loss["x0"], loss["dx"]) == (0.25, 0.4)  # bins of 4 steps; steps 1 to 4 of 10 have their middle at 2.5
+    assert list(validation["x"])[:2] == [1, 2]  # type: ignore[call-overload]
+
+
+def test_the_first_36_runs_have_different_lines_and_the_first_six_share_nothing() -> None:
+    pairs = [colour_and_dash(i) for i in range(36)]
+    assert len(set(pairs)) == 36
+    assert len({colour for colour, _ in pairs[:6]}) == len({dash for _, dash in pairs[:6]}) == 6
+
+
+def luminance(colour: str) -> float:
+    parts = [int(colour[i : i + 2], 16) / 255 for i in (1, 3, 5)]
+    linear = [c / 12.92 if c <= 0.04045 else ((c + 0.055) / 1.055) ** 2.4 for c in parts]
+    return 0.2126 * linear[0] + 0.7152 * linear[1] + 0.0722 * linear[2]
+
+
+@pytest.mark.parametrize("colour", COLOURS)
+@pytest.mark.parametrize("paper", ["#ffffff", "#111111"])
+def test_lines_stand_out_on_white_and_on_black(colour: str, paper: str) -> None:
+    low, high = sorted([luminance(colour), luminance(paper)])
+    assert (high + 0.05) / (low + 0.05) >= 3  # WCAG 2.1, 1.4.11: graphics
+
+
+def test_a_diverged_run_does_not_flatten_the_others() -> None:
+    recipe = lab.Recipe()
+    good = lab.Run(recipe, history([2.0] * 10 + [1.0] * 10), "finished")
+    bad = lab.Run(recipe, history([2.5, 1e9, math.inf]), "diverged")
+    assert loss_top([good]) is None
+    assert loss_top([good, bad]) == pytest.approx(2.2)
+    assert loss_top([bad]) == pytest.approx(5.0)
+    assert curves([good, bad]).layout.yaxis.range == (0, pytest.approx(2.2))
+
+
+def test_curves_name_runs_by_what_differs() -> None:
+    runs = [lab.train(lab.Recipe(epochs=1, optimizer=name), progress=False) for name in ("sgd", "adam")]
+    names = {trace.name for trace in curves(runs).data if trace.name}
+    assert names == {"sgd", "adam"}

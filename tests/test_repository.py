@@ -1,0 +1,56 @@
+"""The repository agrees with itself: two lists of packages, the README's tree, the recipes."""
+
+from __future__ import annotations
+
+import re
+import subprocess
+import tomllib
+from pathlib import Path
+
+import pytest
+import yaml
+
+import lab
+
+ROOT = Path(__file__).parents[1]
+CONDA_NAMES = {"torch": "pytorch", "playwright": "playwright-python"}
+
+
+def bounds(requirement: str) -> tuple[str, str]:
+    match = re.match(r"([A-Za-z0-9_.-]+)(?:\[.*?\])?(.*)", requirement)
+    assert match
+    return match[1], match[2]
+
+
+def test_conda_and_pip_ask_for_the_same_packages() -> None:
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
+    pip = dict(map(bounds, [*project["dependencies"], *project["optional-dependencies"]["test"]]))
+    expected = {CONDA_NAMES.get(name, name): bound for name, bound in pip.items()}
+    conda = dict(map(bounds, yaml.safe_load((ROOT / "environment.yml").read_text())["dependencies"]))
+    assert conda.pop("python") == project["requires-python"]
+    assert conda == expected
+
+
+def test_the_readme_tree_names_every_module() -> None:
+    tree = (ROOT / "README.md").read_text()
+    modules = {path.name for path in (ROOT / "lab").glob("*.py")} - {"__init__.py"}
+    folders = {f"{path.parent.name}/" for path in (ROOT / "lab").glob("*/__init__.py")}
+    assert [name for name in sorted(modules | folders) if name not in tree] == []
+
+
+@pytest.mark.parametrize("path", sorted((ROOT / "recipes").glob("*.yaml")), ids=lambda path: path.name)
+def test_every_recipe_is_valid_and_commented(path: Path) -> None:
+    assert lab.Recipe.load(path)
+    assert path.read_text().startswith("# ")
+
+
+def test_the_version_is_written_once_in_each_place() -> None:
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
+    assert lab.__version__ == project["version"]
+    assert f"## {project['version']}" in (ROOT / "CHANGELOG.md").read_text()
+
+
+def test_make_knows_what_the_readme_says() -> None:
+    for target in ("lab", "test", "check", "bench", "clean"):
+        done = subprocess.run(["make", "-n", target], cwd=ROOT, capture_output=True, text=True, check=False)
+        assert done.returncode == 0, done.stderr

@@ -73,7 +73,7 @@ __all__ = [
 def __getattr__(name: str) -> Any:
     """`lab.Panel` on demand: headless use (papermill, sweeps, the command) never imports widgets."""
     if name == "Panel":
-        from lab.panel import Panel
+        from lab.panel import Panel  # noqa: PLC0415  # on demand is the point
 
         return Panel
     raise AttributeError(f"module 'lab' has no attribute {name!r}")

@@ -127,8 +127,8 @@ def report(result: runs.Run, given: argparse.Namespace) -> int:
 def in_words(facts: dict[str, Any]) -> str:
     lines = [f"{facts['status']} after {facts['steps']} steps, {facts['seconds']:.1f} s: {facts['folder']}"]
     if facts["best_epoch"]:
-        best = f"epoch {facts['best_epoch']}: loss {facts['validation_loss']:.4f}, accuracy {facts['validation_accuracy']:.4f}"
-        lines.append(f"best validation at {best}")
+        scores = f"loss {facts['validation_loss']:.4f}, accuracy {facts['validation_accuracy']:.4f}"
+        lines.append(f"best validation at epoch {facts['best_epoch']}: {scores}")
     return "\n".join([*lines, *filter(None, [facts["detail"]]), *facts["problems"]])
 
 

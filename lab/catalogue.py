@@ -11,7 +11,7 @@ import re
 from collections.abc import Callable, Iterator, Mapping
 from difflib import get_close_matches
 from inspect import Parameter, cleandoc, signature
-from typing import Any, Literal, NamedTuple, TypeVar, get_args, get_origin, get_type_hints
+from typing import Any, Literal, NamedTuple, get_args, get_origin, get_type_hints
 
 from annotated_types import Ge, Gt, Le, Lt
 from pydantic import (
@@ -26,7 +26,6 @@ from pydantic import (
 from pydantic.fields import FieldInfo
 from pydantic_core import CoreSchema, ErrorDetails, core_schema
 
-Function = TypeVar("Function", bound=Callable[..., Any])
 Rules = Mapping[str, Callable[[Any], bool]]
 YAML_BOOLEANS = {"on", "off", "yes", "no", "y", "n", "true", "false", "null"}
 
@@ -54,7 +53,7 @@ class Settings(BaseModel):
         # pydantic reads True as 1; a person who writes `epochs: yes` in YAML did not mean that.
         for key, value in values.items() if isinstance(values, dict) else ():
             field = cls.model_fields.get(key)
-            if isinstance(value, bool) and field is not None and field.annotation in (int, float):
+            if isinstance(value, bool) and field is not None and is_number(field):
                 raise RecipeError(f"{key} is {value}, but must be a number.")
         return values
 
@@ -101,7 +100,7 @@ class Catalogue(Mapping[str, type[Choice]]):
     def __len__(self) -> int:
         return len(self._choices)
 
-    def add(self, function: Function | None = None, *, rules: Rules | None = None) -> Any:
+    def add(self, function: Any = None, *, rules: Rules | None = None) -> Any:
         """Decorator: the function's keyword-only arguments become the option's settings.
 
         Args:
@@ -114,14 +113,14 @@ class Catalogue(Mapping[str, type[Choice]]):
             return lambda decorated: self.add(decorated, rules=rules)
         name = function.__name__
         self._refuse_clash(function)
+        fields: dict[str, Any] = {"name": (Literal[name], name), **_settings(self.kind, function)}
         self._choices[name] = create_model(
             name,
             __base__=Choice,
             __doc__=function.__doc__,
             __module__=function.__module__,
             __validators__=_rule_validators(rules or {}),
-            name=(Literal[name], name),
-            **_settings(self.kind, function),
+            **fields,
         )
         self.functions[name] = function
         return function
@@ -155,9 +154,8 @@ class Catalogue(Mapping[str, type[Choice]]):
             return {str(key): setting for key, setting in value.items()}
         if isinstance(value, str):
             return {"name": value}
-        raise RecipeError(
-            f"{self.kind} is {value!r}, but must be a name or a mapping with a name. Expected one of: {', '.join(self)}."
-        )
+        allowed = f"a name or a mapping with a name. Expected one of: {', '.join(self)}"
+        raise RecipeError(f"{self.kind} is {value!r}, but must be {allowed}.")
 
     def build(self, choice: Choice, *context: Any) -> Any:
         """Call the option's function: context arguments first, then the chosen settings."""
@@ -204,6 +202,10 @@ def bounds_of(field: FieldInfo) -> str:
             if isinstance(mark, kind):
                 words.append(f"{text} {getattr(mark, kind.__name__.lower())}")
     return " and ".join(words)
+
+
+def is_number(field: FieldInfo) -> bool:
+    return field.annotation is int or field.annotation is float
 
 
 def options_of(field: FieldInfo) -> tuple[Any, ...]:

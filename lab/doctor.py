@@ -42,7 +42,8 @@ def installed(package: str) -> str:
 def gpu() -> str:
     if torch.cuda.is_available():
         free, total = torch.cuda.mem_get_info()
-        return f"{torch.cuda.get_device_name()}, CUDA {torch.version.cuda}, {free / 2**30:.1f} of {total / 2**30:.1f} GiB free"
+        memory = f"{free / 2**30:.1f} of {total / 2**30:.1f} GiB free"
+        return f"{torch.cuda.get_device_name()}, CUDA {torch.version.cuda}, {memory}"
     if torch.mps.is_available():
         return "Apple GPU (mps)"
     return "none: the lab trains on the CPU"

@@ -72,8 +72,8 @@ def docstring(recipe: Recipe) -> str:
     )
     return (
         f'"""{recipe.model.name} on {recipe.data.name} with {recipe.optimizer.name}: recipe {recipe.id}.\n\n'
-        f"Written for torch {version('torch').split('+')[0]}; on a CPU, with that version and the same number of threads, it\n"
-        f"gives the losses of the run it was made from to the last digit.\n\n{indented}\n"
+        f"Written for torch {version('torch').split('+')[0]}; on a CPU, with that version and the same number of\n"
+        f"threads, it gives the losses of the run it was made from to the last digit.\n\n{indented}\n"
         '"""'
     )
 
@@ -113,7 +113,8 @@ def data_lines(session: Training) -> Iterator[str]:
     for part in ("train", "validation"):
         yield f"images = data.{part}.images"
         yield f"{part}_images, {part}_labels = {read}.to(device), data.{part}.labels.to(device)"
-    yield f"mean, std = (torch.tensor(values, dtype={dtype}, device=device).view(1, -1, 1, 1) for values in data.statistics)"
+    yield f"constants = [torch.tensor(values, dtype={dtype}, device=device) for values in data.statistics]"
+    yield "mean, std = (values.view(1, -1, 1, 1) for values in constants)"
     yield f"order = torch.Generator().manual_seed({STREAM['order']})"
     if recipe.augment:
         yield f"draws = torch.Generator(device).manual_seed({STREAM['augment']})"

@@ -42,7 +42,7 @@ def decimate(values: Sequence[float], limit: int = DRAWN_POINTS) -> tuple[int, n
     if width == 1:
         return 1, series.astype(np.float32)
     starts = np.arange(0, len(series), width)
-    counts = np.diff([*starts, len(series)])
+    counts = np.diff(np.append(starts, len(series)))
     return width, (np.add.reduceat(series, starts) / counts).astype(np.float32)
 
 

@@ -6,7 +6,7 @@ import hashlib
 import json
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, ClassVar, Literal
 
 import yaml
 from pydantic import BeforeValidator, Field, ValidationError
@@ -142,7 +142,7 @@ class Recipe(Settings):
 class _StrictLoader(yaml.SafeLoader):
     """YAML without surprises: no key twice, no aliases (they can explode), and a date stays the text it is."""
 
-    yaml_implicit_resolvers = {
+    yaml_implicit_resolvers: ClassVar = {
         first: [(tag, pattern) for tag, pattern in resolvers if tag != "tag:yaml.org,2002:timestamp"]
         for first, resolvers in yaml.SafeLoader.yaml_implicit_resolvers.items()
     }
@@ -248,7 +248,7 @@ def difference(a: Recipe, b: Recipe) -> str:
     renamed = {key for key in Recipe.model_fields if left[key] != right[key]}
     changes = []
     for key in sorted({**left, **right}, key=_reading_order):  # sorting is stable: settings keep their order
-        owner = key.split(".")[0]
+        owner = key.partition(".")[0]
         if (owner in renamed and key != owner) or left.get(key) == right.get(key):
             continue
         old, new = getattr(a, owner), getattr(b, owner)
@@ -258,7 +258,7 @@ def difference(a: Recipe, b: Recipe) -> str:
 
 
 def _reading_order(key: str) -> int:
-    return list(Recipe.model_fields).index(key.split(".")[0])
+    return list(Recipe.model_fields).index(key.split(".", maxsplit=1)[0])
 
 
 def _words(value: Any) -> str:

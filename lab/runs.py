@@ -6,9 +6,9 @@ import json
 import signal
 import sys
 import threading
-from collections.abc import Iterable, Iterator
+from collections.abc import Generator, Iterable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -89,7 +89,8 @@ class Run:
 
     def epochs(self) -> pd.DataFrame:
         """One row per epoch: losses in nats per example, accuracies as fractions, seconds since the start."""
-        return pd.DataFrame([vars(epoch) for epoch in self.history.epochs])
+        columns = [column.name for column in fields(Epoch)]
+        return pd.DataFrame([vars(epoch) for epoch in self.history.epochs], columns=columns)
 
 
 def train(
@@ -110,7 +111,7 @@ def train(
     Raises:
         DataError, RunError: no data; or the folder holds a run or has another writer.
     """
-    return _drain(Training(recipe, **where), folder, progress, checkpoint_seconds)
+    return _drain(Training(recipe, **where), folder, progress=progress, checkpoint_seconds=checkpoint_seconds)
 
 
 def resume(folder: str | Path, *, progress: bool = True, checkpoint_seconds: float = 10.0, **where: Any) -> Run:
@@ -126,15 +127,17 @@ def resume(folder: str | Path, *, progress: bool = True, checkpoint_seconds: flo
     state, problems = latest_state(Path(folder))
     if state is not None:
         session.restore(state)
-    return _drain(session, folder, progress, checkpoint_seconds, resumed=True, problems=problems)
+    return _drain(
+        session, folder, progress=progress, checkpoint_seconds=checkpoint_seconds, resumed=True, problems=problems
+    )
 
 
 def _drain(
     session: Training,
     folder: str | Path | None,
+    *,
     progress: bool,
     checkpoint_seconds: float,
-    *,
     resumed: bool = False,
     problems: Iterable[str] = (),
 ) -> Run:
@@ -158,7 +161,7 @@ def _drain(
 
 def run_of(session: Training, last: Finished, recorder: Recorder | None = None) -> Run:
     """The Run of a training that has come to an end."""
-    if session.history is not None and last.status == "stopped":
+    if last.status == "stopped":
         session.state()  # reads what is still on the device into the history
     return Run(
         recipe=session.recipe,
@@ -175,7 +178,7 @@ def run_of(session: Training, last: Finished, recorder: Recorder | None = None) 
 
 
 @contextmanager
-def interruptible() -> Iterator[threading.Event]:
+def interruptible() -> Generator[threading.Event]:
     """Ctrl-C sets the event instead of breaking a step in two; a second Ctrl-C breaks as usual."""
     asked = threading.Event()
     if threading.current_thread() is not threading.main_thread():

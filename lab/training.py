@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import contextlib
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Generator, Iterator
 from dataclasses import dataclass, field
 from functools import partial
 from math import isfinite, sqrt
@@ -274,7 +274,7 @@ class Training:
         yield Started(self.recipe, str(self.device), parameters, self.steps, self.steps_per_epoch, self.step)
         try:
             yield from self._epochs()
-            return
+            return  # noqa: TRY300  # what follows is for those who ran out of memory
         except (MemoryError, RuntimeError) as error:
             if not is_out_of_memory(error):
                 raise
@@ -370,11 +370,12 @@ class Training:
         sizes = torch.full((self.steps_per_epoch,), self.recipe.batch_size, dtype=torch.float64)
         sizes[-1] -= self.steps_per_epoch * self.recipe.batch_size - len(self.train_split)
         weights = sizes / len(self.train_split)
-        means = [
+        loss, accuracy = (
             float(torch.tensor(values[-self.steps_per_epoch :], dtype=torch.float64) @ weights)
             for values in (self.history.loss, self.history.accuracy)
-        ]
-        result = Epoch(epoch, self.step, *means, *self.evaluate(self.validation_split), self._elapsed())
+        )
+        validation_loss, validation_accuracy = self.evaluate(self.validation_split)
+        result = Epoch(epoch, self.step, loss, accuracy, validation_loss, validation_accuracy, self._elapsed())
         self.history.add(result)
         return result
 
@@ -398,8 +399,8 @@ class Training:
         accuracy = self.history.epochs[-1].train_accuracy
         if accuracy > share + 3 * noise:
             return Finished("finished", self.step)
-        detail = f"Training accuracy {accuracy:.3f} is not above chance ({share:.3f}): try another learning rate or initialisation."
-        return Finished("stuck", self.step, detail)
+        detail = f"Training accuracy {accuracy:.3f} is not above chance ({share:.3f})"
+        return Finished("stuck", self.step, f"{detail}: try another learning rate or initialisation.")
 
     def state(self) -> State:
         """Everything that decides the rest of the run; what is unread is read into the history first."""
@@ -464,7 +465,7 @@ def flops_per_image(model: nn.Module, images: Tensor) -> float:
 
 
 @contextlib.contextmanager
-def enough_threads(session: Training) -> Iterator[None]:
+def enough_threads(session: Training) -> Generator[None]:
     """One thread for a tiny network on a CPU: a second one saves nothing there and waits for the first.
 
     On a machine that others use too that waiting costs a factor of ten and more (bench/README.md).

@@ -54,11 +54,7 @@ def test_moving_a_slider_sets_the_box(panel) -> None:
 
 def test_swapping_options_leaves_no_widgets_behind(panel) -> None:
     def alive() -> int:
-        return (
-            len(ipywidgets.Widget.widgets)
-            if hasattr(ipywidgets.Widget, "widgets")
-            else len(ipywidgets.widgets.widget._instances)
-        )
+        return len(ipywidgets.widgets.widget._instances)
 
     panel.recipe = Recipe(optimizer="adam")
     panel.recipe = Recipe()
@@ -74,10 +70,7 @@ def test_runs_queue_in_order_and_end_with_their_status(panel) -> None:
         panel.recipe = Recipe().changed(**changes)
         panel.start()
     runs = panel.wait()
-    assert [run.status for run in runs] == ["finished", "diverged", "stuck"] or [run.status for run in runs][:2] == [
-        "finished",
-        "diverged",
-    ]
+    assert [run.status for run in runs] == ["finished", "diverged", "finished"]
     assert runs[0].history.loss == lab.train(Recipe(epochs=2), progress=False).history.loss
 
 

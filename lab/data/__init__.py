@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 from collections.abc import Sequence
 from functools import lru_cache
@@ -11,7 +12,7 @@ from lab.catalogue import Catalogue, Choice
 datasets = Catalogue("data set")
 modifiers = Catalogue("modifier")
 
-from lab.data import embedded, folder, labels, published  # noqa: F401  # they fill the catalogues
+from lab.data import embedded, folder, labels, published  # noqa: F401  # pyright: ignore[reportUnusedImport]  # they fill the catalogues
 from lab.data.published import fetch
 from lab.data.splits import DataError, Dataset, Split
 
@@ -22,15 +23,19 @@ def load(data: Choice, changes: Sequence[Choice] = ()) -> Dataset:
     Raises:
         DataError: missing, damaged, or not fit for training, and what to do.
     """
-    dataset = datasets.build(data) if data.name == "folder" else _load_once(data, os.environ.get("LAB_DATA"))
+    dataset = (
+        datasets.build(data)
+        if data.name == "folder"
+        else _load_once(data.model_dump_json(), os.environ.get("LAB_DATA"))
+    )
     for change in changes:
         dataset = modifiers.build(change, dataset)
     return dataset
 
 
 @lru_cache(maxsize=2)
-def _load_once(data: Choice, lab_data: str | None) -> Dataset:
-    return datasets.build(data)
+def _load_once(data: str, lab_data: str | None) -> Dataset:
+    return datasets.build(datasets.parse(json.loads(data)))
 
 
 __all__ = ["DataError", "Dataset", "Split", "datasets", "fetch", "load", "modifiers"]

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import torch
 from sklearn.datasets import load_digits
 
@@ -17,6 +19,6 @@ def digits() -> Dataset:
 
     Source: Alpaydin & Kaynak 1998, UCI Optical Recognition of Handwritten Digits.
     """
-    bunch = load_digits()
+    bunch: Any = load_digits()
     images = torch.from_numpy(bunch.images / 16 * 255).round().to(torch.uint8).unsqueeze(1)
     return divide(images, torch.from_numpy(bunch.target).long(), tuple("0123456789"))

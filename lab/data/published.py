@@ -105,7 +105,7 @@ def read(name: str, place: Path) -> list[tuple[Tensor, Tensor, tuple[str, ...]]]
         if "not found" in str(error).lower() and not is_started(name, place):
             return None
         raise damaged(name, place, error) from None
-    except Exception as error:  # gzip, zlib, pickle, numpy and torchvision raise a dozen kinds
+    except Exception as error:  # noqa: BLE001  # gzip, zlib, pickle, numpy and torchvision raise a dozen kinds
         raise damaged(name, place, error) from None
 
 

@@ -13,7 +13,7 @@ from typing import Any, Protocol
 import ipywidgets as widgets
 from pydantic.fields import FieldInfo
 
-from lab.catalogue import Catalogue, Choice, Knob, bounds_of, knob_of, options_of
+from lab.catalogue import Catalogue, Choice, Knob, bounds_of, is_number, knob_of, options_of
 
 LABEL = {"description_width": "112px"}
 WIDE = widgets.Layout(width="100%")
@@ -22,8 +22,14 @@ Changed = Callable[[], None]
 
 
 class Control(Protocol):
-    widget: widgets.Widget
-    value: Any
+    """What is shown, and the value that a recipe takes."""
+
+    @property
+    def widget(self) -> Any: ...
+    @property
+    def value(self) -> Any: ...
+    @value.setter
+    def value(self, value: Any, /) -> None: ...
 
 
 def tooltip(field: FieldInfo) -> str:
@@ -34,7 +40,7 @@ def tooltip(field: FieldInfo) -> str:
 def setting(name: str, field: FieldInfo, changed: Changed, value: Any) -> Control:
     """The control that fits a setting's type: slider with box, box, checkbox, dropdown or text."""
     knob = knob_of(field)
-    if field.annotation in (int, float):
+    if is_number(field):
         return Number(name, field, knob, changed, value)
     return Plain(name, field, changed, value)
 
@@ -78,7 +84,7 @@ class Number:
             self.widget.add_class(css)
         self.box.observe(self._box_changed, "value")
 
-    def _make_slider(self, hint: str) -> widgets.Widget:
+    def _make_slider(self, hint: str) -> Any:
         assert self.knob
         low, high, log = self.knob
         common = {

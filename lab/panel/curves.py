@@ -19,7 +19,7 @@ class Curves:
     """Loss and accuracy of the panel's runs; each run has four traces, after the two that hold the axes."""
 
     def __init__(self) -> None:
-        self.figure = LiveFigure(empty_curves().update_layout(showlegend=False))  # the table of runs is the legend
+        self.figure: Any = LiveFigure(empty_curves().update_layout(showlegend=False))  # the table of runs is the legend
         self._top: float | None = None
         self._show_hint(visible=True)
         self.set_theme(dark=False)

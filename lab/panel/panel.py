@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
+import contextlib
 import time
 import weakref
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 import ipywidgets as widgets
 
-from lab.catalogue import RecipeError
-from lab.panel.controls import Control, ManyChoices, OneChoice, close, setting, words
+from lab.panel.controls import Control, ManyChoices, OneChoice, close, setting
 from lab.panel.curves import Curves
 from lab.panel.helper import Helper
 from lab.panel.pump import Pump
@@ -75,7 +76,7 @@ class Panel:
     def _control(self, field: str, value: Any) -> Control | OneChoice | ManyChoices:
         if field not in CATALOGUES:
             return setting(field, Recipe.model_fields[field], self._changed, value)
-        kind = ManyChoices if isinstance(value, tuple) else OneChoice
+        kind: Any = ManyChoices if isinstance(value, tuple) else OneChoice
         return kind(field, CATALOGUES[field], self._changed, value)
 
     def _build(self) -> None:
@@ -138,7 +139,7 @@ class Panel:
         self.status, self.detail = widgets.HTML(), widgets.HTML()
         return self._row("lab-progress", [self.progress, self.status, self.detail])
 
-    def _row(self, css: str, children: list[widgets.Widget]) -> widgets.HBox:
+    def _row(self, css: str, children: Sequence[widgets.Widget]) -> widgets.HBox:
         row = widgets.HBox(children, layout=FULL)
         row.add_class(css)
         return row
@@ -201,7 +202,7 @@ class Panel:
         try:
             recipe = self.recipe
             self.message.value = ""
-            self.text.value = TAKE_AWAY[self.format.value](recipe)
+            self.text.value = TAKE_AWAY[str(self.format.value)](recipe)
         except ValueError as error:
             self.message.value = message(str(error))
 
@@ -351,10 +352,5 @@ class Panel:
 
 def warm_up(recipe: Recipe) -> None:
     """Read the data before the first click, so that the first point comes at once."""
-    try:
+    with contextlib.suppress(ValueError):  # shown when the person presses Train
         load(recipe.data, recipe.modify)
-    except ValueError:
-        pass  # shown when the person presses Train
-
-
-__all__ = ["Panel", "RecipeError", "words"]

@@ -56,7 +56,7 @@ class Pump:
             self._flushed_at = time.monotonic()
             try:
                 self.flush(items)
-            except Exception:  # one bad update must not end all later ones
+            except Exception:  # noqa: BLE001  # one bad update must not end all later ones
                 traceback.print_exc()
 
     def close(self) -> None:

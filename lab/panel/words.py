@@ -89,7 +89,8 @@ def table_row(index: int, run: Run, label: str) -> str:
 
 def line_sample(index: int) -> str:
     colour, dash = colour_and_dash(index)
-    line = f'<line x1="0" y1="5" x2="34" y2="5" stroke="{colour}" stroke-width="2.5" stroke-dasharray="{SVG_DASHES[dash]}"/>'
+    look = f'stroke="{colour}" stroke-width="2.5" stroke-dasharray="{SVG_DASHES[dash]}"'
+    line = f'<line x1="0" y1="5" x2="34" y2="5" {look}/>'
     return f'<svg width="34" height="10" aria-hidden="true">{line}</svg>'
 
 

@@ -10,7 +10,7 @@ import contextlib
 import queue
 import threading
 import traceback
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Generator
 from pathlib import Path
 from typing import Any
 
@@ -45,7 +45,7 @@ class Job:
         """In the worker thread: train until the end or a stop; every way out is posted as Finished."""
         try:
             last = self._train()
-        except Exception as error:  # shown in the panel, in words; the thread lives on
+        except Exception as error:  # noqa: BLE001  # shown in the panel, in words; the thread lives on
             last = Finished("failed", self.session.step if self.session else 0, in_words(error))
         self.run = self._result(last)
         self.session = self.recorder = None  # a kept session would keep its data and weights on the device
@@ -73,7 +73,7 @@ class Job:
             return Run(self.recipe, History(), last.status, last.detail)
         return run_of(self.session, last, self.recorder)
 
-    def _events(self) -> Iterator[Event]:
+    def _events(self) -> Generator[Event]:
         yield from self.recorder or self.session or ()
 
     def _stops(self) -> bool:

@@ -201,8 +201,10 @@ class Window:
 
     def traces(self) -> list[dict[str, Any]]:
         """Name, number of points and line of each trace of the live figure."""
-        return self.page.evaluate("""() => (document.querySelector('.lab-panel .js-plotly-plot')?.data ?? []).slice(2).map(
-            t => ({ name: t.name, points: t.y?.length ?? 0, color: t.line.color, dash: t.line.dash }))""")
+        return self.page.evaluate("""() => {
+            const all = document.querySelector('.lab-panel .js-plotly-plot')?.data ?? [];
+            const look = (t) => ({ name: t.name, points: t.y?.length ?? 0, color: t.line.color, dash: t.line.dash });
+            return all.slice(2).map(look) }""")
 
 
 @pytest.fixture(scope="session")

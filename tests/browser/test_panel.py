@@ -189,9 +189,10 @@ def test_the_keyboard_reaches_everything_and_inserts_no_cells(panel: Window) -> 
 
 
 def test_every_control_has_a_name(panel: Window) -> None:
-    nameless = """() => [...document.querySelectorAll('.lab-panel :is(select, input, button, textarea, [role=slider])')]
-        .filter(e => e.offsetParent && !(e.ariaLabel || e.innerText || e.labels?.[0]?.innerText || e.title || e.placeholder))
-        .map(e => e.outerHTML.slice(0, 200))"""
+    nameless = """() => {
+        const controls = document.querySelectorAll('.lab-panel :is(select, input, button, textarea, [role=slider])');
+        const name = (e) => e.ariaLabel || e.labels?.[0]?.innerText || e.innerText || e.title || e.placeholder;
+        return [...controls].filter(e => e.offsetParent && !name(e)).map(e => e.outerHTML.slice(0, 200)) }"""
     panel.page.wait_for_function(f"() => ({nameless})().length === 0")
 
 

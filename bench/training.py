@@ -14,7 +14,8 @@ functions, channels_last, fused SGD, no loss read before the end. With torch's d
 library's own tutorials do it. No framework keeps logs, bars or checkpoints here.
 Validation is left out; the lab looks at one image each block. The lab's rows with a store keep a run's folder, with
 a checkpoint about every block (ten seconds pass between two): more often than in a run that has the machine alone.
-The rows in a thread are the panel's arrangement: the main thread steps back to one OpenMP thread.
+The rows in a thread are the panel's arrangement: the main thread steps back to one OpenMP thread. The lab itself takes
+one thread for a tiny network, so the mlp has a row of the bare loop with one.
 
     pip install -e '.[bench]'
     python bench/training.py
@@ -171,7 +172,12 @@ def bare(job: Job, clock: Clock) -> None:
     loop(network, fused_sgd(network), Batches(job), clock)
 
 
-def bare_nchw(job: Job, clock: Clock) -> None:
+def bare_thread(job: Job, clock: Clock) -> None:
+    torch.set_num_threads(1)
+    bare(job, clock)
+
+
+def bare_defaults(job: Job, clock: Clock) -> None:
     network = job.network()
     loop(network, plain_sgd(network), Batches(job, torch.contiguous_format), clock)
 
@@ -354,19 +360,23 @@ def in_a_thread(train: Callable[[], None]) -> Thread:
 
 @dataclass(frozen=True)
 class Variant:
+    """One row of a table: what it runs, for which tasks, and the package it needs."""
+
     label: str
     train: Callable[[Job, Clock], None]
+    tasks: tuple[str, ...] = ("cnn", "mlp")
     needs: str = ""
 
 
 VARIANTS = {
     "bare": Variant("bare loop, channels_last, fused SGD", bare),
-    "bare_nchw": Variant("bare loop, torch's defaults", bare_nchw),
-    "torchvision": Variant("torchvision per image, DataLoader", torchvision),
-    "torchvision_workers": Variant("torchvision per image, 2 workers", partial(torchvision, workers=2)),
-    "lightning": Variant("Lightning, torchvision per image", lightning, needs="lightning"),
+    "bare_defaults": Variant("bare loop, torch's defaults", bare_defaults),
+    "bare_thread": Variant("bare loop, one OpenMP thread", bare_thread, ("mlp",)),
+    "torchvision": Variant("torchvision per image, DataLoader", torchvision, ("cnn",)),
+    "torchvision_workers": Variant("torchvision per image, 2 workers", partial(torchvision, workers=2), ("cnn",)),
+    "lightning": Variant("Lightning, torchvision per image", lightning, ("cnn",), needs="lightning"),
     "lightning_memory": Variant("Lightning, in memory", lightning_memory, needs="lightning"),
-    "fastai": Variant("fastai, PNG files", fastai, needs="fastai"),
+    "fastai": Variant("fastai, PNG files", fastai, ("cnn",), needs="fastai"),
     "fastai_memory": Variant("fastai, in memory", fastai_memory, needs="fastai"),
     "lab": Variant("lab", lab_alone),
     "lab_store": Variant("lab, store and live arrays", lab_store),
@@ -374,7 +384,6 @@ VARIANTS = {
     "lab_thread_store": Variant("lab in a thread, store and live arrays", lab_thread_store),
 }
 PEERS = ("lightning", "fastai")
-PICTURE_VARIANTS = ("torchvision", "torchvision_workers", "lightning", "fastai")
 
 
 def jobs(device: str, images: int, steps: int) -> dict[str, Job]:
@@ -387,12 +396,12 @@ def jobs(device: str, images: int, steps: int) -> dict[str, Job]:
 
 def chosen(task: str, only: list[str]) -> dict[str, Variant]:
     """The variants of a task that were asked for, by name or by family; the yardstick always, missing peers never."""
-    suited = {name: variant for name, variant in VARIANTS.items() if task == "cnn" or name not in PICTURE_VARIANTS}
-    asked = {*only, YARDSTICK} if only else set(suited)
     return {
         name: variant
-        for name, variant in suited.items()
-        if asked & {name, name.split("_")[0]} and (not variant.needs or find_spec(variant.needs))
+        for name, variant in VARIANTS.items()
+        if task in variant.tasks
+        and (not only or name == YARDSTICK or {name, name.split("_")[0]} & set(only))
+        and (not variant.needs or find_spec(variant.needs))
     }
 
 

@@ -21,6 +21,7 @@ from pydantic import (
     GetJsonSchemaHandler,
     ValidationError,
     create_model,
+    field_validator,
     model_validator,
 )
 from pydantic.fields import FieldInfo
@@ -56,6 +57,11 @@ class Settings(BaseModel):
             if isinstance(value, bool) and field is not None and is_number(field):
                 raise RecipeError(f"{key} is {value}, but must be a number.")
         return values
+
+    @field_validator("*")
+    @classmethod
+    def _zero_has_no_sign(cls, value: Any) -> Any:
+        return value + 0.0 if isinstance(value, float) else value  # -0.0 would give another id
 
 
 class Choice(Settings):
@@ -138,7 +144,7 @@ class Catalogue(Mapping[str, type[Choice]]):
         Raises:
             RecipeError: unknown name or setting, or a value outside its range.
         """
-        spec = self._as_mapping(value)
+        spec = self.as_mapping(value)
         name = spec.get("name")
         if not isinstance(name, str) or name not in self:
             raise RecipeError(unknown(self.kind, name, self))
@@ -147,7 +153,8 @@ class Catalogue(Mapping[str, type[Choice]]):
         except ValidationError as error:
             raise RecipeError(explain(error, self[name], self.kind, name)) from None
 
-    def _as_mapping(self, value: object) -> dict[str, Any]:
+    def as_mapping(self, value: object) -> dict[str, Any]:
+        """A name, a mapping or a Choice -> a mapping with a name, not checked further."""
         if isinstance(value, Choice):
             return value.model_dump()
         if isinstance(value, Mapping) and "name" in value:

@@ -34,6 +34,8 @@ CATALOGUES: dict[str, Catalogue] = {
     "transfer": transfers,
 }
 
+LISTS = ("modify", "augment")  # fields that hold several options in order
+
 
 def _as_list(value: Any) -> Any:
     return [value] if isinstance(value, str | Choice) or (isinstance(value, Mapping) and "name" in value) else value
@@ -115,7 +117,11 @@ class Recipe(Settings):
             spec = yaml.load(text, _StrictLoader)
         except RecursionError:
             raise RecipeError(f"Cannot read {origin} as YAML: it is nested too deeply") from None
-        except (yaml.YAMLError, ValueError) as error:  # ValueError: a date or number that does not exist
+        except (
+            yaml.YAMLError,
+            ValueError,
+            AttributeError,
+        ) as error:  # no such date or number
             raise RecipeError(f"Cannot read {origin} as YAML: {' '.join(str(error).split())}") from None
         if not isinstance(spec, dict):
             raise RecipeError(f"{origin} must be a mapping such as `optimizer: sgd`, but is {spec!r}.")
@@ -181,7 +187,7 @@ def parse_overrides(texts: Iterable[str]) -> dict[str, Any]:
 def _read_value(text: str, value: str) -> Any:
     try:
         return yaml.load(value, _StrictLoader)
-    except (yaml.YAMLError, ValueError, RecursionError):
+    except (yaml.YAMLError, ValueError, AttributeError, RecursionError):
         raise RecipeError(f"Override {text!r}: cannot read {value!r} as a value.") from None
 
 
@@ -193,24 +199,28 @@ def _place(spec: dict[str, Any], key: str, value: Any) -> None:
         spec[field] = value
     elif field not in CATALOGUES:
         raise RecipeError(f"{field!r} has no settings inside, so {key!r} means nothing. Use {field}=...")
-    elif isinstance(spec[field], list | tuple):
+    elif field in LISTS:
         _place_in_list(spec, field, inner, value)
     else:
-        spec[field] = {**CATALOGUES[field].parse(spec[field]).model_dump(), _one(key, inner): value}
+        spec[field] = {**CATALOGUES[field].as_mapping(spec[field]), _one(key, inner): value}
 
 
 def _where_it_belongs(spec: dict[str, Any], word: str) -> str:
     """`lr` alone is no key, but a setting of the chosen optimizer."""
     for field, catalogue in CATALOGUES.items():
         value = spec[field]
-        if not isinstance(value, list | tuple) and word in type(catalogue.parse(value)).model_fields and word != "name":
+        if (
+            field not in LISTS
+            and word != "name"
+            and word in catalogue[catalogue.as_mapping(value)["name"]].model_fields
+        ):
             return f" It is a setting of {field}: write {field}.{word}."
     return ""
 
 
 def _place_in_list(spec: dict[str, Any], field: str, path: list[str], value: Any) -> None:
     """`augment.flip.p`: the entry is named by its option."""
-    entries = [CATALOGUES[field].parse(entry).model_dump() for entry in spec[field]]
+    entries = [dict(CATALOGUES[field].as_mapping(entry)) for entry in _as_list(spec[field])]
     found = [entry for entry in entries if entry["name"] == path[0]]
     if not found:
         present = ", ".join(entry["name"] for entry in entries) or "empty"

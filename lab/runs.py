@@ -16,6 +16,7 @@ from typing import Any
 import pandas as pd
 import torch
 from filelock import FileLock, Timeout
+from pydantic import BaseModel, Field
 from torch import Tensor
 from tqdm import tqdm
 
@@ -34,7 +35,7 @@ from lab.store import (
     read_weights,
     write_atomically,
 )
-from lab.training import Epoch, Event, Finished, History, Training, build_model
+from lab.training import NO_MEMORY, Epoch, Event, Finished, History, Training, build_model, is_out_of_memory
 
 
 @dataclass
@@ -111,7 +112,13 @@ def train(
     Raises:
         DataError, RunError: no data; or the folder holds a run or has another writer.
     """
-    return _drain(Training(recipe, **where), folder, progress=progress, checkpoint_seconds=checkpoint_seconds)
+    try:
+        session = Training(recipe, **where)
+    except (MemoryError, RuntimeError) as error:
+        if not is_out_of_memory(error):
+            raise
+        return Run(recipe, History(), "out_of_memory", NO_MEMORY)
+    return _drain(session, folder, progress=progress, checkpoint_seconds=checkpoint_seconds)
 
 
 def resume(folder: str | Path, *, progress: bool = True, checkpoint_seconds: float = 10.0, **where: Any) -> Run:
@@ -128,7 +135,7 @@ def resume(folder: str | Path, *, progress: bool = True, checkpoint_seconds: flo
     if state is not None:
         session.restore(state)
     return _drain(
-        session, folder, progress=progress, checkpoint_seconds=checkpoint_seconds, resumed=True, problems=problems
+        session, folder, progress=progress, checkpoint_seconds=checkpoint_seconds, resumed=run, problems=problems
     )
 
 
@@ -138,10 +145,11 @@ def _drain(
     *,
     progress: bool,
     checkpoint_seconds: float,
-    resumed: bool = False,
+    resumed: Run | None = None,
     problems: Iterable[str] = (),
 ) -> Run:
-    recorder = Recorder(session, folder, checkpoint_seconds=checkpoint_seconds, resumed=resumed) if folder else None
+    keep: dict[str, Any] = {"resumed": resumed is not None, "test_looks": resumed.test_looks if resumed else 0}
+    recorder = Recorder(session, folder, checkpoint_seconds=checkpoint_seconds, **keep) if folder else None
     if recorder:
         recorder.problems += problems
     last = Finished("stopped", session.step)
@@ -174,6 +182,7 @@ def run_of(session: Training, last: Finished, recorder: Recorder | None = None) 
         weights={name: tensor.detach().cpu().clone() for name, tensor in session.model.state_dict().items()},
         provenance=recorder.facts["provenance"] if recorder else provenance(session),
         problems=recorder.problems if recorder else [],
+        test_looks=recorder.facts["test_looks"] if recorder else 0,
     )
 
 
@@ -239,14 +248,25 @@ def open_run(folder: str | Path) -> Run:
     except RecipeError as error:
         raise RunError(f"There is no readable run in {folder}. {error}") from None
     problems: list[str] = []
-    facts: dict[str, Any] = _part(folder / RUN, json.loads, {}, problems)
-    run = Run(
-        recipe, _part(folder / HISTORY, decode_history, History(), problems), _status(folder, facts), folder=folder
-    )
+    facts: Facts = _part(folder / RUN, Facts.model_validate_json, Facts(), problems)
+    history: History = _part(folder / HISTORY, decode_history, History(), problems)
+    run = Run(recipe, history, _status(folder, facts), folder=folder)
     for key in ("detail", "seconds", "step", "provenance", "test_looks"):
-        setattr(run, key, facts.get(key, getattr(run, key)))
-    run.weights, run.problems = _weights(folder, run.status, problems), [*facts.get("problems", []), *problems]
+        setattr(run, key, getattr(facts, key))
+    run.weights, run.problems = _weights(folder, run.status, problems), [*facts.problems, *problems]
     return run
+
+
+class Facts(BaseModel):
+    """What `run.json` says; anything else in its place is damage."""
+
+    status: str = "damaged"
+    detail: str = ""
+    step: int = 0
+    seconds: float = 0.0
+    problems: list[str] = Field(default_factory=list[str])
+    provenance: dict[str, Any] = Field(default_factory=dict[str, Any])
+    test_looks: int = 0
 
 
 def _part(path: Path, decode: Any, empty: Any, problems: list[str]) -> Any:
@@ -255,7 +275,7 @@ def _part(path: Path, decode: Any, empty: Any, problems: list[str]) -> Any:
     except FileNotFoundError:
         problems.append(f"{path.name} is missing.")
     except (OSError, ValueError, KeyError, TypeError) as error:
-        problems.append(f"{path.name} is damaged: {error}.")
+        problems.append(f"{path.name} is damaged: {str(error).splitlines()[0]}.")
     return empty
 
 
@@ -273,9 +293,8 @@ def _weights(folder: Path, status: str, problems: list[str]) -> dict[str, Tensor
     return {k.removeprefix("model."): t for k, t in state.tensors.items() if k.startswith("model.")} if state else None
 
 
-def _status(folder: Path, facts: dict[str, Any]) -> str:
-    status = facts.get("status", "damaged")
-    return "interrupted" if status == "running" and not is_held(folder) else status
+def _status(folder: Path, facts: Facts) -> str:
+    return "interrupted" if facts.status == "running" and not is_held(folder) else facts.status
 
 
 def is_held(folder: Path) -> bool:
@@ -285,6 +304,8 @@ def is_held(folder: Path) -> bool:
             return False
     except Timeout:
         return True
+    except OSError:  # no lock can be made there: nobody writes
+        return False
 
 
 def table(root: str | Path = "runs") -> pd.DataFrame:

@@ -178,17 +178,24 @@ class Recorder:
 
     Args:
         checkpoint_seconds: at least this long between two checkpoints; 0 writes one after every step.
+        resumed: the folder's run goes on; test_looks: how often its test split was looked at before.
     Raises:
         RunError: another process writes the folder, or it holds a run already.
     """
 
     def __init__(
-        self, session: Training, folder: str | Path, *, checkpoint_seconds: float = 10.0, resumed: bool = False
+        self,
+        session: Training,
+        folder: str | Path,
+        *,
+        checkpoint_seconds: float = 10.0,
+        resumed: bool = False,
+        test_looks: int = 0,
     ) -> None:
         self.session, self.folder, self.checkpoint_seconds = session, Path(folder), checkpoint_seconds
         self.problems: list[str] = []
         self.finished: Finished | None = None
-        self.facts: dict[str, Any] = {"test_looks": 0, "provenance": provenance(session)}
+        self.facts: dict[str, Any] = {"test_looks": test_looks, "provenance": provenance(session)}
         try:
             self.folder.mkdir(parents=True, exist_ok=True)
         except OSError as error:
@@ -248,7 +255,9 @@ class Recorder:
             return
         finished = self.finished or Finished("stopped", self.session.step)
         if finished.status in RESUMABLE:
-            self.checkpoint()
+            if self.session.between_steps:  # else the last checkpoint is the place to go on from
+                self.checkpoint()
+            self.write(HISTORY, encode_history(self.session.history))
         else:
             self._leave_result()
         self._write_facts(finished.status, finished.detail)
@@ -256,9 +265,9 @@ class Recorder:
 
     def _leave_result(self) -> None:
         self.write(HISTORY, encode_history(self.session.history))
-        self.write(WEIGHTS, save(flattened(self.session.model.state_dict())))
-        for name in (CHECKPOINT, PREVIOUS):
-            (self.folder / name).unlink(missing_ok=True)
+        if self.write(WEIGHTS, save(flattened(self.session.model.state_dict()))):
+            for name in (CHECKPOINT, PREVIOUS):
+                (self.folder / name).unlink(missing_ok=True)
 
     def _write_facts(self, status: str, detail: str = "") -> None:
         facts = {
@@ -272,8 +281,12 @@ class Recorder:
         }
         self.write(RUN, json.dumps(facts, indent=1).encode())
 
-    def write(self, name: str, content: bytes) -> None:
+    def write(self, name: str, content: bytes) -> bool:
+        """Whether it worked; if not, `problems` says why."""
         try:
             write_atomically(self.folder / name, content)
         except OSError as error:
-            self.problems.append(f"{name} could not be written at step {self.session.step}: {error.strerror or error}.")
+            reason = error.strerror or error
+            self.problems.append(f"{name} could not be written at step {self.session.step}: {reason}.")
+            return False
+        return True

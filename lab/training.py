@@ -32,6 +32,7 @@ from lab.transfer import sources, transfers
 
 Status = Literal["finished", "stopped", "diverged", "stuck", "out_of_memory", "failed"]
 BLOCK_SECONDS = 0.05
+NO_MEMORY = "Not enough memory on the device: try a smaller batch_size or model."
 ONE_THREAD_FLOPS = 2e7  # per step, forward and backward
 EVALUATION_BATCH = 256  # larger batches fall out of a CPU's cache and are slower there
 DATA_BUDGET_BYTES = 4 * 2**30
@@ -117,6 +118,14 @@ class History:
         elif isinstance(event, Epoch):
             self.epochs.append(event)
 
+    def copy(self) -> History:
+        return History(list(self.loss), list(self.accuracy), list(self.lr), list(self.epochs))
+
+    @property
+    def diverged(self) -> bool:
+        """Whether the last loss that was read is not finite; nothing is read after it."""
+        return bool(self.loss) and not isfinite(self.loss[-1])
+
 
 def stream(seed: int, purpose: str, device: torch.device | str = "cpu") -> torch.Generator:
     """The random stream of a run for one purpose: changing the model never changes the order of the batches."""
@@ -134,7 +143,7 @@ def pick_device(device: str | torch.device | None = None) -> torch.device:
         here = False
     if not here:
         raise DeviceError(f"device is {name!r}, but this machine has: {', '.join(found)}.")
-    return torch.device(name)
+    return torch.empty(0, device=name).device  # as tensors name it: `cuda` is `cuda:0`
 
 
 def build_model(recipe: Recipe, data: Dataset) -> nn.Module:
@@ -234,7 +243,7 @@ class Training:
         self.validation_split = place(self.data.validation, self.device, data_budget_bytes)
         self.steps_per_epoch = -(-len(self.train_split) // recipe.batch_size)
         self.steps = self.steps_per_epoch * recipe.epochs
-        self.step, self.seconds, self.history = 0, 0.0, History()
+        self.step, self.seconds, self.history, self.between_steps = 0, 0.0, History(), True
         self._prepare_model()
         self._order = stream(recipe.seed, "order")
         self._augment = stream(recipe.seed, "augment", self.device)
@@ -259,12 +268,16 @@ class Training:
 
     def __iter__(self) -> Iterator[Event]:
         """The run's events, from where it stands to its end; only the time spent here is counted."""
+        events = self._guarded()
+        while (event := self._next(events)) is not None:
+            yield event
+
+    def _next(self, events: Iterator[Event]) -> Event | None:
         with enough_threads(self):
             self._clock = time.perf_counter()
-            for event in self._guarded():
-                self.seconds = self._elapsed()
-                yield event
-                self._clock = time.perf_counter()
+            event = next(events, None)
+            self.seconds = self._elapsed()
+        return event
 
     def _elapsed(self) -> float:
         return self.seconds + time.perf_counter() - self._clock
@@ -279,13 +292,11 @@ class Training:
             if not is_out_of_memory(error):
                 raise
         # Outside `except`: a held exception would pin the very tensors that did not fit.
-        self._unread.clear()
-        yield Finished(
-            "out_of_memory", self.step, f"Not enough memory on {self.device}: try a smaller batch_size or model."
-        )
+        yield from self._blocks()
+        yield Finished("out_of_memory", self.step, NO_MEMORY)
 
     def _epochs(self) -> Iterator[Event]:
-        if self.history.loss and not isfinite(self.history.loss[-1]):  # restored from after the divergence
+        if self.history.diverged:  # restored from after the divergence
             yield self._diverged(len(self.history.loss) - 1)
             return
         for epoch in range(len(self.history.epochs), self.recipe.epochs):
@@ -322,6 +333,7 @@ class Training:
             yield self._read()
 
     def _step(self, images: Tensor, labels: Tensor) -> None:
+        self.between_steps = False  # until the step is whole: what breaks in it leaves no state to go on from
         lr = self._set_rate(self.step / self.steps)
         seed_dropout(self.recipe.seed, self.step, self.device)
         loss, accuracy = update(
@@ -337,6 +349,7 @@ class Training:
         self.step += 1
         if self.step % self.steps_per_epoch == 0:
             self._order_of_epoch = self._order.get_state()
+        self.between_steps = True
 
     def _set_rate(self, progress: float) -> float:
         factor = schedules.build(self.recipe.schedule, progress)
@@ -404,7 +417,7 @@ class Training:
 
     def state(self) -> State:
         """Everything that decides the rest of the run; what is unread is read into the history first."""
-        if self._unread:
+        if self._unread and not self.history.diverged:
             self._read_early.append(self._read())
         tensors = {f"model.{name}": tensor for name, tensor in self.model.state_dict().items()}
         scalars: dict[str, Any] = {}
@@ -412,7 +425,8 @@ class Training:
             for slot, value in slots.items():
                 (tensors if isinstance(value, Tensor) else scalars)[f"optimizer.{index}.{slot}"] = value
         tensors |= {"stream.order": self._order_of_epoch, "stream.augment": self._augment.get_state()}
-        return State(tensors, scalars, self.step, self.seconds, self.history)
+        snapshot = {name: tensor.detach().clone() for name, tensor in tensors.items()}
+        return State(snapshot, scalars, self.step, self.seconds, self.history.copy())
 
     def restore(self, state: State) -> None:
         """Go on from a state of the same recipe. Raises ValueError when it belongs to another network."""
@@ -424,7 +438,7 @@ class Training:
         self._restore_optimizer({**state.tensors, **state.scalars})
         self._order_of_epoch = state.tensors["stream.order"]
         self._augment.set_state(state.tensors["stream.augment"])
-        self.step, self.seconds, self.history = state.step, state.seconds, state.history
+        self.step, self.seconds, self.history = state.step, state.seconds, state.history.copy()
 
     def _restore_optimizer(self, values: dict[str, Any]) -> None:
         parameters = [parameter for group in self.optimizer.param_groups for parameter in group["params"]]

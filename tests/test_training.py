@@ -4,7 +4,7 @@ from dataclasses import replace
 
 import pytest
 import torch
-from hypothesis import given, settings
+from hypothesis import Phase, given, settings
 from hypothesis import strategies as st
 from small_runs import SMALL, TINY_CNN, loop, same_history, same_weights, trained
 from strategies import small_recipes
@@ -12,6 +12,9 @@ from strategies import small_recipes
 from lab.data import Split, load
 from lab.store import decode_state, encode_state
 from lab.training import Epoch, Finished, History, Metrics, Started, Step, Training
+
+# Making a failing recipe smaller would take minutes.
+few_trainings = settings(max_examples=10, phases=[Phase.explicit, Phase.reuse, Phase.generate])
 
 
 def test_epochs_weigh_every_image_alike():
@@ -21,7 +24,7 @@ def test_epochs_weigh_every_image_alike():
     assert epoch.train_loss == pytest.approx((30 * first + 20 * second) / 50, rel=1e-12)
 
 
-@settings(max_examples=10)
+@few_trainings
 @given(small_recipes())
 def test_the_same_recipe_gives_the_same_bits(recipe):
     (a, events), (b, _) = trained(recipe), trained(recipe)
@@ -30,7 +33,7 @@ def test_the_same_recipe_gives_the_same_bits(recipe):
     assert same_weights(a, b)
 
 
-@settings(max_examples=10)
+@few_trainings
 @given(small_recipes(), st.data())
 def test_a_restored_training_goes_on_with_the_same_bits(tmp_path_factory, recipe, data):
     whole, _ = trained(recipe)

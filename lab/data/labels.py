@@ -13,7 +13,7 @@ from lab.data.splits import Dataset, Split
 
 PerClass = Annotated[int, Field(ge=1, description="training images kept of each class"), Knob(1, 1000, log=True)]
 Share = Annotated[float, Field(ge=0, le=1, description="share of the labels that are drawn anew"), Knob(0, 1)]
-Draw = Annotated[int, Field(ge=0, description="which random draw; independent of the recipe's seed"), Knob(0, 100)]
+Draw = Annotated[int, Field(ge=0, lt=2**32, description="which random draw; not the recipe's seed"), Knob(0, 100)]
 
 
 @modifiers.add

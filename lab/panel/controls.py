@@ -16,7 +16,6 @@ from pydantic.fields import FieldInfo
 from lab.catalogue import Catalogue, Choice, Knob, bounds_of, is_number, knob_of, options_of
 
 LABEL = {"description_width": "112px"}
-WIDE = widgets.Layout(width="100%")
 LIST_NONE: tuple[Choice, ...] = ()
 Changed = Callable[[], None]
 
@@ -49,7 +48,7 @@ class Plain:
     """A checkbox, dropdown or text."""
 
     def __init__(self, name: str, field: FieldInfo, changed: Changed, value: Any) -> None:
-        common = {"value": value, "description": words(name), "tooltip": tooltip(field), "layout": WIDE}
+        common = {"value": value, "description": words(name), "tooltip": tooltip(field), "layout": wide()}
         if field.annotation is bool:
             self.widget = widgets.Checkbox(**common, indent=False)
         elif options := options_of(field):
@@ -79,7 +78,7 @@ class Number:
         self.box = box(value=value, tooltip=hint, continuous_update=False, layout=widgets.Layout(width="84px"))
         label = widgets.Label(words(name), layout=widgets.Layout(width="112px"), tooltip=hint)
         self.slider = self._make_slider(hint) if knob else None
-        self.widget = widgets.HBox([label, *([self.slider] if self.slider else []), self.box], layout=WIDE)
+        self.widget = widgets.HBox([label, *([self.slider] if self.slider else []), self.box], layout=wide())
         for css in ("lab-row", f"lab-{name}"):
             self.widget.add_class(css)
         self.box.observe(self._box_changed, "value")
@@ -140,7 +139,7 @@ def settings_of(choice: Choice, changed: Changed) -> dict[str, Control]:
 
 
 def boxed(controls: Iterable[Control]) -> widgets.VBox:
-    box = widgets.VBox([control.widget for control in controls], layout=WIDE)
+    box = widgets.VBox([control.widget for control in controls], layout=wide())
     if box.children:
         box.add_class("lab-settings")
     return box
@@ -151,9 +150,9 @@ class OneChoice:
 
     def __init__(self, name: str, catalogue: Catalogue, changed: Changed, value: Choice) -> None:
         self.catalogue, self.changed = catalogue, changed
-        self.dropdown = widgets.Dropdown(options=list(catalogue), description=words(name), style=LABEL, layout=WIDE)
+        self.dropdown = widgets.Dropdown(options=list(catalogue), description=words(name), style=LABEL, layout=wide())
         self.dropdown.add_class(f"lab-{name}")
-        self.widget = widgets.VBox([self.dropdown], layout=WIDE)
+        self.widget = widgets.VBox([self.dropdown], layout=wide())
         self.value = value
         self.dropdown.observe(self._picked, "value")
 
@@ -192,7 +191,7 @@ class ManyChoices:
 
     def __init__(self, name: str, catalogue: Catalogue, changed: Changed, value: tuple[Choice, ...]) -> None:
         self.name, self.catalogue, self.changed = name, catalogue, changed
-        self.widget = widgets.VBox([], layout=WIDE)
+        self.widget = widgets.VBox([], layout=wide())
         self.chosen: dict[str, dict[str, Control]] = {}
         self.boxes: dict[str, widgets.Checkbox] = {}
         self.value = value
@@ -200,7 +199,7 @@ class ManyChoices:
     def _make_box(self, option: str) -> widgets.Checkbox:
         hint = self.catalogue.sentence(option)
         box = widgets.Checkbox(
-            value=option in self.chosen, description=words(option), tooltip=hint, indent=False, layout=WIDE
+            value=option in self.chosen, description=words(option), tooltip=hint, indent=False, layout=wide()
         )
         box.add_class(f"lab-{self.name}-{option}")
         box.observe(lambda change: self._ticked(option, on=change["new"]), "value")
@@ -240,6 +239,11 @@ class ManyChoices:
             self._show()
 
 
+def wide() -> widgets.Layout:
+    """As wide as what holds it; one for each widget, so that closing the widget can close it too."""
+    return widgets.Layout(width="100%")
+
+
 def words(name: str) -> str:
     return name.replace("_", " ")
 
@@ -248,4 +252,7 @@ def close(*trees: widgets.Widget) -> None:
     """Close widgets with all that they hold: a closed box alone would leave its children in the kernel."""
     for widget in trees:
         close(*getattr(widget, "children", ()))
+        for part in ("layout", "style"):
+            if isinstance(held := getattr(widget, part, None), widgets.Widget):
+                held.close()
         widget.close()

@@ -11,7 +11,7 @@ from typing import Any
 
 import ipywidgets as widgets
 
-from lab.panel.controls import Control, ManyChoices, OneChoice, close, setting
+from lab.panel.controls import Control, ManyChoices, OneChoice, close, setting, wide
 from lab.panel.curves import Curves
 from lab.panel.helper import Helper
 from lab.panel.pump import Pump
@@ -31,7 +31,6 @@ SECTIONS = {
     "Numbers": ("precision", "seed"),
 }
 CAPTION = "thin: training batches · thick, with marks: validation images, once an epoch"
-FULL = widgets.Layout(width="100%")
 _current: weakref.ref[Panel] | None = None
 
 
@@ -84,7 +83,7 @@ class Panel:
         self.helper = Helper()
         for trait, kind in (("dark", "theme"), ("width", "width")):
             self.helper.observe(lambda change, kind=kind: self.pump.post((kind, change["new"])), trait)
-        self.table, self.message = widgets.HTML(layout=FULL), widgets.HTML(layout=FULL)
+        self.table, self.message = widgets.HTML(layout=wide()), widgets.HTML(layout=wide())
         controls = widgets.VBox([*self._sections()], layout=widgets.Layout(width="330px", flex="0 0 330px"))
         controls.add_class("lab-controls")
         caption = widgets.HTML(f'<div class="lab-caption">{CAPTION}</div>')
@@ -99,7 +98,7 @@ class Panel:
         ]
         results = widgets.VBox(parts, layout=widgets.Layout(flex="1 1 auto", min_width="0", width="auto"))
         results.add_class("lab-results")
-        self.ui = widgets.HBox([controls, results, self.helper], layout=FULL)
+        self.ui = widgets.HBox([controls, results, self.helper], layout=wide())
         self.ui.add_class("lab-panel")
         self._show_state()
         self._changed()
@@ -140,7 +139,7 @@ class Panel:
         return self._row("lab-progress", [self.progress, self.status, self.detail])
 
     def _row(self, css: str, children: Sequence[widgets.Widget]) -> widgets.HBox:
-        row = widgets.HBox(children, layout=FULL)
+        row = widgets.HBox(children, layout=wide())
         row.add_class(css)
         return row
 
@@ -177,7 +176,7 @@ class Panel:
         self.format.observe(lambda _: self._changed(), "value")
         heading = widgets.HTML('<div class="lab-heading" role="heading" aria-level="3">Take this recipe with you</div>')
         return widgets.VBox(
-            [heading, self._row("lab-formats", [self.format, self.copy_button]), self.text], layout=FULL
+            [heading, self._row("lab-formats", [self.format, self.copy_button]), self.text], layout=wide()
         )
 
     # -- the recipe -----------------------------------------------------------------------------------------

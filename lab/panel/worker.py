@@ -19,7 +19,7 @@ import torch
 from lab.recipe import Recipe
 from lab.runs import Run, new_folder, run_of
 from lab.store import Recorder
-from lab.training import Event, Finished, History, Step, Training
+from lab.training import NO_MEMORY, Event, Finished, History, Step, Training, is_out_of_memory
 
 POLL_SECONDS = 0.1
 
@@ -43,14 +43,26 @@ class Job:
 
     def work(self) -> None:
         """In the worker thread: train until the end or a stop; every way out is posted as Finished."""
+        last = Finished("failed", 0, "The panel broke while it kept this run.")
         try:
-            last = self._train()
+            last = self._outcome()
+            self.run = self._result(last)
+        finally:
+            self.session = self.recorder = None  # a kept session would keep its data and weights on the device
+            self.post((self, last))
+            self.done.set()
+
+    def _outcome(self) -> Finished:
+        try:
+            return self._train()
         except Exception as error:  # noqa: BLE001  # shown in the panel, in words; the thread lives on
-            last = Finished("failed", self.session.step if self.session else 0, in_words(error))
-        self.run = self._result(last)
-        self.session = self.recorder = None  # a kept session would keep its data and weights on the device
-        self.post((self, last))
-        self.done.set()
+            return self._failure(error)
+
+    def _failure(self, error: Exception) -> Finished:
+        step = self.session.step if self.session else 0
+        if is_out_of_memory(error):
+            return Finished("out_of_memory", step, NO_MEMORY)
+        return Finished("failed", step, in_words(error))
 
     def _train(self) -> Finished:
         if self.stopping.is_set():
@@ -109,4 +121,7 @@ def submit(work: Callable[[], None]) -> None:
 def _work_forever(cores: int) -> None:
     torch.set_num_threads(cores)
     while True:
-        _jobs.get()()
+        try:
+            _jobs.get()()
+        except Exception:  # noqa: BLE001  # one broken job must not end all later ones
+            traceback.print_exc()

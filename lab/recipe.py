@@ -222,6 +222,8 @@ def _place_in_list(spec: dict[str, Any], field: str, path: list[str], value: Any
     """`augment.flip.p`: the entry is named by its option."""
     entries = [dict(CATALOGUES[field].as_mapping(entry)) for entry in _as_list(spec[field])]
     found = [entry for entry in entries if entry["name"] == path[0]]
+    if path[0] not in CATALOGUES[field]:
+        raise RecipeError(unknown(CATALOGUES[field].kind, path[0], CATALOGUES[field]))
     if not found:
         present = ", ".join(entry["name"] for entry in entries) or "empty"
         wanted = ", ".join([*(entry["name"] for entry in entries), path[0]])

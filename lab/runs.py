@@ -16,7 +16,7 @@ from typing import Any
 import pandas as pd
 import torch
 from filelock import FileLock, Timeout
-from pydantic import BaseModel, Field
+from pydantic import BaseModel, Field, ValidationError
 from torch import Tensor
 from tqdm import tqdm
 
@@ -35,7 +35,17 @@ from lab.store import (
     read_weights,
     write_atomically,
 )
-from lab.training import NO_MEMORY, Epoch, Event, Finished, History, Training, build_model, is_out_of_memory
+from lab.training import (
+    Epoch,
+    Event,
+    Finished,
+    History,
+    Training,
+    build_model,
+    is_out_of_memory,
+    no_memory,
+    pick_device,
+)
 
 
 @dataclass
@@ -117,7 +127,7 @@ def train(
     except (MemoryError, RuntimeError) as error:
         if not is_out_of_memory(error):
             raise
-        return Run(recipe, History(), "out_of_memory", NO_MEMORY)
+        return Run(recipe, History(), "out_of_memory", no_memory(pick_device(where.get("device"))))
     return _drain(session, folder, progress=progress, checkpoint_seconds=checkpoint_seconds)
 
 
@@ -134,6 +144,8 @@ def resume(folder: str | Path, *, progress: bool = True, checkpoint_seconds: flo
     state, problems = latest_state(Path(folder))
     if state is not None:
         session.restore(state)
+    elif problems:
+        problems.append("No checkpoint could be read: training started anew.")
     return _drain(
         session, folder, progress=progress, checkpoint_seconds=checkpoint_seconds, resumed=run, problems=problems
     )
@@ -248,7 +260,7 @@ def open_run(folder: str | Path) -> Run:
     except RecipeError as error:
         raise RunError(f"There is no readable run in {folder}. {error}") from None
     problems: list[str] = []
-    facts: Facts = _part(folder / RUN, Facts.model_validate_json, Facts(), problems)
+    facts: Facts = _part(folder / RUN, decode_facts, Facts(), problems)
     history: History = _part(folder / HISTORY, decode_history, History(), problems)
     run = Run(recipe, history, _status(folder, facts), folder=folder)
     for key in ("detail", "seconds", "step", "provenance", "test_looks"):
@@ -269,13 +281,21 @@ class Facts(BaseModel):
     test_looks: int = 0
 
 
+def decode_facts(content: bytes) -> Facts:
+    try:
+        return Facts.model_validate(json.loads(content))
+    except ValidationError as error:
+        faults = (f"{'.'.join(map(str, fault['loc'])) or 'the whole'}: {fault['msg']}" for fault in error.errors())
+        raise ValueError("; ".join(faults)) from None
+
+
 def _part(path: Path, decode: Any, empty: Any, problems: list[str]) -> Any:
     try:
         return decode(path.read_bytes())
     except FileNotFoundError:
         problems.append(f"{path.name} is missing.")
     except (OSError, ValueError, KeyError, TypeError) as error:
-        problems.append(f"{path.name} is damaged: {str(error).splitlines()[0]}.")
+        problems.append(f"{path.name} is damaged: {error}.")
     return empty
 
 

@@ -231,6 +231,9 @@ class Recorder:
             self.close()
 
     def checkpoint(self) -> None:
+        """Keep the present state; after a step that broke in the middle the last checkpoint stays instead."""
+        if not self.session.between_steps:
+            return
         current = self.folder / CHECKPOINT
         content = encode_state(self.session.state())
         if current.exists():
@@ -255,8 +258,7 @@ class Recorder:
             return
         finished = self.finished or Finished("stopped", self.session.step)
         if finished.status in RESUMABLE:
-            if self.session.between_steps:  # else the last checkpoint is the place to go on from
-                self.checkpoint()
+            self.checkpoint()
             self.write(HISTORY, encode_history(self.session.history))
         else:
             self._leave_result()

@@ -32,7 +32,6 @@ from lab.transfer import sources, transfers
 
 Status = Literal["finished", "stopped", "diverged", "stuck", "out_of_memory", "failed"]
 BLOCK_SECONDS = 0.05
-NO_MEMORY = "Not enough memory on the device: try a smaller batch_size or model."
 ONE_THREAD_FLOPS = 2e7  # per step, forward and backward
 EVALUATION_BATCH = 256  # larger batches fall out of a CPU's cache and are slower there
 DATA_BUDGET_BYTES = 4 * 2**30
@@ -143,7 +142,8 @@ def pick_device(device: str | torch.device | None = None) -> torch.device:
         here = False
     if not here:
         raise DeviceError(f"device is {name!r}, but this machine has: {', '.join(found)}.")
-    return torch.empty(0, device=name).device  # as tensors name it: `cuda` is `cuda:0`
+    # As tensors name it, so that the two compare equal: `cuda` is `cuda:0`, `cpu:0` is `cpu`.
+    return torch.device("cpu") if picked.type == "cpu" else torch.device(picked.type, picked.index or 0)
 
 
 def build_model(recipe: Recipe, data: Dataset) -> nn.Module:
@@ -293,7 +293,7 @@ class Training:
                 raise
         # Outside `except`: a held exception would pin the very tensors that did not fit.
         yield from self._blocks()
-        yield Finished("out_of_memory", self.step, NO_MEMORY)
+        yield Finished("out_of_memory", self.step, no_memory(self.device))
 
     def _epochs(self) -> Iterator[Event]:
         if self.history.diverged:  # restored from after the divergence
@@ -499,6 +499,10 @@ def seed_dropout(seed: int, step: int, device: torch.device) -> None:
     torch.default_generator.manual_seed(start)
     if device.type == "cuda":
         torch.cuda.default_generators[device.index or 0].manual_seed(start)
+
+
+def no_memory(device: torch.device | str) -> str:
+    return f"Not enough memory on {device}: try a smaller batch_size or model."
 
 
 def is_out_of_memory(error: BaseException) -> bool:

@@ -53,13 +53,13 @@ RECIPES = [
     bad(
         "unknown setting",
         sgd(momentun=0.9),
-        f"Unknown setting of optimizer sgd 'momentun'. Expected one of: {settings('optimizer', 'sgd')}. "
+        f"Unknown setting 'momentun' of optimizer sgd. Expected one of: {settings('optimizer', 'sgd')}. "
         "Did you mean 'momentum'?",
     ),
     bad(
         "setting of another option",
         choices(augment=[{"name": "crop", "p": 0.5}]),
-        f"Unknown setting of augmentation crop 'p'. Expected one of: {settings('augment', 'crop')}.",
+        f"Unknown setting 'p' of augmentation crop. Expected one of: {settings('augment', 'crop')}.",
     ),
     bad("epochs none", choices(epochs=0), f"epochs is 0, {NOT_EPOCHS}"),
     bad("epochs endless", choices(epochs=10**7), f"epochs is 10000000, {NOT_EPOCHS}"),

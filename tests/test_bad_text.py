@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import pytest
-from wording import KEYS, NOT_AN_OPTIMIZER, NOT_EPOCHS, NOT_LR, Act, bad, complaint, settings
+from wording import KEYS, NOT_AN_OPTIMIZER, NOT_EPOCHS, NOT_LR, Act, bad, complaint, options, settings
 
 from lab.recipe import Recipe, RecipeError, parse_overrides
 
@@ -55,7 +55,7 @@ YAML = [
         f"{NO_YAML} could not determine a constructor for the tag 'tag:yaml.org,2002:python/object/apply:os.getcwd' "
         'in "<unicode string>", line 1, column 7: data: !!python/object/apply:os.getcwd [] ^',
     ),
-    bad("no such date", text("data: {name: folder, path: 2024-13-45}"), f"{NO_YAML} month must be in 1..12"),
+    bad("no such date", text("data: !!timestamp 2024-13-45"), f"{NO_YAML} month must be in 1..12"),
     bad("nested without end", text("epochs: " + "[" * 2000), f"{NO_YAML} it is nested too deeply"),
     bad(
         "a mapping that is none",
@@ -85,10 +85,14 @@ OVERRIDES = [
     bad("alias", override("seed=*n"), "Override 'seed=*n': cannot read '*n' as a value."),
     bad(
         "no such date",
-        override("data.path=2024-13-45"),
-        "Override 'data.path=2024-13-45': cannot read '2024-13-45' as a value.",
+        override("data=!!timestamp 2024-13-45"),
+        "Override 'data=!!timestamp 2024-13-45': cannot read '!!timestamp 2024-13-45' as a value.",
     ),
-    bad("unknown key", override("lr=0.3"), f"Unknown recipe key 'lr'. Expected one of: {KEYS}."),
+    bad(
+        "unknown key",
+        override("lr=0.3"),
+        f"Unknown recipe key 'lr'. Expected one of: {KEYS}. It is a setting of optimizer: write optimizer.lr.",
+    ),
     bad(
         "unknown key with a setting",
         override("optimzer.lr=1"),
@@ -98,12 +102,12 @@ OVERRIDES = [
     bad(
         "nothing after the dot",
         override("optimizer.=3"),
-        f"Unknown setting of optimizer sgd ''. Expected one of: {settings('optimizer', 'sgd')}.",
+        f"Unknown setting '' of optimizer sgd. Expected one of: {settings('optimizer', 'sgd')}.",
     ),
     bad(
         "unknown setting",
         override("optimizer.lrr=1"),
-        f"Unknown setting of optimizer sgd 'lrr'. Expected one of: {settings('optimizer', 'sgd')}. Did you mean 'lr'?",
+        f"Unknown setting 'lrr' of optimizer sgd. Expected one of: {settings('optimizer', 'sgd')}. Did you mean 'lr'?",
     ),
     bad("empty value", override("epochs="), f"epochs is None, {NOT_EPOCHS}"),
     bad("empty option", override("optimizer="), f"optimizer is None, {NOT_AN_OPTIMIZER}"),
@@ -125,7 +129,7 @@ OVERRIDES = [
     bad(
         "entry by number",
         override("augment=[crop, flip]", "augment.0.p=1"),
-        "augment has no entry '0' (it is: crop, flip). Add it first: augment=[0].",
+        f"Unknown augmentation '0'. Expected one of: {options('augment')}.",
     ),
     bad("out of range", override("optimizer.lr=-0.1"), f"optimizer sgd: lr is -0.1, {NOT_LR}"),
 ]

@@ -101,7 +101,7 @@ def test_stop_ends_the_run_and_empties_the_queue(panel) -> None:
 
 
 def test_runs_are_kept_and_a_stopped_one_resumes(tmp_path) -> None:
-    panel = lab.Panel(Recipe(epochs=400), folder=tmp_path)
+    panel = lab.Panel(Recipe(epochs=120), folder=tmp_path)
     panel.start()
     panel.pump.drain()
     while not panel.runs[0].history.epochs:
@@ -111,7 +111,7 @@ def test_runs_are_kept_and_a_stopped_one_resumes(tmp_path) -> None:
     (run,) = panel.wait()
     panel.close()
     resumed = lab.resume(run.folder, progress=False)
-    assert resumed.history.loss == lab.train(Recipe(epochs=400), progress=False).history.loss
+    assert resumed.history.loss == lab.train(Recipe(epochs=120), progress=False).history.loss
 
 
 def test_a_new_panel_closes_the_old_one() -> None:

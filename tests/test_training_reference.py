@@ -71,7 +71,7 @@ def clip_by_hand(model, norm):
 def prepared_by_hand(data):
     """Training and validation images as the network sees them, with the training split's mean and deviation."""
     images = data.train.images.double() / 255
-    mean, std = images.mean(), images.std(correction=0)
+    mean, std = round(images.mean().item(), 6), round(images.std(correction=0).item(), 6)
     return (images - mean) / std, (data.validation.images.double() / 255 - mean) / std
 
 

@@ -19,7 +19,7 @@ import torch
 from lab.recipe import Recipe
 from lab.runs import Run, new_folder, run_of
 from lab.store import Recorder
-from lab.training import NO_MEMORY, Event, Finished, History, Step, Training, is_out_of_memory
+from lab.training import Event, Finished, History, Step, Training, is_out_of_memory, no_memory, pick_device
 
 POLL_SECONDS = 0.1
 
@@ -61,7 +61,7 @@ class Job:
     def _failure(self, error: Exception) -> Finished:
         step = self.session.step if self.session else 0
         if is_out_of_memory(error):
-            return Finished("out_of_memory", step, NO_MEMORY)
+            return Finished("out_of_memory", step, no_memory(pick_device(self.device)))
         return Finished("failed", step, in_words(error))
 
     def _train(self) -> Finished:

@@ -61,7 +61,8 @@ def main() -> None:
     parser.add_argument("--output", type=Path, default=ROOT / "bench" / "results" / "panel.json")
     given = parser.parse_args()
     figures = in_jupyterlab(given.rounds)
-    report = {"machine": machine(), "rounds": given.rounds, **figures}
+    facts = machine("cpu", ("torch", "jupyterlab", "ipywidgets", "plotly"))
+    report = {"machine": facts, "rounds": given.rounds, **figures}
     given.output.write_text(json.dumps(report, indent=1) + "\n")
     for name, value in figures.items():
         print(f"{name:32} {value:10.3f}")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from math import isfinite
+from statistics import median
 
 import numpy as np
 import plotly.graph_objects as go
@@ -120,16 +121,15 @@ def curves(runs: Sequence[Run]) -> go.Figure:
 
 
 def loss_top(runs: Sequence[Run]) -> float | None:
-    """Where a linear loss axis ends when a run diverged: its last losses would flatten all other curves.
+    """Where a linear loss axis ends when a few huge losses would flatten everything else; None: show everything.
 
-    A tenth above the largest loss of the other runs; without any, twice the diverged run's first loss.
-    None: nothing diverged, show everything.
+    Half above the largest typical loss of a run (its first one, or the median of all), if some loss is more than
+    three times that. A logarithmic axis shows what is cut.
     """
-    if all(run.status != "diverged" for run in runs):
-        return None
-    tops = [1.1 * max(run.history.loss) for run in runs if run.status != "diverged" and run.history.loss]
-    firsts = [2 * run.history.loss[0] for run in runs if run.history.loss and isfinite(run.history.loss[0])]
-    return max(tops or firsts, default=None)
+    finite = [[loss for loss in run.history.loss if isfinite(loss)] for run in runs]
+    typical = [max(losses[0], median(losses)) for losses in finite if losses]
+    top = 1.5 * max(typical, default=0.0)
+    return top if max((max(losses) for losses in finite if losses), default=0.0) > 3 * top else None
 
 
 def steps_in_epoch(history: History) -> int:

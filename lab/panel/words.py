@@ -21,7 +21,7 @@ SAY = {
     "finished": "Finished",
     "stopped": "Stopped",
     "diverged": "Diverged",
-    "stuck": "Stuck at chance",
+    "stuck": "Stuck",
     "out_of_memory": "Out of memory",
     "failed": "Failed",
 }

@@ -51,8 +51,9 @@ from torchvision.transforms import v2
 import lab
 from lab.augmentations import crop, flip
 from lab.data import Dataset
+from lab.events import Event
+from lab.steps import build_model
 from lab.store import Recorder
-from lab.training import Event, build_model
 
 BATCH, LR, MOMENTUM = 128, 0.01, 0.9
 YARDSTICK = "bare"

@@ -19,6 +19,7 @@ from lab.activations import activations
 from lab.augmentations import augmentations
 from lab.catalogue import Catalogue, Choice, Knob, RecipeError
 from lab.data import DataError, datasets, fetch, load, modifiers
+from lab.events import Epoch, Finished, Metrics, Started, Step
 from lab.initializers import initializers
 from lab.models import models
 from lab.optimizers import optimizers
@@ -26,7 +27,7 @@ from lab.recipe import Recipe, difference
 from lab.runs import Run, open_run, resume, train
 from lab.schedules import schedules
 from lab.store import RunError
-from lab.training import Epoch, Finished, Metrics, Started, Step, Training, training
+from lab.training import Training, training
 from lab.transfer import sources, transfers
 
 if TYPE_CHECKING:

@@ -15,8 +15,8 @@ from lab.catalogue import Catalogue, RecipeError, bounds_of, unknown
 from lab.data import DataError, fetch
 from lab.export import script
 from lab.recipe import CATALOGUES, Recipe, parse_overrides
+from lab.steps import DeviceError
 from lab.store import RunError
-from lab.training import DeviceError
 
 OK, BAD_INPUT, BAD_RESULT, INTERRUPTED = 0, 2, 3, 130
 KINDS = {

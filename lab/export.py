@@ -17,7 +17,8 @@ from lab.models import initialise, models
 from lab.optimizers import optimizers, parameter_groups
 from lab.recipe import Recipe
 from lab.schedules import schedules
-from lab.training import EVALUATION_BATCH, ONE_THREAD_FLOPS, STREAMS, Training, seed_dropout
+from lab.steps import EVALUATION_BATCH, ONE_THREAD_FLOPS, STREAMS, seed_dropout
+from lab.training import Training
 from lab.transfer import sources, transfers
 
 STREAM = {purpose: f"{len(STREAMS)} * SEED + {index}" for index, purpose in enumerate(STREAMS)}

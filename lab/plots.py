@@ -10,9 +10,9 @@ import numpy as np
 import plotly.graph_objects as go
 from plotly.subplots import make_subplots
 
+from lab.events import History
 from lab.recipe import labels
 from lab.runs import Run
-from lab.training import History
 
 # Six hues of middle lightness, apart for the common kinds of colour blindness and on white and black alike
 # (after Okabe & Ito 2008); the dash repeats what the colour says.

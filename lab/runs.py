@@ -21,7 +21,9 @@ from torch import Tensor
 from tqdm import tqdm
 
 from lab.data import load
+from lab.events import Epoch, Event, Finished, History
 from lab.recipe import Recipe, RecipeError
+from lab.steps import build_model, is_out_of_memory, no_memory, pick_device
 from lab.store import (
     HISTORY,
     RECIPE,
@@ -35,17 +37,7 @@ from lab.store import (
     read_weights,
     write_atomically,
 )
-from lab.training import (
-    Epoch,
-    Event,
-    Finished,
-    History,
-    Training,
-    build_model,
-    is_out_of_memory,
-    no_memory,
-    pick_device,
-)
+from lab.training import Training
 
 
 @dataclass

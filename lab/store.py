@@ -29,8 +29,9 @@ from safetensors.torch import save
 from torch import Tensor
 
 from lab.catalogue import Choice
+from lab.events import Epoch, Event, Finished, History, State, Status
 from lab.recipe import CATALOGUES, Recipe
-from lab.training import Epoch, Event, Finished, History, State, Status, Training
+from lab.training import Training
 
 CHECKPOINT, PREVIOUS = "checkpoint.safetensors", "checkpoint.previous.safetensors"
 WEIGHTS, RECIPE, HISTORY, RUN = "weights.safetensors", "recipe.yaml", "history.json", "run.json"

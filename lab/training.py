@@ -6,200 +6,37 @@ step: losses stay there and are read in blocks.
 
 from __future__ import annotations
 
-import contextlib
 import time
-from collections.abc import Callable, Generator, Iterator
-from dataclasses import dataclass, field
-from functools import partial
+from collections.abc import Iterator
 from math import isfinite, sqrt
-from typing import Any, Literal
+from typing import Any
 
 import torch
 from torch import Tensor, nn
-from torch.nn import functional
-from torch.utils.flop_counter import FlopCounterMode
 
-from lab.activations import activations, gain_of
 from lab.augmentations import augmentations
-from lab.data import Dataset, Split, load
+from lab.data import Split, load
 from lab.data.batches import batches, normalise, place, to_float
-from lab.initializers import initializers
-from lab.models import initialise, models
+from lab.events import Epoch, Event, Finished, History, Metrics, Started, State, Step
 from lab.optimizers import optimizers, parameter_groups
 from lab.recipe import Recipe
 from lab.schedules import schedules
-from lab.transfer import sources, transfers
+from lab.steps import (
+    build_model,
+    enough_threads,
+    evaluate,
+    flops_per_image,
+    is_out_of_memory,
+    like,
+    no_memory,
+    pick_device,
+    seed_dropout,
+    stream,
+    update,
+)
 
-Status = Literal["finished", "stopped", "diverged", "stuck", "out_of_memory", "failed"]
 BLOCK_SECONDS = 0.05
-ONE_THREAD_FLOPS = 2e7  # per step, forward and backward
-EVALUATION_BATCH = 256  # larger batches fall out of a CPU's cache and are slower there
 DATA_BUDGET_BYTES = 4 * 2**30
-STREAMS = ("init", "order", "augment", "dropout")
-
-
-class DeviceError(ValueError):
-    """A device was asked for that this machine does not have."""
-
-
-@dataclass(frozen=True)
-class Started:
-    """Training begins, or goes on after `step` steps."""
-
-    recipe: Recipe
-    device: str
-    parameters: int
-    steps: int
-    steps_per_epoch: int
-    step: int = 0
-
-
-@dataclass(frozen=True)
-class Step:
-    """One update was made; its loss is not read yet."""
-
-    step: int
-    epoch: int
-
-
-@dataclass(frozen=True)
-class Metrics:
-    """What a block of updates measured, read from the device at once.
-
-    loss: mean nats per example of each batch; accuracy: fraction of each batch; lr: rate of each update.
-    """
-
-    first_step: int
-    loss: list[float]
-    accuracy: list[float]
-    lr: list[float]
-
-
-@dataclass(frozen=True)
-class Epoch:
-    """A pass over the training split is over, and the validation split was looked at."""
-
-    epoch: int
-    step: int
-    train_loss: float
-    train_accuracy: float
-    validation_loss: float
-    validation_accuracy: float
-    seconds: float
-
-
-@dataclass(frozen=True)
-class Finished:
-    """The last event: how it ended, and in words why."""
-
-    status: Status
-    step: int
-    detail: str = ""
-
-
-Event = Started | Step | Metrics | Epoch | Finished
-
-
-@dataclass
-class History:
-    """Per step and per epoch, as far as it was read."""
-
-    loss: list[float] = field(default_factory=list)
-    accuracy: list[float] = field(default_factory=list)
-    lr: list[float] = field(default_factory=list)
-    epochs: list[Epoch] = field(default_factory=list)
-
-    def add(self, event: Event) -> None:
-        if isinstance(event, Metrics):
-            self.loss += event.loss
-            self.accuracy += event.accuracy
-            self.lr += event.lr
-        elif isinstance(event, Epoch):
-            self.epochs.append(event)
-
-    def copy(self) -> History:
-        return History(list(self.loss), list(self.accuracy), list(self.lr), list(self.epochs))
-
-    @property
-    def diverged(self) -> bool:
-        """Whether the last loss that was read is not finite; nothing is read after it."""
-        return bool(self.loss) and not isfinite(self.loss[-1])
-
-
-def stream(seed: int, purpose: str, device: torch.device | str = "cpu") -> torch.Generator:
-    """The random stream of a run for one purpose: changing the model never changes the order of the batches."""
-    return torch.Generator(device).manual_seed(seed * len(STREAMS) + STREAMS.index(purpose))
-
-
-def pick_device(device: str | torch.device | None = None) -> torch.device:
-    """The device asked for, or the best there is. Raises DeviceError when it is not there."""
-    found = ["cpu", *(["cuda"] if torch.cuda.is_available() else []), *(["mps"] if torch.mps.is_available() else [])]
-    name = str(device or found[-1])
-    try:
-        picked = torch.device(name)
-        here = picked.type in found and (picked.type != "cuda" or (picked.index or 0) < torch.cuda.device_count())
-    except RuntimeError:  # not the name of a device at all
-        here = False
-    if not here:
-        raise DeviceError(f"device is {name!r}, but this machine has: {', '.join(found)}.")
-    # As tensors name it, so that the two compare equal: `cuda` is `cuda:0`, `cpu:0` is `cpu`.
-    return torch.device("cpu") if picked.type == "cpu" else torch.device(picked.type, picked.index or 0)
-
-
-def build_model(recipe: Recipe, data: Dataset) -> nn.Module:
-    """The recipe's network on the CPU, initialised from the recipe's own stream and filled by its transfer."""
-    with torch.random.fork_rng(devices=[]):  # layers draw throw-away weights from the global stream
-        torch.manual_seed(recipe.seed)
-        activation = partial(activations.build, recipe.activation)
-        model: nn.Module = models.build(recipe.model, data.shape, len(data.classes), activation)
-    fill = partial(initializers.build, recipe.init)
-    gain, generator = gain_of(recipe.activation), stream(recipe.seed, "init")
-    initialise(model, lambda weight: fill(weight, gain, generator))
-    return transfers.build(recipe.transfer, model, sources.build(recipe.source))
-
-
-def update(
-    model: nn.Module,
-    optimizer: torch.optim.Optimizer,
-    images: Tensor,
-    labels: Tensor,
-    *,
-    label_smoothing: float,
-    clip_norm: float,
-    autocast: contextlib.AbstractContextManager[Any],
-) -> tuple[Tensor, Tensor]:
-    """One step. Returns the batch's loss (mean nats) and accuracy (fraction), still on the device."""
-    with autocast:
-        logits = at_least_float32(model(images))
-        loss = functional.cross_entropy(logits, labels, label_smoothing=label_smoothing)
-    optimizer.zero_grad()
-    loss.backward()
-    if clip_norm:
-        nn.utils.clip_grad_norm_(model.parameters(), clip_norm)
-    optimizer.step()
-    return loss.detach(), (logits.detach().argmax(1) == labels).to(loss.dtype).mean()
-
-
-@torch.inference_mode()
-def evaluate(
-    predict: Callable[[Tensor], Tensor], split: Split, device: torch.device, batch_size: int = EVALUATION_BATCH
-) -> tuple[float, float]:
-    """Loss (mean nats per example, no label smoothing) and accuracy (fraction).
-
-    Args:
-        predict: uint8 images (b, c, h, w) -> logits (b, classes).
-    """
-    sums = []
-    for images, labels in batches(split, torch.arange(len(split)), batch_size, device):
-        logits = at_least_float32(predict(images))
-        loss = functional.cross_entropy(logits, labels, reduction="sum")
-        sums.append(torch.stack([loss, (logits.argmax(1) == labels).sum()]))
-    loss, correct = torch.stack(sums).sum(0).tolist()
-    return loss / len(split), correct / len(split)
-
-
-def at_least_float32(logits: Tensor) -> Tensor:
-    return logits.to(torch.promote_types(logits.dtype, torch.float32))
 
 
 def training(recipe: Recipe, **where: Any) -> Training:
@@ -273,7 +110,7 @@ class Training:
             yield event
 
     def _next(self, events: Iterator[Event]) -> Event | None:
-        with enough_threads(self):
+        with enough_threads(self.device, self.flops_per_step):
             self._clock = time.perf_counter()
             event = next(events, None)
             self.seconds = self._elapsed()
@@ -448,62 +285,3 @@ class Training:
                 _, index, slot = name.split(".", 2)
                 slots.setdefault(int(index), {})[slot] = like(value, parameters[int(index)])
         self.optimizer.load_state_dict({"state": slots, "param_groups": self.optimizer.state_dict()["param_groups"]})
-
-
-@dataclass(frozen=True)
-class State:
-    """A run between two steps: tensors by name, the optimizer's plain numbers, and what was measured."""
-
-    tensors: dict[str, Tensor]
-    scalars: dict[str, Any]
-    step: int
-    seconds: float
-    history: History
-
-
-def like(value: Any, parameter: Tensor) -> Any:
-    """The stored value in the parameter's memory layout: fused optimizers walk both in step."""
-    if isinstance(value, Tensor) and value.shape == parameter.shape:
-        return torch.empty_like(parameter).copy_(value)
-    return value
-
-
-def flops_per_image(model: nn.Module, images: Tensor) -> float:
-    """Floating-point operations of one forward pass over `images`, per image, counted by torch."""
-    was_training = model.training
-    model.eval()
-    with FlopCounterMode(display=False) as counter, torch.no_grad():
-        model(images)
-    model.train(was_training)
-    return counter.get_total_flops() / len(images)
-
-
-@contextlib.contextmanager
-def enough_threads(session: Training) -> Generator[None]:
-    """One thread for a tiny network on a CPU: a second one saves nothing there and waits for the first.
-
-    On a machine that others use too that waiting costs a factor of ten and more (bench/README.md).
-    """
-    before = torch.get_num_threads()
-    if session.device.type == "cpu" and session.flops_per_step < ONE_THREAD_FLOPS:
-        torch.set_num_threads(1)
-    try:
-        yield
-    finally:
-        torch.set_num_threads(before)
-
-
-def seed_dropout(seed: int, step: int, device: torch.device) -> None:
-    """Dropout draws from the global stream: give each step its own start, so that a resumed run needs none."""
-    start = (seed * 1_000_003 + step * len(STREAMS) + STREAMS.index("dropout")) % 2**32
-    torch.default_generator.manual_seed(start)
-    if device.type == "cuda":
-        torch.cuda.default_generators[device.index or 0].manual_seed(start)
-
-
-def no_memory(device: torch.device | str) -> str:
-    return f"Not enough memory on {device}: try a smaller batch_size or model."
-
-
-def is_out_of_memory(error: BaseException) -> bool:
-    return isinstance(error, torch.OutOfMemoryError | MemoryError) or "can't allocate memory" in str(error)

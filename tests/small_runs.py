@@ -9,8 +9,6 @@ from lab.recipe import Recipe
 from lab.runs import Run
 from lab.training import Training
 
-torch.set_num_threads(1)  # for tensors this small a second thread only waits, longest on a busy machine
-
 loop = import_module("lab.training")  # the module: `lab.training` is its function of the same name
 SMALL = Recipe(modify=[{"name": "subset", "per_class": 5}], epochs=3, batch_size=8, seed=7)
 TINY_CNN = {"name": "cnn", "width": 2, "hidden": 8}

@@ -13,8 +13,8 @@ from lab.__main__ import KINDS, main
 from lab.data import DataError, fetch, load
 from lab.recipe import Recipe
 from lab.runs import open_run, resume, train
+from lab.steps import DeviceError, pick_device
 from lab.store import RunError
-from lab.training import DeviceError, pick_device
 
 
 def images(name: str, **knobs: Any) -> Act:

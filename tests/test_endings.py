@@ -10,8 +10,9 @@ from torch import nn
 
 import lab
 from lab.augmentations import augmentations
+from lab.events import Epoch, Finished, Metrics, Step
 from lab.models import models
-from lab.training import Epoch, Finished, Metrics, Step, Training
+from lab.training import Training
 
 WILD = SMALL.changed(**{"optimizer.lr": 1e4, "model.depth": 4, "epochs": 6})
 LOST = SMALL.changed(**{"model.depth": 12, "activation": "sigmoid", "optimizer.lr": 0.01})

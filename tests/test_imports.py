@@ -12,7 +12,19 @@ import lab
 ROOT = Path(lab.__file__).parent
 ORDER = [
     *("catalogue", "data", "activations", "initializers", "models", "optimizers", "schedules", "augmentations"),
-    *("transfer", "recipe", "training", "stacks", "store", "runs", "compare", "landscape", "diagnostics"),
+    *(
+        "transfer",
+        "recipe",
+        "events",
+        "steps",
+        "training",
+        "stacks",
+        "store",
+        "runs",
+        "compare",
+        "landscape",
+        "diagnostics",
+    ),
     *("plots", "bundle", "export", "sweeps", "doctor", "panel", "__main__"),
 ]
 FILES = sorted(file for file in ROOT.rglob("*.py") if file != ROOT / "__init__.py")

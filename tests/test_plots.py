@@ -8,8 +8,8 @@ import numpy as np
 import pytest
 
 import lab
+from lab.events import Epoch, History
 from lab.plots import COLOURS, DRAWN_POINTS, colour_and_dash, curves, decimate, loss_top, trace_data
-from lab.training import Epoch, History
 
 
 def history(losses: list[float], per_epoch: int = 10) -> History:

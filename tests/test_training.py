@@ -10,8 +10,9 @@ from small_runs import SMALL, TINY_CNN, loop, same_history, same_weights, traine
 from strategies import small_recipes
 
 from lab.data import Split, load
+from lab.events import Epoch, Finished, History, Metrics, Started, Step
 from lab.store import decode_state, encode_state
-from lab.training import Epoch, Finished, History, Metrics, Started, Step, Training
+from lab.training import Training
 
 # Making a failing recipe smaller would take minutes.
 few_trainings = settings(max_examples=10, phases=[Phase.explicit, Phase.reuse, Phase.generate])

@@ -10,8 +10,10 @@ from small_runs import SMALL, bits, first_batch, same_history, same_weights, tra
 from torch import nn
 
 from lab.data import datasets, load
+from lab.events import Step
 from lab.models import models
-from lab.training import Step, Training, pick_device
+from lab.steps import pick_device
+from lab.training import Training
 
 
 @pytest.fixture

@@ -7,10 +7,10 @@ from typing import Any
 
 import numpy as np
 
+from lab.events import History
 from lab.panel.live_figure import LiveFigure
 from lab.plots import empty_curves, loss_top, run_traces, trace_data
 from lab.runs import Run
-from lab.training import History
 
 HINT = "No runs yet: choose on the left, then press <b>Train</b>."
 

@@ -11,6 +11,7 @@ from typing import Any
 
 import ipywidgets as widgets
 
+from lab.events import Finished, History, Started
 from lab.panel.controls import Control, ManyChoices, OneChoice, close, setting, wide
 from lab.panel.curves import Curves
 from lab.panel.helper import Helper
@@ -20,7 +21,7 @@ from lab.panel.worker import Job, submit
 from lab.recipe import CATALOGUES, Recipe
 from lab.runs import Run
 from lab.store import RunError
-from lab.training import Finished, History, Started, load
+from lab.training import load
 
 SECTIONS = {
     "Data": ("data", "modify"),

@@ -16,10 +16,12 @@ from typing import Any
 
 import torch
 
+from lab.events import Event, Finished, History, Step
 from lab.recipe import Recipe
 from lab.runs import Run, new_folder, run_of
+from lab.steps import is_out_of_memory, no_memory, pick_device
 from lab.store import Recorder
-from lab.training import Event, Finished, History, Step, Training, is_out_of_memory, no_memory, pick_device
+from lab.training import Training
 
 POLL_SECONDS = 0.1
 

@@ -2,9 +2,10 @@
 
 from dataclasses import replace
 
+from lab.events import Step
 from lab.recipe import Recipe
 from lab.store import Recorder
-from lab.training import Step, Training
+from lab.training import Training
 
 SGD = Recipe(
     modify=[{"name": "subset", "per_class": 4}],

@@ -11,8 +11,9 @@ import torch
 from fault_runs import QUIET, RECIPES, SGD, STEPS, numbers, start, stopped_run
 
 import lab
+from lab.events import Step
 from lab.store import CHECKPOINT, WEIGHTS, Recorder, RunError, latest_state
-from lab.training import Step, Training
+from lab.training import Training
 
 FULL = "No space left on device"
 

@@ -6,7 +6,6 @@ import re
 import shutil
 
 import pytest
-import torch
 
 import lab
 from lab.recipe import Recipe
@@ -19,7 +18,6 @@ RECIPE_OF_ALL = Recipe(modify=[{"name": "subset", "per_class": 5}], epochs=3, ba
 @pytest.fixture(scope="module")
 def finished(tmp_path_factory):
     """A folder with a whole run."""
-    torch.set_num_threads(1)
     folder = tmp_path_factory.mktemp("whole") / "run"
     lab.train(RECIPE_OF_ALL, folder=folder, progress=False, device="cpu")
     return folder

@@ -1,0 +1,108 @@
+"""What a training tells whoever watches: events, the history they add up to, and the state between two steps."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from math import isfinite
+from typing import Any, Literal
+
+from torch import Tensor
+
+from lab.recipe import Recipe
+
+Status = Literal["finished", "stopped", "diverged", "stuck", "out_of_memory", "failed"]
+
+
+@dataclass(frozen=True)
+class Started:
+    """Training begins, or goes on after `step` steps."""
+
+    recipe: Recipe
+    device: str
+    parameters: int
+    steps: int
+    steps_per_epoch: int
+    step: int = 0
+
+
+@dataclass(frozen=True)
+class Step:
+    """One update was made; its loss is not read yet."""
+
+    step: int
+    epoch: int
+
+
+@dataclass(frozen=True)
+class Metrics:
+    """What a block of updates measured, read from the device at once.
+
+    loss: mean nats per example of each batch; accuracy: fraction of each batch; lr: rate of each update.
+    """
+
+    first_step: int
+    loss: list[float]
+    accuracy: list[float]
+    lr: list[float]
+
+
+@dataclass(frozen=True)
+class Epoch:
+    """A pass over the training split is over, and the validation split was looked at."""
+
+    epoch: int
+    step: int
+    train_loss: float
+    train_accuracy: float
+    validation_loss: float
+    validation_accuracy: float
+    seconds: float
+
+
+@dataclass(frozen=True)
+class Finished:
+    """The last event: how it ended, and in words why."""
+
+    status: Status
+    step: int
+    detail: str = ""
+
+
+Event = Started | Step | Metrics | Epoch | Finished
+
+
+@dataclass
+class History:
+    """Per step and per epoch, as far as it was read."""
+
+    loss: list[float] = field(default_factory=list)
+    accuracy: list[float] = field(default_factory=list)
+    lr: list[float] = field(default_factory=list)
+    epochs: list[Epoch] = field(default_factory=list)
+
+    def add(self, event: Event) -> None:
+        if isinstance(event, Metrics):
+            self.loss += event.loss
+            self.accuracy += event.accuracy
+            self.lr += event.lr
+        elif isinstance(event, Epoch):
+            self.epochs.append(event)
+
+    def copy(self) -> History:
+        return History(list(self.loss), list(self.accuracy), list(self.lr), list(self.epochs))
+
+    @property
+    def diverged(self) -> bool:
+        """Whether the last loss that was read is not finite; nothing is read after it."""
+        return bool(self.loss) and not isfinite(self.loss[-1])
+
+
+@dataclass(frozen=True)
+class State:
+    """A run between two steps: tensors by name, the optimizer's plain numbers, and what was measured."""
+
+    tensors: dict[str, Tensor]
+    scalars: dict[str, Any]
+    step: int
+    seconds: float
+    history: History

@@ -1,0 +1,156 @@
+"""The pieces of a training that keep nothing: devices, streams, the network, one update, one evaluation."""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Callable, Generator
+from functools import partial
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional
+from torch.utils.flop_counter import FlopCounterMode
+
+from lab.activations import activations, gain_of
+from lab.data import Dataset, Split
+from lab.data.batches import batches
+from lab.initializers import initializers
+from lab.models import initialise, models
+from lab.recipe import Recipe
+from lab.transfer import sources, transfers
+
+EVALUATION_BATCH = 256  # larger batches fall out of a CPU's cache and are slower there
+STREAMS = ("init", "order", "augment", "dropout")
+ONE_THREAD_FLOPS = 2e7  # per step, forward and backward
+
+
+class DeviceError(ValueError):
+    """A device was asked for that this machine does not have."""
+
+
+def stream(seed: int, purpose: str, device: torch.device | str = "cpu") -> torch.Generator:
+    """The random stream of a run for one purpose: changing the model never changes the order of the batches."""
+    return torch.Generator(device).manual_seed(seed * len(STREAMS) + STREAMS.index(purpose))
+
+
+def pick_device(device: str | torch.device | None = None) -> torch.device:
+    """The device asked for, or the best there is. Raises DeviceError when it is not there."""
+    found = ["cpu", *(["cuda"] if torch.cuda.is_available() else []), *(["mps"] if torch.mps.is_available() else [])]
+    name = str(device or found[-1])
+    try:
+        picked = torch.device(name)
+    except RuntimeError:  # not the name of a device at all
+        picked = None
+    if (
+        picked is None
+        or picked.type not in found
+        or (picked.type == "cuda" and (picked.index or 0) >= torch.cuda.device_count())
+    ):
+        raise DeviceError(f"device is {name!r}, but this machine has: {', '.join(found)}.")
+    # As tensors name it, so that the two compare equal: `cuda` is `cuda:0`, `cpu:0` is `cpu`.
+    return torch.device("cpu") if picked.type == "cpu" else torch.device(picked.type, picked.index or 0)
+
+
+def build_model(recipe: Recipe, data: Dataset) -> nn.Module:
+    """The recipe's network on the CPU, initialised from the recipe's own stream and filled by its transfer."""
+    with torch.random.fork_rng(devices=[]):  # layers draw throw-away weights from the global stream
+        torch.manual_seed(recipe.seed)
+        activation = partial(activations.build, recipe.activation)
+        model: nn.Module = models.build(recipe.model, data.shape, len(data.classes), activation)
+    fill = partial(initializers.build, recipe.init)
+    gain, generator = gain_of(recipe.activation), stream(recipe.seed, "init")
+    initialise(model, lambda weight: fill(weight, gain, generator))
+    return transfers.build(recipe.transfer, model, sources.build(recipe.source))
+
+
+def update(
+    model: nn.Module,
+    optimizer: torch.optim.Optimizer,
+    images: Tensor,
+    labels: Tensor,
+    *,
+    label_smoothing: float,
+    clip_norm: float,
+    autocast: contextlib.AbstractContextManager[Any],
+) -> tuple[Tensor, Tensor]:
+    """One step. Returns the batch's loss (mean nats) and accuracy (fraction), still on the device."""
+    with autocast:
+        logits = at_least_float32(model(images))
+        loss = functional.cross_entropy(logits, labels, label_smoothing=label_smoothing)
+    optimizer.zero_grad()
+    loss.backward()
+    if clip_norm:
+        nn.utils.clip_grad_norm_(model.parameters(), clip_norm)
+    optimizer.step()
+    return loss.detach(), (logits.detach().argmax(1) == labels).to(loss.dtype).mean()
+
+
+@torch.inference_mode()
+def evaluate(
+    predict: Callable[[Tensor], Tensor], split: Split, device: torch.device, batch_size: int = EVALUATION_BATCH
+) -> tuple[float, float]:
+    """Loss (mean nats per example, no label smoothing) and accuracy (fraction).
+
+    Args:
+        predict: uint8 images (b, c, h, w) -> logits (b, classes).
+    """
+    sums = []
+    for images, labels in batches(split, torch.arange(len(split)), batch_size, device):
+        logits = at_least_float32(predict(images))
+        loss = functional.cross_entropy(logits, labels, reduction="sum")
+        sums.append(torch.stack([loss, (logits.argmax(1) == labels).sum()]))
+    loss, correct = torch.stack(sums).sum(0).tolist()
+    return loss / len(split), correct / len(split)
+
+
+def at_least_float32(logits: Tensor) -> Tensor:
+    return logits.to(torch.promote_types(logits.dtype, torch.float32))
+
+
+def flops_per_image(model: nn.Module, images: Tensor) -> float:
+    """Floating-point operations of one forward pass over `images`, per image, counted by torch."""
+    was_training = model.training
+    model.eval()
+    with FlopCounterMode(display=False) as counter, torch.no_grad():
+        model(images)
+    model.train(was_training)
+    return counter.get_total_flops() / len(images)
+
+
+@contextlib.contextmanager
+def enough_threads(device: torch.device, flops_per_step: float) -> Generator[None]:
+    """One thread for a tiny network on a CPU: a second one saves nothing there and waits for the first.
+
+    On a machine that others use too that waiting costs a factor of ten and more (bench/README.md).
+    """
+    before = torch.get_num_threads()
+    if device.type == "cpu" and flops_per_step < ONE_THREAD_FLOPS:
+        torch.set_num_threads(1)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(before)
+
+
+def seed_dropout(seed: int, step: int, device: torch.device) -> None:
+    """Dropout draws from the global stream: give each step its own start, so that a resumed run needs none."""
+    start = (seed * 1_000_003 + step * len(STREAMS) + STREAMS.index("dropout")) % 2**32
+    torch.default_generator.manual_seed(start)
+    if device.type == "cuda":
+        torch.cuda.default_generators[device.index or 0].manual_seed(start)
+
+
+def is_out_of_memory(error: BaseException) -> bool:
+    return isinstance(error, torch.OutOfMemoryError | MemoryError) or "can't allocate memory" in str(error)
+
+
+def no_memory(device: torch.device | str) -> str:
+    return f"Not enough memory on {device}: try a smaller batch_size or model."
+
+
+def like(value: Any, parameter: Tensor) -> Any:
+    """The stored value in the parameter's memory layout: fused optimizers walk both in step."""
+    if isinstance(value, Tensor) and value.shape == parameter.shape:
+        return torch.empty_like(parameter).copy_(value)
+    return value

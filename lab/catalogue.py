@@ -46,7 +46,7 @@ class Knob(NamedTuple):
 class Settings(BaseModel):
     """Base of everything a person may write down: frozen, unknown keys refused."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
+    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False, validate_default=True)
 
     @model_validator(mode="before")
     @classmethod
@@ -120,7 +120,7 @@ class Catalogue(Mapping[str, type[Choice]]):
         name = function.__name__
         self._refuse_clash(function)
         fields: dict[str, Any] = {"name": (Literal[name], name), **_settings(self.kind, function)}
-        self._choices[name] = create_model(
+        choice = create_model(
             name,
             __base__=Choice,
             __doc__=function.__doc__,
@@ -128,7 +128,8 @@ class Catalogue(Mapping[str, type[Choice]]):
             __validators__=_rule_validators(rules or {}),
             **fields,
         )
-        self.functions[name] = function
+        check_settings(choice, {}, self.kind, name)  # a default outside its own range is our mistake: say so now
+        self._choices[name], self.functions[name] = choice, function
         return function
 
     def _refuse_clash(self, function: Callable[..., Any]) -> None:
@@ -148,10 +149,7 @@ class Catalogue(Mapping[str, type[Choice]]):
         name = spec.get("name")
         if not isinstance(name, str) or name not in self:
             raise RecipeError(unknown(self.kind, name, self))
-        try:
-            return self[name](**spec)
-        except ValidationError as error:
-            raise RecipeError(explain(error, self[name], self.kind, name)) from None
+        return check_settings(self[name], spec, self.kind, name)
 
     def as_mapping(self, value: object) -> dict[str, Any]:
         """A name, a mapping or a Choice -> a mapping with a name, not checked further."""
@@ -190,6 +188,14 @@ class OneOf:
 
     def __get_pydantic_json_schema__(self, schema: CoreSchema, handler: GetJsonSchemaHandler) -> dict[str, Any]:
         return self.catalogue.json_schema()
+
+
+def check_settings(model: type[Choice], spec: Mapping[str, Any], kind: str, name: str) -> Choice:
+    """A Choice of these settings. Raises RecipeError in the words of the house."""
+    try:
+        return model(**spec)
+    except ValidationError as error:
+        raise RecipeError(explain(error, model, kind, name)) from None
 
 
 def first_sentence(doc: str | None) -> str:
@@ -261,6 +267,8 @@ def _settings(kind: str, function: Callable[..., Any]) -> dict[str, Any]:
     for argument in signature(function).parameters.values():
         if argument.kind is not Parameter.KEYWORD_ONLY:
             continue
+        if argument.name == "name":
+            raise ValueError(f"{kind} {function.__name__!r}: a setting cannot be called 'name', the option's own key.")
         if argument.default is Parameter.empty or argument.name not in hints:
             raise ValueError(f"{kind} {function.__name__!r}: setting {argument.name!r} needs a type and a default.")
         fields[argument.name] = (hints[argument.name], argument.default)

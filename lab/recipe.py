@@ -89,6 +89,9 @@ class Recipe(Settings):
         except ValidationError as error:
             raise RecipeError(explain(error, type(self))) from None
 
+    def __reduce__(self) -> Any:
+        return Recipe.from_yaml, (self.to_yaml(),)  # an option's class cannot be found by name; its YAML can
+
     @property
     def id(self) -> str:
         """Equal recipes have equal ids: 12 hex digits of the SHA-256 of the canonical JSON."""

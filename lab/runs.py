@@ -133,10 +133,11 @@ def resume(folder: str | Path, *, progress: bool = True, checkpoint_seconds: flo
     if run.status in ("finished", "diverged", "stuck"):
         raise RunError(f"The run in {folder} has ended ({run.status}); there is nothing to resume.")
     session = Training(run.recipe, **where)
-    state, problems = latest_state(Path(folder))
+    state, damage = latest_state(Path(folder))
+    problems = [*_part(Path(folder) / RUN, decode_facts, Facts(), []).problems, *damage]
     if state is not None:
         session.restore(state)
-    elif problems:
+    elif damage:
         problems.append("No checkpoint could be read: training started anew.")
     return _drain(
         session, folder, progress=progress, checkpoint_seconds=checkpoint_seconds, resumed=run, problems=problems
@@ -322,7 +323,7 @@ def is_held(folder: Path) -> bool:
 
 def table(root: str | Path = "runs") -> pd.DataFrame:
     """All runs under a folder, newest first: one row each, damaged ones included with what is wrong."""
-    folders = sorted((f for f in Path(root).glob("*") if f.is_dir()), reverse=True) if Path(root).is_dir() else []
+    folders = sorted((f for f in Path(root).glob("[!.]*") if f.is_dir()), reverse=True) if Path(root).is_dir() else []
     columns = [
         "folder",
         "id",

@@ -206,3 +206,18 @@ def test_every_choice_survives_the_way_there_and_back(kind, name, data):
     assert choice.model_dump() == spec
     assert CATALOGUES[kind].parse(choice.model_dump(mode="json")) == choice
     assert CATALOGUES[kind].parse(choice) == choice
+
+
+def test_a_default_outside_its_range_and_a_setting_called_name_are_refused_at_once():
+    colours = Catalogue("colour")
+
+    def dark(image, *, strength: Annotated[float, Field(gt=0)] = -1.0):
+        """A dark tint. Source: this test."""
+
+    def named(image, *, name: str = "x"):
+        """A tint with a name. Source: this test."""
+
+    with pytest.raises(ValueError, match=r"strength is -1\.0, but must be a number greater than 0"):
+        colours.add(dark)
+    with pytest.raises(ValueError, match="a setting cannot be called 'name'"):
+        colours.add(named)

@@ -1,6 +1,7 @@
 """Recipes: read, written, compared and changed without a surprise."""
 
 import json
+import pickle
 
 import jsonschema
 import pytest
@@ -242,3 +243,8 @@ def test_the_schema_lists_every_option_of_every_catalogue():
     for kind, catalogue in CATALOGUES.items():
         options = properties[kind].get("anyOf") or properties[kind]["items"]["anyOf"]
         assert [option["properties"]["name"]["const"] for option in options] == list(catalogue)
+
+
+def test_a_recipe_goes_to_another_process():
+    recipe = Recipe(optimizer={"name": "adam", "lr": 1 / 3}, augment=["flip"], seed=7)
+    assert pickle.loads(pickle.dumps(recipe)) == recipe

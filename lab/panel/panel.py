@@ -6,6 +6,7 @@ import contextlib
 import time
 import weakref
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -294,7 +295,7 @@ class Panel:
             entry.run.status, entry.steps, entry.steps_per_epoch = "running", event.steps, event.steps_per_epoch
             entry.started_at = time.monotonic()
         elif isinstance(event, Finished):
-            entry.run = entry.job.run or entry.run
+            entry.run = entry.job.run or replace(entry.run, status=event.status, detail=event.detail)
             self.message.value = message(f"Run {self.entries.index(entry) + 1}: {event.detail}" if event.detail else "")
         else:
             entry.run.history.add(event)
@@ -352,5 +353,6 @@ class Panel:
 
 def warm_up(recipe: Recipe) -> None:
     """Read the data before the first click, so that the first point comes at once."""
-    with contextlib.suppress(ValueError):  # shown when the person presses Train
-        load(recipe.data, recipe.modify)
+    if recipe.data.name != "folder":  # which may be large, and is read anew for every run
+        with contextlib.suppress(ValueError):  # shown when the person presses Train
+            load(recipe.data, recipe.modify)

@@ -60,4 +60,5 @@ class Pump:
                 traceback.print_exc()
 
     def close(self) -> None:
-        self.loop = None
+        """Show nothing any more: what still arrives is for widgets that are gone."""
+        self.loop, self.flush = None, lambda _: None

@@ -1,7 +1,7 @@
 """Side by side: every variant in a process of its own, blocks of equal work, rounds that run to and fro.
 
-Only one variant works at a time; the others sleep. A process of its own gives each the threads and the
-memory it would have alone, and no library can change another's settings.
+Only one variant works at a time; the others sleep. A process of its own gives each the threads, the memory and the
+environment it would have alone, and no library can change another's settings.
 """
 
 from __future__ import annotations
@@ -13,7 +13,8 @@ import signal
 import sys
 import time
 import warnings
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from importlib.metadata import PackageNotFoundError, version
 from multiprocessing import get_context
@@ -23,7 +24,7 @@ from statistics import median
 
 import torch
 
-Work = Callable[["Clock"], None]
+UNTOUCHED = dict(os.environ)  # this module is imported before those that add to it
 
 
 class Clock:
@@ -43,13 +44,22 @@ class Clock:
         self.started = time.perf_counter()
 
 
+@dataclass(frozen=True)
+class Entry:
+    """What a variant does for ever, asking the clock before every block, and the environment it starts in."""
+
+    work: Callable[[Clock], None]
+    environment: Mapping[str, str]
+
+
 class Contestant:
     """A variant's process, ready for its first block once it is made."""
 
-    def __init__(self, name: str, work: Work, device: str) -> None:
+    def __init__(self, name: str, entry: Entry, device: str) -> None:
         self.name, (self.orders, theirs) = name, get_context("spawn").Pipe()
-        self.process = get_context("spawn").Process(target=serve, args=(work, theirs, device))
-        self.process.start()
+        self.process = get_context("spawn").Process(target=serve, args=(entry.work, theirs, device))
+        with environment(entry.environment):
+            self.process.start()
         theirs.close()
         self._answer()  # what its set-up took is no one's ratio
 
@@ -69,19 +79,35 @@ class Contestant:
         self.process.join()
 
 
-def serve(work: Work, orders: Connection, device: str) -> None:
+@contextmanager
+def environment(variables: Mapping[str, str]) -> Iterator[None]:
+    """What a process started inside finds in os.environ, before it imports anything."""
+    before, wanted = dict(os.environ), dict(variables)
+    replace_environment(wanted)
+    try:
+        yield
+    finally:
+        replace_environment(before)
+
+
+def replace_environment(variables: Mapping[str, str]) -> None:
+    os.environ.clear()
+    os.environ.update(variables)
+
+
+def serve(work: Callable[[Clock], None], orders: Connection, device: str) -> None:
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # the parent hears Ctrl-C, and closes the pipe
     warnings.simplefilter("ignore")
     work(Clock(orders, device))
 
 
-def interleaved(works: dict[str, Work], rounds: int, device: str) -> dict[str, list[float]]:
+def interleaved(entries: dict[str, Entry], rounds: int, device: str) -> dict[str, list[float]]:
     """Seconds of each variant's block in each round, after one block each to warm up."""
     contestants: dict[str, Contestant] = {}
     try:
-        for name, work in works.items():
+        for name, entry in entries.items():
             note(f"{name}: setting up")
-            contestants[name] = Contestant(name, work, device)
+            contestants[name] = Contestant(name, entry, device)
         for name, contestant in contestants.items():
             note(f"{name}: warm-up, {contestant.block():.2f} s")
         return in_rounds(contestants, rounds)

@@ -42,6 +42,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except (RecipeError, DataError, RunError, DeviceError) as error:
         print(f"lab: {error}", file=sys.stderr)
         return BAD_INPUT
+    except KeyboardInterrupt:  # before or after training; in it, Ctrl-C ends the step first
+        print("lab: interrupted", file=sys.stderr)
+        return INTERRUPTED
     except BrokenPipeError:  # `lab options | head`
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return OK

@@ -96,6 +96,7 @@ class Catalogue(Mapping[str, type[Choice]]):
         self.kind = kind
         self.functions: dict[str, Callable[..., Any]] = {}
         self._choices: dict[str, type[Choice]] = {}
+        self.listeners: list[Callable[[], None]] = []  # told when an option was added
 
     def __getitem__(self, name: str) -> type[Choice]:
         return self._choices[name]
@@ -130,6 +131,8 @@ class Catalogue(Mapping[str, type[Choice]]):
         )
         check_settings(choice, {}, self.kind, name)  # a default outside its own range is our mistake: say so now
         self._choices[name], self.functions[name] = choice, function
+        for listener in self.listeners:
+            listener()
         return function
 
     def _refuse_clash(self, function: Callable[..., Any]) -> None:

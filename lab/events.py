@@ -37,13 +37,15 @@ class Step:
 class Metrics:
     """What a block of updates measured, read from the device at once.
 
-    loss: mean nats per example of each batch; accuracy: fraction of each batch; lr: rate of each update.
+    loss: mean nats per example of each batch; accuracy: fraction of each batch; lr: rate of each update;
+    seconds: spent in training since it began, without pauses.
     """
 
     first_step: int
     loss: list[float]
     accuracy: list[float]
     lr: list[float]
+    seconds: float = 0.0
 
 
 @dataclass(frozen=True)
@@ -99,8 +101,9 @@ class History:
 
 @dataclass(frozen=True)
 class State:
-    """A run between two steps: tensors by name, the optimizer's plain numbers, and what was measured."""
+    """A run between two steps: its recipe's id, tensors by name, the optimizer's plain numbers, what was measured."""
 
+    recipe: str
     tensors: dict[str, Tensor]
     scalars: dict[str, Any]
     step: int

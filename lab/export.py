@@ -4,8 +4,11 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Iterator
+from copy import deepcopy
 from importlib.metadata import version
 from typing import Any
+
+import torch
 
 from lab.activations import activations, gain_of
 from lab.augmentations import augmentations
@@ -17,7 +20,7 @@ from lab.models import initialise, models
 from lab.optimizers import optimizers, parameter_groups
 from lab.recipe import Recipe
 from lab.schedules import schedules
-from lab.steps import EVALUATION_BATCH, ONE_THREAD_FLOPS, STREAMS, seed_dropout
+from lab.steps import EVALUATION_BATCH, ONE_THREAD_FLOPS, STREAMS, dropout_stream, seed_dropout
 from lab.training import Training
 from lab.transfer import sources, transfers
 
@@ -63,7 +66,7 @@ def functions_of(session: Training) -> Iterator[Any]:
         optimizers.functions[recipe.optimizer.name],
         schedules.functions[recipe.schedule.name],
     )
-    if has(session, "Dropout"):
+    if draws_randomly(session):
         yield seed_dropout
 
 
@@ -93,6 +96,14 @@ def call(catalogue: Catalogue, choice: Choice, *context: str) -> str:
 def has(session: Training, kind: str) -> bool:
     """Whether the network has a layer whose class name contains `kind`."""
     return any(kind in type(layer).__name__ for layer in session.model.modules())
+
+
+def draws_randomly(session: Training) -> bool:
+    """Whether a training pass uses the global random stream: dropout, noise."""
+    trial, images = deepcopy(session.model).train(), torch.zeros(2, *session.data.shape, dtype=session.dtype)
+    with dropout_stream(0, 0, session.device) as moved, torch.no_grad():
+        trial(images)
+        return moved()
 
 
 def main_lines(session: Training) -> Iterator[str]:
@@ -178,7 +189,7 @@ def step_lines(session: Training) -> Iterator[str]:
     smoothing = f", label_smoothing={recipe.label_smoothing}" if recipe.label_smoothing else ""
     yield "for group in optimizer.param_groups:"
     yield f'    group["lr"] = LR * {call(schedules, recipe.schedule, "len(losses) / steps")}'
-    if has(session, "Dropout"):
+    if draws_randomly(session):
         yield "seed_dropout(SEED, len(losses), device)"
     if recipe.precision == "bfloat16":
         yield "with autocast:"

@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from math import isfinite
-from statistics import median
 
 import numpy as np
 import plotly.graph_objects as go
@@ -20,6 +18,7 @@ COLOURS = ("#2f7fc1", "#d55e00", "#009e73", "#c46a9c", "#a77f0e", "#7a68c8")
 DASHES = ("solid", "dash", "dot", "dashdot", "longdash", "longdashdot")
 DRAWN_POINTS = 250  # of each of a run's four curves: together at most 1,000
 MARKED_POINTS = 40  # more marks than that only make a line thick
+LARGEST = float(np.finfo(np.float32).max) / 1e4  # a mean of such losses still is a float32
 MEASURES = ("loss", "accuracy")
 
 
@@ -39,7 +38,7 @@ def decimate(values: Sequence[float], limit: int = DRAWN_POINTS) -> tuple[int, n
     width = 1
     while len(values) > limit * width:
         width *= 2
-    series = np.asarray(values, dtype=np.float64)
+    series = np.clip(np.asarray(values, dtype=np.float64), -LARGEST, LARGEST)
     if width == 1:
         return 1, series.astype(np.float32)
     starts = np.arange(0, len(series), width)
@@ -94,16 +93,17 @@ def run_traces(label: str, index: int) -> list[go.Scatter]:
 
 
 def trace_data(history: History, steps_per_epoch: int) -> list[dict[str, object]]:
-    """What the four traces of `run_traces` show: evenly spaced means for training, a point per epoch for validation."""
+    """What the four traces of `run_traces` show: means of equal bins for training, every n-th epoch for validation."""
     data: list[dict[str, object]] = []
     for measure in MEASURES:
         width, means = decimate(getattr(history, measure))
         data.append({"y": means, "x0": (width + 1) / 2 / steps_per_epoch, "dx": width / steps_per_epoch})
-    shown = history.epochs[:: -(-len(history.epochs) // DRAWN_POINTS) or 1]
-    epochs = np.array([epoch.epoch + 1 for epoch in shown], dtype=np.float32)
+    stride = -(-len(history.epochs) // DRAWN_POINTS) or 1
+    shown = history.epochs[stride - 1 :: stride]
     for measure in MEASURES:
         values = np.array([getattr(epoch, f"validation_{measure}") for epoch in shown], dtype=np.float32)
-        data.append({"x": epochs, "y": values, "marker.size": 5 if len(shown) <= MARKED_POINTS else 0})
+        size = 5 if len(shown) <= MARKED_POINTS else 0
+        data.append({"y": values, "x0": float(stride), "dx": float(stride), "marker.size": size})
     return data
 
 
@@ -126,10 +126,12 @@ def loss_top(runs: Sequence[Run]) -> float | None:
     Half above the largest typical loss of a run (its first one, or the median of all), if some loss is more than
     three times that. A logarithmic axis shows what is cut.
     """
-    finite = [[loss for loss in run.history.loss if isfinite(loss)] for run in runs]
-    typical = [max(losses[0], median(losses)) for losses in finite if losses]
-    top = 1.5 * max(typical, default=0.0)
-    return top if max((max(losses) for losses in finite if losses), default=0.0) > 3 * top else None
+    finite = [means[np.isfinite(means)] for _, means in (decimate(run.history.loss) for run in runs)]
+    drawn = [losses for losses in finite if len(losses)]
+    if not drawn:
+        return None
+    top = 1.5 * max(max(float(losses[0]), float(np.median(losses))) for losses in drawn)
+    return top if max(float(losses.max()) for losses in drawn) > 3 * top else None
 
 
 def steps_in_epoch(history: History) -> int:

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Annotated, Any, ClassVar, Literal
 
 import yaml
-from pydantic import BeforeValidator, Field, ValidationError
+from pydantic import AfterValidator, BeforeValidator, Field, ValidationError
 
 from lab.activations import activations
 from lab.augmentations import augmentations
@@ -41,6 +41,13 @@ def _as_list(value: Any) -> Any:
     return [value] if isinstance(value, str | Choice) or (isinstance(value, Mapping) and "name" in value) else value
 
 
+def _each_once(choices: tuple[Choice, ...]) -> tuple[Choice, ...]:
+    names = [choice.name for choice in choices]
+    if twice := {name for name in names if names.count(name) > 1}:
+        raise RecipeError(f"{', '.join(sorted(twice))} is listed twice, but an option can stand in a list only once.")
+    return choices
+
+
 class Recipe(Settings):
     """What decides the numbers of a run: one field per catalogue, and how long, how many, how exactly.
 
@@ -55,6 +62,7 @@ class Recipe(Settings):
     modify: Annotated[
         tuple[Annotated[Choice, OneOf(modifiers)], ...],
         BeforeValidator(_as_list),
+        AfterValidator(_each_once),
         Field(description="changes to the training split, in order"),
     ] = ()
     model: Annotated[Choice, OneOf(models)] = models.parse("mlp")
@@ -65,6 +73,7 @@ class Recipe(Settings):
     augment: Annotated[
         tuple[Annotated[Choice, OneOf(augmentations)], ...],
         BeforeValidator(_as_list),
+        AfterValidator(_each_once),
         Field(description="random changes to every training batch, in order"),
     ] = ()
     source: Annotated[Choice, OneOf(sources)] = sources.parse("nothing")

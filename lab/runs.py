@@ -6,7 +6,7 @@ import json
 import signal
 import sys
 import threading
-from collections.abc import Generator, Iterable, Iterator
+from collections.abc import Generator, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field, fields
 from datetime import UTC, datetime
@@ -32,6 +32,7 @@ from lab.store import (
     Recorder,
     RunError,
     decode_history,
+    holding,
     latest_state,
     provenance,
     read_weights,
@@ -67,27 +68,39 @@ class Run:
 
     def test(self, device: str | None = None) -> tuple[float, float]:
         """Loss and accuracy on the test split, with the final weights. Each look is counted in the run."""
-        if self.weights is None:
-            raise RunError(f"This run ({self.status}) has no weights to test.")
         session = Training(self.recipe, device=device)
-        session.model.load_state_dict(self.weights)
-        result = session.evaluate(session.data.test)
+        self._fill(session.model)
         self._count_look()
-        return result
+        return session.evaluate(session.data.test)
+
+    def _fill(self, model: torch.nn.Module) -> None:
+        if self.weights is None:
+            raise RunError(f"This run ({self.status}) has no weights.")
+        try:
+            model.load_state_dict(self.weights)
+        except RuntimeError as error:
+            raise RunError(f"The weights of this run belong to another network. {error}") from None
 
     def _count_look(self) -> None:
         self.test_looks += 1
         if self.folder is not None:
-            facts = json.loads((self.folder / RUN).read_text())
-            self.test_looks = facts["test_looks"] = facts["test_looks"] + 1
-            write_atomically(self.folder / RUN, json.dumps(facts, indent=1).encode())
+            self._count_in_folder(self.folder)
+
+    def _count_in_folder(self, folder: Path) -> None:
+        """Raises RunError when the look cannot be counted: then there is none."""
+        with holding(folder):
+            try:
+                facts = decode_facts((folder / RUN).read_bytes())
+            except (OSError, ValueError) as error:
+                raise RunError(f"A look at the test split cannot be counted in {folder / RUN}: {error}.") from None
+            self.test_looks = facts.test_looks + 1
+            counted = facts.model_copy(update={"test_looks": self.test_looks})
+            write_atomically(folder / RUN, counted.model_dump_json(indent=1).encode())
 
     def model(self) -> torch.nn.Module:
         """The network with its trained weights, on the CPU, in evaluation mode."""
-        if self.weights is None:
-            raise RunError(f"This run ({self.status}) has no weights.")
         model = build_model(self.recipe, load(self.recipe.data, self.recipe.modify))
-        model.load_state_dict(self.weights)
+        self._fill(model)
         return model.eval()
 
     def epochs(self) -> pd.DataFrame:
@@ -120,7 +133,8 @@ def train(
         if not is_out_of_memory(error):
             raise
         return Run(recipe, History(), "out_of_memory", no_memory(pick_device(where.get("device"))))
-    return _drain(session, folder, progress=progress, checkpoint_seconds=checkpoint_seconds)
+    recorder = Recorder(session, folder, checkpoint_seconds=checkpoint_seconds) if folder else None
+    return _drain(session, recorder, progress=progress)
 
 
 def resume(folder: str | Path, *, progress: bool = True, checkpoint_seconds: float = 10.0, **where: Any) -> Run:
@@ -129,34 +143,39 @@ def resume(folder: str | Path, *, progress: bool = True, checkpoint_seconds: flo
     Raises:
         RunError: no run there, or it has ended already.
     """
-    run = open_run(folder)
-    if run.status in ("finished", "diverged", "stuck"):
-        raise RunError(f"The run in {folder} has ended ({run.status}); there is nothing to resume.")
-    session = Training(run.recipe, **where)
-    state, damage = latest_state(Path(folder))
-    problems = [*_part(Path(folder) / RUN, decode_facts, Facts(), []).problems, *damage]
-    if state is not None:
-        session.restore(state)
-    elif damage:
-        problems.append("No checkpoint could be read: training started anew.")
-    return _drain(
-        session, folder, progress=progress, checkpoint_seconds=checkpoint_seconds, resumed=run, problems=problems
-    )
-
-
-def _drain(
-    session: Training,
-    folder: str | Path | None,
-    *,
-    progress: bool,
-    checkpoint_seconds: float,
-    resumed: Run | None = None,
-    problems: Iterable[str] = (),
-) -> Run:
-    keep: dict[str, Any] = {"resumed": resumed is not None, "test_looks": resumed.test_looks if resumed else 0}
-    recorder = Recorder(session, folder, checkpoint_seconds=checkpoint_seconds, **keep) if folder else None
-    if recorder:
+    folder = Path(folder)
+    open_run(folder)  # says what is wrong before anything is locked
+    with holding(folder) as held:
+        run = open_run(folder)
+        if run.status in ("finished", "diverged", "stuck") and run.weights is not None:
+            raise RunError(f"The run in {folder} has ended ({run.status}); there is nothing to resume.")
+        session = Training(run.recipe, **where)
+        problems = restored(session, folder)
+        recorder = Recorder(
+            session, folder, checkpoint_seconds=checkpoint_seconds, held=held, test_looks=run.test_looks
+        )
         recorder.problems += problems
+        return _drain(session, recorder, progress=progress)
+
+
+def restored(session: Training, folder: Path) -> list[str]:
+    """Put a training where the folder's last good checkpoint stands; what was wrong, before and now."""
+    earlier: Facts = _part(folder / RUN, decode_facts, Facts(), [])
+    state, damage = latest_state(folder)
+    if state is None:
+        return [
+            *earlier.problems,
+            *damage,
+            *(["No checkpoint could be read: training started anew."] if damage else []),
+        ]
+    try:
+        session.restore(state)
+    except ValueError as error:
+        raise RunError(f"Cannot resume {folder}. {error}") from None
+    return [*earlier.problems, *damage]
+
+
+def _drain(session: Training, recorder: Recorder | None, *, progress: bool) -> Run:
     last = Finished("stopped", session.step)
     with interruptible() as asked_to_stop:
         events = iter(recorder or session)
@@ -164,7 +183,7 @@ def _drain(
             if isinstance(event, Finished):
                 last = event
             elif asked_to_stop.is_set():
-                last = Finished("stopped", session.step, "Stopped by the person.")
+                last = Finished("stopped", session.step, "Stopped on request.")
                 break
         if recorder:
             recorder.finished = recorder.finished or last
@@ -233,10 +252,18 @@ def _scores(epoch: Epoch) -> str:
 
 
 def new_folder(recipe: Recipe, root: str | Path = "runs") -> Path:
-    """A folder that does not exist yet, named by time and recipe."""
+    """Make a new folder, named by time and recipe."""
     stamp = datetime.now(UTC).strftime("%Y%m%d-%H%M%S")
-    candidates = (Path(root) / f"{stamp}-{recipe.id}{suffix}" for suffix in ["", *(f"-{n}" for n in range(2, 10_000))])
-    return next(folder for folder in candidates if not folder.exists())
+    for suffix in ["", *(f"-{n}" for n in range(2, 10_000))]:
+        folder = Path(root) / f"{stamp}-{recipe.id}{suffix}"
+        try:
+            folder.mkdir(parents=True)
+        except FileExistsError:  # another process had the same thought
+            continue
+        except OSError as error:
+            raise RunError(f"Cannot make the folder {folder}: {error.strerror}. Choose another folder.") from None
+        return folder
+    raise RunError(f"Too many runs of one second in {root}.")
 
 
 def open_run(folder: str | Path) -> Run:
@@ -268,6 +295,7 @@ class Facts(BaseModel):
     status: str = "damaged"
     detail: str = ""
     step: int = 0
+    steps: int = 0
     seconds: float = 0.0
     problems: list[str] = Field(default_factory=list[str])
     provenance: dict[str, Any] = Field(default_factory=dict[str, Any])

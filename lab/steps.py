@@ -118,15 +118,23 @@ def flops_per_image(model: nn.Module, images: Tensor) -> float:
     return counter.get_total_flops() / len(images)
 
 
+full_team: int | None = None  # threads of this process, once the panel has taken them from the main thread
+
+
+def threads_for(flops_per_step: float) -> int:
+    """Threads that a training on the CPU gets, in whatever thread it runs: the last bits depend on their number."""
+    return 1 if flops_per_step < ONE_THREAD_FLOPS else full_team or torch.get_num_threads()
+
+
 @contextlib.contextmanager
 def enough_threads(device: torch.device, flops_per_step: float) -> Generator[None]:
     """One thread for a tiny network on a CPU: a second one saves nothing there and waits for the first.
 
-    On a machine that others use too that waiting costs a factor of ten and more (bench/README.md).
+    On a machine that others use too, that waiting is most of the time.
     """
     before = torch.get_num_threads()
-    if device.type == "cpu" and flops_per_step < ONE_THREAD_FLOPS:
-        torch.set_num_threads(1)
+    if device.type == "cpu":
+        torch.set_num_threads(threads_for(flops_per_step))
     try:
         yield
     finally:
@@ -139,6 +147,26 @@ def seed_dropout(seed: int, step: int, device: torch.device) -> None:
     torch.default_generator.manual_seed(start)
     if device.type == "cuda":
         torch.cuda.default_generators[device.index or 0].manual_seed(start)
+
+
+@contextlib.contextmanager
+def dropout_stream(seed: int, step: int, device: torch.device) -> Generator[Callable[[], bool]]:
+    """The global stream at the start that belongs to a step; afterwards it stands as it did before.
+
+    Yields:
+        A function that tells whether something was drawn since.
+    """
+    generators = [torch.default_generator]
+    if device.type == "cuda":
+        generators.append(torch.cuda.default_generators[device.index or 0])
+    before = [generator.get_state() for generator in generators]
+    seed_dropout(seed, step, device)
+    start = [generator.get_state() for generator in generators]
+    try:
+        yield lambda: any(not torch.equal(g.get_state(), s) for g, s in zip(generators, start, strict=True))
+    finally:
+        for generator, state in zip(generators, before, strict=True):
+            generator.set_state(state)
 
 
 def is_out_of_memory(error: BaseException) -> bool:

@@ -15,7 +15,8 @@ import os
 import platform
 import subprocess
 import time
-from collections.abc import Iterator
+from collections.abc import Generator, Iterator
+from contextlib import contextmanager
 from dataclasses import asdict
 from datetime import UTC, datetime
 from importlib.metadata import version
@@ -31,6 +32,7 @@ from torch import Tensor
 from lab.catalogue import Choice
 from lab.events import Epoch, Event, Finished, History, State, Status
 from lab.recipe import CATALOGUES, Recipe
+from lab.steps import threads_for
 from lab.training import Training
 
 CHECKPOINT, PREVIOUS = "checkpoint.safetensors", "checkpoint.previous.safetensors"
@@ -69,9 +71,20 @@ def lock(folder: Path) -> FileLock:
     return held
 
 
+@contextmanager
+def holding(folder: Path) -> Generator[FileLock]:
+    """The folder's lock while something is read and written there; whoever gets it may let it go earlier."""
+    held = lock(folder)
+    try:
+        yield held
+    finally:
+        held.release(force=True)
+
+
 def encode_state(state: State) -> bytes:
     series = {f"history.{name}": torch.tensor(getattr(state.history, name), dtype=torch.float64) for name in SERIES}
     plain = {
+        "recipe": state.recipe,
         "step": state.step,
         "seconds": state.seconds,
         "scalars": state.scalars,
@@ -93,7 +106,7 @@ def decode_state(path: Path) -> State:
         tensors = {name: file.get_tensor(name) for name in file.keys()}  # not a mapping
     series = {name: tensors.pop(f"history.{name}").tolist() for name in SERIES}
     history = History(**series, epochs=[Epoch(**epoch) for epoch in plain["epochs"]])
-    return State(tensors, plain["scalars"], plain["step"], plain["seconds"], history)
+    return State(plain["recipe"], tensors, plain["scalars"], plain["step"], plain["seconds"], history)
 
 
 def latest_state(folder: Path) -> tuple[State | None, list[str]]:
@@ -134,7 +147,7 @@ def provenance(session: Training) -> dict[str, Any]:
         "python": platform.python_version(),
         **{package: version(package) for package in ("lab", "torch", "torchvision", "numpy")},
         "device": device_name(session.device),
-        "threads": torch.get_num_threads(),
+        "threads": threads_for(session.flops_per_step),
         "commit": commit(),
         "skipped_files": list(session.data.skipped),
         "custom_options": custom_sources(session.recipe),
@@ -179,7 +192,7 @@ class Recorder:
 
     Args:
         checkpoint_seconds: at least this long between two checkpoints; 0 writes one after every step.
-        resumed: the folder's run goes on; test_looks: how often its test split was looked at before.
+        held: the folder's lock, when its run goes on; test_looks: how often its test split was looked at before.
     Raises:
         RunError: another process writes the folder, or it holds a run already.
     """
@@ -190,7 +203,7 @@ class Recorder:
         folder: str | Path,
         *,
         checkpoint_seconds: float = 10.0,
-        resumed: bool = False,
+        held: FileLock | None = None,
         test_looks: int = 0,
     ) -> None:
         self.session, self.folder, self.checkpoint_seconds = session, Path(folder), checkpoint_seconds
@@ -201,8 +214,8 @@ class Recorder:
             self.folder.mkdir(parents=True, exist_ok=True)
         except OSError as error:
             raise RunError(f"Cannot make the folder {self.folder}: {error.strerror}. Choose another folder.") from None
-        self._lock = lock(self.folder)
-        if (self.folder / RECIPE).exists() and not resumed:
+        self._lock = held or lock(self.folder)
+        if (self.folder / RECIPE).exists() and not held:
             self._lock.release()
             raise RunError(
                 f"{self.folder} holds a run already. Go on with `lab resume {self.folder}`, or choose another folder."
@@ -258,13 +271,17 @@ class Recorder:
         if not self._lock.is_locked:
             return
         finished = self.finished or Finished("stopped", self.session.step)
-        if finished.status in RESUMABLE:
-            self.checkpoint()
-            self.write(HISTORY, encode_history(self.session.history))
-        else:
-            self._leave_result()
-        self._write_facts(finished.status, finished.detail)
-        self._lock.release()
+        try:
+            self._leave_checkpoint() if finished.status in RESUMABLE else self._leave_result()
+        except (MemoryError, RuntimeError) as error:
+            self.problems.append(f"The weights could not be kept at step {self.session.step}: {error}.")
+        finally:
+            self._write_facts(finished.status, finished.detail)
+            self._lock.release()
+
+    def _leave_checkpoint(self) -> None:
+        self.write(HISTORY, encode_history(self.session.history))
+        self.checkpoint()
 
     def _leave_result(self) -> None:
         self.write(HISTORY, encode_history(self.session.history))

@@ -6,8 +6,9 @@ step: losses stay there and are read in blocks.
 
 from __future__ import annotations
 
+import contextlib
 import time
-from collections.abc import Iterator
+from collections.abc import Generator, Iterator
 from math import isfinite, sqrt
 from typing import Any
 
@@ -23,6 +24,7 @@ from lab.recipe import Recipe
 from lab.schedules import schedules
 from lab.steps import (
     build_model,
+    dropout_stream,
     enough_threads,
     evaluate,
     flops_per_image,
@@ -30,7 +32,6 @@ from lab.steps import (
     like,
     no_memory,
     pick_device,
-    seed_dropout,
     stream,
     update,
 )
@@ -86,6 +87,7 @@ class Training:
         self._augment = stream(recipe.seed, "augment", self.device)
         self._order_of_epoch = self._order.get_state()  # as the stream stood before this epoch's permutation
         self._unread: list[tuple[Tensor, Tensor, float]] = []
+        self._draws: bool | None = None  # whether the network draws random numbers; not known before a step
         self._read_early: list[Metrics] = []  # by state(), between two blocks
 
     def _prepare_model(self) -> None:
@@ -172,21 +174,35 @@ class Training:
     def _step(self, images: Tensor, labels: Tensor) -> None:
         self.between_steps = False  # until the step is whole: what breaks in it leaves no state to go on from
         lr = self._set_rate(self.step / self.steps)
-        seed_dropout(self.recipe.seed, self.step, self.device)
-        loss, accuracy = update(
-            self.model,
-            self.optimizer,
-            self.prepare(images, augment=True),
-            labels,
-            label_smoothing=self.recipe.label_smoothing,
-            clip_norm=self.recipe.clip_norm,
-            autocast=self._autocast,
-        )
+        prepared = self.prepare(images, augment=True)
+        with self._own_stream():
+            loss, accuracy = update(
+                self.model,
+                self.optimizer,
+                prepared,
+                labels,
+                label_smoothing=self.recipe.label_smoothing,
+                clip_norm=self.recipe.clip_norm,
+                autocast=self._autocast,
+            )
         self._unread.append((loss, accuracy, lr))
         self.step += 1
         if self.step % self.steps_per_epoch == 0:
             self._order_of_epoch = self._order.get_state()
         self.between_steps = True
+
+    @contextlib.contextmanager
+    def _own_stream(self) -> Generator[None]:
+        """What the network draws (dropout) comes from the step's own start; the person's stream is put back.
+
+        The first step tells whether it draws at all: most networks do not.
+        """
+        if self._draws is False:
+            yield
+            return
+        with dropout_stream(self.recipe.seed, self.step, self.device) as moved:
+            yield
+            self._draws = moved()
 
     def _set_rate(self, progress: float) -> float:
         factor = schedules.build(self.recipe.schedule, progress)
@@ -212,7 +228,7 @@ class Training:
         self._unread.clear()
         loss, accuracy = values[: len(rates)], values[len(rates) :]
         keep = next((i + 1 for i, value in enumerate(loss) if not isfinite(value)), len(loss))
-        metrics = Metrics(first, loss[:keep], accuracy[:keep], list(rates[:keep]))
+        metrics = Metrics(first, loss[:keep], accuracy[:keep], list(rates[:keep]), self._elapsed())
         self.history.add(metrics)
         return metrics
 
@@ -262,11 +278,13 @@ class Training:
             for slot, value in slots.items():
                 (tensors if isinstance(value, Tensor) else scalars)[f"optimizer.{index}.{slot}"] = value
         tensors |= {"stream.order": self._order_of_epoch, "stream.augment": self._augment.get_state()}
-        snapshot = {name: tensor.detach().clone() for name, tensor in tensors.items()}
-        return State(snapshot, scalars, self.step, self.seconds, self.history.copy())
+        snapshot = {name: tensor.detach().to("cpu", copy=True) for name, tensor in tensors.items()}
+        return State(self.recipe.id, snapshot, scalars, self.step, self.seconds, self.history.copy())
 
     def restore(self, state: State) -> None:
-        """Go on from a state of the same recipe. Raises ValueError when it belongs to another network."""
+        """Go on from a state of the same recipe. Raises ValueError when it belongs to another one."""
+        if state.recipe != self.recipe.id:
+            raise ValueError(f"This checkpoint belongs to another recipe ({state.recipe}, not {self.recipe.id}).")
         model = {name.removeprefix("model."): t for name, t in state.tensors.items() if name.startswith("model.")}
         try:
             self.model.load_state_dict(model)

@@ -100,7 +100,7 @@ def entries(key, field, *, usual):
     if key not in CATALOGUES:
         return values(field, usual=usual)
     single = any_spec(key, usual=usual)
-    return st.lists(single, max_size=2) if field.default == () else single
+    return st.lists(single, max_size=2, unique_by=lambda spec: spec["name"]) if field.default == () else single
 
 
 def recipes(*, usual=False, **fixed):

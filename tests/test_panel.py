@@ -12,6 +12,7 @@ import lab
 from lab.panel.controls import Number, Plain
 from lab.panel.pump import Pump
 from lab.panel.words import as_command, as_papermill, clock, message, runs_table
+from lab.plots import colour_and_dash
 from lab.recipe import CATALOGUES, Recipe, parse_overrides
 
 OPTIONS = [(field, name) for field, catalogue in CATALOGUES.items() for name in catalogue]
@@ -126,7 +127,7 @@ def test_text_from_strangers_is_shown_not_run() -> None:
     nasty = "<script>alert(1)</script>"
     assert "<script>" not in message(nasty)
     run = lab.Run(Recipe(data={"name": "folder", "path": nasty}), lab.training(Recipe()).history, "failed", nasty)
-    assert "<script>" not in runs_table([run, lab.Run(Recipe(), run.history, "finished")])
+    assert "<script>" not in runs_table({1: run, 2: lab.Run(Recipe(), run.history, "finished")})
 
 
 @pytest.mark.parametrize(
@@ -167,3 +168,86 @@ def test_the_pump_gathers_what_is_posted_and_survives_a_bad_flush(capsys) -> Non
     pump.drain()
     assert seen == [[1, 2], [3]]
     assert "first flush breaks" in capsys.readouterr().err
+
+
+def test_a_stop_right_after_the_start_is_heard(panel) -> None:
+    panel.recipe = Recipe(epochs=50_000)
+    panel.start()
+    panel.stop()
+    assert panel.wait()[0].status == "stopped"
+
+
+def test_clearing_as_a_run_ends_leaves_an_empty_panel(panel) -> None:
+    panel.recipe = Recipe(epochs=1)
+    panel.start()
+    panel.jobs[0].told.wait(20)
+    panel.clear()
+    panel.pump.drain()
+    assert panel.runs == []
+    assert "Runs appear here" in panel.table.value
+
+
+def test_runs_keep_their_number_and_line_when_others_are_cleared(panel) -> None:
+    panel.recipe = Recipe(epochs=1)
+    panel.start()
+    panel.wait()
+    panel.recipe = Recipe(epochs=50_000)
+    panel.start()
+    panel.pump.drain()
+    panel.clear()
+    panel.pump.drain()
+    assert [entry.number for entry in panel.entries] == [2]
+    assert panel.curves.figure.data[2].line.color == colour_and_dash(1)[0]
+    panel.stop()
+    panel.wait()
+
+
+def test_the_panel_and_train_agree_on_a_network_of_many_threads(panel) -> None:
+    recipe = Recipe(model={"name": "mlp", "width": 512, "depth": 3}, batch_size=256, epochs=1)
+    panel.recipe = recipe
+    panel.start()
+    assert panel.wait()[0].history.loss == lab.train(recipe, progress=False, device="cpu").history.loss
+
+
+def test_an_option_added_in_a_cell_is_offered_at_once(panel) -> None:
+    def late(progress, *, start: float = 0.5):
+        """A schedule that comes late. Source: this test."""
+        return start
+
+    def written_anew(progress, *, other: float = 0.5):
+        """A schedule that comes late. Source: this test."""
+        return other
+
+    written_anew.__name__ = "late"
+    lab.schedules.add(late)
+    try:
+        panel.pump.drain()
+        assert "late" in panel.controls["schedule"].dropdown.options
+        panel.recipe = Recipe(schedule="late")
+        lab.schedules.add(written_anew)
+        panel.pump.drain()
+        assert list(panel.controls["schedule"].settings) == ["other"]
+    finally:
+        panel.recipe = Recipe()
+        lab.schedules.functions.pop("late")
+        lab.schedules._choices.pop("late")
+
+
+def test_an_invalid_recipe_cannot_be_copied(panel) -> None:
+    panel.controls["epochs"].value = 0
+    assert "epochs is 0" in panel.invalid.value
+    assert panel.text.value == ""
+    assert panel.copy_button.disabled
+    panel.controls["epochs"].value = 3
+    assert "epochs: 3" in panel.text.value
+    assert panel.invalid.value == ""
+
+
+def test_a_failure_is_not_told_twice(panel) -> None:
+    panel.recipe = Recipe(data={"name": "folder", "path": "nowhere"})
+    panel.start()
+    with pytest.raises(lab.RunError):
+        panel.wait()
+    panel.recipe = Recipe(epochs=1)
+    panel.start()
+    assert panel.wait()[-1].history.epochs

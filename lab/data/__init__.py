@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from functools import lru_cache
 
 from lab.catalogue import Catalogue, Choice
@@ -23,18 +23,18 @@ def load(data: Choice, changes: Sequence[Choice] = ()) -> Dataset:
     Raises:
         DataError: missing, damaged, or not fit for training, and what to do.
     """
-    dataset = (
-        datasets.build(data)
-        if data.name == "folder"
-        else _load_once(data.model_dump_json(), os.environ.get("LAB_DATA"))
-    )
+    if data.name == "folder":  # whose files may have changed
+        dataset = datasets.build(data)
+    else:
+        dataset = _load_once(datasets.functions[data.name], data.model_dump_json(), os.environ.get("LAB_DATA"))
     for change in changes:
         dataset = modifiers.build(change, dataset)
     return dataset
 
 
 @lru_cache(maxsize=2)
-def _load_once(data: str, lab_data: str | None) -> Dataset:
+def _load_once(function: Callable[..., Dataset], data: str, lab_data: str | None) -> Dataset:
+    """By function too: a data set that a person defines anew in a cell is another one."""
     return datasets.build(datasets.parse(json.loads(data)))
 
 

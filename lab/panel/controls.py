@@ -16,13 +16,14 @@ from pydantic.fields import FieldInfo
 from lab.catalogue import Catalogue, Choice, Knob, bounds_of, is_number, knob_of, options_of
 
 LABEL = {"description_width": "112px"}
-LIST_NONE: tuple[Choice, ...] = ()
 Changed = Callable[[], None]
 
 
 class Control(Protocol):
     """What is shown, and the value that a recipe takes."""
 
+    @property
+    def titles(self) -> dict[str, str]: ...
     @property
     def widget(self) -> Any: ...
     @property
@@ -56,6 +57,7 @@ class Plain:
         else:
             self.widget = widgets.Text(style=LABEL, continuous_update=False, **common)
         self.widget.add_class(f"lab-{name}")
+        self.titles = {f"lab-{name}": tooltip(field)}
         self.widget.observe(lambda _: changed(), "value")
 
     @property
@@ -73,9 +75,12 @@ class Number:
     def __init__(self, name: str, field: FieldInfo, knob: Knob | None, changed: Changed, value: float) -> None:
         self.whole = field.annotation is int
         self.knob, self.changed, self.moving = knob, changed, False
-        box = widgets.IntText if self.whole else widgets.FloatText
+        self.titles = {f"lab-{name}": tooltip(field)}
         hint = tooltip(field)
-        self.box = box(value=value, tooltip=hint, continuous_update=False, layout=widgets.Layout(width="84px"))
+        # For whole numbers too: an integer box would read 2.5 as 25, this one lets the recipe refuse it.
+        self.box = widgets.FloatText(
+            value=value, tooltip=hint, continuous_update=False, layout=widgets.Layout(width="84px")
+        )
         label = widgets.Label(words(name), layout=widgets.Layout(width="112px"), tooltip=hint)
         self.slider = self._make_slider(hint) if knob else None
         self.widget = widgets.HBox([label, *([self.slider] if self.slider else []), self.box], layout=wide())
@@ -126,7 +131,8 @@ class Number:
 
     @property
     def value(self) -> float:
-        return self.box.value
+        value = self.box.value
+        return int(value) if self.whole and value == int(value) else value
 
     @value.setter
     def value(self, value: float) -> None:
@@ -136,6 +142,11 @@ class Number:
 def settings_of(choice: Choice, changed: Changed) -> dict[str, Control]:
     fields = type(choice).model_fields
     return {key: setting(key, fields[key], changed, value) for key, value in choice if key != "name"}
+
+
+def gathered(controls: Iterable[Control | OneChoice | ManyChoices]) -> dict[str, str]:
+    """The tooltips of several controls, by CSS class."""
+    return {css: text for control in controls for css, text in control.titles.items()}
 
 
 def boxed(controls: Iterable[Control]) -> widgets.VBox:
@@ -151,10 +162,16 @@ class OneChoice:
     def __init__(self, name: str, catalogue: Catalogue, changed: Changed, value: Choice) -> None:
         self.catalogue, self.changed = catalogue, changed
         self.dropdown = widgets.Dropdown(options=list(catalogue), description=words(name), style=LABEL, layout=wide())
-        self.dropdown.add_class(f"lab-{name}")
+        self.css = f"lab-{name}"
+        self.dropdown.add_class(self.css)
         self.widget = widgets.VBox([self.dropdown], layout=wide())
         self.value = value
         self.dropdown.observe(self._picked, "value")
+
+    @property
+    def titles(self) -> dict[str, str]:
+        own = {self.css: self.catalogue.sentence(str(self.dropdown.value))}
+        return own | gathered(self.settings.values())
 
     def _picked(self, change: dict[str, Any]) -> None:
         self._show(self.catalogue.parse(change["new"]))
@@ -162,8 +179,7 @@ class OneChoice:
 
     def _show(self, choice: Choice) -> None:
         old = self.widget.children[1:]
-        self.settings = settings_of(choice, self.changed)
-        self.dropdown.tooltip = self.catalogue.sentence(choice.name)
+        self.shown, self.settings = type(choice), settings_of(choice, self.changed)
         self.widget.children = [self.dropdown, boxed(self.settings.values())] if self.settings else [self.dropdown]
         close(*old)
 
@@ -173,17 +189,18 @@ class OneChoice:
 
     @value.setter
     def value(self, choice: Choice) -> None:
-        self.refresh()
         if choice.name != self.dropdown.value:
             self.dropdown.value = choice.name
         self._show(choice)
 
     def refresh(self) -> None:
-        """Offer the options that the catalogue has now: a person may have added one in a cell."""
+        """Offer what the catalogue has now: a person may have added an option in a cell, or changed one."""
         if tuple(self.catalogue) != self.dropdown.options:
             chosen = self.dropdown.value
             self.dropdown.options = list(self.catalogue)
-            self.dropdown.value = chosen if chosen in self.catalogue else next(iter(self.catalogue))
+            self.dropdown.value = chosen
+        if self.shown is not self.catalogue[str(self.dropdown.value)]:
+            self._show(self.catalogue.parse(self.dropdown.value))
 
 
 class ManyChoices:
@@ -194,6 +211,7 @@ class ManyChoices:
         self.widget = widgets.VBox([], layout=wide())
         self.chosen: dict[str, dict[str, Control]] = {}
         self.boxes: dict[str, widgets.Checkbox] = {}
+        self.panes: dict[str, widgets.VBox] = {}
         self.value = value
 
     def _make_box(self, option: str) -> widgets.Checkbox:
@@ -205,20 +223,30 @@ class ManyChoices:
         box.observe(lambda change: self._ticked(option, on=change["new"]), "value")
         return box
 
+    @property
+    def titles(self) -> dict[str, str]:
+        own = {f"lab-{self.name}-{option}": self.catalogue.sentence(option) for option in self.boxes}
+        return own | gathered(control for settings in self.chosen.values() for control in settings.values())
+
     def _ticked(self, option: str, *, on: bool) -> None:
+        close(*(pane for pane in [self.panes.pop(option, None)] if pane))
         self.chosen.pop(option, None)
         if on:
-            self.chosen[option] = settings_of(self.catalogue.parse(option), self.changed)
+            self._choose(self.catalogue.parse(option))
         self._show()
         self.changed()
+
+    def _choose(self, choice: Choice) -> None:
+        settings = settings_of(choice, self.changed)
+        self.chosen[choice.name] = settings
+        if settings:
+            self.panes[choice.name] = boxed(settings.values())
 
     def _show(self) -> None:
         rows: list[widgets.Widget] = []
         for option, box in self.boxes.items():
-            rows += [box, boxed(self.chosen[option].values())] if self.chosen.get(option) else [box]
-        old = [child for child in self.widget.children if child not in rows]
+            rows += [box, self.panes[option]] if option in self.panes else [box]
         self.widget.children = rows
-        close(*old)
 
     @property
     def value(self) -> list[dict[str, Any]]:
@@ -229,14 +257,17 @@ class ManyChoices:
 
     @value.setter
     def value(self, choices: tuple[Choice, ...]) -> None:
-        self.chosen = {choice.name: settings_of(choice, self.changed) for choice in choices}
+        old = [*self.boxes.values(), *self.panes.values()]
+        self.chosen, self.panes = {}, {}
+        for choice in choices:
+            self._choose(choice)
         self.boxes = {option: self._make_box(option) for option in self.catalogue}
         self._show()
+        close(*old)
 
     def refresh(self) -> None:
-        if list(self.catalogue) != list(self.boxes):
-            self.boxes = {option: self._make_box(option) for option in self.catalogue}
-            self._show()
+        """Offer what the catalogue has now, the ticked ones as they are."""
+        self.value = tuple(self.catalogue.parse(spec) for spec in self.value)
 
 
 def wide() -> widgets.Layout:

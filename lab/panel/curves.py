@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Iterable, Mapping
 from typing import Any
 
 import numpy as np
@@ -12,57 +12,69 @@ from lab.panel.live_figure import LiveFigure
 from lab.plots import empty_curves, loss_top, run_traces, trace_data
 from lab.runs import Run
 
-HINT = "No runs yet: choose on the left, then press <b>Train</b>."
+HINT = "No runs yet:<br>choose on the left, then press <b>Train</b>."
 
 
 class Curves:
-    """Loss and accuracy of the panel's runs; each run has four traces, after the two that hold the axes."""
+    """Loss and accuracy of the panel's runs; each run, by its number, has four traces."""
 
     def __init__(self) -> None:
         self.figure: Any = LiveFigure(empty_curves().update_layout(showlegend=False))  # the table of runs is the legend
         self._top: float | None = None
+        self._lines: dict[int, list[Any]] = {}
         self._show_hint(visible=True)
         self.set_theme(dark=False)
 
     def _show_hint(self, *, visible: bool) -> None:
-        place = {"xref": "paper", "yref": "paper", "x": 0.5, "y": 0.5, "showarrow": False, "font": {"size": 14}}
+        place = {
+            "xref": "paper",
+            "yref": "paper",
+            "x": 0.1,
+            "xanchor": "left",
+            "align": "left",
+            "y": 0.55,
+            "showarrow": False,
+            "font": {"size": 14},
+        }
         titles = self.figure.layout.annotations[:2]
         self.figure.layout.annotations = [*titles, {"text": HINT, **place}] if visible else titles
 
-    def add(self, label: str, index: int) -> None:
-        if index == 0:
-            self._show_hint(visible=False)
-        self.figure.add_traces(run_traces(label, index))
+    def add(self, number: int, label: str) -> None:
+        self._show_hint(visible=False)
+        self.figure.add_traces(run_traces(label, number - 1))
+        self._lines[number] = list(self.figure.data[-4:])
 
-    def clear(self) -> None:
-        self.figure.data = self.figure.data[:2]
-        self._show_hint(visible=True)
+    def keep(self, numbers: Collection[int]) -> None:
+        """Take all other runs off the figure; those that stay keep their colour and dash."""
+        self._lines = {number: lines for number, lines in self._lines.items() if number in numbers}
+        self.figure.data = (*self.figure.data[:2], *(trace for lines in self._lines.values() for trace in lines))
+        self._show_hint(visible=not self._lines)
 
-    def _traces(self, index: int) -> tuple[Any, ...]:
-        return self.figure.data[2 + 4 * index : 6 + 4 * index]
-
-    def rename(self, labels: list[str]) -> None:
+    def rename(self, labels: Mapping[int, str]) -> None:
         with self.figure.batch_update():
-            for index, label in enumerate(labels):
-                for trace in self._traces(index):
+            for number, label in labels.items():
+                for trace in self._lines[number]:
                     trace.name = trace.legendgroup = label
 
-    def update(self, index: int, history: History, steps_per_epoch: int) -> None:
+    def update(self, number: int, history: History, steps_per_epoch: int) -> None:
         """Redraw a run's traces that have new points."""
         with self.figure.batch_update():
-            for trace, data in zip(self._traces(index), trace_data(history, steps_per_epoch), strict=True):
+            for trace, data in zip(self._lines[number], trace_data(history, steps_per_epoch), strict=True):
                 for key, value in data.items():
                     if not same(trace[key], value):
                         trace[key] = value
 
-    def fit_loss(self, runs: Sequence[Run]) -> None:
-        """Keep the axis readable when a run has diverged; a logarithmic axis shows everything anyway."""
-        top = None if self.figure.layout.yaxis.type == "log" else loss_top(runs)
-        if top != self._top:
-            self._top = top
-            self.figure.layout.yaxis.update(
-                range=[0, top], autorange=False
-            ) if top else self.figure.layout.yaxis.update(range=None, autorange=True)
+    def fit_loss(self, runs: Iterable[Run]) -> None:
+        """Keep the linear axis readable when some losses are huge; a logarithmic one shows everything anyway."""
+        axis = self.figure.layout.yaxis
+        top = None if axis.type == "log" else loss_top(list(runs))
+        if top == self._top:
+            return
+        self._top = top
+        if top is None:
+            axis.update(range=None, autorange=True)
+        else:
+            axis.update(range=[0, top], autorange=False)
 
     def set_width(self, pixels: int) -> None:
         self.figure.layout.width = pixels

@@ -17,6 +17,33 @@ function nameSliders(panel) {
   }
 }
 
+// ipywidgets shows no tooltip on a dropdown or checkbox that has a description, and "null" where there is none.
+function explain(panel, titles) {
+  for (const element of panel.querySelectorAll('[title=null]')) element.removeAttribute('title');
+  for (const [name, text] of Object.entries(titles))
+    for (const element of panel.querySelectorAll(`.${name} :is(select, input, label)`))
+      if (element.title !== text) element.title = text;
+}
+
+// A live region must stay in the page while its text changes: the widget's element does, what is in it does not.
+function speakStatus(panel) {
+  const status = panel.querySelector('.lab-speaks');
+  if (status) Object.entries({ role: 'status', 'aria-live': 'polite', 'aria-atomic': 'true' })
+    .forEach(([name, value]) => status.setAttribute(name, value));
+}
+
+// In the browser, not through the kernel: a busy kernel would be too late for the clipboard's permission.
+function copyOnClick(panel) {
+  const text = panel.querySelector('.lab-code textarea');
+  panel.querySelector('.lab-copy')?.addEventListener('click', () => {
+    if (navigator.clipboard) { navigator.clipboard.writeText(text.value); return; }
+    text.disabled = false;  // http from another machine has no clipboard, but it has selections
+    text.select();
+    document.execCommand('copy');
+    text.disabled = true;
+  });
+}
+
 function render({ model, el }) {
   el.style.display = 'none';
   const followTheme = () => {
@@ -31,8 +58,11 @@ function render({ model, el }) {
   requestAnimationFrame(() => {
     const panel = el.closest('.lab-panel');
     if (!panel) return;
-    const mend = () => { keepKeys(panel); nameSliders(panel); };
+    const mend = () => { keepKeys(panel); nameSliders(panel); explain(panel, model.get('titles')); };
+    model.on('change:titles', mend);
     mend();
+    speakStatus(panel);
+    copyOnClick(panel);
     changes = new MutationObserver(mend);
     changes.observe(panel, { childList: true, subtree: true });
     width.observe(panel.querySelector('.lab-results'));
@@ -51,9 +81,7 @@ function render({ model, el }) {
   // A reload shows what was saved: save once, so that it finds the panel.
   const saving = setTimeout(() => model.widget_manager?.context?.save?.(), 500);
 
-  const copy = (message) => { if (message.copy) navigator.clipboard?.writeText(message.copy); };
-  model.on('msg:custom', copy);
-  return () => { clearTimeout(saving); theme.disconnect(); changes?.disconnect(); width.disconnect(); model.off('msg:custom', copy); };
+  return () => { clearTimeout(saving); theme.disconnect(); changes?.disconnect(); width.disconnect(); };
 }
 
 export default { render };

@@ -14,11 +14,13 @@ class Helper(anywidget.AnyWidget):
     """An invisible widget inside the panel.
 
     dark: whether JupyterLab's theme is dark.
+    titles: CSS class of a control -> its tooltip.
     width: of the results beside the controls, in pixels; 0 while nothing is shown.
-    On a message {"copy": text} it puts the text on the clipboard.
+    Clicks on the Copy button are its own affair.
     """
 
     _esm = (HERE / "helper.js").read_text(encoding="utf-8")
     _css = (HERE / "panel.css").read_text(encoding="utf-8")
     dark = traitlets.Bool(default_value=False).tag(sync=True)
+    titles = traitlets.Dict().tag(sync=True)
     width = traitlets.Int(default_value=0).tag(sync=True)

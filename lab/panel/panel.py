@@ -13,12 +13,12 @@ from typing import Any
 import ipywidgets as widgets
 
 from lab.events import Finished, History, Started
-from lab.panel.controls import Control, ManyChoices, OneChoice, close, setting, wide
+from lab.panel.controls import Control, ManyChoices, OneChoice, close, gathered, setting, wide
 from lab.panel.curves import Curves
 from lab.panel.helper import Helper
 from lab.panel.pump import Pump
 from lab.panel.words import TAKE_AWAY, detail, message, run_names, runs_table, status_line
-from lab.panel.worker import Job, submit
+from lab.panel.worker import Job, in_words, submit
 from lab.recipe import CATALOGUES, Recipe
 from lab.runs import Run
 from lab.store import RunError
@@ -37,13 +37,12 @@ _current: weakref.ref[Panel] | None = None
 
 
 class Entry:
-    """A run in the panel: its job, and what the panel has heard of it."""
+    """A run in the panel: its number (and so its line), its job, and what the panel has heard of it."""
 
-    def __init__(self, job: Job) -> None:
-        self.job = job
+    def __init__(self, number: int, job: Job) -> None:
+        self.number, self.job = number, job
         self.run = Run(job.recipe, History(), "queued")
         self.steps, self.steps_per_epoch = 0, 1  # until training has started
-        self.started_at = 0.0
 
 
 class Panel:
@@ -66,12 +65,15 @@ class Panel:
             old.close()
         _current = weakref.ref(self)
         self.folder, self.device = Path(folder) if folder else None, device
-        self.entries: list[Entry] = []
+        self.entries: list[Entry] = []  # what is shown
+        self.jobs: list[Job] = []  # what was asked for, shown yet or not
         self.pump = Pump(self._flush)
         start = recipe or Recipe()
-        self._setting = False
+        self._setting, self._table_shown = False, 0.0
         self.controls = {field: self._control(field, getattr(start, field)) for field in Recipe.model_fields}
         self._build()
+        for catalogue in CATALOGUES.values():
+            catalogue.listeners.append(self._options_changed)
         submit(lambda: warm_up(start))
 
     def _control(self, field: str, value: Any) -> Control | OneChoice | ManyChoices:
@@ -85,24 +87,27 @@ class Panel:
         self.helper = Helper()
         for trait, kind in (("dark", "theme"), ("width", "width")):
             self.helper.observe(lambda change, kind=kind: self.pump.post((kind, change["new"])), trait)
-        self.table, self.message = widgets.HTML(layout=wide()), widgets.HTML(layout=wide())
+        self.table, self.message, self.invalid = (widgets.HTML(layout=wide()) for _ in range(3))
         controls = widgets.VBox([*self._sections()], layout=widgets.Layout(width="330px", flex="0 0 330px"))
         controls.add_class("lab-controls")
         caption = widgets.HTML(f'<div class="lab-caption">{CAPTION}</div>')
         parts = [
             self._toolbar(),
             self._progress_row(),
+            self.invalid,
             self.message,
             self.curves.figure,
             caption,
             self.table,
             self._take_away(),
         ]
-        results = widgets.VBox(parts, layout=widgets.Layout(flex="1 1 auto", min_width="0", width="auto"))
+        results = widgets.VBox(parts, layout=widgets.Layout(flex="1 1 520px", min_width="0", width="auto"))
         results.add_class("lab-results")
-        self.ui = widgets.HBox([controls, results, self.helper], layout=wide())
+        self.ui = widgets.HBox(
+            [controls, results, self.helper], layout=widgets.Layout(width="100%", flex_flow="row wrap")
+        )
         self.ui.add_class("lab-panel")
-        self._show_state()
+        self._on_show()
         self._changed()
 
     def _sections(self) -> list[widgets.Widget]:
@@ -138,6 +143,7 @@ class Panel:
             min=0, max=1, layout=widgets.Layout(width="352px"), tooltip="share of the run that is done"
         )
         self.status, self.detail = widgets.HTML(), widgets.HTML()
+        self.status.add_class("lab-speaks")
         return self._row("lab-progress", [self.progress, self.status, self.detail])
 
     def _row(self, css: str, children: Sequence[widgets.Widget]) -> widgets.HBox:
@@ -155,23 +161,13 @@ class Panel:
         """A button's error is shown in the panel: printed in a callback it would show nowhere."""
         try:
             action()
-        except ValueError as error:
-            self.message.value = message(str(error))
+        except Exception as error:  # noqa: BLE001  # shown in words, whatever it is
+            self.message.value = message(in_words(error))
 
     def _take_away(self) -> widgets.Widget:
-        self.format = widgets.ToggleButtons(
-            options=list(TAKE_AWAY),
-            tooltips=[
-                "this recipe as YAML",
-                "as a papermill command",
-                "as a `lab run` command",
-                "as a stand-alone PyTorch script",
-            ],
-            style={"button_width": "92px"},
-        )
-        self.copy_button = self._button(
-            "Copy", "copy", "Copy to the clipboard", lambda: self.helper.send({"copy": self.text.value})
-        )
+        hints = [hint for _, hint in TAKE_AWAY.values()]
+        self.format = widgets.ToggleButtons(options=list(TAKE_AWAY), tooltips=hints, style={"button_width": "92px"})
+        self.copy_button = self._button("Copy", "copy", "Copy to the clipboard", lambda: None)  # the helper copies
         self.text = widgets.Textarea(layout=widgets.Layout(width="100%", height="190px"), disabled=True)
         self.text.add_class("lab-code")
         self.format.add_class("lab-format")
@@ -200,19 +196,25 @@ class Panel:
         """A control changed: say at once whether the recipe is valid, and show it in the chosen format."""
         if self._setting or not hasattr(self, "text"):
             return
+        self.helper.titles = gathered(self.controls.values())
+        text, fault = "", ""
         try:
-            recipe = self.recipe
-            self.message.value = ""
-            self.text.value = TAKE_AWAY[str(self.format.value)](recipe)
-        except ValueError as error:
-            self.message.value = message(str(error))
+            text = TAKE_AWAY[str(self.format.value)][0](self.recipe)
+        except Exception as error:  # noqa: BLE001  # shown in words, whatever it is
+            fault = in_words(error)
+        self.text.value, self.invalid.value = text, message(fault)
+        self.copy_button.disabled = not text
+
+    def _options_changed(self) -> None:
+        self.pump.post(("options", None))
 
     # -- training -------------------------------------------------------------------------------------------
 
     def start(self) -> None:
         """Train the recipe shown; while another one trains, it waits its turn."""
         job = Job(self.recipe, self.pump.post, self.folder, self.device)
-        self.pump.post(("queue", Entry(job)))
+        self.jobs.append(job)
+        self.pump.post(("queue", job))
         submit(job.work)
 
     def stop(self) -> None:
@@ -224,20 +226,23 @@ class Panel:
         """Hold training where it is."""
         for job in self._unfinished():
             job.going.clear()
-        self.pump.post(("state", None))
+        self.pump.post(("show", None))
 
     def go_on(self) -> None:
         """Go on after a pause."""
         for job in self._unfinished():
             job.going.set()
-        self.pump.post(("state", None))
+        self.pump.post(("show", None))
 
     def _pause_or_go_on(self) -> None:
         paused = any(not job.going.is_set() for job in self._unfinished())
-        self.go_on() if paused else self.pause()
+        if paused:
+            self.go_on()
+        else:
+            self.pause()
 
     def _unfinished(self) -> list[Job]:
-        return [entry.job for entry in self.entries if not entry.job.done.is_set()]
+        return [job for job in self.jobs if not job.done.is_set()]
 
     @property
     def runs(self) -> list[Run]:
@@ -248,16 +253,16 @@ class Panel:
         """Block until every run has ended, updating the panel meanwhile; for cells and headless use.
 
         Raises:
-            RunError: a run failed, with its words.
+            RunError: one of the runs that were waited for failed, with its words.
         """
-        self.pump.drain()
-        while self._unfinished():
-            time.sleep(self.pump.period)
+        awaited = self._unfinished()
+        while not all(job.told.is_set() for job in self.jobs):
             self.pump.drain()
+            time.sleep(self.pump.period)
         self.pump.drain()
-        failed = [run for run in self.runs if run.status == "failed"]
-        if failed:
-            raise RunError(failed[0].detail)
+        for job in awaited or self.jobs[-1:]:
+            if job.run is not None and job.run.status == "failed":
+                raise RunError(job.run.detail)
         return self.runs
 
     def clear(self) -> None:
@@ -267,6 +272,9 @@ class Panel:
     def close(self) -> None:
         """Stop training and close every widget; a re-run cell does this to the panel it replaces."""
         self.stop()
+        for catalogue in CATALOGUES.values():
+            if self._options_changed in catalogue.listeners:
+                catalogue.listeners.remove(self._options_changed)
         self.pump.close()
         close(self.ui)
 
@@ -276,70 +284,84 @@ class Panel:
     # -- what is shown; only the pump calls these ------------------------------------------------------------
 
     def _flush(self, items: list[Any]) -> None:
-        moved: list[Entry] = []
+        moved: set[int] = set()
         for sender, content in items:
             if isinstance(sender, Job):
-                entry = next((entry for entry in self.entries if entry.job is sender), None)
-                if entry is not None:
-                    self._hear(entry, content)
-                    moved.append(entry)
+                moved |= {self._hear(entry, content) for entry in self.entries if entry.job is sender}
             else:
                 getattr(self, f"_on_{sender}")(content)
-        for entry in dict.fromkeys(moved):
-            self.curves.update(self.entries.index(entry), entry.run.history, entry.steps_per_epoch)
-        self.curves.fit_loss(self.runs)
-        self._show_state()
+        for entry in self.entries:
+            if entry.number in moved:
+                self.curves.update(entry.number, entry.run.history, entry.steps_per_epoch)
+        if moved:
+            self.curves.fit_loss(self.runs)
+        self._on_show()
 
-    def _hear(self, entry: Entry, event: Any) -> None:
+    def _hear(self, entry: Entry, event: Any) -> int:
+        """Take in what a job says; the number of the run that has moved."""
         if isinstance(event, Started):
             entry.run.status, entry.steps, entry.steps_per_epoch = "running", event.steps, event.steps_per_epoch
-            entry.started_at = time.monotonic()
         elif isinstance(event, Finished):
             entry.run = entry.job.run or replace(entry.run, status=event.status, detail=event.detail)
-            self.message.value = message(f"Run {self.entries.index(entry) + 1}: {event.detail}" if event.detail else "")
+            if event.detail:
+                self.message.value = message(f"Run {entry.number}: {event.detail}")
         else:
             entry.run.history.add(event)
-            entry.run.step = len(entry.run.history.loss)
-            entry.run.seconds = time.monotonic() - entry.started_at
+            entry.run.step, entry.run.seconds = len(entry.run.history.loss), event.seconds
+        return entry.number
 
-    def _on_queue(self, entry: Entry) -> None:
+    def _on_queue(self, job: Job) -> None:
+        entry = Entry(self.entries[-1].number + 1 if self.entries else 1, job)
         self.entries.append(entry)
-        names = run_names(self.runs)
-        self.curves.add(names[-1], len(self.entries) - 1)
-        self.curves.rename(names)
         self.message.value = ""
+        names = run_names(self._numbered())
+        self.curves.add(entry.number, names[entry.number])
+        self.curves.rename(names)
 
-    def _on_state(self, _: None) -> None:
-        """Shown by `_flush` anyway."""
+    def _numbered(self) -> dict[int, Run]:
+        return {entry.number: entry.run for entry in self.entries}
 
-    def _on_theme(self, dark: bool) -> None:  # a message's content
+    def _on_options(self, _: None) -> None:
+        for control in self.controls.values():
+            if isinstance(control, OneChoice | ManyChoices):
+                control.refresh()
+
+    def _on_theme(self, dark: bool) -> None:
         self.curves.set_theme(dark=dark)
 
     def _on_width(self, pixels: int) -> None:
         self.curves.set_width(pixels)
 
-    def _on_log(self, log: bool) -> None:  # a message's content
+    def _on_log(self, log: bool) -> None:
         self.curves.set_log_loss(log=log)
+        self.curves.fit_loss(self.runs)
 
     def _on_clear(self, _: None) -> None:
-        self.entries = [entry for entry in self.entries if not entry.job.done.is_set()]
-        self.curves.clear()
-        for index, (entry, name) in enumerate(zip(self.entries, run_names(self.runs), strict=True)):
-            self.curves.add(name, index)
-            self.curves.update(index, entry.run.history, entry.steps_per_epoch)
+        self.jobs = self._unfinished()
+        self.entries = [entry for entry in self.entries if entry.job in self.jobs]
+        self.message.value = ""
+        self.curves.keep({entry.number for entry in self.entries})
+        self.curves.rename(run_names(self._numbered()))
 
-    def _show_state(self) -> None:
+    def _on_show(self, _: None = None) -> None:
         going = [entry for entry in self.entries if not entry.job.done.is_set()]
         current = next((entry for entry in going if entry.run.status == "running"), None)
-        shown = current or (self.entries[-1] if self.entries else None)
+        shown = current or next(iter(going or self.entries[-1:]), None)
         paused = any(not entry.job.going.is_set() for entry in going)
         self.pause_button.disabled = self.stop_button.disabled = not going
         self.clear_button.disabled = len(going) == len(self.entries)
         self.pause_button.description, self.pause_button.icon = ("Go on", "play") if paused else ("Pause", "pause")
         state = "idle" if shown is None else "paused" if paused else shown.run.status
-        self.status.value = status_line(state, self.entries.index(shown) + 1 if shown else None)
-        self.table.value = runs_table(self.runs)
+        self.status.value = status_line(state, shown.number if shown else None)
+        self._show_table(at_once=state != "running")
         self._show_progress(shown, going=current is not None)
+
+    def _show_table(self, *, at_once: bool) -> None:
+        """Twice a second is enough for numbers that a person reads."""
+        now = time.monotonic()
+        if at_once or now - self._table_shown > 0.5:
+            self._table_shown = now
+            self.table.value = runs_table(self._numbered())
 
     def _show_progress(self, entry: Entry | None, *, going: bool) -> None:
         if entry is None or not entry.steps:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import contextvars
 import queue
 import threading
@@ -34,16 +35,16 @@ class Pump:
         """From any thread."""
         self._queue.put(item)
         with self._lock:
-            if self._armed or self.loop is None or self.loop.is_closed():
+            loop = self.loop
+            if self._armed or loop is None:
                 return
             self._armed = True
-        # An empty context: output must not go to the cell or message that happened to start the thread.
-        self.loop.call_soon_threadsafe(self._arm, context=contextvars.Context())
+        with contextlib.suppress(RuntimeError):  # the loop was closed: nobody looks any more
+            # An empty context: output must not go to the cell or message that happened to start the thread.
+            loop.call_soon_threadsafe(self._arm, loop, context=contextvars.Context())
 
-    def _arm(self) -> None:
-        if self.loop is not None:
-            wait = max(0.0, self._flushed_at + self.period - time.monotonic())
-            self.loop.call_later(wait, self.drain)
+    def _arm(self, loop: asyncio.AbstractEventLoop) -> None:
+        loop.call_later(max(0.0, self._flushed_at + self.period - time.monotonic()), self.drain)
 
     def drain(self) -> None:
         """Flush now; only on the loop's thread, or where there is no loop."""

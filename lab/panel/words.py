@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import shlex
-from collections.abc import Sequence
+from collections.abc import Mapping
 from html import escape
 
 import yaml
@@ -37,7 +37,7 @@ SVG_DASHES = {
 
 def status_line(state: str, number: int | None = None) -> str:
     run = f" run {number}" if number is not None else ""
-    return f'<span class="lab-status" data-state="{state}" role="status" aria-live="polite">{SAY[state]}{run}</span>'
+    return f'<span class="lab-status" data-state="{state}">{SAY[state]}{run}</span>'
 
 
 def message(text: str) -> str:
@@ -56,24 +56,31 @@ def clock(seconds: float) -> str:
     return f"{hours}:{minutes:02}:{rest:02}" if hours else f"{minutes}:{rest:02}"
 
 
-def run_names(runs: Sequence[Run]) -> list[str]:
+def run_names(runs: Mapping[int, Run]) -> dict[int, str]:
     """`1 sgd, lr 0.1`: the number, and what differs between the runs."""
-    if len({run.recipe.id for run in runs}) == 1:
-        return [str(number) for number in range(1, len(runs) + 1)]
-    return [f"{number} {label}" for number, label in enumerate(labels([run.recipe for run in runs]), start=1)]
+    texts = differences(runs)
+    return {number: f"{number} {texts[number]}".strip() for number in runs}
 
 
-def runs_table(runs: Sequence[Run]) -> str:
+def differences(runs: Mapping[int, Run]) -> dict[int, str]:
+    """What differs between the runs, by number; nothing for a run that is alone."""
+    recipes = [run.recipe for run in runs.values()]
+    texts = labels(recipes) if len({recipe.id for recipe in recipes}) > 1 else [""] * len(recipes)
+    return dict(zip(runs, texts, strict=True))
+
+
+def runs_table(runs: Mapping[int, Run]) -> str:
+    """The table of runs by number; the line beside each is the one in the figure."""
     if not runs:
         return '<div class="lab-empty">Runs appear here, with what differs between them.</div>'
     heads = ["", "run", "what differs", "status", "epochs", "best accuracy", "its loss", "seconds"]
     head = "".join(f'<th scope="col" class="{"number" if i > 3 else ""}">{text}</th>' for i, text in enumerate(heads))
-    what = labels([run.recipe for run in runs]) if len(runs) > 1 else [""]
-    rows = "".join(table_row(index, run, label) for index, (run, label) in enumerate(zip(runs, what, strict=True)))
+    what = differences(runs)
+    rows = "".join(table_row(number, run, what[number]) for number, run in runs.items())
     return f'<table class="lab-runs"><thead><tr>{head}</tr></thead><tbody>{rows}</tbody></table>'
 
 
-def table_row(index: int, run: Run, label: str) -> str:
+def table_row(number: int, run: Run, what: str) -> str:
     best = run.best
     numbers = [
         f"{len(run.history.epochs)} of {run.recipe.epochs}",
@@ -81,10 +88,12 @@ def table_row(index: int, run: Run, label: str) -> str:
         f"{best.validation_loss:.4f}" if best else "-",
         f"{run.seconds:.1f}",
     ]
-    cells = "".join(f'<td class="number">{number}</td>' for number in numbers)
+    cells = "".join(f'<td class="number">{text}</td>' for text in numbers)
     title = escape(run.detail, quote=True)
     status = f'<span class="lab-status" data-state="{run.status}" title="{title}">{SAY[run.status]}</span>'
-    return f"<tr><td>{line_sample(index)}</td><td>{index + 1}</td><td>{escape(label)}</td><td>{status}</td>{cells}</tr>"
+    return (
+        f"<tr><td>{line_sample(number - 1)}</td><td>{number}</td><td>{escape(what)}</td><td>{status}</td>{cells}</tr>"
+    )
 
 
 def line_sample(index: int) -> str:
@@ -114,4 +123,9 @@ def as_command(recipe: Recipe) -> str:
     return " ".join(["lab", "run", *words]) + "\n"
 
 
-TAKE_AWAY = {"YAML": as_yaml, "papermill": as_papermill, "command": as_command, "script": script}
+TAKE_AWAY = {
+    "YAML": (as_yaml, "this recipe as a YAML file"),
+    "papermill": (as_papermill, "as a papermill command"),
+    "command": (as_command, "as a `lab run` command"),
+    "script": (script, "as a stand-alone PyTorch script"),
+}

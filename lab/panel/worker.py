@@ -6,6 +6,7 @@ one OpenMP thread and this one has them all.
 
 from __future__ import annotations
 
+import atexit
 import contextlib
 import queue
 import threading
@@ -16,6 +17,7 @@ from typing import Any
 
 import torch
 
+from lab import steps
 from lab.events import Event, Finished, History, Step
 from lab.recipe import Recipe
 from lab.runs import Run, new_folder, run_of
@@ -24,6 +26,9 @@ from lab.store import Recorder
 from lab.training import Training
 
 POLL_SECONDS = 0.1
+
+
+_unfinished: set[Job] = set()
 
 
 class Job:
@@ -40,25 +45,23 @@ class Job:
         self.going.set()
         self.session: Training | None = None
         self.recorder: Recorder | None = None
-        self.done = threading.Event()
+        self.done, self.told = threading.Event(), threading.Event()  # told: `post` has heard the end as well
         self.run: Run | None = None  # once it has ended
+        _unfinished.add(self)
 
     def work(self) -> None:
         """In the worker thread: train until the end or a stop; every way out is posted as Finished."""
-        last = Finished("failed", 0, "The panel broke while it kept this run.")
         try:
-            last = self._outcome()
+            last = self._train()
             self.run = self._result(last)
-        finally:
-            self.session = self.recorder = None  # a kept session would keep its data and weights on the device
-            self.post((self, last))
-            self.done.set()
-
-    def _outcome(self) -> Finished:
-        try:
-            return self._train()
         except Exception as error:  # noqa: BLE001  # shown in the panel, in words; the thread lives on
-            return self._failure(error)
+            last = self._failure(error)
+            self.run = Run(self.recipe, self.session.history if self.session else History(), last.status, last.detail)
+        self.session = self.recorder = None  # a kept session would keep its data and weights on the device
+        _unfinished.discard(self)
+        self.done.set()
+        self.post((self, last))
+        self.told.set()
 
     def _failure(self, error: Exception) -> Finished:
         step = self.session.step if self.session else 0
@@ -105,8 +108,17 @@ def in_words(error: Exception) -> str:
     return str(error) if isinstance(error, ValueError) else f"{type(error).__name__}: {error}\n{traceback.format_exc()}"
 
 
-_jobs: queue.SimpleQueue[Callable[[], None]] = queue.SimpleQueue()
+_jobs: queue.SimpleQueue[Callable[[], None] | None] = queue.SimpleQueue()
 _thread: threading.Thread | None = None
+
+
+def finish() -> None:
+    """At the end of the process: stop what trains, or it would be cut off in the middle of a step."""
+    for job in list(_unfinished):
+        job.stop()
+    if _thread is not None:
+        _jobs.put(None)
+        _thread.join(5)
 
 
 def submit(work: Callable[[], None]) -> None:
@@ -115,15 +127,17 @@ def submit(work: Callable[[], None]) -> None:
     _jobs.put(work)
     if _thread is None:
         cores = torch.get_num_threads()
+        steps.full_team = cores
         torch.set_num_threads(1)
+        atexit.register(finish)
         _thread = threading.Thread(target=_work_forever, args=(cores,), name="lab-training", daemon=True)
         _thread.start()
 
 
 def _work_forever(cores: int) -> None:
     torch.set_num_threads(cores)
-    while True:
+    while (work := _jobs.get()) is not None:
         try:
-            _jobs.get()()
+            work()
         except Exception:  # noqa: BLE001  # one broken job must not end all later ones
             traceback.print_exc()

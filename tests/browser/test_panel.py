@@ -5,6 +5,8 @@ from __future__ import annotations
 import pytest
 from conftest import Window  # pyright: ignore[reportMissingImports]
 
+import lab
+
 pytestmark = pytest.mark.browser
 
 CELLS = "() => window.jupyterapp.shell.currentWidget.content.model.cells.length"
@@ -194,6 +196,27 @@ def test_every_control_has_a_name(panel: Window) -> None:
         const name = (e) => e.ariaLabel || e.labels?.[0]?.innerText || e.innerText || e.title || e.placeholder;
         return [...controls].filter(e => e.offsetParent && !name(e)).map(e => e.outerHTML.slice(0, 200)) }"""
     panel.page.wait_for_function(f"() => ({nameless})().length === 0")
+
+
+def test_every_choice_is_explained_where_it_is_made(panel: Window) -> None:
+    title = panel.page.locator(".lab-optimizer select").get_attribute
+    panel.page.wait_for_selector(".lab-optimizer select[title^='Stochastic gradient descent']")
+    panel.page.get_by_label("optimizer", exact=True).select_option("adam")
+    panel.page.wait_for_selector(".lab-optimizer select[title^='Adaptive moments']")
+    assert "each weight" in str(title("title"))
+    assert panel.page.locator(".lab-augment-flip input").get_attribute("title") == lab.augmentations.sentence("flip")
+    assert panel.page.locator(".lab-panel [title=null]").count() == 0
+
+
+def test_ticked_options_keep_their_settings_and_survive_a_reload(panel: Window) -> None:
+    for name in ("subset", "random labels", "flip", "crop"):
+        panel.page.get_by_role("checkbox", name=name).check()
+    for setting in ("per_class", "share", "p", "padding"):
+        panel.page.wait_for_selector(f".lab-{setting} input")
+    panel.command("docmanager:save")
+    panel.page.reload(wait_until="domcontentloaded")
+    panel.ready()
+    panel.page.wait_for_selector(".lab-padding input")
 
 
 def test_the_recipe_can_be_taken_away(panel: Window) -> None:

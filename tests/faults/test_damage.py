@@ -46,7 +46,7 @@ def test_without_any_readable_checkpoint_training_starts_anew_and_says_so(whole,
 def test_a_checkpoint_of_another_network_is_refused(tmp_path):
     folder = stopped_run(tmp_path / "run")
     SGD.changed(**{"model.width": 3}).save(folder / RECIPE)
-    with pytest.raises(ValueError, match=r"^This checkpoint belongs to another network\."):
+    with pytest.raises(ValueError, match=r"This checkpoint belongs to another recipe"):
         lab.resume(folder, **QUIET)
 
 

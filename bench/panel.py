@@ -27,7 +27,7 @@ from playwright.sync_api import sync_playwright
 
 ROOT = Path(__file__).resolve().parents[1]
 sys.path.insert(0, str(ROOT / "tests" / "browser"))
-from conftest import CHROMIUM, Server, Window  # noqa: E402  # the tests' own way into JupyterLab
+from jupyterlab_window import CHROMIUM, Server, Window  # noqa: E402  # the tests' own way into JupyterLab
 
 from lab.doctor import browser as find_browser  # noqa: E402
 

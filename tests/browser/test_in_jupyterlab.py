@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import pytest
-from conftest import Window  # pyright: ignore[reportMissingImports]
+from jupyterlab_window import Window  # pyright: ignore[reportMissingImports]
 
 import lab
 

@@ -63,6 +63,7 @@ def main() -> None:
     figures = in_jupyterlab(given.rounds)
     facts = machine("cpu", ("torch", "jupyterlab", "ipywidgets", "plotly"))
     report = {"machine": facts, "rounds": given.rounds, **figures}
+    given.output.parent.mkdir(parents=True, exist_ok=True)
     given.output.write_text(json.dumps(report, indent=1) + "\n")
     for name, value in figures.items():
         print(f"{name:32} {value:10.3f}")

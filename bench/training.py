@@ -117,9 +117,9 @@ class Batches:
 
     def __init__(self, job: Job, memory_format: torch.memory_format = torch.channels_last) -> None:
         self.job, self.memory_format = job, memory_format
-        self.images, self.labels = (part.to(job.device) for part in vars(job.dataset.train).values())
-        statistics = (torch.tensor(values, device=job.device).view(1, -1, 1, 1) for values in job.dataset.statistics)
-        self.mean, self.std = statistics
+        train, statistics = job.dataset.train, torch.tensor(job.dataset.statistics, device=job.device)
+        self.images, self.labels = train.images.to(job.device), train.labels.to(job.device)
+        self.mean, self.std = statistics.view(2, 1, -1, 1, 1)
         self.generator = torch.Generator(job.device)
 
     def __len__(self) -> int:

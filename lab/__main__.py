@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from lab import doctor, runs
-from lab.catalogue import Catalogue, RecipeError, bounds_of, unknown
+from lab.catalogue import Catalogue, RecipeError, unknown, values_of
 from lab.data import DataError, fetch
 from lab.export import script
 from lab.recipe import CATALOGUES, Recipe, parse_overrides
@@ -81,9 +81,9 @@ def parser() -> argparse.ArgumentParser:
     command.add_argument("root", nargs="?", type=Path, default=Path("runs"))
     command = add("options", options, "list the options, a line each", machine)
     command.add_argument("kind", nargs="?", help=" | ".join(KINDS))
-    command = add("export", export, "turn a recipe or a run into a stand-alone PyTorch script", recipe)
+    command = add("export", export, "turn a recipe or a run into a stand-alone PyTorch script", recipe, machine)
     command.add_argument("--output", type=Path, help="the script's file (default: print it)")
-    add("fetch", fetch_data, "download a published data set").add_argument("name")
+    add("fetch", fetch_data, "download a published data set", machine).add_argument("name")
     add("doctor", diagnose, "say what this machine has: Python, torch, GPU, data sets, browser, disk", machine)
     return root
 
@@ -178,28 +178,33 @@ def option_lines(catalogue: Catalogue) -> list[str]:
 
 
 def knobs(catalogue: Catalogue, name: str) -> list[str]:
-    """`lr=0.1 (greater than 0)` for each setting."""
+    """`lr=0.1 (0.0001 to 10, log)` for each setting: its default and its range or values."""
     fields = {key: field for key, field in catalogue[name].model_fields.items() if key != "name"}
     return [
-        f"{key}={field.default}" + (f" ({bounds})" if (bounds := bounds_of(field)) else "")
+        f"{key}={field.default}" + (f" ({values})" if (values := values_of(field)) else "")
         for key, field in fields.items()
     ]
 
 
 def export(given: argparse.Namespace) -> int:
-    text = script(read_recipe(given.recipe))
+    recipe = read_recipe(given.recipe)
+    text = script(recipe)
     if given.output:
         try:
             given.output.write_text(text, encoding="utf-8")
         except OSError as error:
             raise RecipeError(f"Cannot write {given.output}: {error.strerror}.") from None
-    else:
+    if given.json:
+        print(json.dumps({"id": recipe.id, "output": str(given.output) if given.output else None, "script": text}))
+    elif not given.output:
         print(text, end="")
     return OK
 
 
 def fetch_data(given: argparse.Namespace) -> int:
-    print(f"{given.name} is in {fetch(given.name)}")
+    folder = fetch(given.name)
+    facts = {"name": given.name, "folder": str(folder)}
+    print(json.dumps(facts) if given.json else f"{given.name} is in {folder}")
     return OK
 
 

@@ -34,6 +34,14 @@ class Step:
 
 
 @dataclass(frozen=True)
+class Looking:
+    """In the middle of looking at the validation split; `batches` of it are done."""
+
+    step: int
+    batches: int
+
+
+@dataclass(frozen=True)
 class Metrics:
     """What a block of updates measured, read from the device at once.
 
@@ -70,7 +78,7 @@ class Finished:
     detail: str = ""
 
 
-Event = Started | Step | Metrics | Epoch | Finished
+Event = Started | Step | Looking | Metrics | Epoch | Finished
 
 
 @dataclass

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Callable, Generator
+from collections.abc import Callable, Generator, Iterable
 from functools import partial
 from typing import Any
 
@@ -87,21 +87,24 @@ def update(
 
 
 @torch.inference_mode()
-def evaluate(
+def evaluation(
     predict: Callable[[Tensor], Tensor], split: Split, device: torch.device, batch_size: int = EVALUATION_BATCH
-) -> tuple[float, float]:
-    """Loss (mean nats per example, no label smoothing) and accuracy (fraction).
+) -> Generator[Tensor]:
+    """Per batch, still on the device: (2,) the sum of the losses (nats, no label smoothing) and how many were right.
 
     Args:
         predict: uint8 images (b, c, h, w) -> logits (b, classes).
     """
-    sums = []
     for images, labels in batches(split, torch.arange(len(split)), batch_size, device):
         logits = at_least_float32(predict(images))
         loss = functional.cross_entropy(logits, labels, reduction="sum")
-        sums.append(torch.stack([loss, (logits.argmax(1) == labels).sum()]))
-    loss, correct = torch.stack(sums).sum(0).tolist()
-    return loss / len(split), correct / len(split)
+        yield torch.stack([loss, (logits.argmax(1) == labels).sum()])
+
+
+def loss_and_accuracy(sums: Iterable[Tensor], count: int) -> tuple[float, float]:
+    """Mean loss (nats) and accuracy (fraction) of `count` examples from the sums of their batches."""
+    loss, correct = torch.stack(list(sums)).sum(0).tolist()
+    return loss / count, correct / count
 
 
 def at_least_float32(logits: Tensor) -> Tensor:

@@ -18,7 +18,7 @@ from torch import Tensor, nn
 from lab.augmentations import augmentations
 from lab.data import Split, load
 from lab.data.batches import batches, normalise, place, to_float
-from lab.events import Epoch, Event, Finished, History, Metrics, Started, State, Step
+from lab.events import Epoch, Event, Finished, History, Looking, Metrics, Started, State, Step
 from lab.optimizers import optimizers, parameter_groups
 from lab.recipe import Recipe
 from lab.schedules import schedules
@@ -26,10 +26,11 @@ from lab.steps import (
     build_model,
     dropout_stream,
     enough_threads,
-    evaluate,
+    evaluation,
     flops_per_image,
     is_out_of_memory,
     like,
+    loss_and_accuracy,
     no_memory,
     pick_device,
     stream,
@@ -144,7 +145,7 @@ class Training:
                 if isinstance(event, Metrics) and not isfinite(event.loss[-1]):
                     yield self._diverged(event.first_step + len(event.loss) - 1)
                     return
-            result = self._end_of_epoch(epoch)
+            result = yield from self._end_of_epoch(epoch)
             yield result
             if not isfinite(result.validation_loss):
                 yield self._diverged(self.step)
@@ -232,7 +233,7 @@ class Training:
         self.history.add(metrics)
         return metrics
 
-    def _end_of_epoch(self, epoch: int) -> Epoch:
+    def _end_of_epoch(self, epoch: int) -> Generator[Event, None, Epoch]:
         sizes = torch.full((self.steps_per_epoch,), self.recipe.batch_size, dtype=torch.float64)
         sizes[-1] -= self.steps_per_epoch * self.recipe.batch_size - len(self.train_split)
         weights = sizes / len(self.train_split)
@@ -240,17 +241,29 @@ class Training:
             float(torch.tensor(values[-self.steps_per_epoch :], dtype=torch.float64) @ weights)
             for values in (self.history.loss, self.history.accuracy)
         )
-        validation_loss, validation_accuracy = self.evaluate(self.validation_split)
+        validation_loss, validation_accuracy = yield from self._look(self.validation_split)
         result = Epoch(epoch, self.step, loss, accuracy, validation_loss, validation_accuracy, self._elapsed())
         self.history.add(result)
         return result
 
+    def _look(self, split: Split) -> Generator[Event, None, tuple[float, float]]:
+        """Evaluate, with an event after each batch: whoever wants to stop need not wait for the last one."""
+        sums: list[Tensor] = []
+        for part in evaluation(self._predict, split, self.device):
+            sums.append(part)
+            yield Looking(self.step, len(sums))
+        return loss_and_accuracy(sums, len(split))
+
     def evaluate(self, split: Split) -> tuple[float, float]:
         """Loss and accuracy on a split in inference mode: stored BatchNorm statistics, no dropout."""
+        return loss_and_accuracy(evaluation(self._predict, split, self.device), len(split))
+
+    def _predict(self, images: Tensor) -> Tensor:
+        """uint8 (b, c, h, w) -> logits (b, classes) of the network as it is used, not as it is trained."""
         self.model.eval()
         try:
             with self._autocast:
-                return evaluate(lambda images: self.model(self.prepare(images)), split, self.device)
+                return self.model(self.prepare(images))
         finally:
             self.model.train()
 

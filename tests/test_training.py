@@ -1,6 +1,7 @@
 """Training: its events and its state keep their promises, and the same recipe gives the same bits."""
 
 from dataclasses import replace
+from functools import partial
 
 import pytest
 import torch
@@ -10,7 +11,8 @@ from small_runs import SMALL, TINY_CNN, loop, same_history, same_weights, traine
 from strategies import small_recipes
 
 from lab.data import Split, load
-from lab.events import Epoch, Finished, History, Metrics, Started, Step
+from lab.events import Epoch, Finished, History, Looking, Metrics, Started, Step
+from lab.steps import evaluation
 from lab.store import decode_state, encode_state
 from lab.training import Training
 
@@ -85,7 +87,7 @@ def test_events_come_in_order_and_metrics_cover_every_step_once(block_seconds, m
     monkeypatch.setattr(loop, "BLOCK_SECONDS", block_seconds)
     _, events = trained(SMALL)
     steps = [event for event in events if isinstance(event, Step)]
-    assert [type(event) for event in events if not isinstance(event, Metrics | Step)] == [
+    assert [type(event) for event in events if not isinstance(event, Metrics | Step | Looking)] == [
         Started,
         *[Epoch] * 3,
         Finished,
@@ -175,3 +177,18 @@ def test_the_test_split_is_never_touched(monkeypatch):
     assert events[-1].status == "finished"
     with pytest.raises((AssertionError, TypeError)):
         session.evaluate(session.data.test)
+
+
+def test_one_may_stop_in_the_middle_of_looking_at_the_validation_split(monkeypatch):
+    monkeypatch.setattr(loop, "evaluation", partial(evaluation, batch_size=8))
+    whole, events = trained(SMALL)
+    looks = [event.batches for event in events if isinstance(event, Looking)]
+    assert looks == list(range(1, looks[-1] + 1)) * SMALL.epochs
+    assert looks[-1] > 2
+    stopped, rest = Training(SMALL, device="cpu"), Training(SMALL, device="cpu")
+    next(event for event in stopped if isinstance(event, Looking) and event.batches == 2)
+    assert stopped.history.epochs == []
+    rest.restore(stopped.state())
+    list(rest)
+    assert same_history(rest, whole)
+    assert same_weights(rest, whole)

@@ -15,6 +15,7 @@ import ipywidgets
 import plotly
 import plotly.graph_objects as go
 import traitlets
+from plotly.serializers import custom_serializers
 
 LIBRARY = Path(plotly.__file__).parent / "package_data" / "widgetbundle.js"
 LOADER = """
@@ -64,6 +65,9 @@ class LiveFigure(go.FigureWidget):
     """`plotly.graph_objects.FigureWidget` for long-lived, changing figures."""
 
     _esm = LOADER
+    # The browser tells the kernel its whole traces after each redraw: echoed back, they were half of all traffic.
+    _js2py_traceDeltas = traitlets.Dict(allow_none=True).tag(sync=True, echo_update=False, **custom_serializers)  # noqa: N815
+    _js2py_layoutDelta = traitlets.Dict(allow_none=True).tag(sync=True, echo_update=False, **custom_serializers)  # noqa: N815
     _library = traitlets.Instance(ipywidgets.Widget).tag(sync=True, **ipywidgets.widget_serialization)
 
     @traitlets.default("_library")

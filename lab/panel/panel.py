@@ -33,6 +33,7 @@ SECTIONS = {
     "Numbers": ("precision", "seed"),
 }
 CAPTION = "thin: training batches · thick, with marks: validation images, once an epoch"
+NUMBERS_SECONDS = 0.45
 _current: weakref.ref[Panel] | None = None
 
 
@@ -69,7 +70,7 @@ class Panel:
         self.jobs: list[Job] = []  # what was asked for, shown yet or not
         self.pump = Pump(self._flush)
         start = recipe or Recipe()
-        self._setting, self._table_shown = False, 0.0
+        self._setting, self._numbers_shown = False, 0.0
         self.controls = {field: self._control(field, getattr(start, field)) for field in Recipe.model_fields}
         self._build()
         for catalogue in CATALOGUES.values():
@@ -353,15 +354,17 @@ class Panel:
         self.pause_button.description, self.pause_button.icon = ("Go on", "play") if paused else ("Pause", "pause")
         state = "idle" if shown is None else "paused" if paused else shown.run.status
         self.status.value = status_line(state, shown.number if shown else None)
-        self._show_table(at_once=state != "running")
-        self._show_progress(shown, going=current is not None)
+        if state != "running" or self._due():
+            self.table.value = runs_table(self._numbered())
+            self._show_progress(shown, going=current is not None)
 
-    def _show_table(self, *, at_once: bool) -> None:
+    def _due(self) -> bool:
         """Twice a second is enough for numbers that a person reads."""
         now = time.monotonic()
-        if at_once or now - self._table_shown > 0.5:
-            self._table_shown = now
-            self.table.value = runs_table(self._numbered())
+        if now - self._numbers_shown < NUMBERS_SECONDS:
+            return False
+        self._numbers_shown = now
+        return True
 
     def _show_progress(self, entry: Entry | None, *, going: bool) -> None:
         if entry is None or not entry.steps:

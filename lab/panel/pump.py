@@ -31,20 +31,21 @@ class Pump:
         except RuntimeError:
             self.loop = None
 
-    def post(self, item: Any) -> None:
-        """From any thread."""
+    def post(self, item: Any, *, at_once: bool = False) -> None:
+        """From any thread; `at_once` for what a person waits for."""
         self._queue.put(item)
         with self._lock:
             loop = self.loop
-            if self._armed or loop is None:
+            if loop is None or (self._armed and not at_once):
                 return
             self._armed = True
         with contextlib.suppress(RuntimeError):  # the loop was closed: nobody looks any more
             # An empty context: output must not go to the cell or message that happened to start the thread.
-            loop.call_soon_threadsafe(self._arm, loop, context=contextvars.Context())
+            loop.call_soon_threadsafe(self._arm, loop, at_once, context=contextvars.Context())
 
-    def _arm(self, loop: asyncio.AbstractEventLoop) -> None:
-        loop.call_later(max(0.0, self._flushed_at + self.period - time.monotonic()), self.drain)
+    def _arm(self, loop: asyncio.AbstractEventLoop, at_once: bool) -> None:
+        wait = 0.0 if at_once else max(0.0, self._flushed_at + self.period - time.monotonic())
+        loop.call_later(wait, self.drain)
 
     def drain(self) -> None:
         """Flush now; only on the loop's thread, or where there is no loop."""

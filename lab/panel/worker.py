@@ -13,12 +13,12 @@ import threading
 import traceback
 from collections.abc import Callable, Generator
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 import torch
 
 from lab import steps
-from lab.events import Event, Finished, History, Step
+from lab.events import Event, Finished, History, Looking, Step
 from lab.recipe import Recipe
 from lab.runs import Run, new_folder, run_of
 from lab.steps import is_out_of_memory, no_memory, pick_device
@@ -28,6 +28,12 @@ from lab.training import Training
 POLL_SECONDS = 0.1
 
 
+class Post(Protocol):
+    """How a job tells: `Pump.post`, or a test's own."""
+
+    def __call__(self, item: Any, *, at_once: bool = False) -> None: ...
+
+
 _unfinished: set[Job] = set()
 
 
@@ -35,11 +41,11 @@ class Job:
     """One recipe to train: told to stop or pause from any thread, telling what happens through `post`.
 
     Args:
-        post: called in the worker thread with (job, event) for every event but single steps.
+        post: called in the worker thread with (job, event) for every event but single steps; `at_once` for the last.
         root: folder for run folders; None keeps the run in memory.
     """
 
-    def __init__(self, recipe: Recipe, post: Callable[[Any], None], root: Path | None, device: str | None) -> None:
+    def __init__(self, recipe: Recipe, post: Post, root: Path | None, device: str | None) -> None:
         self.recipe, self.post, self.root, self.device = recipe, post, root, device
         self.stopping, self.going = threading.Event(), threading.Event()
         self.going.set()
@@ -60,7 +66,7 @@ class Job:
         self.session = self.recorder = None  # a kept session would keep its data and weights on the device
         _unfinished.discard(self)
         self.done.set()
-        self.post((self, last))
+        self.post((self, last), at_once=True)
         self.told.set()
 
     def _failure(self, error: Exception) -> Finished:
@@ -79,7 +85,7 @@ class Job:
             for event in events:
                 if isinstance(event, Finished):
                     return event
-                if not isinstance(event, Step):
+                if not isinstance(event, Step | Looking):
                     self.post((self, event))
                 if self._stops():
                     break

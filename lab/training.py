@@ -63,6 +63,7 @@ class Training:
         device: "cpu", "cuda", ...; the best there is by default.
         data_budget_bytes: splits up to this size lie on the device, larger ones are streamed to it.
         workers: processes that read ahead when streaming.
+        like: a training of the same data and network on the same device, whose data this one shares.
     Raises:
         DataError: the data set is missing, damaged or unfit.
         DeviceError: no such device.
@@ -75,15 +76,19 @@ class Training:
         device: str | torch.device | None = None,
         data_budget_bytes: int = DATA_BUDGET_BYTES,
         workers: int = 0,
+        like: Training | None = None,
     ) -> None:
         self.recipe, self.device, self.workers = recipe, pick_device(device), workers
-        self.data = load(recipe.data, recipe.modify)
-        self.train_split = place(self.data.train, self.device, data_budget_bytes)
-        self.validation_split = place(self.data.validation, self.device, data_budget_bytes)
+        self.data = like.data if like else load(recipe.data, recipe.modify)
+        self.train_split = like.train_split if like else place(self.data.train, self.device, data_budget_bytes)
+        self.validation_split = (
+            like.validation_split if like else place(self.data.validation, self.device, data_budget_bytes)
+        )
         self.steps_per_epoch = -(-len(self.train_split) // recipe.batch_size)
         self.steps = self.steps_per_epoch * recipe.epochs
         self.step, self.seconds, self.history, self.between_steps = 0, 0.0, History(), True
         self._prepare_model()
+        self.flops_per_step = like.flops_per_step if like else self._count_flops()
         self._order = stream(recipe.seed, "order")
         self._augment = stream(recipe.seed, "augment", self.device)
         self._order_of_epoch = self._order.get_state()  # as the stream stood before this epoch's permutation
@@ -100,11 +105,13 @@ class Training:
         self.model = self.model.to(self.device, self.dtype).to(memory_format=self.memory_format)  # pyright: ignore[reportCallIssue]
         self.optimizer: torch.optim.Optimizer = optimizers.build(recipe.optimizer, parameter_groups(self.model))
         self._base_rates = [group["lr"] for group in self.optimizer.param_groups]
-        self._autocast = torch.autocast(self.device.type, torch.bfloat16, enabled=recipe.precision == "bfloat16")
+        self.autocast = torch.autocast(self.device.type, torch.bfloat16, enabled=recipe.precision == "bfloat16")
         constants = [torch.tensor(values, dtype=self.dtype, device=self.device) for values in self.data.statistics]
         self._mean, self._std = (constant.view(1, -1, 1, 1) for constant in constants)
+
+    def _count_flops(self) -> float:
         probe = torch.zeros(1, *self.data.shape, dtype=self.dtype, device=self.device)
-        self.flops_per_step = 3 * flops_per_image(self.model, probe) * recipe.batch_size
+        return 3 * flops_per_image(self.model, probe) * self.recipe.batch_size
 
     def __iter__(self) -> Iterator[Event]:
         """The run's events, from where it stands to its end; only the time spent here is counted."""
@@ -123,8 +130,7 @@ class Training:
         return self.seconds + time.perf_counter() - self._clock
 
     def _guarded(self) -> Iterator[Event]:
-        parameters = sum(parameter.numel() for parameter in self.model.parameters())
-        yield Started(self.recipe, str(self.device), parameters, self.steps, self.steps_per_epoch, self.step)
+        yield self.started()
         try:
             yield from self._epochs()
             return  # noqa: TRY300  # what follows is for those who ran out of memory
@@ -135,27 +141,29 @@ class Training:
         yield from self._blocks()
         yield Finished("out_of_memory", self.step, no_memory(self.device))
 
+    def started(self) -> Started:
+        parameters = sum(parameter.numel() for parameter in self.model.parameters())
+        return Started(self.recipe, str(self.device), parameters, self.steps, self.steps_per_epoch, self.step)
+
     def _epochs(self) -> Iterator[Event]:
         if self.history.diverged:  # restored from after the divergence
-            yield self._diverged(len(self.history.loss) - 1)
+            yield self.diverged(len(self.history.loss) - 1)
             return
         for epoch in range(len(self.history.epochs), self.recipe.epochs):
             for event in self._steps(epoch):
                 yield event
                 if isinstance(event, Metrics) and not isfinite(event.loss[-1]):
-                    yield self._diverged(event.first_step + len(event.loss) - 1)
+                    yield self.diverged(event.first_step + len(event.loss) - 1)
                     return
             result = yield from self._end_of_epoch(epoch)
             yield result
             if not isfinite(result.validation_loss):
-                yield self._diverged(self.step)
+                yield self.diverged(self.step)
                 return
-        yield self._verdict()
+        yield self.verdict()
 
     def _steps(self, epoch: int) -> Iterator[Event]:
-        self._order.set_state(self._order_of_epoch)
-        permutation = torch.randperm(len(self.train_split), generator=self._order)
-        rest = permutation[(self.step - epoch * self.steps_per_epoch) * self.recipe.batch_size :]
+        rest = self.permutation()[(self.step - epoch * self.steps_per_epoch) * self.recipe.batch_size :]
         read_at = time.perf_counter() + BLOCK_SECONDS
         for images, labels in batches(self.train_split, rest, self.recipe.batch_size, self.device, self.workers):
             self._step(images, labels)
@@ -164,6 +172,21 @@ class Training:
                 yield from self._blocks()
                 read_at = time.perf_counter() + BLOCK_SECONDS
         yield from self._blocks()
+
+    def permutation(self) -> Tensor:
+        """(n,) the order of this epoch's images, from the stream as it stood before the epoch."""
+        self._order.set_state(self._order_of_epoch)
+        return torch.randperm(len(self.train_split), generator=self._order)
+
+    def end_permutation(self) -> None:
+        """The next epoch has the next order."""
+        self._order_of_epoch = self._order.get_state()
+
+    def share_streams(self, other: Training) -> None:
+        """Put the streams of a training with the same seed where these stand."""
+        if other is not self:
+            other._order_of_epoch = self._order_of_epoch
+            other._augment.set_state(self._augment.get_state())
 
     def _blocks(self) -> Iterator[Metrics]:
         """What was measured since the last block, in order."""
@@ -174,7 +197,7 @@ class Training:
 
     def _step(self, images: Tensor, labels: Tensor) -> None:
         self.between_steps = False  # until the step is whole: what breaks in it leaves no state to go on from
-        lr = self._set_rate(self.step / self.steps)
+        lr = self.set_rate()
         prepared = self.prepare(images, augment=True)
         with self._own_stream():
             loss, accuracy = update(
@@ -184,12 +207,12 @@ class Training:
                 labels,
                 label_smoothing=self.recipe.label_smoothing,
                 clip_norm=self.recipe.clip_norm,
-                autocast=self._autocast,
+                autocast=self.autocast,
             )
         self._unread.append((loss, accuracy, lr))
         self.step += 1
         if self.step % self.steps_per_epoch == 0:
-            self._order_of_epoch = self._order.get_state()
+            self.end_permutation()
         self.between_steps = True
 
     @contextlib.contextmanager
@@ -205,8 +228,14 @@ class Training:
             yield
             self._draws = moved()
 
-    def _set_rate(self, progress: float) -> float:
-        factor = schedules.build(self.recipe.schedule, progress)
+    @property
+    def base_rate(self) -> float:
+        """The recipe's learning rate, before its schedule."""
+        return self._base_rates[0]
+
+    def set_rate(self) -> float:
+        """Give the optimizer the rate that its schedule has for this step."""
+        factor = schedules.build(self.recipe.schedule, self.step / self.steps)
         for group, base in zip(self.optimizer.param_groups, self._base_rates, strict=True):
             group["lr"] = base * factor
         return self._base_rates[0] * factor
@@ -234,6 +263,11 @@ class Training:
         return metrics
 
     def _end_of_epoch(self, epoch: int) -> Generator[Event, None, Epoch]:
+        validation = yield from self._look(self.validation_split)
+        return self.close_epoch(epoch, *validation)
+
+    def close_epoch(self, epoch: int, validation_loss: float, validation_accuracy: float) -> Epoch:
+        """Sum the epoch up, over images: its last batch may be smaller."""
         sizes = torch.full((self.steps_per_epoch,), self.recipe.batch_size, dtype=torch.float64)
         sizes[-1] -= self.steps_per_epoch * self.recipe.batch_size - len(self.train_split)
         weights = sizes / len(self.train_split)
@@ -241,7 +275,6 @@ class Training:
             float(torch.tensor(values[-self.steps_per_epoch :], dtype=torch.float64) @ weights)
             for values in (self.history.loss, self.history.accuracy)
         )
-        validation_loss, validation_accuracy = yield from self._look(self.validation_split)
         result = Epoch(epoch, self.step, loss, accuracy, validation_loss, validation_accuracy, self._elapsed())
         self.history.add(result)
         return result
@@ -262,16 +295,16 @@ class Training:
         """uint8 (b, c, h, w) -> logits (b, classes) of the network as it is used, not as it is trained."""
         self.model.eval()
         try:
-            with self._autocast:
+            with self.autocast:
                 return self.model(self.prepare(images))
         finally:
             self.model.train()
 
-    def _diverged(self, step: int) -> Finished:
+    def diverged(self, step: int) -> Finished:
         lr = self.history.lr[min(step, len(self.history.lr) - 1)]
         return Finished("diverged", step, f"The loss is not finite at step {step}: try a learning rate below {lr:.3g}.")
 
-    def _verdict(self) -> Finished:
+    def verdict(self) -> Finished:
         """Finished, or stuck: no better on its own training images than naming the most frequent class."""
         share = float(self.train_split.labels.bincount().max()) / len(self.train_split)
         noise = sqrt(share * (1 - share) / len(self.train_split))

@@ -1,0 +1,60 @@
+"""The batches of a stack: arms with one seed and one augmentation share theirs."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+
+import torch
+from torch import Tensor
+
+from lab.training import Training
+
+READY_BYTES = 2**28  # prepared images up to this size are kept
+
+
+class Feed:
+    """Draws the batches for all arms from the streams of one arm of each group.
+
+    Args:
+        arms: of one data set that lies on the device, in the order of the stack's rows.
+    """
+
+    def __init__(self, arms: Sequence[Training]) -> None:
+        keys = [(arm.recipe.seed, arm.recipe.augment) for arm in arms]
+        groups = list(dict.fromkeys(keys))
+        self.leaders = [arms[keys.index(key)] for key in groups]
+        self.group = [groups.index(key) for key in keys]
+        lead = arms[0]
+        self.batch_size = lead.recipe.batch_size
+        images, self.labels = lead.train_split.images, lead.train_split.labels
+        assert isinstance(images, Tensor)
+        self.pixels = images
+        self._rows = torch.tensor(self.group, device=lead.device)
+        size = images.numel() * lead.dtype.itemsize
+        plain = not any(leader.recipe.augment for leader in self.leaders)
+        self.ready = lead.prepare(images) if plain and size <= READY_BYTES else None
+
+    def batches(self, skipped: int = 0) -> Iterator[tuple[Tensor, Tensor]]:
+        """The rest of an epoch: images (K or 1, b, c, h, w) as the network sees them, labels (K, b)."""
+        orders = torch.stack([leader.permutation() for leader in self.leaders]).to(self.pixels.device)
+        for index in orders[:, skipped * self.batch_size :].split(self.batch_size, dim=1):
+            labels = self.labels[index]
+            images = self._prepared(index.flatten()).unflatten(0, index.shape)
+            if len(images) > 1:
+                images = images.index_select(0, self._rows)
+            yield images, labels.index_select(0, self._rows)
+
+    def _prepared(self, index: Tensor) -> Tensor:
+        if self.ready is not None:
+            return self.ready.index_select(0, index)
+        pixels = self.pixels.index_select(0, index).chunk(len(self.leaders))
+        parts = zip(self.leaders, pixels, strict=True)
+        return torch.cat([leader.prepare(part, augment=True) for leader, part in parts])
+
+    def end_of_epoch(self) -> None:
+        for leader in self.leaders:
+            leader.end_permutation()
+
+    def tell(self, arm: Training, row: int) -> None:
+        """Put an arm's streams where its group's stand."""
+        self.leaders[self.group[row]].share_streams(arm)

@@ -1,0 +1,82 @@
+"""One forward pass of many networks of one architecture, whose parameters are stacked: (K, ...) each."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+
+import torch
+from torch import Tensor, nn
+from torch.func import functional_call, vmap
+
+Parameters = Mapping[str, Tensor]
+Forward = Callable[[Parameters, Tensor], Tensor]
+
+ELEMENTWISE = (
+    nn.Identity,
+    nn.ReLU,
+    nn.LeakyReLU,
+    nn.ELU,
+    nn.SELU,
+    nn.GELU,
+    nn.SiLU,
+    nn.Mish,
+    nn.Softplus,
+    nn.Sigmoid,
+    nn.Tanh,
+    nn.Hardswish,
+)
+
+
+def is_chain(model: nn.Module) -> bool:
+    """Whether a network is fully connected layers and functions of single numbers, one after the other."""
+    layers = list(model.children())
+    return (
+        type(model) is nn.Sequential
+        and isinstance(layers[0], nn.Flatten)
+        and any(isinstance(layer, nn.Linear) for layer in layers)
+        and all(type(layer) in (nn.Linear, *ELEMENTWISE) for layer in layers[1:])
+    )
+
+
+def forward_of(model: nn.Module) -> Forward:
+    """(parameters, images (K, b, c, h, w), or (1, ...) for all alike) -> logits (K, b, classes)."""
+    return chain(model) if is_chain(model) else mapped(model)
+
+
+def chain(model: nn.Module) -> Forward:
+    """Batched matrix products, layer by layer."""
+    layers = list(model.named_children())[1:]
+
+    def forward(parameters: Parameters, images: Tensor) -> Tensor:
+        hidden = images.flatten(2)
+        for name, layer in layers:
+            if isinstance(layer, nn.Linear):
+                weight, bias = parameters[f"{name}.weight"], parameters.get(f"{name}.bias")
+                hidden = linear(hidden, weight, bias)
+            else:
+                hidden = layer(hidden)
+        return hidden
+
+    return forward
+
+
+def linear(inputs: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
+    """(K or 1, b, in), (K, out, in), (K, out) -> (K, b, out)."""
+    inputs = inputs.expand(len(weight), -1, -1)
+    if bias is None:
+        return torch.bmm(inputs, weight.transpose(1, 2))
+    return torch.baddbmm(bias.unsqueeze(1), inputs, weight.transpose(1, 2))
+
+
+def mapped(model: nn.Module) -> Forward:
+    """torch's own vectorisation of the network's forward; in training mode BatchNorm moves its stacked statistics."""
+
+    def one(parameters: dict[str, Tensor], images: Tensor) -> Tensor:
+        return functional_call(model, parameters, (images,))
+
+    def forward(parameters: Parameters, images: Tensor) -> Tensor:
+        if len(images) > 1:
+            return vmap(one)(dict(parameters), images)
+        return vmap(one, in_dims=(0, None))(dict(parameters), images[0])
+
+    return forward

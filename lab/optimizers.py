@@ -21,6 +21,7 @@ Momentum = Annotated[float, Field(ge=0, lt=1, description="share of the last ste
 Nesterov = Annotated[bool, Field(description="look ahead along the momentum before taking the gradient")]
 Beta1 = Annotated[float, Field(ge=0, lt=1, description="memory of the mean gradient"), Knob(0, 0.99)]
 Beta2 = Annotated[float, Field(ge=0, lt=1, description="memory of the squared gradient"), Knob(0.9, 0.9999)]
+Alpha = Annotated[float, Field(ge=0, lt=1, description="memory of the squared gradient"), Knob(0.9, 0.999)]
 Eps = Annotated[float, Field(gt=0, description="keeps the division finite"), Knob(1e-10, 1e-2, log=True)]
 WeightDecay = Annotated[float, Field(ge=0, description="pull of matrices and kernels to zero"), Knob(0, 0.1)]
 
@@ -62,6 +63,38 @@ def adam(
     Source: Kingma & Ba 2015, arXiv 1412.6980, algorithm 1; torch.optim.Adam.
     """
     return torch.optim.Adam(params, lr=lr, betas=(beta1, beta2), eps=eps, weight_decay=weight_decay, fused=True)
+
+
+@optimizers.add
+def adamw(
+    params: Groups,
+    *,
+    lr: Lr = 0.001,
+    beta1: Beta1 = 0.9,
+    beta2: Beta2 = 0.999,
+    eps: Eps = 1e-8,
+    weight_decay: WeightDecay = 0.01,
+) -> torch.optim.Optimizer:
+    """Adam whose weight decay stands beside the gradient, not in it: large gradients no longer hide it.
+
+    theta <- (1 - lr weight_decay) theta - lr m^ / (sqrt(v^) + eps)
+
+    Source: Loshchilov & Hutter 2019, arXiv 1711.05101, algorithm 2; torch.optim.AdamW.
+    """
+    return torch.optim.AdamW(params, lr=lr, betas=(beta1, beta2), eps=eps, weight_decay=weight_decay, fused=True)
+
+
+@optimizers.add
+def rmsprop(
+    params: Groups, *, lr: Lr = 0.001, alpha: Alpha = 0.99, eps: Eps = 1e-8, weight_decay: WeightDecay = 0.0
+) -> torch.optim.Optimizer:
+    """Root mean square propagation: the gradient divided by its recent size, weight by weight.
+
+    v <- alpha v + (1 - alpha) g^2 ;  theta <- theta - lr g / (sqrt(v) + eps)
+
+    Source: Hinton, Coursera lecture 6e, 2012; torch.optim.RMSprop.
+    """
+    return torch.optim.RMSprop(params, lr=lr, alpha=alpha, eps=eps, weight_decay=weight_decay, foreach=True)
 
 
 def parameter_groups(model: nn.Module) -> Groups:

@@ -214,6 +214,7 @@ class Recorder:
             self.folder.mkdir(parents=True, exist_ok=True)
         except OSError as error:
             raise RunError(f"Cannot make the folder {self.folder}: {error.strerror}. Choose another folder.") from None
+        self._saved_at = time.monotonic()
         self._lock = held or lock(self.folder)
         if (self.folder / RECIPE).exists() and not held:
             self._lock.release()
@@ -225,15 +226,9 @@ class Recorder:
 
     def __iter__(self) -> Iterator[Event]:
         """The events; leaving early (stop) or by an error is recorded as such."""
-        events = iter(self.session)
-        self._saved_at = time.monotonic()
         try:
-            for event in events:
-                if isinstance(event, Finished):
-                    self.finished = event
-                    self.close()
-                elif time.monotonic() - self._saved_at >= self.checkpoint_seconds:
-                    self.checkpoint()
+            for event in self.session:
+                self.hear(event)
                 yield event
         except GeneratorExit:
             self.finished = self.finished or Finished("stopped", self.session.step)
@@ -243,6 +238,14 @@ class Recorder:
             raise
         finally:
             self.close()
+
+    def hear(self, event: Event) -> None:
+        """Keep what an event asks for: the result at the end, and now and then a checkpoint."""
+        if isinstance(event, Finished):
+            self.finished = event
+            self.close()
+        elif time.monotonic() - self._saved_at >= self.checkpoint_seconds:
+            self.checkpoint()
 
     def checkpoint(self) -> None:
         """Keep the present state; after a step that broke in the middle the last checkpoint stays instead."""

@@ -7,9 +7,16 @@ from collections.abc import Iterator, Sequence
 import torch
 from torch import Tensor
 
+from lab.data import Split
 from lab.training import Training
 
 READY_BYTES = 2**28  # prepared images up to this size are kept
+
+
+def in_order(split: Split, batch_size: int) -> Iterator[tuple[Tensor, Tensor]]:
+    """The images, uint8 (b, c, h, w), and labels (b,) of a split that lies on the device."""
+    assert isinstance(split.images, Tensor)
+    yield from zip(split.images.split(batch_size), split.labels.split(batch_size), strict=True)
 
 
 class Feed:

@@ -39,7 +39,10 @@ def is_chain(model: nn.Module) -> bool:
 
 
 def forward_of(model: nn.Module) -> Forward:
-    """(parameters, images (K, b, c, h, w), or (1, ...) for all alike) -> logits (K, b, classes)."""
+    """(parameters, images (K, b, c, h, w), or (1, ...) for all alike) -> logits (K, classes, b).
+
+    The examples come last: a log-softmax over ten neighbours is twenty times slower than one over ten rows.
+    """
     return chain(model) if is_chain(model) else mapped(model)
 
 
@@ -48,11 +51,10 @@ def chain(model: nn.Module) -> Forward:
     layers = list(model.named_children())[1:]
 
     def forward(parameters: Parameters, images: Tensor) -> Tensor:
-        hidden = images.flatten(2)
+        hidden = images.flatten(2).transpose(1, 2)
         for name, layer in layers:
             if isinstance(layer, nn.Linear):
-                weight, bias = parameters[f"{name}.weight"], parameters.get(f"{name}.bias")
-                hidden = linear(hidden, weight, bias)
+                hidden = linear(hidden, parameters[f"{name}.weight"], parameters.get(f"{name}.bias"))
             else:
                 hidden = layer(hidden)
         return hidden
@@ -61,11 +63,9 @@ def chain(model: nn.Module) -> Forward:
 
 
 def linear(inputs: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
-    """(K or 1, b, in), (K, out, in), (K, out) -> (K, b, out)."""
+    """(K or 1, in, b), (K, out, in), (K, out) -> (K, out, b)."""
     inputs = inputs.expand(len(weight), -1, -1)
-    if bias is None:
-        return torch.bmm(inputs, weight.transpose(1, 2))
-    return torch.baddbmm(bias.unsqueeze(1), inputs, weight.transpose(1, 2))
+    return torch.bmm(weight, inputs) if bias is None else torch.baddbmm(bias.unsqueeze(2), weight, inputs)
 
 
 def mapped(model: nn.Module) -> Forward:
@@ -76,7 +76,7 @@ def mapped(model: nn.Module) -> Forward:
 
     def forward(parameters: Parameters, images: Tensor) -> Tensor:
         if len(images) > 1:
-            return vmap(one)(dict(parameters), images)
-        return vmap(one, in_dims=(0, None))(dict(parameters), images[0])
+            return vmap(one)(dict(parameters), images).transpose(1, 2)
+        return vmap(one, in_dims=(0, None))(dict(parameters), images[0]).transpose(1, 2)
 
     return forward

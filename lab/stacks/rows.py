@@ -20,8 +20,9 @@ Optimizer = torch.optim.Optimizer
 class Rule:
     """One arm's optimizer as coefficients; betas as in Adam, `bias` whether moments are corrected for their start.
 
-    plain:     m <- beta1 m + g ;              theta <- theta - lr m        (Nesterov: theta - lr (g + beta1 m))
-    adaptive:  m <- beta1 m + (1 - beta1) g ;  v <- beta2 v + (1 - beta2) g^2 ;  theta <- theta - lr m^ / (sqrt(v^) + eps)
+    plain:     m <- beta1 m + g ;  theta <- theta - lr m              (Nesterov: theta - lr (g + beta1 m))
+    adaptive:  m <- beta1 m + (1 - beta1) g ;  v <- beta2 v + (1 - beta2) g^2 ;
+               theta <- theta - lr m^ / (sqrt(v^) + eps)
     """
 
     slots: tuple[str, ...]  # torch's names for m and v; "" where this optimizer keeps none
@@ -46,9 +47,10 @@ def rule_of(optimizer: Optimizer) -> Rule | None:
         beta1, beta2 = settings["betas"]
         decoupled = type(optimizer) is torch.optim.AdamW
         slots = ("exp_avg", "exp_avg_sq")
-        return Rule(slots, beta1, False, True, beta2, settings["eps"], bias=True, decoupled=decoupled)
+        moments = {"beta1": beta1, "beta2": beta2, "eps": settings["eps"]}
+        return Rule(slots, **moments, adaptive=True, bias=True, decoupled=decoupled)
     if type(optimizer) is torch.optim.RMSprop and not settings["centered"] and not settings["momentum"]:
-        return Rule(("", "square_avg"), 0.0, False, True, settings["alpha"], settings["eps"])
+        return Rule(("", "square_avg"), 0.0, adaptive=True, beta2=settings["alpha"], eps=settings["eps"])
     return None
 
 

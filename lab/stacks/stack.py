@@ -13,10 +13,10 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-from lab.events import Event, Finished, Looking, Metrics, Started, State, Step
+from lab.events import Event, Finished, Looking, Metrics, State, Step
 from lab.recipe import Recipe
 from lab.schedules import schedules
-from lab.stacks.feed import Feed
+from lab.stacks.feed import Feed, in_order
 from lab.stacks.forward import forward_of
 from lab.stacks.rows import Rows, kind_order
 from lab.steps import EVALUATION_BATCH, at_least_float32, enough_threads, is_out_of_memory, no_memory
@@ -57,7 +57,8 @@ class Stack:
             if len({str(getattr(recipe, field)) for recipe in recipes}) > 1:
                 raise ValueError(f"The arms of a stack must have the same {field}.")
         first = Arm(recipes[0], **where)
-        self.arms = [first, *(Arm(recipe, like=first, **where) for recipe in recipes[1:])]
+        shared: dict[str, Any] = {**where, "like": first}
+        self.arms = [first, *(Arm(recipe, **shared) for recipe in recipes[1:])]
         self.device, self.steps_per_epoch = first.device, first.steps_per_epoch
         self.flops_per_step = first.flops_per_step
         self.network = deepcopy(first.model)
@@ -214,19 +215,18 @@ class Stack:
         for arm in arms[self.rows.ruled :]:
             arm.set_rate()
         self.rows.step(self.gradients, torch.from_numpy(rates).to(self.values).view(-1, 1))
-        accuracy = (logits.detach().argmax(2) == labels).to(losses.dtype).mean(1)
+        accuracy = (logits.detach().argmax(1) == labels).to(losses.dtype).mean(1)
         self._unread.append((losses.detach(), accuracy, rates))
         for index in self.live:
             self.arms[index].step += 1
 
     def _losses(self, logits: Tensor, labels: Tensor) -> Tensor:
-        """(K, b, classes), (K, b) -> (K,) mean loss in nats, each arm with its own label smoothing."""
-        loss = functional.cross_entropy(logits.flatten(0, 1), labels.flatten(), reduction="none")
-        losses = loss.view(labels.shape).mean(1)
+        """(K, classes, b), (K, b) -> (K,) mean loss in nats, each arm with its own label smoothing."""
+        losses = functional.cross_entropy(logits, labels, reduction="none").mean(1)
         if self.smoothing is None:
             return losses
         smooth = self.smoothing.to(losses)
-        return (1 - smooth) * losses - smooth * logits.log_softmax(2).mean((1, 2))
+        return (1 - smooth) * losses - smooth * logits.log_softmax(1).mean((1, 2))
 
     def _read(self) -> Iterator[Told]:
         self._take_in()
@@ -272,16 +272,14 @@ class Stack:
     @torch.inference_mode()
     def _evaluation(self) -> Iterator[Tensor]:
         """Per batch of the validation split: (K, 2) sums of losses and of right answers."""
-        arm, split = self.arms[0], self.arms[0].validation_split
+        arm = self.arms[0]
         self.network.eval()
-        for start in range(0, len(split), EVALUATION_BATCH):
-            images, labels = (part[start : start + EVALUATION_BATCH] for part in (split.images, split.labels))
+        for images, labels in in_order(arm.validation_split, EVALUATION_BATCH):
             with arm.autocast:
                 logits = at_least_float32(self.forward({**self.leaves, **self.constants}, arm.prepare(images)[None]))
-            labels = labels.expand(len(logits), -1)
-            loss = functional.cross_entropy(logits.flatten(0, 1), labels.flatten(), reduction="none")
-            right = (logits.argmax(2) == labels).sum(1)
-            yield torch.stack([loss.view(labels.shape).sum(1), right], 1)
+            answers = labels.expand(len(logits), -1)
+            loss = functional.cross_entropy(logits, answers, reduction="none").sum(1)
+            yield torch.stack([loss, (logits.argmax(1) == answers).sum(1)], 1)
 
     def _end_of_epoch(self, index: int, epoch: int, loss: float, accuracy: float) -> Iterator[Told]:
         arm = self.arms[index]

@@ -1,4 +1,4 @@
-"""The command `lab`: run, resume, test, runs, options, export, fetch, doctor."""
+"""The command `lab`: run, resume, test, compare, claim, runs, options, export, fetch, doctor."""
 
 from __future__ import annotations
 
@@ -7,14 +7,21 @@ import json
 import os
 import sys
 from collections.abc import Sequence
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
+from tqdm import tqdm
+
 from lab import doctor, runs
 from lab.catalogue import Catalogue, RecipeError, unknown, values_of
+from lab.claims import Claim, numbers
+from lab.compare import Comparison
 from lab.data import DataError, fetch
 from lab.export import script
+from lab.plans import Plan, planned_runs
 from lab.recipe import CATALOGUES, Recipe, parse_overrides
+from lab.reports import facts, report
 from lab.steps import DeviceError
 from lab.store import RunError
 
@@ -31,7 +38,10 @@ KINDS = {
     "sources": "source",
     "transfers": "transfer",
 }
-EXITS = "exit codes: 0 done; 2 bad input; 3 the run diverged, got stuck or ran out of memory; 130 stopped by Ctrl-C"
+EXITS = (
+    "exit codes: 0 done; 2 bad input; 3 the run diverged, got stuck or ran out of memory, or the claim did not pass; "
+    "130 stopped by Ctrl-C"
+)
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -77,6 +87,12 @@ def parser() -> argparse.ArgumentParser:
         ("test", test, "look at the test split with a run's weights; looks are counted"),
     ):
         add(name, action, sentence, where, machine).add_argument("folder", type=Path)
+    command = add("compare", compare, "compare arms fairly: at the rates given and each at its own", where, machine)
+    command.add_argument("plan", nargs="+", metavar="PLAN.yaml | key=value", help="a comparison's file, then changes")
+    command.add_argument("--folder", type=Path, help="keep the trials there; the same folder goes on where it was left")
+    command = add("claim", claim, "try out what a paper says: PASS, FAIL or INCONCLUSIVE, in one line", where, machine)
+    command.add_argument("file", type=Path, help="a claim's file, for example recipes/claims/NAME.yaml")
+    command.add_argument("--output", type=Path, help="where the numbers go (default: runs/claims/NAME.json)")
     command = add("runs", list_runs, "list the runs under a folder, damaged ones included", machine)
     command.add_argument("root", nargs="?", type=Path, default=Path("runs"))
     command = add("options", options, "list the options, a line each", machine)
@@ -100,14 +116,43 @@ def read_recipe(words: Sequence[str]) -> Recipe:
 def run(given: argparse.Namespace) -> int:
     recipe = read_recipe(given.recipe)
     folder = given.folder or runs.new_folder(recipe)
-    return report(runs.train(recipe, folder=folder, device=given.device, progress=not given.quiet), given)
+    return show_run(runs.train(recipe, folder=folder, device=given.device, progress=not given.quiet), given)
 
 
 def resume(given: argparse.Namespace) -> int:
-    return report(runs.resume(given.folder, device=given.device, progress=not given.quiet), given)
+    return show_run(runs.resume(given.folder, device=given.device, progress=not given.quiet), given)
 
 
-def report(result: runs.Run, given: argparse.Namespace) -> int:
+def compare(given: argparse.Namespace) -> int:
+    path, *changes = given.plan
+    plan = Plan.load(path, **parse_overrides(changes))
+    comparison = Comparison(plan, folder=given.folder, device=given.device)
+    drain(comparison, quiet=given.quiet)
+    print(json.dumps(facts(comparison)) if given.json else report(comparison))
+    return OK
+
+
+def drain(comparison: Comparison, *, quiet: bool) -> None:
+    """Run a comparison to its end, with a bar that counts its runs."""
+    with tqdm(total=planned_runs(comparison.plan), unit="run", disable=quiet or not sys.stderr.isatty()) as bar:
+        for trial in comparison:
+            bar.total = max(bar.total, bar.n + 1)
+            bar.set_description(trial.phase, refresh=False)
+            bar.update()
+
+
+def claim(given: argparse.Namespace) -> int:
+    found = Claim.load(given.file)
+    finding, comparisons = found.tried(device=given.device)
+    output = given.output or Path("runs") / "claims" / f"{found.name}.json"
+    output.parent.mkdir(parents=True, exist_ok=True)
+    output.write_text(numbers(found, finding, comparisons) + "\n", encoding="utf-8")
+    said = {"name": found.name, "claim": found.claim, "output": str(output), **asdict(finding)}
+    print(json.dumps(said) if given.json else found.line(finding))
+    return OK if finding.result == "PASS" else BAD_RESULT
+
+
+def show_run(result: runs.Run, given: argparse.Namespace) -> int:
     best = result.best
     facts = {
         "status": result.status,

@@ -39,6 +39,7 @@ class Many:
         recipes: any mixture; each one's numbers are those it has alone, up to rounding.
         folders: where to keep each run; in memory only by default.
         at_end: called with the index and the training of a run that has ended, before it is let go.
+        keep: whether `runs` keeps what has ended.
         where: device, data_budget_bytes, workers of `training`.
     """
 
@@ -48,9 +49,11 @@ class Many:
         *,
         folders: Sequence[Path] | None = None,
         at_end: Callable[[int, Training], None] | None = None,
+        keep: bool = True,
         **where: Any,
     ) -> None:
         self.recipes, self.folders, self.at_end, self.where = list(recipes), folders, at_end, where
+        self.keep = keep
         self.runs: dict[int, Run] = {}
         self._recorders: dict[int, Recorder] = {}
 
@@ -101,7 +104,8 @@ class Many:
         if recorder:
             recorder.hear(event)
         if isinstance(event, Finished):
-            self.runs[index] = run_of(session, event, recorder)
+            if self.keep:
+                self.runs[index] = run_of(session, event, recorder)
             if self.at_end:
                 self.at_end(index, session)
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 import math
 from bisect import bisect_left
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import combinations
 from typing import Literal, NamedTuple
 
@@ -231,6 +231,24 @@ def verdicts(
         verdict(a, b, scores[a], scores[b], level=level, comparisons=len(pairs), worth=worth, sequential=sequential)
         for a, b in pairs
     ]
+
+
+def oriented(verdict: Verdict, a: str) -> Verdict:
+    """The same verdict with `a` as the arm that the difference is counted from."""
+    if verdict.a == a:
+        return verdict
+    interval = replace(verdict.interval, low=-verdict.interval.high, high=-verdict.interval.low)
+    outcomes: dict[Outcome, Outcome] = {"better": "worse", "worse": "better"}
+    return replace(
+        verdict,
+        a=verdict.b,
+        b=verdict.a,
+        mean_a=verdict.mean_b,
+        mean_b=verdict.mean_a,
+        difference=-verdict.difference,
+        interval=interval,
+        outcome=outcomes.get(verdict.outcome, verdict.outcome),
+    )
 
 
 def words(verdict: Verdict) -> str:

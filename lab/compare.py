@@ -1,0 +1,301 @@
+"""A fair comparison: arms at the rates given and each at its own tuned rate, paired seeds, and what may be said."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import asdict, dataclass, replace
+from math import isfinite
+from pathlib import Path
+from typing import Any, Literal
+
+import numpy as np
+import pandas as pd
+
+from lab.catalogue import RecipeError
+from lab.events import Finished
+from lab.many import Many, Told
+from lab.plans import Plan, equal_budget
+from lab.recipe import Recipe, labels
+from lab.store import RunError
+from lab.training import Training
+from lab.tuning import RateSearch, widen
+from lab.verdicts import Verdict, sensitivity, verdicts
+
+TUNING_SEEDS = 10_000  # where the seeds of the search begin: never those of the final runs
+LOOKS = 4  # with stop_early, how often the verdict is looked at
+
+Phase = Literal["search", "given", "tuned"]
+
+
+@dataclass(frozen=True)
+class Trial:
+    """One run of a comparison.
+
+    phase: "search" for a rate, "given" for the arm as it was given, "tuned" at the rate that was found.
+    accuracy, loss: on the validation split after the last epoch; a run that diverged has the accuracy of chance.
+    test_accuracy: with the final weights; not looked at in the search.
+    curve: validation accuracy after each epoch.
+    """
+
+    arm: str
+    phase: Phase
+    seed: int
+    rate: float
+    recipe: str
+    status: str
+    accuracy: float
+    loss: float
+    test_accuracy: float | None
+    epochs: int
+    steps: int
+    seconds: float
+    flops: float
+    curve: tuple[float, ...] = ()
+
+    @property
+    def score(self) -> float:
+        """What verdicts are about: accuracy on the test split where it was looked at."""
+        return self.accuracy if self.test_accuracy is None else self.test_accuracy
+
+
+class Comparison:
+    """Runs a plan, and knows what came out so far. Iterate it for trials as they end; what is known is not redone.
+
+    Args:
+        folder: keeps the plan and every trial; a comparison with the same folder goes on where it was left.
+        where: device, data_budget_bytes, workers of `training`.
+    """
+
+    def __init__(self, plan: Plan, *, folder: str | Path | None = None, **where: Any) -> None:
+        self.plan, self.where = plan, where
+        self.folder = Path(folder) if folder else None
+        self.arms = equal_budget(plan, **where)
+        self.searches = {name: self._search(recipe) for name, recipe in self.arms.items()}
+        self.trials: list[Trial] = []
+        self._known: dict[tuple[str, str], Trial] = {}
+        self.told: Callable[[Told], None] = lambda _: None  # hears every event of every run
+        if self.folder:
+            self._open(self.folder)
+
+    def _search(self, recipe: Recipe) -> RateSearch:
+        seeds = tuple(range(TUNING_SEEDS, TUNING_SEEDS + self.plan.tuning_seeds))
+        return RateSearch(recipe.optimizer.lr, self.plan.trials, seeds)  # pyright: ignore[reportAttributeAccessIssue]
+
+    def _open(self, folder: Path) -> None:
+        folder.mkdir(parents=True, exist_ok=True)
+        text = self.plan.model_dump_json(indent=1)
+        if (folder / "plan.json").exists() and (folder / "plan.json").read_text(encoding="utf-8") != text:
+            raise RunError(f"{folder} holds another comparison. Choose another folder.")
+        (folder / "plan.json").write_text(text, encoding="utf-8")
+        if (folder / "trials.jsonl").exists():
+            for trial in read_trials(folder / "trials.jsonl"):
+                self._known[trial.phase, trial.recipe + trial.arm] = trial
+
+    def __iter__(self) -> Iterator[Trial]:
+        self.trials = []
+        if self.plan.tune:
+            yield from self._tune()
+        yield from self._finals()
+
+    def run(self) -> Comparison:
+        for _ in self:
+            pass
+        return self
+
+    # -- search ---------------------------------------------------------------------------------------------
+
+    def _tune(self) -> Iterator[Trial]:
+        searches = list(self.searches.values())
+        while True:
+            while wanted := self._wanted(RateSearch.explore):
+                yield from self._try(wanted)
+            if not widen(searches):
+                break
+        yield from self._try(self._wanted(RateSearch.decide))
+
+    def _wanted(self, question: Callable[[RateSearch], list[tuple[float, int]]]) -> list[tuple[str, float, int]]:
+        return [(name, *wanted) for name, search in self.searches.items() for wanted in question(search)]
+
+    def _try(self, wanted: Sequence[tuple[str, float, int]]) -> Iterator[Trial]:
+        for trial in self._train("search", wanted):
+            score = (trial.accuracy, -trial.loss if isfinite(trial.loss) else -float("inf"))
+            self.searches[trial.arm].tell(trial.rate, trial.seed, score)
+            yield trial
+
+    def rate(self, name: str, phase: Phase) -> float:
+        """The learning rate of an arm in its final runs."""
+        return self.searches[name].best if phase == "tuned" else self.searches[name].centre
+
+    # -- final runs -----------------------------------------------------------------------------------------
+
+    @property
+    def phases(self) -> list[Phase]:
+        """Of the final runs."""
+        return ["given", "tuned"] if self.plan.tune else ["given"]
+
+    def _finals(self) -> Iterator[Trial]:
+        for seeds in self._looks():
+            for phase in self.phases:
+                wanted = [(name, self.rate(name, phase), seed) for name in self.arms for seed in seeds]
+                yield from self._train(phase, wanted)
+            if self.plan.stop_early and all(self._clear(phase) for phase in self.phases):
+                return
+
+    def _looks(self) -> list[range]:
+        """The seeds in one go, or in portions with a look at the verdict after each."""
+        size = max(2, -(-self.plan.seeds // LOOKS)) if self.plan.stop_early else self.plan.seeds
+        return [range(first, min(first + size, self.plan.seeds)) for first in range(0, self.plan.seeds, size)]
+
+    def _clear(self, phase: Phase) -> bool:
+        return all(verdict.winner for verdict in self.verdicts(phase))
+
+    def _train(self, phase: Phase, wanted: Sequence[tuple[str, float, int]]) -> Iterator[Trial]:
+        recipes = [self.arms[name].changed(**{"optimizer.lr": rate, "seed": seed}) for name, rate, seed in wanted]
+        known = [self._known.get((phase, recipe.id + name)) for recipe, (name, *_) in zip(recipes, wanted, strict=True)]
+        for trial in known:
+            if trial is not None:
+                yield self._keep(trial)
+        rest = [place for place, trial in enumerate(known) if trial is None]
+        for place, trial in self._trained(phase, [recipes[place] for place in rest]):
+            name, rate, seed = wanted[rest[place]]
+            yield self._keep(replace(trial, arm=name, rate=rate, seed=seed), new=True)
+
+    def _trained(self, phase: Phase, recipes: Sequence[Recipe]) -> Iterator[tuple[int, Trial]]:
+        ended: dict[int, Trial] = {}
+
+        def at_end(index: int, session: Training) -> None:
+            ended[index] = trial_of(phase, session)
+
+        many = Many(recipes, at_end=at_end, keep=False, **self.where)
+        for told in many:
+            self.told(told)
+            index, event = told
+            if isinstance(event, Finished):
+                yield index, replace(ended.pop(index), status=event.status)
+
+    def _keep(self, trial: Trial, *, new: bool = False) -> Trial:
+        self.trials.append(trial)
+        if new and self.folder:
+            with (self.folder / "trials.jsonl").open("a", encoding="utf-8") as file:
+                file.write(json.dumps(asdict(trial)) + "\n")
+        return trial
+
+    # -- what came out --------------------------------------------------------------------------------------
+
+    def scores(self, phase: Phase) -> dict[str, list[float]]:
+        """Test accuracy by arm, in the order of the seeds that every arm has."""
+        final = {(trial.arm, trial.seed): trial.score for trial in self.trials if trial.phase == phase}
+        seeds = [seed for seed in range(self.plan.seeds) if all((name, seed) in final for name in self.arms)]
+        return {name: [final[name, seed] for seed in seeds] for name in self.arms}
+
+    def verdicts(self, phase: Phase) -> list[Verdict]:
+        """Every pair of arms, the better mean first."""
+        scores = self.scores(phase)
+        if min(map(len, scores.values())) < 2:
+            return []
+        plan = self.plan
+        return verdicts(scores, level=plan.level, worth=plan.worth, sequential=plan.stop_early)
+
+    def frame(self) -> pd.DataFrame:
+        """One row per trial."""
+        return pd.DataFrame([asdict(trial) for trial in self.trials], columns=list(Trial.__annotations__))
+
+    def table(self) -> pd.DataFrame:
+        """One row per arm: rates, mean test accuracies, failures, and how wide the range of good rates is."""
+        return pd.DataFrame([self._row(name) for name in self.arms]).set_index("arm")
+
+    def _row(self, name: str) -> dict[str, Any]:
+        row: dict[str, Any] = {"arm": name}
+        for phase in self.phases:
+            trials = [trial for trial in self.trials if (trial.arm, trial.phase) == (name, phase)]
+            scores = [trial.score for trial in trials]
+            row |= {
+                f"{phase} rate": self.rate(name, phase) if trials else None,
+                f"{phase} accuracy": float(np.mean(scores)) if scores else None,
+                f"{phase} sd": float(np.std(scores, ddof=1)) if len(scores) > 1 else None,
+                f"{phase} failed": sum(trial.status != "finished" for trial in trials),
+            }
+        return row | (self._width(name) if self.plan.tune else {})
+
+    def _width(self, name: str) -> dict[str, Any]:
+        """How many of the rates tried failed, and the range of rates within a point of the best."""
+        tried = self.by_rate(name)
+        failed = [trial for trial in self.trials if trial.arm == name and trial.phase == "search"]
+        share = float(np.mean([trial.status != "finished" for trial in failed])) if failed else None
+        low, high, decades = sensitivity(list(tried), list(tried.values())) if tried else (None, None, None)
+        return {"good from": low, "good to": high, "decades": decades, "search failed": share}
+
+    def by_rate(self, name: str) -> dict[float, float]:
+        """Mean validation accuracy of the search by rate, lowest rate first."""
+        found: dict[float, list[float]] = {}
+        for trial in self.trials:
+            if trial.arm == name and trial.phase == "search":
+                found.setdefault(trial.rate, []).append(trial.accuracy)
+        return {rate: float(np.mean(found[rate])) for rate in sorted(found)}
+
+    def cost(self) -> dict[str, dict[str, float]]:
+        """Runs, steps and training seconds of each phase: what tuning cost, and what the answer itself."""
+        frame = self.frame().assign(runs=1)
+        sums = frame.groupby("phase", sort=False)[["runs", "steps", "seconds"]].sum()
+        return {str(phase): row.to_dict() for phase, row in sums.iterrows()}
+
+
+def compare(
+    arms: Mapping[str, Recipe] | Sequence[Recipe], *, folder: str | Path | None = None, **settings: Any
+) -> Comparison:
+    """Compare recipes fairly, to the end.
+
+    Args:
+        arms: by name, or in a list: then each is named by what differs.
+        settings: of `Plan`, and device, data_budget_bytes, workers of `training`.
+    Example:
+        >>> arms = [Recipe(epochs=2, optimizer=name) for name in ("sgd", "adam")]
+        >>> comparison = compare(arms, seeds=2, tune=False)
+        >>> [len(scores) for scores in comparison.scores("given").values()]
+        [2, 2]
+    """
+    named = dict(arms) if isinstance(arms, Mapping) else dict(zip(labels(list(arms)), arms, strict=True))
+    if len(named) < len(arms):
+        raise RecipeError("Two arms are the same recipe: there is nothing to compare.")
+    where = {key: settings.pop(key) for key in ("device", "data_budget_bytes", "workers") if key in settings}
+    return Comparison(Plan(arms=named, **settings), folder=folder, **where).run()
+
+
+def trial_of(phase: Phase, session: Training) -> Trial:
+    """What a training that has ended says; arm, rate and status are filled in by who asked for it."""
+    epochs = session.history.epochs
+    last = epochs[-1] if epochs else None
+    good = last is not None and isfinite(last.validation_loss) and not session.history.diverged
+    chance = float(session.validation_split.labels.bincount().max()) / len(session.validation_split)
+    test = session.evaluate(session.data.test) if phase != "search" else None
+    test_chance = float(session.data.test.labels.bincount().max()) / len(session.data.test)
+    return Trial(
+        arm="",
+        phase=phase,
+        seed=session.recipe.seed,
+        rate=session.base_rate,
+        recipe=session.recipe.id,
+        status="",
+        accuracy=last.validation_accuracy if last and good else chance,
+        loss=last.validation_loss if last and good else float("nan"),
+        test_accuracy=None if test is None else test[1] if good else test_chance,
+        epochs=len(epochs),
+        steps=session.step,
+        seconds=session.seconds,
+        flops=session.flops_per_step * session.step,
+        curve=tuple(epoch.validation_accuracy for epoch in epochs),
+    )
+
+
+def read_trials(path: Path) -> list[Trial]:
+    """Trials of a folder; a last line that was cut off is passed over."""
+    trials = []
+    for line in path.read_text(encoding="utf-8").splitlines():
+        try:
+            fields: dict[str, Any] = json.loads(line)
+            fields["curve"] = tuple(fields["curve"])
+            trials.append(Trial(**fields))
+        except (ValueError, TypeError, KeyError):
+            continue
+    return trials

@@ -1,0 +1,110 @@
+"""The search for a learning rate: a logarithmic grid that widens while its best lies on the edge, then closes in."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass, field
+
+STEP = math.sqrt(10)  # half a decade between the rates of the first grid
+FIRST = 5  # rates of the first grid, around the rate that the recipe gives
+ROUND = 2  # rates that each later round adds
+MOST = 25  # rates after which an arm whose best is still on the edge is taken as it is
+
+Score = tuple[float, float]  # validation accuracy, and minus the loss: it decides between equals
+
+
+@dataclass
+class RateSearch:
+    """One arm's search, asked and told in rounds, so that the rounds of all arms can train together.
+
+    The grid is explored with one seed; the best third of it then meets the other tuning seeds (successive halving
+    over seeds, not over epochs: a rate that is ahead early need not be so at the end).
+
+    Args:
+        centre: the rate that the recipe gives, above 0.
+        trials: rates to try, the same number for each arm; all arms get more while the best of one is on its edge.
+        seeds: tuning seeds, the first for every rate and all for the finalists.
+    """
+
+    centre: float
+    trials: int
+    seeds: tuple[int, ...]
+    scores: dict[float, dict[int, Score]] = field(default_factory=dict)  # by rate, then by seed
+
+    def explore(self) -> list[tuple[float, int]]:
+        """Rates to try next, with the first seed; none when there were `trials` of them."""
+        missing = min(self.trials - len(self.scores), ROUND if self.scores else FIRST)
+        return [(rate, self.seeds[0]) for rate in self._next_rates(missing)] if missing > 0 else []
+
+    def decide(self) -> list[tuple[float, int]]:
+        """The finalists, with the seeds that they have not met."""
+        return [(rate, seed) for rate in self.finalists for seed in self.seeds if seed not in self.scores[rate]]
+
+    def tell(self, rate: float, seed: int, score: Score) -> None:
+        self.scores.setdefault(rate, {})[seed] = score
+
+    @property
+    def tried(self) -> list[float]:
+        return sorted(self.scores)
+
+    @property
+    def best(self) -> float:
+        """The rate with the best mean over all tuning seeds; of those that met fewer, none if there are others."""
+        return max(self.finalists, key=lambda rate: (len(self.scores[rate]), self._mean(rate)))
+
+    @property
+    def on_edge(self) -> bool:
+        return self.leader in (self.tried[0], self.tried[-1])
+
+    @property
+    def leader(self) -> float:
+        """The best rate with the first seed."""
+        return max(self.scores, key=lambda rate: self.scores[rate][self.seeds[0]])
+
+    @property
+    def finalists(self) -> list[float]:
+        ranked = sorted(self.scores, key=lambda rate: self.scores[rate][self.seeds[0]], reverse=True)
+        return ranked[: math.ceil(len(ranked) / 3)]
+
+    def _mean(self, rate: float) -> Score:
+        accuracies, losses = zip(*self.scores[rate].values(), strict=True)
+        return sum(accuracies) / len(accuracies), sum(losses) / len(losses)
+
+    def _next_rates(self, count: int) -> list[float]:
+        if not self.scores:
+            first = -(min(count, FIRST) // 2)
+            return [rounded(self.centre * STEP**power) for power in range(first, first + min(count, FIRST))]
+        if self.leader == self.tried[0]:
+            return [rounded(self.tried[0] / STEP**power) for power in range(1, count + 1)]
+        if self.leader == self.tried[-1]:
+            return [rounded(self.tried[-1] * STEP**power) for power in range(1, count + 1)]
+        return self._closer(count)
+
+    def _closer(self, count: int) -> list[float]:
+        """In the middle of the gaps beside the leader, on a logarithmic axis; then in the widest ones."""
+        tried, found = self.tried, []
+        for _ in range(count):
+            place = tried.index(self.leader)
+            gaps = [(tried[i], tried[i + 1]) for i in range(max(0, place - 1), min(place + 1, len(tried) - 1))]
+            low, high = max(gaps, key=lambda gap: gap[1] / gap[0])
+            middle = rounded(math.sqrt(low * high))
+            if middle in tried:
+                break  # as fine as rates are written
+            found.append(middle)
+            tried = sorted([*tried, middle])
+        return found
+
+
+def rounded(rate: float) -> float:
+    """To three digits: a rate that a person can read and type."""
+    return float(f"{rate:.3g}")
+
+
+def widen(searches: list[RateSearch]) -> bool:
+    """Give every arm as many rates more while one of them has its best on the edge. Whether there is more to do."""
+    trials = max(search.trials for search in searches)
+    if trials + ROUND > MOST or not any(search.on_edge for search in searches):
+        return False
+    for search in searches:
+        search.trials = trials + ROUND
+    return True

@@ -18,6 +18,7 @@ from pydantic import Field
 from lab.catalogue import Catalogue, Choice, RecipeError, unknown
 from lab.compare import Comparison, Phase
 from lab.plans import Plan
+from lab.reports import facts
 from lab.verdicts import Verdict, oriented
 
 checks = Catalogue("check")

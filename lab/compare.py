@@ -236,9 +236,12 @@ class Comparison:
 
     def cost(self) -> dict[str, dict[str, float]]:
         """Runs, steps and training seconds of each phase: what tuning cost, and what the answer itself."""
-        frame = self.frame().assign(runs=1)
-        sums = frame.groupby("phase", sort=False)[["runs", "steps", "seconds"]].sum()
-        return {str(phase): row.to_dict() for phase, row in sums.iterrows()}
+        found: dict[str, dict[str, float]] = {}
+        for trial in self.trials:
+            sums = found.setdefault(trial.phase, {"runs": 0, "steps": 0, "seconds": 0.0})
+            for key, amount in (("runs", 1), ("steps", trial.steps), ("seconds", trial.seconds)):
+                sums[key] += amount
+        return found
 
 
 def compare(

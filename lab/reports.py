@@ -82,8 +82,7 @@ def aligned(rows: Sequence[Sequence[str]]) -> str:
 
 
 def paragraph(heading: str, lines: Sequence[str]) -> str:
-    return "
-".join([heading, *(f"  {line}" for line in lines)])
+    return "\n".join([heading, *(f"  {line}" for line in lines)])
 
 
 def findings(found: Sequence[Verdict]) -> list[str]:

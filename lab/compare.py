@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from copy import copy
 from dataclasses import asdict, dataclass, replace
+from functools import partial
 from math import isfinite
 from pathlib import Path
 from typing import Any, Literal
@@ -15,8 +17,8 @@ import pandas as pd
 from lab.catalogue import RecipeError
 from lab.events import Finished
 from lab.many import Many, Told
-from lab.plans import Plan, equal_budget
-from lab.recipe import Recipe, labels
+from lab.plans import Plan, arm_names, equal_budget
+from lab.recipe import Recipe
 from lab.store import RunError
 from lab.training import Training
 from lab.tuning import RateSearch, widen
@@ -64,16 +66,19 @@ class Comparison:
 
     Args:
         folder: keeps the plan and every trial; a comparison with the same folder goes on where it was left.
+        known: trials that need not be made again, for example of the same plan with fewer seeds.
         where: device, data_budget_bytes, workers of `training`.
     """
 
-    def __init__(self, plan: Plan, *, folder: str | Path | None = None, **where: Any) -> None:
+    def __init__(
+        self, plan: Plan, *, folder: str | Path | None = None, known: Sequence[Trial] = (), **where: Any
+    ) -> None:
         self.plan, self.where = plan, where
         self.folder = Path(folder) if folder else None
         self.arms = equal_budget(plan, **where)
         self.searches = {name: self._search(recipe) for name, recipe in self.arms.items()}
         self.trials: list[Trial] = []
-        self._known: dict[tuple[str, str], Trial] = {}
+        self._known = {(trial.phase, trial.arm, trial.recipe): trial for trial in known}
         self.told: Callable[[Told], None] = lambda _: None  # hears every event of every run
         if self.folder:
             self._open(self.folder)
@@ -90,13 +95,21 @@ class Comparison:
         (folder / "plan.json").write_text(text, encoding="utf-8")
         if (folder / "trials.jsonl").exists():
             for trial in read_trials(folder / "trials.jsonl"):
-                self._known[trial.phase, trial.recipe + trial.arm] = trial
+                self._known[trial.phase, trial.arm, trial.recipe] = trial
 
     def __iter__(self) -> Iterator[Trial]:
         self.trials = []
+        self.searches = {name: self._search(recipe) for name, recipe in self.arms.items()}
         if self.plan.tune:
             yield from self._tune()
         yield from self._finals()
+
+    def snapshot(self) -> Comparison:
+        """What is known by now, for another thread: it does not change any more."""
+        still = copy(self)
+        still.trials = list(self.trials)
+        still.searches = {name: search.snapshot() for name, search in self.searches.items()}
+        return still
 
     def run(self) -> Comparison:
         for _ in self:
@@ -152,7 +165,7 @@ class Comparison:
 
     def _train(self, phase: Phase, wanted: Sequence[tuple[str, float, int]]) -> Iterator[Trial]:
         recipes = [self.arms[name].changed(**{"optimizer.lr": rate, "seed": seed}) for name, rate, seed in wanted]
-        known = [self._known.get((phase, recipe.id + name)) for recipe, (name, *_) in zip(recipes, wanted, strict=True)]
+        known = [self._known.get((phase, name, recipe.id)) for recipe, (name, *_) in zip(recipes, wanted, strict=True)]
         for trial in known:
             if trial is not None:
                 yield self._keep(trial)
@@ -162,20 +175,16 @@ class Comparison:
             yield self._keep(replace(trial, arm=name, rate=rate, seed=seed), new=True)
 
     def _trained(self, phase: Phase, recipes: Sequence[Recipe]) -> Iterator[tuple[int, Trial]]:
-        ended: dict[int, Trial] = {}
-
-        def at_end(index: int, session: Training) -> None:
-            ended[index] = trial_of(phase, session)
-
-        many = Many(recipes, at_end=at_end, keep=False, **self.where)
+        many = Many(recipes, at_end=partial(trial_of, phase), keep=False, **self.where)
         for told in many:
             self.told(told)
             index, event = told
             if isinstance(event, Finished):
-                yield index, replace(ended.pop(index), status=event.status)
+                yield index, replace(many.results.pop(index), status=event.status)
 
     def _keep(self, trial: Trial, *, new: bool = False) -> Trial:
         self.trials.append(trial)
+        self._known[trial.phase, trial.arm, trial.recipe] = trial
         if new and self.folder:
             with (self.folder / "trials.jsonl").open("a", encoding="utf-8") as file:
                 file.write(json.dumps(asdict(trial)) + "\n")
@@ -258,7 +267,7 @@ def compare(
         >>> [len(scores) for scores in comparison.scores("given").values()]
         [2, 2]
     """
-    named = dict(arms) if isinstance(arms, Mapping) else dict(zip(labels(list(arms)), arms, strict=True))
+    named = dict(arms) if isinstance(arms, Mapping) else dict(zip(arm_names(arms), arms, strict=True))
     if len(named) < len(arms):
         raise RecipeError("Two arms are the same recipe: there is nothing to compare.")
     where = {key: settings.pop(key) for key in ("device", "data_budget_bytes", "workers") if key in settings}

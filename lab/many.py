@@ -11,17 +11,19 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from lab.events import Event, Finished, Metrics
+from lab.events import Event, Finished, Looking, Metrics, Step
 from lab.recipe import Recipe
 from lab.runs import Run, run_of
+from lab.spread import Heard, Spread, Task, packed, processors, serve
 from lab.stacks import ALIKE, Stack
 from lab.stacks.forward import is_chain
 from lab.steps import dropout_stream
-from lab.store import Recorder
+from lab.store import Recorder, custom_sources
 from lab.training import Training
 
 ARMS = {"cpu": 32, "cuda": 256}  # in one stack: more fall out of a CPU's cache
 IN_TURN = 8  # trainings that are held at once where nothing is stacked
+SPREAD_SECONDS = 30  # of training in turn, from which on several processes pay
 MAPPED_FLOPS = 1e8  # per step of one arm: above it a CPU is busy enough without vmap
 STACK_SHARE = 0.5  # of the free memory of a GPU
 
@@ -38,8 +40,10 @@ class Many:
     Args:
         recipes: any mixture; each one's numbers are those it has alone, up to rounding.
         folders: where to keep each run; in memory only by default.
-        at_end: called with the index and the training of a run that has ended, before it is let go.
+        at_end: called with the training of a run that has ended, before it is let go; `results` has what it gives.
+            A function of a module (or a `partial` of one), so that other processes can find it.
         keep: whether `runs` keeps what has ended.
+        spread: whether long work that cannot be stacked may go to several processes; by default where it pays.
         where: device, data_budget_bytes, workers of `training`.
     """
 
@@ -48,13 +52,15 @@ class Many:
         recipes: Sequence[Recipe],
         *,
         folders: Sequence[Path] | None = None,
-        at_end: Callable[[int, Training], None] | None = None,
+        at_end: Callable[[Training], Any] | None = None,
         keep: bool = True,
+        spread: bool = True,
         **where: Any,
     ) -> None:
         self.recipes, self.folders, self.at_end, self.where = list(recipes), folders, at_end, where
-        self.keep = keep
+        self.keep, self.spread = keep, spread
         self.runs: dict[int, Run] = {}
+        self.results: dict[int, Any] = {}
         self._recorders: dict[int, Recorder] = {}
 
     def __iter__(self) -> Iterator[Told]:
@@ -70,9 +76,34 @@ class Many:
     def _group(self, members: list[int]) -> Iterator[Told]:
         probe = Training(self.recipes[members[0]], **self.where)
         size = arms_that_fit(probe) if len(members) > 1 and pays(probe) else 1
+        if size == 1 and self.spread and self._long_enough(members, probe):
+            yield from self._over_processes(members)
+            return
         train, size = (self._together, size) if size > 1 else (self._in_turn, IN_TURN)
         for start in range(0, len(members), size):
             yield from train(members[start : start + size], {**self.where, "like": probe})
+
+    def _long_enough(self, members: list[int], probe: Training) -> bool:
+        """Whether processes would gain more than it takes to start them; options of a person's own are not there."""
+        recipes = [self.recipes[index] for index in members]
+        if len(members) < 2 or probe.device.type != "cpu" or processors() < 2 or any(map(custom_sources, recipes)):
+            return False
+        where: dict[str, Any] = {**self.where, "like": probe}
+        step = seconds_per_step(Training(endless(recipes[0]), **where))
+        return step * probe.steps_per_epoch * sum(recipe.epochs for recipe in recipes) > SPREAD_SECONDS
+
+    def _over_processes(self, members: list[int]) -> Iterator[Told]:
+        parts = [members[start :: processors()] for start in range(min(processors(), len(members)))]
+        spread = Spread([Task(part, self._arguments(part)) for part in parts], "lab.many")
+        for place, event in spread:
+            if place in spread.made:
+                self.runs[place], self.results[place] = spread.made.pop(place)
+            yield place, event
+
+    def _arguments(self, members: list[int]) -> dict[str, Any]:
+        folders = None if self.folders is None else [self.folders[index] for index in members]
+        recipes = [self.recipes[index] for index in members]
+        return {"recipes": recipes, "folders": folders, "at_end": self.at_end, "keep": self.keep, **self.where}
 
     def _together(self, members: list[int], where: dict[str, Any]) -> Iterator[Told]:
         stack = Stack([self.recipes[index] for index in members], **where)
@@ -107,7 +138,7 @@ class Many:
             if self.keep:
                 self.runs[index] = run_of(session, event, recorder)
             if self.at_end:
-                self.at_end(index, session)
+                self.results[index] = self.at_end(session)
 
 
 def train_many(recipes: Sequence[Recipe], **options: Any) -> list[Run]:
@@ -149,6 +180,20 @@ def pays(session: Training) -> bool:
     return is_chain(session.model) or (not convolves and session.flops_per_step < MAPPED_FLOPS)
 
 
+def endless(recipe: Recipe) -> Recipe:
+    """The same steps without an end, to be measured."""
+    return recipe.changed(epochs=1_000_000)
+
+
+def seconds_per_step(session: Training, least: float = 0.2) -> float:
+    """Measured by training on for a moment; what that changes is in the session."""
+    before, start = session.step, session.seconds
+    for _ in session:
+        if session.seconds - start >= least:
+            break
+    return (session.seconds - start) / max(1, session.step - before)
+
+
 def draws(session: Training) -> bool:
     """Whether the network draws random numbers in training."""
     images = session.train_split.images
@@ -187,3 +232,20 @@ def outputs_per_image(session: Training) -> int:
         layer.register_forward_hook(add)
     model(torch.zeros(1, *session.data.shape, dtype=session.dtype, device=session.device))
     return count
+
+
+def work(task: Task, tell: Callable[[Heard], None]) -> None:
+    """In a process of its own: train, and tell every event but single steps."""
+    many = Many(**task.arguments, spread=False)
+    for index, event in many:
+        made = None
+        if isinstance(event, Finished):
+            made = packed(many.runs.pop(index, None)), many.results.pop(index, None)
+        if not isinstance(event, Step | Looking):
+            tell(Heard(task.places[index], event, made))
+
+
+if __name__ == "__main__":
+    from lab.many import work as imported_work  # its classes need the module's own name, not __main__
+
+    serve(imported_work)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
@@ -11,7 +11,8 @@ import yaml
 from pydantic import Field, ValidationError
 
 from lab.catalogue import RecipeError, Settings, explain
-from lab.recipe import Recipe
+from lab.many import endless, seconds_per_step
+from lab.recipe import CATALOGUES, Recipe, labels
 from lab.training import Training
 
 Budget = Literal["epochs", "steps", "flops", "seconds"]
@@ -31,6 +32,9 @@ class Plan(Settings):
     tuning_seeds: Annotated[int, Field(ge=1, le=100, description="seeds of the search's final")] = 3
     worth: Annotated[float, Field(gt=0, lt=1, description="smallest difference in accuracy that matters")] = 0.005
     level: Annotated[float, Field(gt=0.5, lt=1, description="level of all intervals together")] = 0.95
+    target: Annotated[
+        float | None, Field(gt=0, le=1, description="also report the steps to this validation accuracy")
+    ] = None
     stop_early: Annotated[bool, Field(description="stop as soon as every verdict is clear")] = False
 
     def __init__(self, /, **settings: Any) -> None:
@@ -99,34 +103,44 @@ def equal_budget(plan: Plan, **where: Any) -> dict[str, Recipe]:
     if plan.budget == "epochs":
         first = next(iter(plan.arms.values()))
         return {name: recipe.changed(epochs=first.epochs) for name, recipe in plan.arms.items()}
-    sessions = {name: Training(recipe, **where) for name, recipe in plan.arms.items()}
-    prices = prices_of(plan.budget, sessions)
+    prices = prices_of(plan.budget, plan.arms, **where)
     wealth = prices[next(iter(prices))] * next(iter(plan.arms.values())).epochs
     return {name: plan.arms[name].changed(epochs=max(1, round(wealth / price))) for name, price in prices.items()}
 
 
-def prices_of(budget: Budget, sessions: Mapping[str, Training]) -> dict[str, float]:
+def prices_of(budget: Budget, arms: Mapping[str, Recipe], **where: Any) -> dict[str, float]:
     """What an epoch of each arm costs, in steps, floating-point operations, or seconds measured here, in turn."""
+    if budget == "seconds":
+        return seconds_per_epoch(arms, **where)
+    sessions = {name: Training(recipe, **where) for name, recipe in arms.items()}
     if budget == "steps":
         return {name: session.steps_per_epoch for name, session in sessions.items()}
-    if budget == "flops":
-        return {name: session.flops_per_step * session.steps_per_epoch for name, session in sessions.items()}
-    return seconds_per_epoch(sessions)
+    return {name: session.flops_per_step * session.steps_per_epoch for name, session in sessions.items()}
 
 
-def seconds_per_epoch(sessions: Mapping[str, Training], rounds: int = 3) -> dict[str, float]:
-    """Median over rounds in which the arms take turns, each for a block of steps; the first round warms up."""
+def seconds_per_epoch(arms: Mapping[str, Recipe], rounds: int = 3, **where: Any) -> dict[str, float]:
+    """Median over rounds in which the arms take turns, each for a moment; the first round warms up."""
+    sessions = {name: Training(endless(recipe), **where) for name, recipe in arms.items()}
     measured: dict[str, list[float]] = {name: [] for name in sessions}
-    events = {name: iter(session) for name, session in sessions.items()}
     for _ in range(rounds + 1):
         for name, session in sessions.items():
-            measured[name].append(seconds_per_step(session, events[name]) * session.steps_per_epoch)
+            measured[name].append(seconds_per_step(session) * session.steps_per_epoch)
     return {name: float(np.median(seconds[1:])) for name, seconds in measured.items()}
 
 
-def seconds_per_step(session: Training, events: Iterator[Any], least: float = 0.2) -> float:
-    before, start = session.step, session.seconds
-    for _ in events:
-        if session.seconds - start >= least:
-            break
-    return (session.seconds - start) / max(1, session.step - before)
+def default_rate(recipe: Recipe) -> float:
+    return CATALOGUES["optimizer"][recipe.optimizer.name].model_fields["lr"].default
+
+
+def arm_names(recipes: Sequence[Recipe]) -> list[str]:
+    """What differs between recipes, without the learning rate where that is not needed: it will be tuned.
+
+    Example:
+        >>> arm_names([Recipe(), Recipe(optimizer={"name": "adam", "lr": 0.1})])
+        ['sgd', 'adam']
+    """
+    if len(recipes) < 2:
+        return [str(recipe.optimizer) for recipe in recipes]
+    plain = [recipe.changed(**{"optimizer.lr": default_rate(recipe)}) for recipe in recipes]
+    names = labels(plain)
+    return names if len(set(names)) == len(recipes) else labels(recipes)

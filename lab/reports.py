@@ -12,6 +12,7 @@ import pandas as pd
 
 from lab.compare import Comparison
 from lab.data import load
+from lab.targets import target_lines
 from lab.verdicts import Verdict, ranking_claim, words
 
 PHASES = {"given": "At the rates given", "tuned": "Each at its tuned rate"}
@@ -25,6 +26,12 @@ def report(comparison: Comparison) -> str:
     """The whole answer: arms, verdicts at the rates given and tuned, what tuning changed, and what it cost."""
     parts = [title(comparison), arms_table(comparison)]
     parts += [paragraph(PHASES[phase], findings(comparison.verdicts(phase))) for phase in comparison.phases]
+    if comparison.plan.target:
+        heading = f"Steps to {100 * comparison.plan.target:g}% of the validation images, {{}}"
+        parts += [
+            paragraph(heading.format(PHASES[phase].lower()), target_lines(comparison, phase))
+            for phase in comparison.phases
+        ]
     if comparison.plan.tune:
         parts.append(paragraph("What tuning changed", changes(comparison)))
         parts += edges(comparison)

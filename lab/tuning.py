@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 STEP = math.sqrt(10)  # half a decade between the rates of the first grid
 FIRST = 5  # rates of the first grid, around the rate that the recipe gives
@@ -42,6 +42,9 @@ class RateSearch:
 
     def tell(self, rate: float, seed: int, score: Score) -> None:
         self.scores.setdefault(rate, {})[seed] = score
+
+    def snapshot(self) -> RateSearch:
+        return replace(self, scores={rate: dict(scores) for rate, scores in self.scores.items()})
 
     @property
     def tried(self) -> list[float]:

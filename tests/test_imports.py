@@ -21,17 +21,19 @@ ORDER = [
         "stacks",
         "store",
         "runs",
+        "spread",
         "many",
         "verdicts",
         "tuning",
         "plans",
         "compare",
+        "targets",
         "reports",
         "claims",
         "landscape",
         "diagnostics",
     ),
-    *("plots", "bundle", "export", "sweeps", "doctor", "panel", "__main__"),
+    *("plots", "comparison_plots", "bundle", "export", "sweeps", "doctor", "panel", "__main__"),
 ]
 FILES = sorted(file for file in ROOT.rglob("*.py") if file != ROOT / "__init__.py")
 every_file = pytest.mark.parametrize("file", FILES, ids=lambda file: str(file.relative_to(ROOT)))

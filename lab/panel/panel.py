@@ -13,6 +13,7 @@ from typing import Any
 import ipywidgets as widgets
 
 from lab.events import Finished, History, Started
+from lab.panel.comparing import ComparePane, ComparisonJob
 from lab.panel.controls import Control, ManyChoices, OneChoice, close, gathered, setting, wide
 from lab.panel.curves import Curves
 from lab.panel.helper import Helper
@@ -67,7 +68,7 @@ class Panel:
         _current = weakref.ref(self)
         self.folder, self.device = Path(folder) if folder else None, device
         self.entries: list[Entry] = []  # what is shown
-        self.jobs: list[Job] = []  # what was asked for, shown yet or not
+        self.jobs: list[Job | ComparisonJob] = []  # what was asked for, shown yet or not
         self.pump = Pump(self._flush)
         start = recipe or Recipe()
         self._setting, self._numbers_shown = False, 0.0
@@ -86,6 +87,7 @@ class Panel:
     def _build(self) -> None:
         self.curves = Curves()
         self.helper = Helper()
+        self.comparing = ComparePane(lambda: self.recipe, self._recipes, self.pump.post, self._work_on, self.device)
         for trait, kind in (("dark", "theme"), ("width", "width")):
             self.helper.observe(lambda change, kind=kind: self.pump.post((kind, change["new"])), trait)
         self.table, self.message, self.invalid = (widgets.HTML(layout=wide()) for _ in range(3))
@@ -100,6 +102,7 @@ class Panel:
             self.curves.figure,
             caption,
             self.table,
+            self.comparing.widget,
             self._take_away(),
         ]
         results = widgets.VBox(parts, layout=widgets.Layout(flex="1 1 520px", min_width="0", width="auto"))
@@ -136,7 +139,17 @@ class Panel:
         )
         self.log_button.add_class("lab-log")
         self.log_button.observe(lambda change: self.pump.post(("log", change["new"])), "value")
-        row = [self.train_button, self.pause_button, self.stop_button, self.clear_button, self.log_button]
+        self.compare_button = widgets.ToggleButton(
+            value=False,
+            description="Compare",
+            icon="balance-scale",
+            tooltip="Which recipe is better? Tuned rates, paired seeds, an interval",
+            layout=widgets.Layout(width="104px"),
+        )
+        self.compare_button.add_class("lab-compare")
+        self.compare_button.observe(lambda change: self.comparing.show(visible=change["new"]), "value")
+        buttons = [self.train_button, self.pause_button, self.stop_button, self.clear_button]
+        row = [*buttons, self.log_button, self.compare_button]
         return self._row("lab-toolbar", row)
 
     def _progress_row(self) -> widgets.Widget:
@@ -214,9 +227,16 @@ class Panel:
     def start(self) -> None:
         """Train the recipe shown; while another one trains, it waits its turn."""
         job = Job(self.recipe, self.pump.post, self.folder, self.device)
-        self.jobs.append(job)
         self.pump.post(("queue", job))
+        self._work_on(job)
+
+    def _work_on(self, job: Job | ComparisonJob) -> None:
+        self.jobs.append(job)
+        self.pump.post(("show", None))
         submit(job.work)
+
+    def _recipes(self) -> list[Recipe]:
+        return [entry.run.recipe for entry in self.entries]
 
     def stop(self) -> None:
         """Stop after the current step, and take waiting runs off the queue."""
@@ -242,7 +262,7 @@ class Panel:
         else:
             self.pause()
 
-    def _unfinished(self) -> list[Job]:
+    def _unfinished(self) -> list[Job | ComparisonJob]:
         return [job for job in self.jobs if not job.done.is_set()]
 
     @property
@@ -329,9 +349,14 @@ class Panel:
 
     def _on_theme(self, dark: bool) -> None:
         self.curves.set_theme(dark=dark)
+        self.comparing.set_theme(dark=dark)
 
     def _on_width(self, pixels: int) -> None:
         self.curves.set_width(pixels)
+        self.comparing.set_width(pixels)
+
+    def _on_comparison(self, news: Any) -> None:
+        self.comparing.hear(news)
 
     def _on_log(self, log: bool) -> None:
         self.curves.set_log_loss(log=log)
@@ -348,11 +373,14 @@ class Panel:
         going = [entry for entry in self.entries if not entry.job.done.is_set()]
         current = next((entry for entry in going if entry.run.status == "running"), None)
         shown = current or next(iter(going or self.entries[-1:]), None)
-        paused = any(not entry.job.going.is_set() for entry in going)
-        self.pause_button.disabled = self.stop_button.disabled = not going
+        unfinished = self._unfinished()
+        paused = any(not job.going.is_set() for job in unfinished)
+        self.pause_button.disabled = self.stop_button.disabled = not unfinished
+        self.comparing.refresh_button()
         self.clear_button.disabled = len(going) == len(self.entries)
         self.pause_button.description, self.pause_button.icon = ("Go on", "play") if paused else ("Pause", "pause")
-        state = "idle" if shown is None else "paused" if paused else shown.run.status
+        state = "idle" if shown is None else shown.run.status
+        state = "paused" if paused else "comparing" if self.comparing.busy and current is None else state
         self.status.value = status_line(state, shown.number if shown else None)
         if state != "running" or self._due():
             self.table.value = runs_table(self._numbered())

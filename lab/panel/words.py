@@ -3,20 +3,24 @@
 from __future__ import annotations
 
 import shlex
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from html import escape
 
 import yaml
 
+from lab.compare import Comparison
 from lab.export import script
+from lab.plans import planned_runs
 from lab.plots import colour_and_dash
 from lab.recipe import Recipe, labels, overrides
+from lab.reports import PHASES, arms_table, changes, cost_line, findings
 from lab.runs import Run
 
 SAY = {
     "idle": "Ready",
     "queued": "Waiting",
     "running": "Training",
+    "comparing": "Comparing",
     "paused": "Paused",
     "finished": "Finished",
     "stopped": "Stopped",
@@ -101,6 +105,36 @@ def line_sample(index: int) -> str:
     look = f'stroke="{colour}" stroke-width="2.5" stroke-dasharray="{SVG_DASHES[dash]}"'
     line = f'<line x1="0" y1="5" x2="34" y2="5" {look}/>'
     return f'<svg width="34" height="10" aria-hidden="true">{line}</svg>'
+
+
+def how_far(comparison: Comparison, ended: str) -> str:
+    runs, planned = len(comparison.trials), planned_runs(comparison.plan)
+    state = {"finished": f"Finished: {runs} runs", "stopped": f"Stopped after {runs} runs; press Compare to go on"}
+    text = state.get(ended, f"Run {runs} of about {max(runs, planned)}")
+    return f'<div class="lab-detail" role="status">{text}.</div>'
+
+
+def comparison_in_html(comparison: Comparison) -> str:
+    """The report, as far as it goes."""
+    found = {phase: comparison.verdicts(phase) for phase in comparison.phases}
+    parts = [f"<b>{PHASES[phase]}</b>{bullets(findings(verdicts))}" for phase, verdicts in found.items() if verdicts]
+    if found.get("tuned"):
+        parts.append(f"<b>What tuning changed</b>{bullets(changes(comparison))}")
+        parts.append(f'<pre class="lab-arms-table">{escape(arms_table(comparison))}</pre>')
+    if parts:
+        parts.append(f'<div class="lab-detail">{escape(cost_line(comparison))}</div>')
+    return f'<div class="lab-verdicts">{"".join(parts)}</div>'
+
+
+def bullets(lines: Sequence[str]) -> str:
+    return "<ul>" + "".join(f"<li>{escape(line)}</li>" for line in lines) + "</ul>"
+
+
+def duration(seconds: float) -> str:
+    """About how long, in the unit a person would use."""
+    if seconds < 90:
+        return f"{max(1, seconds):.0f} s"
+    return f"{seconds / 60:.0f} min" if seconds < 5400 else f"{seconds / 3600:.1f} h"
 
 
 def as_yaml(recipe: Recipe) -> str:

@@ -28,6 +28,22 @@ from lab.training import Training
 POLL_SECONDS = 0.1
 
 
+class Stopped(Exception):  # noqa: N818  # not an error
+    """A person asked to stop."""
+
+
+class Held(Protocol):
+    """What can be paused and stopped from any thread."""
+
+    going: threading.Event
+    stopping: threading.Event
+
+
+def wait_while_paused(job: Held) -> None:
+    while not job.going.wait(POLL_SECONDS) and not job.stopping.is_set():
+        pass
+
+
 class Post(Protocol):
     """How a job tells: `Pump.post`, or a test's own."""
 
@@ -100,8 +116,7 @@ class Job:
         yield from self.recorder or self.session or ()
 
     def _stops(self) -> bool:
-        while not self.going.wait(POLL_SECONDS) and not self.stopping.is_set():
-            pass
+        wait_while_paused(self)
         return self.stopping.is_set()
 
     def stop(self) -> None:

@@ -1,0 +1,294 @@
+"""The panel's comparison: choose arms, see what it costs, watch the verdict form."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable, Sequence
+from html import escape
+from typing import Any
+
+import ipywidgets as widgets
+
+from lab.catalogue import RecipeError
+from lab.compare import Comparison, Trial
+from lab.comparison_plots import accuracy_by_rate, differences
+from lab.panel.controls import wide
+from lab.panel.live_figure import LiveFigure
+from lab.panel.words import comparison_in_html, duration, how_far, message
+from lab.panel.worker import Post, Stopped, in_words, submit, wait_while_paused
+from lab.plans import Plan, arm_names, planned_runs, seconds_per_epoch
+from lab.recipe import Recipe
+
+MOST_ARMS = 8
+EMPTY = '<div class="lab-empty">Add two to eight arms: recipes that differ in what you want to know.</div>'
+BUDGETS = {"equal epochs": "epochs", "equal steps": "steps", "equal FLOPs": "flops", "equal seconds": "seconds"}
+
+
+class ComparisonJob:
+    """A comparison in the worker thread: stopped and paused like a training, told by snapshots and what goes wrong."""
+
+    def __init__(self, plan: Plan, post: Post, device: str | None, known: Sequence[Trial]) -> None:
+        self.plan, self.post, self.device, self.known = plan, post, device, known
+        self.stopping, self.going, self.done, self.told = (threading.Event() for _ in range(4))
+        self.going.set()
+        self.run = None  # what a training's job has here
+
+    def work(self) -> None:
+        try:
+            self._compare()
+            self.post(("comparison", "finished"))
+        except Stopped:
+            self.post(("comparison", "stopped"))
+        except Exception as error:  # noqa: BLE001  # shown in the panel, in words; the thread lives on
+            self.post(("comparison", error))
+        self.done.set()
+        self.post(("show", None), at_once=True)
+        self.told.set()
+
+    def _compare(self) -> None:
+        self._look_up()
+        comparison = Comparison(self.plan, known=self.known, device=self.device)
+        comparison.told = lambda _: self._look_up()
+        for _ in comparison:
+            self.post(("comparison", comparison.snapshot()))
+
+    def _look_up(self) -> None:
+        wait_while_paused(self)
+        if self.stopping.is_set():
+            raise Stopped
+
+    def stop(self) -> None:
+        self.stopping.set()
+        self.going.set()
+
+
+class Arms:
+    """The list of arms: a line each, with a button that takes it off."""
+
+    def __init__(self, changed: Callable[[], None]) -> None:
+        self.recipes: list[Recipe] = []
+        self.changed = changed
+        self.widget = widgets.VBox(layout=wide())
+        self.widget.add_class("lab-arms")
+
+    @property
+    def named(self) -> dict[str, Recipe]:
+        return dict(zip(arm_names(self.recipes), self.recipes, strict=True))
+
+    def add(self, recipes: Sequence[Recipe]) -> None:
+        """Their seeds do not matter: a comparison has its own. Raises RecipeError when there are too many."""
+        for recipe in recipes:
+            unseeded = recipe.changed(seed=0)
+            if unseeded not in self.recipes:
+                if len(self.recipes) == MOST_ARMS:
+                    raise RecipeError(f"A comparison here has at most {MOST_ARMS} arms.")
+                self.recipes.append(unseeded)
+        self._show()
+
+    def remove(self, recipe: Recipe) -> None:
+        self.recipes.remove(recipe)
+        self._show()
+
+    def _show(self) -> None:
+        old = self.widget.children
+        self.widget.children = [self._row(name, recipe) for name, recipe in self.named.items()]
+        for row in old:
+            for part in row.children:
+                part.close()
+            row.close()
+        self.changed()
+
+    def _row(self, name: str, recipe: Recipe) -> widgets.Widget:
+        button = widgets.Button(icon="times", tooltip=f"Take {name} off", layout=widgets.Layout(width="28px"))
+        button.on_click(lambda _: self.remove(recipe))
+        return widgets.HBox([button, widgets.HTML(f"<span>{escape(name)}</span>")])
+
+
+class ComparePane:
+    """Arms, settings, cost, and the verdict as it forms.
+
+    Args:
+        recipe: gives the recipe that the controls show; shown: those of the runs on the screen.
+        post, start: how to reach the pump, and how to have a job worked on.
+    """
+
+    def __init__(
+        self,
+        recipe: Callable[[], Recipe],
+        shown: Callable[[], list[Recipe]],
+        post: Post,
+        start: Callable[[ComparisonJob], None],
+        device: str | None,
+    ) -> None:
+        self._recipe, self._shown, self._post, self._start, self.device = recipe, shown, post, start, device
+        self.comparison: Comparison | None = None
+        self.dark, self.ended = False, ""
+        self.job: ComparisonJob | None = None
+        self._drawn: tuple[str, int] | None = None
+        self._asked: set[str] = set()
+        self._seconds: dict[str, float] = {}  # of an epoch, by recipe
+        self.arms = Arms(self.refresh)
+        self._build()
+        self.refresh()
+
+    def _build(self) -> None:
+        self.seeds = widgets.BoundedIntText(
+            8, min=2, max=1000, description="seeds", layout=_narrow("110px"), style={"description_width": "44px"}
+        )
+        self.budget = widgets.Dropdown(options=BUDGETS, value="epochs", layout=_narrow("130px"), tooltip="same for all")
+        self.tune = _checkbox("tune each arm's learning rate", value=True)
+        self.early = _checkbox("stop when the verdict is clear", value=False)
+        for control in (self.seeds, self.budget, self.tune, self.early):
+            control.observe(lambda _: self.refresh(), "value")
+        self.cost, self.problem, self.result = (widgets.HTML(layout=wide()) for _ in range(3))
+        self.figure: Any = LiveFigure(layout={"height": 320})
+        self._clear_background()
+        self.frame = widgets.VBox([self.figure], layout=_hidden())
+        heading = widgets.HTML('<div class="lab-heading" role="heading" aria-level="3">Compare fairly</div>')
+        settings = _row([self.seeds, self.budget, self.tune, self.early])
+        parts = [heading, self._buttons(), self.arms.widget, settings, self.cost, self.problem, self.frame, self.result]
+        self.widget = widgets.VBox(parts, layout=_hidden())
+        self.widget.add_class("lab-compare-pane")
+
+    def _buttons(self) -> widgets.Widget:
+        self.go = self._button("Compare", "balance-scale", "Tune and run all arms, then judge", self.start)
+        self.go.button_style = "primary"
+        add = self._button("Add recipe", "plus", "The recipe that the controls show becomes an arm", self.add_recipe)
+        runs = self._button("Add runs", "list", "The recipes of all runs in the table become arms", self.add_runs)
+        for button, name in ((self.go, "compare-start"), (add, "compare-add"), (runs, "compare-runs")):
+            button.add_class(f"lab-{name}")
+        return _row([add, runs, self.go])
+
+    def _button(self, name: str, icon: str, hint: str, action: Callable[[], None]) -> widgets.Button:
+        button = widgets.Button(description=name, icon=icon, tooltip=hint, layout=_narrow("112px"))
+        button.on_click(lambda _: self._guarded(action))
+        return button
+
+    def _guarded(self, action: Callable[[], None]) -> None:
+        try:
+            self.problem.value = ""
+            action()
+        except Exception as error:  # noqa: BLE001  # shown in words, whatever it is
+            self.problem.value = message(in_words(error))
+
+    def add_recipe(self) -> None:
+        self.arms.add([self._recipe()])
+
+    def add_runs(self) -> None:
+        self.arms.add(self._shown())
+
+    @property
+    def plan(self) -> Plan:
+        """Raises RecipeError when there are too few arms."""
+        settings = {"seeds": self.seeds.value, "budget": self.budget.value, "tune": self.tune.value}
+        return Plan(arms=self.arms.named, stop_early=self.early.value, **settings)
+
+    @property
+    def busy(self) -> bool:
+        return self.job is not None and not self.job.done.is_set()
+
+    def start(self) -> None:
+        """Compare; trials that are known from before are not made again."""
+        known = self.comparison.trials if self.comparison else []
+        self.job = ComparisonJob(self.plan, self._post, self.device, list(known))
+        self._start(self.job)
+        self.refresh()
+
+    def refresh_button(self) -> None:
+        self.go.disabled = len(self.arms.recipes) < 2 or self.busy
+
+    def refresh(self) -> None:
+        """Say what the comparison would cost."""
+        self.refresh_button()
+        if len(self.arms.recipes) < 2:
+            self.cost.value = EMPTY
+            return
+        runs = planned_runs(self.plan)
+        self.cost.value = f'<div class="lab-detail">{runs:,} runs{self._duration(runs)}</div>'
+
+    def _duration(self, runs: int) -> str:
+        recipes = self.arms.recipes
+        self._ask_for([recipe for recipe in recipes if recipe.id not in self._asked])
+        if not all(recipe.id in self._seconds for recipe in recipes):
+            return ", measuring what they take ..."
+        each = sum(self._seconds[recipe.id] * recipe.epochs for recipe in recipes) / len(recipes)
+        return f", at most {duration(runs * each)} one after the other; stacked, often several times faster"
+
+    def _ask_for(self, recipes: Sequence[Recipe]) -> None:
+        if recipes:
+            self._asked |= {recipe.id for recipe in recipes}
+            submit(lambda: self._measure(recipes))
+
+    def _measure(self, recipes: Sequence[Recipe]) -> None:
+        """In the worker thread: a moment of each arm."""
+        try:
+            seconds = seconds_per_epoch({recipe.id: recipe for recipe in recipes}, rounds=1, device=self.device)
+            self._post(("comparison", seconds))
+        except Exception as error:  # noqa: BLE001  # shown in words, whatever it is
+            self._post(("comparison", error))
+
+    def set_theme(self, *, dark: bool) -> None:
+        self.dark = dark
+        self._drawn = None
+        self._draw_again()
+
+    def set_width(self, pixels: int) -> None:
+        self.figure.layout.width = pixels
+
+    def show(self, *, visible: bool) -> None:
+        self.widget.layout.display = None if visible else "none"
+
+    def hear(self, news: Comparison | Exception | dict[str, float] | str) -> None:
+        """Only the pump calls this."""
+        if isinstance(news, Comparison):
+            self.comparison, self.ended = news, ""
+            self._draw(news)
+        elif isinstance(news, Exception):
+            self.problem.value = message(in_words(news))
+        elif isinstance(news, dict):
+            self._seconds |= news
+            self.refresh()
+        else:
+            self.ended = news
+            self._draw_again()
+
+    def _draw_again(self) -> None:
+        if self.comparison is not None:
+            self._draw(self.comparison)
+
+    def _draw(self, comparison: Comparison) -> None:
+        judged = bool(comparison.verdicts(comparison.phases[-1]))
+        self.result.value = how_far(comparison, self.ended) + comparison_in_html(comparison)
+        key = ("verdict" if judged else "search", len(comparison.trials))
+        if key == self._drawn or not comparison.trials:
+            return
+        self._drawn = key
+        self.frame.layout.display = None
+        picture = differences(comparison, comparison.phases[-1]) if judged else accuracy_by_rate(comparison)
+        with self.figure.batch_update():
+            self.figure.data = []
+            self.figure.layout = picture.layout.update(width=self.figure.layout.width)
+            self._clear_background()
+            self.figure.add_traces(picture.data)
+
+    def _clear_background(self) -> None:
+        clear, template = "rgba(0,0,0,0)", "plotly_dark" if self.dark else "plotly_white"
+        self.figure.layout.update(template=template, paper_bgcolor=clear, plot_bgcolor=clear)
+
+
+def _checkbox(text: str, *, value: bool) -> widgets.Checkbox:
+    return widgets.Checkbox(value, description=text, indent=False, layout=_narrow())
+
+
+def _narrow(width: str = "auto") -> widgets.Layout:
+    return widgets.Layout(width=width)
+
+
+def _hidden() -> widgets.Layout:
+    return widgets.Layout(width="100%", display="none")
+
+
+def _row(children: Sequence[widgets.Widget]) -> widgets.HBox:
+    row = widgets.HBox(children, layout=wide())
+    row.add_class("lab-toolbar")
+    return row

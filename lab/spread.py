@@ -1,0 +1,139 @@
+"""Trainings over several processes with one thread each: on a CPU faster than one process with several threads.
+
+Processes are started as `python -m lab.many`, not by `multiprocessing.Process`, which would import a person's
+script anew.
+"""
+
+from __future__ import annotations
+
+import os
+import queue
+import signal
+import subprocess
+import sys
+import threading
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import ExitStack
+from dataclasses import dataclass, replace
+from multiprocessing import Pipe
+from multiprocessing.connection import Connection
+from typing import Any
+
+import torch
+
+from lab.events import Event
+from lab.store import RunError
+
+Told = tuple[int, Event]
+END_SECONDS = 20
+LOST = "A training process ended before its work did (exit code {})."
+
+
+@dataclass(frozen=True)
+class Task:
+    """What one process does: the arguments of a `Many`, and the places of its recipes in the whole."""
+
+    places: list[int]
+    arguments: dict[str, Any]
+
+
+@dataclass(frozen=True)
+class Heard:
+    """An event from a process; at the end of a run also what `Many` has of it: (run, result)."""
+
+    place: int
+    event: Event
+    made: tuple[Any, Any] | None = None
+
+
+class Done:
+    """A process has done its work."""
+
+
+def processors() -> int:
+    """How many processes may run at once; 1 where this module cannot start any."""
+    if os.name != "posix":
+        return 1
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
+class Spread:
+    """Iterate it for (place, event) as the processes tell them; leaving it stops them, runs with folders resumably.
+
+    Args:
+        module: run as a script in each process, it must call `serve`.
+    Raises:
+        RunError: a process ended before its work did. An error in a process is raised here.
+    """
+
+    def __init__(self, tasks: Sequence[Task], module: str) -> None:
+        self.tasks, self.module = tasks, module
+        self.made: dict[int, tuple[Any, Any]] = {}  # run and result of what has ended, by place
+
+    def __iter__(self) -> Iterator[Told]:
+        heard: queue.SimpleQueue[Any] = queue.SimpleQueue()
+        with ExitStack() as at_exit:
+            for task in self.tasks:
+                self._start(task, heard, at_exit)
+            for _ in self.tasks:
+                while isinstance(told := heard.get(), Heard):
+                    if told.made:
+                        self.made[told.place] = unpacked(told.made[0]), told.made[1]
+                    yield told.place, told.event
+                if isinstance(told, Exception):
+                    raise told
+
+    def _start(self, task: Task, heard: queue.SimpleQueue[Any], at_exit: ExitStack) -> None:
+        ours, theirs = Pipe()
+        command = [sys.executable, "-m", self.module, str(theirs.fileno())]
+        environment = {**os.environ, "OMP_NUM_THREADS": "1"}
+        process = subprocess.Popen(  # noqa: S603  # our own module
+            command, pass_fds=[theirs.fileno()], env=environment, stdin=subprocess.DEVNULL
+        )
+        theirs.close()
+        at_exit.callback(end, process)
+        ours.send(task)
+        threading.Thread(target=listen, args=(process, ours, heard.put), daemon=True).start()
+
+
+def listen(process: subprocess.Popen[bytes], wire: Connection, hear: Any) -> None:
+    told: Any = None
+    while not isinstance(told, Done | Exception):
+        try:
+            told = wire.recv()
+        except Exception as error:  # noqa: BLE001  # raised in the thread that waits
+            told = error if process.poll() is None else RunError(LOST.format(process.returncode))
+        hear(told)
+    wire.close()
+
+
+def packed(run: Any) -> Any:
+    """A run with arrays for tensors, which torch would send as files that are open in this process."""
+    return run and replace(run, weights={name: tensor.numpy() for name, tensor in run.weights.items()})
+
+
+def unpacked(run: Any) -> Any:
+    return run and replace(run, weights={name: torch.from_numpy(array) for name, array in run.weights.items()})
+
+
+def end(process: subprocess.Popen[bytes]) -> None:
+    """Ask it to stop, wait until it has, and insist."""
+    process.terminate()
+    try:
+        process.wait(END_SECONDS)
+    except subprocess.TimeoutExpired:
+        process.kill()
+        process.wait()
+
+
+def serve(work: Callable[[Task, Callable[[Any], None]], None]) -> None:
+    """In the process: do the task that comes over the wire, and tell what `work` tells."""
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(0))  # by way of every `finally`
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is the parent's affair
+    wire = Connection(int(sys.argv[1]))
+    task = wire.recv()
+    try:
+        work(task, wire.send)
+        wire.send(Done())
+    except Exception as error:  # noqa: BLE001  # raised anew by the parent
+        wire.send(error)

@@ -18,12 +18,16 @@ from lab import runs
 from lab.activations import activations
 from lab.augmentations import augmentations
 from lab.catalogue import Catalogue, Choice, Knob, RecipeError
+from lab.compare import Comparison, compare
 from lab.data import DataError, datasets, fetch, load, modifiers
 from lab.events import Epoch, Finished, Metrics, Started, Step
 from lab.initializers import initializers
+from lab.many import train_many
 from lab.models import models
 from lab.optimizers import optimizers
+from lab.plans import Plan
 from lab.recipe import Recipe, difference
+from lab.reports import report
 from lab.runs import Run, open_run, resume, train
 from lab.schedules import schedules
 from lab.store import RunError
@@ -37,12 +41,14 @@ __version__ = "0.1.0"
 __all__ = [
     "Catalogue",
     "Choice",
+    "Comparison",
     "DataError",
     "Epoch",
     "Finished",
     "Knob",
     "Metrics",
     "Panel",
+    "Plan",
     "Recipe",
     "RecipeError",
     "Run",
@@ -52,6 +58,7 @@ __all__ = [
     "Training",
     "activations",
     "augmentations",
+    "compare",
     "datasets",
     "difference",
     "fetch",
@@ -61,11 +68,13 @@ __all__ = [
     "modifiers",
     "open_run",
     "optimizers",
+    "report",
     "resume",
     "runs",
     "schedules",
     "sources",
     "train",
+    "train_many",
     "training",
     "transfers",
 ]

@@ -16,9 +16,10 @@ import pandas as pd
 
 from lab.catalogue import RecipeError
 from lab.events import Finished
+from lab.knobs import KnobSearch
 from lab.many import Many, Told
 from lab.plans import Plan, arm_names, equal_budget
-from lab.recipe import Recipe
+from lab.recipe import Recipe, flat
 from lab.store import RunError
 from lab.training import Training
 from lab.tuning import RateSearch, widen
@@ -28,6 +29,7 @@ TUNING_SEEDS = 10_000  # where the seeds of the search begin: never those of the
 LOOKS = 4  # with stop_early, how often the verdict is looked at
 
 Phase = Literal["search", "given", "tuned"]
+Wanted = tuple[str, Any, int]  # an arm, a point of its search, a seed
 
 
 @dataclass(frozen=True)
@@ -38,6 +40,7 @@ class Trial:
     accuracy, loss: on the validation split after the last epoch; a run that diverged has the accuracy of chance.
     test_accuracy: with the final weights; not looked at in the search.
     curve: validation accuracy after each epoch.
+    settings: what the search chose, by dotted key; the learning rate among them.
     """
 
     arm: str
@@ -54,6 +57,7 @@ class Trial:
     seconds: float
     flops: float
     curve: tuple[float, ...] = ()
+    settings: tuple[tuple[str, float], ...] = ()
 
     @property
     def score(self) -> float:
@@ -83,9 +87,11 @@ class Comparison:
         if self.folder:
             self._open(self.folder)
 
-    def _search(self, recipe: Recipe) -> RateSearch:
+    def _search(self, recipe: Recipe) -> RateSearch | KnobSearch:
         seeds = tuple(range(TUNING_SEEDS, TUNING_SEEDS + self.plan.tuning_seeds))
-        return RateSearch(recipe.optimizer.lr, self.plan.trials, seeds)  # pyright: ignore[reportAttributeAccessIssue]
+        if self.plan.tune and self.plan.knobs:
+            return KnobSearch(recipe, self.plan.knobs, self.plan.trials, seeds)
+        return RateSearch(flat(recipe)["optimizer.lr"], self.plan.trials, seeds)
 
     def _open(self, folder: Path) -> None:
         folder.mkdir(parents=True, exist_ok=True)
@@ -121,24 +127,33 @@ class Comparison:
     def _tune(self) -> Iterator[Trial]:
         searches = list(self.searches.values())
         while True:
-            while wanted := self._wanted(RateSearch.explore):
+            while wanted := self._wanted("explore"):
                 yield from self._try(wanted)
             if not widen(searches):
                 break
-        yield from self._try(self._wanted(RateSearch.decide))
+        yield from self._try(self._wanted("decide"))
 
-    def _wanted(self, question: Callable[[RateSearch], list[tuple[float, int]]]) -> list[tuple[str, float, int]]:
-        return [(name, *wanted) for name, search in self.searches.items() for wanted in question(search)]
+    def _wanted(self, question: Literal["explore", "decide"]) -> list[Wanted]:
+        searches = self.searches.items()
+        return [(name, point, seed) for name, search in searches for point, seed in getattr(search, question)()]
 
-    def _try(self, wanted: Sequence[tuple[str, float, int]]) -> Iterator[Trial]:
+    def _try(self, wanted: Sequence[Wanted]) -> Iterator[Trial]:
+        points = {(name, str(self._recipe(name, point, seed).id)): point for name, point, seed in wanted}
         for trial in self._train("search", wanted):
             score = (trial.accuracy, -trial.loss if isfinite(trial.loss) else -float("inf"))
-            self.searches[trial.arm].tell(trial.rate, trial.seed, score)
+            self.searches[trial.arm].tell(points[trial.arm, trial.recipe], trial.seed, score)
             yield trial
+
+    def _recipe(self, name: str, point: Any, seed: int) -> Recipe:
+        return self.arms[name].changed(**self.searches[name].overrides(point), seed=seed)
+
+    def point(self, name: str, phase: Phase) -> Any:
+        """What an arm's search has to say about its final runs: a rate, or several settings."""
+        return self.searches[name].best if phase == "tuned" else self.searches[name].centre
 
     def rate(self, name: str, phase: Phase) -> float:
         """The learning rate of an arm in its final runs."""
-        return self.searches[name].best if phase == "tuned" else self.searches[name].centre
+        return self.searches[name].overrides(self.point(name, phase))["optimizer.lr"]
 
     # -- final runs -----------------------------------------------------------------------------------------
 
@@ -150,7 +165,7 @@ class Comparison:
     def _finals(self) -> Iterator[Trial]:
         for seeds in self._looks():
             for phase in self.phases:
-                wanted = [(name, self.rate(name, phase), seed) for name in self.arms for seed in seeds]
+                wanted = [(name, self.point(name, phase), seed) for name in self.arms for seed in seeds]
                 yield from self._train(phase, wanted)
             if self.plan.stop_early and all(self._clear(phase) for phase in self.phases):
                 return
@@ -163,16 +178,17 @@ class Comparison:
     def _clear(self, phase: Phase) -> bool:
         return all(verdict.winner for verdict in self.verdicts(phase))
 
-    def _train(self, phase: Phase, wanted: Sequence[tuple[str, float, int]]) -> Iterator[Trial]:
-        recipes = [self.arms[name].changed(**{"optimizer.lr": rate, "seed": seed}) for name, rate, seed in wanted]
+    def _train(self, phase: Phase, wanted: Sequence[Wanted]) -> Iterator[Trial]:
+        recipes = [self._recipe(name, point, seed) for name, point, seed in wanted]
         known = [self._known.get((phase, name, recipe.id)) for recipe, (name, *_) in zip(recipes, wanted, strict=True)]
         for trial in known:
             if trial is not None:
                 yield self._keep(trial)
         rest = [place for place, trial in enumerate(known) if trial is None]
         for place, trial in self._trained(phase, [recipes[place] for place in rest]):
-            name, rate, seed = wanted[rest[place]]
-            yield self._keep(replace(trial, arm=name, rate=rate, seed=seed), new=True)
+            name, point, _ = wanted[rest[place]]
+            settings = tuple(self.searches[name].overrides(point).items())
+            yield self._keep(replace(trial, arm=name, settings=settings), new=True)
 
     def _trained(self, phase: Phase, recipes: Sequence[Recipe]) -> Iterator[tuple[int, Trial]]:
         many = Many(recipes, at_end=partial(trial_of, phase), keep=False, **self.where)
@@ -307,6 +323,7 @@ def read_trials(path: Path) -> list[Trial]:
         try:
             fields: dict[str, Any] = json.loads(line)
             fields["curve"] = tuple(fields["curve"])
+            fields["settings"] = tuple((key, value) for key, value in fields["settings"])
             trials.append(Trial(**fields))
         except (ValueError, TypeError, KeyError):
             continue

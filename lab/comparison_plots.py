@@ -87,8 +87,8 @@ def search_traces(comparison: Comparison, name: str, index: int) -> list[go.Scat
 
 def marked_rates(comparison: Comparison, name: str) -> dict[str, float]:
     """The rate that was given, as the search writes it, and the one that was taken."""
-    search = comparison.searches[name]
-    return {"given": rounded(search.centre)} | ({"taken": search.best} if search.scores else {})
+    given = {"given": rounded(comparison.rate(name, "given"))}
+    return given | ({"taken": comparison.rate(name, "tuned")} if comparison.searches[name].scores else {})
 
 
 # -- the final runs ---------------------------------------------------------------------------------------------

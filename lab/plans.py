@@ -28,7 +28,10 @@ class Plan(Settings):
     seeds: Annotated[int, Field(ge=2, le=1000, description="paired seeds of the final runs")] = 8
     budget: Annotated[Budget, Field(description="what every arm gets the same of")] = "epochs"
     tune: Annotated[bool, Field(description="search each arm's learning rate")] = True
-    trials: Annotated[int, Field(ge=3, le=25, description="rates that are tried for each arm")] = 9
+    trials: Annotated[int, Field(ge=3, le=1000, description="rates that are tried for each arm")] = 9
+    knobs: Annotated[
+        tuple[str, ...], Field(description="what is tuned beside the rate, for example optimizer.momentum")
+    ] = ()
     tuning_seeds: Annotated[int, Field(ge=1, le=100, description="seeds of the search's final")] = 3
     worth: Annotated[float, Field(gt=0, lt=1, description="smallest difference in accuracy that matters")] = 0.005
     level: Annotated[float, Field(gt=0.5, lt=1, description="level of all intervals together")] = 0.95

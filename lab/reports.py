@@ -26,6 +26,8 @@ def report(comparison: Comparison) -> str:
     """The whole answer: arms, verdicts at the rates given and tuned, what tuning changed, and what it cost."""
     parts = [title(comparison), arms_table(comparison)]
     parts += [paragraph(PHASES[phase], findings(comparison.verdicts(phase))) for phase in comparison.phases]
+    if comparison.plan.tune and comparison.plan.knobs:
+        parts.append(paragraph("What the search chose", chosen(comparison)))
     if comparison.plan.target:
         heading = f"Steps to {100 * comparison.plan.target:g}% of the validation images, {{}}"
         parts += [
@@ -112,6 +114,14 @@ def changes(comparison: Comparison) -> list[str]:
         if before and after and before.winner != after.winner:
             lines.append(f"{a} and {b}: {ranking_claim(before, after)}")
     return lines or ["No verdict: every pair of arms stands as it stood at the rates given."]
+
+
+def chosen(comparison: Comparison) -> list[str]:
+    lines = []
+    for name, search in comparison.searches.items():
+        settings = search.overrides(comparison.point(name, "tuned")) if search.scores else {}
+        lines.append(f"{name}: {', '.join(f'{key} {value:g}' for key, value in settings.items())}")
+    return lines
 
 
 def edges(comparison: Comparison) -> list[str]:

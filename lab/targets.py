@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from itertools import combinations
-from math import exp, log
+from math import exp
 
 import numpy as np
 
@@ -26,7 +26,7 @@ def target_lines(comparison: Comparison, phase: Phase) -> list[str]:
     lines = [arm_line(name, found) for name, found in steps.items()]
     sure = {name: [count for count in found if count] for name, found in steps.items() if found and all(found)}
     pairs = list(combinations(sure, 2))
-    return lines + [ratio_line(a, b, sure[a], sure[b], comparison.plan.level, len(pairs)) for a, b in pairs]
+    return lines + [ratio_line((a, b), sure, comparison.plan.level, len(pairs)) for a, b in pairs]
 
 
 def steps_of(comparison: Comparison, phase: Phase, name: str, target: float) -> list[float | None]:
@@ -41,15 +41,16 @@ def arm_line(name: str, found: list[float | None]) -> str:
     return f"{name} got there at {len(there)} of {len(found)} seeds, after {np.median(there):,.0f} steps (median)."
 
 
-def ratio_line(a: str, b: str, steps_a: list[float], steps_b: list[float], level: float, pairs: int) -> str:
+def ratio_line(pair: tuple[str, str], steps: dict[str, list[float]], level: float, pairs: int) -> str:
     """Geometric mean of the paired ratios with a t interval on their logarithms, corrected for the number of pairs."""
-    seeds = min(len(steps_a), len(steps_b))
+    a, b = pair
+    seeds = min(len(steps[a]), len(steps[b]))
+    logs = np.log(np.array(steps[a][:seeds]) / np.array(steps[b][:seeds]))
+    said = f"{a} takes {exp(float(logs.mean())):.2f} times the steps of {b}"
     if seeds < 2:
-        return f"{a} against {b}: one seed shows nothing."
-    logs = np.array([log(x / y) for x, y in zip(steps_a, steps_b, strict=False)])
+        return f"{said} (one seed, which shows nothing)."
     reach = critical(seeds, 1 - (1 - level) / pairs) * float(logs.std(ddof=1)) / seeds**0.5
-    low, middle, high = (exp(float(logs.mean()) + shift) for shift in (-reach, 0, reach))
-    shown = "" if low > 1 or high < 1 else "no difference shown: "
+    low, high = exp(float(logs.mean()) - reach), exp(float(logs.mean()) + reach)
+    shown = "" if low > 1 or high < 1 else "; no difference shown"
     corrected = f", corrected for {pairs} comparisons" if pairs > 1 else ""
-    interval = f"{100 * level:g}% interval {low:.2f} to {high:.2f}, {seeds} seeds{corrected}"
-    return f"{shown}{a} takes {middle:.2f} times the steps of {b} ({interval})."
+    return f"{said} ({100 * level:g}% interval {low:.2f} to {high:.2f}, {seeds} seeds{corrected}{shown})."

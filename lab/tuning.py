@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
+from typing import Protocol
 
 STEP = math.sqrt(10)  # half a decade between the rates of the first grid
 FIRST = 5  # rates of the first grid, around the rate that the recipe gives
@@ -42,6 +44,10 @@ class RateSearch:
 
     def tell(self, rate: float, seed: int, score: Score) -> None:
         self.scores.setdefault(rate, {})[seed] = score
+
+    @staticmethod
+    def overrides(rate: float) -> dict[str, float]:
+        return {"optimizer.lr": rate}
 
     def snapshot(self) -> RateSearch:
         return replace(self, scores={rate: dict(scores) for rate, scores in self.scores.items()})
@@ -98,12 +104,21 @@ class RateSearch:
         return found
 
 
+class Widening(Protocol):
+    """A search that may get more trials."""
+
+    trials: int
+
+    @property
+    def on_edge(self) -> bool: ...
+
+
 def rounded(rate: float) -> float:
     """To three digits: a rate that a person can read and type."""
     return float(f"{rate:.3g}")
 
 
-def widen(searches: list[RateSearch]) -> bool:
+def widen(searches: Sequence[Widening]) -> bool:
     """Give every arm as many rates more while one of them has its best on the edge. Whether there is more to do."""
     trials = max(search.trials for search in searches)
     if trials + ROUND > MOST or not any(search.on_edge for search in searches):

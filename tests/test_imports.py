@@ -25,6 +25,7 @@ ORDER = [
         "many",
         "verdicts",
         "tuning",
+        "knobs",
         "plans",
         "compare",
         "targets",

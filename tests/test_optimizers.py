@@ -22,6 +22,11 @@ ADAM_CASES = [
     {"lr": 0.01, "beta1": 0.5, "beta2": 0.9, "eps": 1e-3},
     {"lr": 0.1, "beta1": 0.0, "weight_decay": 0.1},
 ]
+RMSPROP_CASES = [
+    {"lr": 0.1},
+    {"lr": 0.01, "alpha": 0.5, "eps": 1e-3},
+    {"lr": 0.1, "alpha": 0.0, "weight_decay": 0.1},
+]
 
 
 def sgd_by_hand(theta, steps, lr, momentum=0.0, nesterov=False, weight_decay=0.0):
@@ -41,6 +46,34 @@ def adam_by_hand(theta, steps, lr, beta1=0.9, beta2=0.999, eps=1e-8, weight_deca
         square = beta2 * square + (1 - beta2) * gradient**2
         theta = theta - lr * (mean / (1 - beta1**step)) / (np.sqrt(square / (1 - beta2**step)) + eps)
     return theta
+
+
+def adamw_by_hand(theta, steps, lr, beta1=0.9, beta2=0.999, eps=1e-8, weight_decay=0.01):
+    mean, square = np.zeros_like(theta), np.zeros_like(theta)
+    for step in range(1, steps + 1):
+        gradient = CURVATURE @ theta
+        mean = beta1 * mean + (1 - beta1) * gradient
+        square = beta2 * square + (1 - beta2) * gradient**2
+        update = (mean / (1 - beta1**step)) / (np.sqrt(square / (1 - beta2**step)) + eps)
+        theta = theta - lr * (update + weight_decay * theta)
+    return theta
+
+
+def rmsprop_by_hand(theta, steps, lr, alpha=0.99, eps=1e-8, weight_decay=0.0):
+    square = np.zeros_like(theta)
+    for _ in range(steps):
+        gradient = CURVATURE @ theta + weight_decay * theta
+        square = alpha * square + (1 - alpha) * gradient**2
+        theta = theta - lr * gradient / (np.sqrt(square) + eps)
+    return theta
+
+
+CASES = {
+    "sgd": (sgd_by_hand, SGD_CASES),
+    "adam": (adam_by_hand, ADAM_CASES),
+    "adamw": (adamw_by_hand, [*ADAM_CASES, {"lr": 0.1, "weight_decay": 0.0}]),
+    "rmsprop": (rmsprop_by_hand, RMSPROP_CASES),
+}
 
 
 def descend(make_optimizer, loss, start, steps):
@@ -66,17 +99,22 @@ def lab_optimizer(name, settings):
 
 
 def torch_optimizer(name, settings):
+    kind = {
+        "sgd": torch.optim.SGD,
+        "adam": torch.optim.Adam,
+        "adamw": torch.optim.AdamW,
+        "rmsprop": torch.optim.RMSprop,
+    }
     settings = dict(settings)
-    if name == "sgd":
-        return lambda groups: torch.optim.SGD(groups, fused=False, foreach=False, **settings)
-    betas = settings.pop("beta1", 0.9), settings.pop("beta2", 0.999)
-    return lambda groups: torch.optim.Adam(groups, betas=betas, fused=False, foreach=False, **settings)
+    if name in ("adam", "adamw"):
+        settings["betas"] = settings.pop("beta1", 0.9), settings.pop("beta2", 0.999)
+    return lambda groups: kind[name](groups, foreach=False, **settings)
 
 
 @pytest.mark.parametrize("steps", [1, 10])
 @pytest.mark.parametrize(
     ("name", "by_hand", "settings"),
-    [*(("sgd", sgd_by_hand, case) for case in SGD_CASES), *(("adam", adam_by_hand, case) for case in ADAM_CASES)],
+    [(name, by_hand, case) for name, (by_hand, cases) in CASES.items() for case in cases],
 )
 def test_optimizers_step_as_written_down_and_as_torch_does(name, by_hand, settings, steps):
     ours = descend(lab_optimizer(name, settings), bowl, START, steps)
@@ -97,16 +135,17 @@ def test_every_optimizer_descends_with_some_learning_rate(name, valley, start, s
     )
 
 
-def test_weight_decay_pulls_matrices_and_leaves_biases_and_norms_alone():
+@pytest.mark.parametrize("name", ["sgd", "adamw"])
+def test_weight_decay_pulls_matrices_and_leaves_biases_and_norms_alone(name):
     model = nn.Sequential(nn.Linear(3, 4), nn.BatchNorm1d(4))
     before = {name: parameter.detach().clone() for name, parameter in model.named_parameters()}
-    optimizer = lab_optimizer("sgd", {"lr": 0.5, "weight_decay": 0.1})(parameter_groups(model))
+    optimizer = lab_optimizer(name, {"lr": 0.5, "weight_decay": 0.1})(parameter_groups(model))
     for parameter in model.parameters():
         parameter.grad = torch.zeros_like(parameter)
     optimizer.step()
-    for name, parameter in model.named_parameters():
-        factor = 1 - 0.5 * 0.1 if name == "0.weight" else 1.0
-        torch.testing.assert_close(parameter.detach(), factor * before[name], rtol=1e-6, atol=0)
+    for key, parameter in model.named_parameters():
+        factor = 1 - 0.5 * 0.1 if key == "0.weight" else 1.0
+        torch.testing.assert_close(parameter.detach(), factor * before[key], rtol=1e-6, atol=0)
 
 
 def test_frozen_parameters_are_not_handed_to_the_optimizer():

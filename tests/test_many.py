@@ -1,0 +1,357 @@
+"""Many recipes at once: whichever way each is trained, its numbers are those it has alone."""
+
+import math
+import shutil
+from functools import partial
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+from small_runs import SMALL, TINY_CNN, loop, same_history, same_weights, trained
+from torch import nn
+
+import lab
+from lab.data import datasets, load
+from lab.events import Finished, Metrics, Started, Step
+from lab.many import ARMS, Many, draws, groups, pays, train_many
+from lab.models import models
+from lab.stacks import Stack
+from lab.stacks.rows import Rows
+from lab.store import Recorder
+from lab.training import Training
+
+NEAR = 1e-11  # see test_stacks: what is computed in another order differs in the last bits of float64
+DENSE = SMALL.changed(precision="float64", model={"name": "mlp", "width": 8})
+CONVOLVED = SMALL.changed(precision="float64", model=TINY_CNN, epochs=2)
+MIXTURE = [
+    CONVOLVED,
+    DENSE,
+    DENSE.changed(batch_size=20),  # alone in its group
+    DENSE.changed(optimizer="adam", epochs=2),
+    CONVOLVED.changed(seed=8),
+    DENSE.changed(seed=8, **{"optimizer.lr": 0.01}),
+    CONVOLVED.changed(**{"optimizer.lr": 1e200}),  # ends first
+]
+STACKED, IN_TURN = (1, 3, 5), (0, 2, 4, 6)
+many_on_cpu = partial(Many, device="cpu")
+
+
+def read_every(seconds, monkeypatch):
+    """How long the loops leave losses on the device."""
+    monkeypatch.setattr(loop, "BLOCK_SECONDS", seconds)
+    monkeypatch.setattr("lab.stacks.stack.BLOCK_SECONDS", seconds)
+
+
+@pytest.fixture(autouse=True)
+def one_block_an_epoch(monkeypatch):
+    read_every(1e9, monkeypatch)
+
+
+@pytest.fixture(autouse=True)
+def own_options(monkeypatch):
+    """Options added in a test are gone after it."""
+    monkeypatch.setattr(models, "functions", dict(models.functions))
+    monkeypatch.setattr(models, "_choices", dict(models._choices))
+
+
+@pytest.fixture
+def stacks(monkeypatch):
+    """How many arms the stacks of a test had."""
+    sizes, make = [], Stack.__init__
+
+    def counted(self, recipes, **where):
+        sizes.append(len(recipes))
+        make(self, recipes, **where)
+
+    monkeypatch.setattr(Stack, "__init__", counted)
+    return sizes
+
+
+def assert_as_alone(run):
+    """A run has the numbers and the ending that its recipe has alone."""
+    alone, events = trained(run.recipe)
+    assert (run.status, run.step, run.detail) == (events[-1].status, events[-1].step, events[-1].detail)
+    for series in ("loss", "accuracy", "lr"):
+        np.testing.assert_allclose(getattr(run.history, series), getattr(alone.history, series), rtol=NEAR, atol=NEAR)
+    validation = ([epoch.validation_loss for epoch in each.history.epochs] for each in (run, alone))
+    np.testing.assert_allclose(*validation, rtol=NEAR, atol=NEAR)
+    if run.status != "diverged":
+        for name, expected in alone.model.state_dict().items():
+            torch.testing.assert_close(run.weights[name], expected, rtol=NEAR, atol=NEAR)
+
+
+# -- numbers ----------------------------------------------------------------------------------------------------------
+
+
+def test_a_mixture_has_the_numbers_it_has_alone_in_the_order_it_was_given(stacks):
+    runs = train_many(MIXTURE, device="cpu")
+    assert stacks == [3]
+    assert [run.recipe for run in runs] == MIXTURE
+    for run in runs:
+        assert_as_alone(run)
+
+
+def test_what_trains_in_turn_has_the_very_bits_it_has_alone():
+    runs = train_many([MIXTURE[index].changed(precision="float32") for index in IN_TURN], device="cpu")
+    for run in runs:
+        alone, _ = trained(run.recipe)
+        assert same_history(run, alone)
+        assert same_weights(run, alone)
+
+
+def test_more_recipes_than_a_stack_holds_are_trained_in_several(stacks, monkeypatch):
+    monkeypatch.setitem(ARMS, "cpu", 2)
+    runs = train_many([DENSE.changed(seed=seed, epochs=1 + seed % 2) for seed in range(5)], device="cpu")
+    assert stacks == [2, 2, 1]
+    for seed, run in enumerate(runs):
+        assert run.recipe.seed == seed
+        assert_as_alone(run)
+
+
+def test_more_recipes_than_are_held_at_once_train_in_turn(monkeypatch):
+    monkeypatch.setattr("lab.many.IN_TURN", 2)
+    for run in train_many([CONVOLVED.changed(seed=seed) for seed in range(3)], device="cpu"):
+        assert_as_alone(run)
+
+
+def test_nothing_to_train_is_nothing():
+    assert train_many([]) == []
+
+
+# -- networks that are not stacked ------------------------------------------------------------------------------------
+
+
+def dropped(shape, classes, activation):
+    """Linear layers with dropout. Source: this test."""
+    layers = [nn.Linear(math.prod(shape), 16), activation(), nn.Dropout(0.5), nn.Linear(16, classes)]
+    return nn.Sequential(nn.Flatten(), *layers)
+
+
+class Recurrent(nn.Module):
+    """The rows of an image, one after the other."""
+
+    def __init__(self, width, classes):
+        super().__init__()
+        self.memory, self.head = nn.LSTM(width, 4, batch_first=True), nn.Linear(4, classes)
+
+    def forward(self, images):
+        return self.head(self.memory(images[:, 0])[0][:, -1])
+
+
+def recurrent(shape, classes, activation):
+    """A network that torch cannot vectorise. Source: this test."""
+    return Recurrent(shape[2], classes)
+
+
+def averaged(shape, classes, activation):
+    """Statistics over all batches, for which torch asks a tensor for its value. Source: this test."""
+    first = [nn.Linear(math.prod(shape), 8), nn.BatchNorm1d(8, momentum=None), activation()]
+    return nn.Sequential(nn.Flatten(), *first, nn.Linear(8, classes))
+
+
+def layered(shape, classes, activation):
+    """A small network that is no chain of matrices. Source: this test."""
+    first = [nn.Linear(math.prod(shape), 8), nn.LayerNorm(8), activation()]
+    return nn.Sequential(nn.Flatten(), *first, nn.Linear(8, classes))
+
+
+@pytest.mark.parametrize("network", [dropped, recurrent, averaged])
+def test_a_network_that_cannot_be_stacked_trains_in_turn_with_the_very_bits_it_has_alone(network, stacks):
+    models.add(network)
+    recipe = SMALL.changed(model=network.__name__)
+    runs = train_many([recipe, recipe.changed(optimizer="adam"), recipe.changed(seed=8)], device="cpu")
+    assert stacks == []
+    for run in runs:
+        alone, events = trained(run.recipe)
+        assert run.status == events[-1].status
+        assert same_history(run, alone)
+        assert same_weights(run, alone)
+
+
+def test_what_draws_random_numbers_is_known_before_the_first_step():
+    models.add(dropped)
+    before = torch.get_rng_state()
+    assert draws(Training(SMALL.changed(model="dropped"), device="cpu"))
+    assert not draws(Training(SMALL, device="cpu"))
+    assert torch.equal(torch.get_rng_state(), before)
+
+
+@pytest.mark.parametrize(("model", "expected"), [("mlp", True), (TINY_CNN, False), ("layered", True)])
+def test_a_stack_pays_for_dense_networks_and_small_ones_without_convolutions(model, expected):
+    models.add(layered)
+    session = Training(SMALL.changed(model=model), device="cpu")
+    before = {name: tensor.clone() for name, tensor in session.model.state_dict().items()}
+    assert pays(session) == expected
+    assert all(torch.equal(tensor, before[name]) for name, tensor in session.model.state_dict().items())
+
+
+def test_a_stack_does_not_pay_where_one_network_keeps_the_cpu_busy(monkeypatch):
+    models.add(layered)
+    monkeypatch.setattr("lab.many.MAPPED_FLOPS", 100)
+    assert not pays(Training(SMALL.changed(model="layered"), device="cpu"))
+    assert pays(Training(SMALL, device="cpu"))
+
+
+@pytest.fixture
+def pictures(tmp_path):
+    """Digits as files, three classes of ten: streamed when they may not lie on the device."""
+    root, split = tmp_path / "pictures", load(datasets.parse("digits")).train
+    for label in range(3):
+        (root / str(label)).mkdir(parents=True)
+        for index, image in enumerate(split.images[split.labels == label][:10]):
+            Image.fromarray(image[0].numpy()).save(root / str(label) / f"{index}.png")
+    data = {"name": "folder", "path": str(root), "size": 8, "colour": "grey"}
+    return DENSE.changed(data=data, modify=[], epochs=2, augment=["crop"])
+
+
+def test_streamed_data_is_never_stacked(pictures, stacks):
+    assert pays(Training(pictures, device="cpu"))
+    assert not pays(Training(pictures, device="cpu", data_budget_bytes=0))
+    recipes = [pictures, pictures.changed(seed=8)]
+    for run in train_many(recipes, device="cpu", data_budget_bytes=0):
+        assert_as_alone(run)
+    assert stacks == []
+
+
+def test_groups_are_what_could_share_a_stack():
+    changes = [
+        {},
+        {"model": "cnn"},
+        {"optimizer": "adam", "schedule": "cosine", "init": "xavier_normal", "augment": "flip"},
+        {"batch_size": 9},
+        {"epochs": 9, "seed": 9, "clip_norm": 1, "label_smoothing": 0.1},
+        {"model": "cnn", "seed": 9},
+        {"model.width": 9},
+        {"activation": "tanh"},
+        {"modify": []},
+        {"precision": "float32"},
+        {"model.width": 9, "optimizer.lr": 1},
+    ]
+    assert groups([DENSE.changed(**change) for change in changes]) == [
+        [0, 2, 4],
+        [1, 5],
+        [3],
+        [6, 10],
+        [7],
+        [8],
+        [9],
+    ]
+
+
+# -- events, folders, leaving -----------------------------------------------------------------------------------------
+
+
+def test_each_run_hears_of_itself_from_its_start_to_its_end():
+    many = many_on_cpu(MIXTURE)
+    told = list(many)
+    for index, recipe in enumerate(MIXTURE):
+        events = [event for place, event in told if place == index]
+        assert isinstance(events[0], Started)
+        assert events[0].recipe == recipe
+        assert [event for event in events if isinstance(event, Finished)] == [events[-1]]
+        losses = [loss for event in events if isinstance(event, Metrics) for loss in event.loss]
+        assert repr(losses) == repr(many.runs[index].history.loss)
+
+
+def test_each_run_is_handed_over_once_at_its_end():
+    seen = []
+
+    def handed(session):
+        seen.append(session.recipe)
+        return session.evaluate(session.validation_split)[0]
+
+    many = many_on_cpu(MIXTURE, at_end=handed)
+    list(many)
+    assert sorted(recipe.id for recipe in seen) == sorted(recipe.id for recipe in MIXTURE)
+    for index, recipe in enumerate(MIXTURE[:-1]):
+        alone, _ = trained(recipe)
+        expected = alone.evaluate(alone.validation_split)[0]
+        assert many.results[index] == pytest.approx(expected, rel=NEAR)
+        assert many.results[index] == pytest.approx(many.runs[index].history.epochs[-1].validation_loss, rel=NEAR)
+
+
+def folders_in(root):
+    return [root / str(index) for index in range(len(MIXTURE))]
+
+
+def test_folders_hold_the_runs(tmp_path):
+    for run in train_many(MIXTURE, folders=folders_in(tmp_path), device="cpu"):
+        opened = lab.open_run(run.folder)
+        assert opened.recipe == run.recipe
+        assert (opened.status, opened.detail) == (run.status, run.detail)
+        assert (opened.problems, opened.seconds) == ([], run.seconds)
+        assert same_history(opened, run)
+        assert same_weights(opened, run)
+        assert not list(run.folder.glob("checkpoint*"))
+
+
+def leave(events, index, step):
+    """Go away when a run's history has come to a step."""
+    for place, event in events:
+        if place == index and isinstance(event, Metrics) and event.first_step + len(event.loss) >= step:
+            return
+
+
+@pytest.mark.parametrize("block_seconds", [0, 1e9])
+@pytest.mark.parametrize("group", [STACKED, IN_TURN[::2]], ids=["stacked", "in turn"])
+def test_what_is_left_early_is_resumed_to_the_numbers_it_has_alone(group, block_seconds, tmp_path, monkeypatch):
+    read_every(block_seconds, monkeypatch)
+    recipes, folders = [MIXTURE[index] for index in group], [tmp_path / str(index) for index in group]
+    many = many_on_cpu(recipes, folders=folders)
+    leave(many, index=1, step=9)
+    assert many.runs == {}
+    for folder in folders:
+        left = lab.open_run(folder)
+        assert (left.status, left.problems) == ("stopped", [])
+        assert left.step > 0
+        assert_as_alone(lab.resume(folder, progress=False, device="cpu"))
+
+
+def test_leaving_keeps_what_has_ended_and_begins_nothing_new(tmp_path):
+    many, folders = many_on_cpu(MIXTURE, folders=folders_in(tmp_path)), folders_in(tmp_path)
+    for index, event in many:
+        if index == 6 and isinstance(event, Finished):
+            break
+    assert list(many.runs) == [6]
+    assert lab.open_run(folders[6]).status == "diverged"
+    assert [lab.open_run(folders[index]).status for index in (0, 4)] == ["stopped", "stopped"]
+    assert not any(folders[index].exists() for index in (1, 2, 3, 5))
+
+
+def test_a_step_that_broke_in_the_middle_of_a_stack_is_made_again_on_resume(tmp_path, monkeypatch):
+    @models.add
+    def normed(shape, classes, activation):
+        """Statistics that have moved before the update fails. Source: this test."""
+        first = [nn.Linear(math.prod(shape), 8), nn.BatchNorm1d(8), activation()]
+        return nn.Sequential(nn.Flatten(), *first, nn.Linear(8, classes))
+
+    calls, update = [], Rows.step
+
+    def fragile(self, gradients, rates):
+        calls.append(None)
+        if len(calls) == 10:
+            raise MemoryError
+        update(self, gradients, rates)
+
+    monkeypatch.setattr(Rows, "step", fragile)
+    recipe = DENSE.changed(model="normed", augment="crop", epochs=2)
+    folders = [tmp_path / "0", tmp_path / "1"]
+    runs = train_many([recipe, recipe.changed(seed=8)], folders=folders, device="cpu")
+    assert [(run.status, run.step, len(run.history.loss)) for run in runs] == [("out_of_memory", 9, 9)] * 2
+    for folder in folders:
+        assert_as_alone(lab.resume(folder, progress=False, device="cpu"))
+
+
+def test_a_stack_that_was_killed_is_resumed_from_its_checkpoints(tmp_path, monkeypatch):
+    read_every(0, monkeypatch)
+    monkeypatch.setattr("lab.many.Recorder", partial(Recorder, checkpoint_seconds=0))
+    recipes, folders = [MIXTURE[index] for index in STACKED], [tmp_path / "runs" / str(index) for index in STACKED]
+    for _, event in many_on_cpu(recipes, folders=folders):
+        if isinstance(event, Step) and event.step == 9:
+            shutil.copytree(tmp_path / "runs", tmp_path / "left")
+    for index in STACKED:
+        left = lab.open_run(tmp_path / "left" / str(index))
+        assert left.status == "interrupted"
+        assert left.history.loss
+        assert_as_alone(lab.resume(left.folder, progress=False, device="cpu"))

@@ -520,7 +520,7 @@ def seeds_of(comparison: Comparison, phase: Phase) -> str:
 
 
 def counted(count: float, what: str) -> str:
-    return f"{count:g} {what}" + "s" * (count != 1)
+    return f"{count:g} {what}{'' if count == 1 else 's'}"
 
 
 def span(low: float, high: float, what: str) -> str:

@@ -16,7 +16,7 @@ from lab.recipe import Recipe
 from lab.runs import Run, run_of
 from lab.spread import Heard, Spread, Task, packed, processors, serve
 from lab.stacks import ALIKE, Stack
-from lab.stacks.forward import is_chain
+from lab.stacks.forward import forward_of, is_chain
 from lab.steps import dropout_stream
 from lab.store import Recorder, custom_sources
 from lab.training import Training
@@ -153,7 +153,7 @@ def groups(recipes: Sequence[Recipe]) -> list[list[int]]:
     """Indices of recipes that could train in one stack, in order of appearance."""
     found: dict[str, list[int]] = {}
     for index, recipe in enumerate(recipes):
-        found.setdefault("\n".join(str(getattr(recipe, field)) for field in ALIKE), []).append(index)
+        found.setdefault("\n".join(str(getattr(recipe, field)) for field in (*ALIKE, "epochs")), []).append(index)
     return list(found.values())
 
 
@@ -172,7 +172,7 @@ def pays(session: Training) -> bool:
     """
     splits = (session.train_split, session.validation_split)
     resident = all(isinstance(split.images, Tensor) and split.images.device == session.device for split in splits)
-    if not resident or draws(session):
+    if not resident or draws(session) or not maps(session):
         return False
     if session.device.type != "cpu":
         return True
@@ -202,6 +202,20 @@ def draws(session: Training) -> bool:
     with dropout_stream(0, 0, session.device) as moved, torch.no_grad():
         model(session.prepare(images[:2]))
         return moved()
+
+
+def maps(session: Training) -> bool:
+    """Whether torch can vectorise the network: not an LSTM, nor a layer that asks a tensor for its value."""
+    images = session.train_split.images
+    assert isinstance(images, Tensor)
+    model = deepcopy(session.model).train()
+    parameters = {name: tensor[None] for name, tensor in (*model.named_parameters(), *model.named_buffers())}
+    try:
+        with torch.no_grad(), session.autocast:
+            forward_of(model)(parameters, session.prepare(images[:2])[None])
+    except RuntimeError:
+        return False
+    return True
 
 
 def arms_that_fit(session: Training) -> int:

@@ -9,6 +9,7 @@ from __future__ import annotations
 import contextlib
 import time
 from collections.abc import Generator, Iterator
+from copy import copy
 from math import isfinite, sqrt
 from typing import Any
 
@@ -182,11 +183,16 @@ class Training:
         """The next epoch has the next order."""
         self._order_of_epoch = self._order.get_state()
 
+    def twin(self) -> Training:
+        """A copy that shares everything but the random streams, which go their own way from here."""
+        other = copy(self)
+        other._order, other._augment = self._order.clone_state(), self._augment.clone_state()
+        return other
+
     def share_streams(self, other: Training) -> None:
         """Put the streams of a training with the same seed where these stand."""
-        if other is not self:
-            other._order_of_epoch = self._order_of_epoch
-            other._augment.set_state(self._augment.get_state())
+        other._order_of_epoch = self._order_of_epoch
+        other._augment.set_state(self._augment.get_state())
 
     def _blocks(self) -> Iterator[Metrics]:
         """What was measured since the last block, in order."""

@@ -29,7 +29,7 @@ class Feed:
     def __init__(self, arms: Sequence[Training]) -> None:
         keys = [(arm.recipe.seed, arm.recipe.augment) for arm in arms]
         groups = list(dict.fromkeys(keys))
-        self.leaders = [arms[keys.index(key)] for key in groups]
+        self.leaders = [arms[keys.index(key)].twin() for key in groups]
         self.group = [groups.index(key) for key in keys]
         lead = arms[0]
         self.batch_size = lead.recipe.batch_size
@@ -44,7 +44,8 @@ class Feed:
     def batches(self, skipped: int = 0) -> Iterator[tuple[Tensor, Tensor]]:
         """The rest of an epoch: images (K or 1, b, c, h, w) as the network sees them, labels (K, b)."""
         orders = torch.stack([leader.permutation() for leader in self.leaders]).to(self.pixels.device)
-        for index in orders[:, skipped * self.batch_size :].split(self.batch_size, dim=1):
+        rest = orders[:, skipped * self.batch_size :]
+        for index in rest.split(self.batch_size, dim=1) if rest.numel() else ():
             labels = self.labels[index]
             images = self._prepared(index.flatten()).unflatten(0, index.shape)
             if len(images) > 1:

@@ -29,12 +29,16 @@ ELEMENTWISE = (
 
 def is_chain(model: nn.Module) -> bool:
     """Whether a network is fully connected layers and functions of single numbers, one after the other."""
-    layers = list(model.children())
+    if type(model) is not nn.Sequential:
+        return False
+    first, *layers = model
+    named = [len(list(model.named_parameters(remove_duplicate=once))) for once in (True, False)]
     return (
-        type(model) is nn.Sequential
-        and isinstance(layers[0], nn.Flatten)
+        type(first) is nn.Flatten
         and any(isinstance(layer, nn.Linear) for layer in layers)
-        and all(type(layer) in (nn.Linear, *ELEMENTWISE) for layer in layers[1:])
+        and all(type(layer) in (nn.Linear, *ELEMENTWISE) for layer in layers)
+        and named[0] == named[1]  # a weight of two layers has one name only
+        and not any(layer._forward_hooks or layer._forward_pre_hooks for layer in model.modules())
     )
 
 
@@ -48,7 +52,8 @@ def forward_of(model: nn.Module) -> Forward:
 
 def chain(model: nn.Module) -> Forward:
     """Batched matrix products, layer by layer."""
-    layers = list(model.named_children())[1:]
+    # Not `named_children`: it leaves out what stands there a second time.
+    _, *layers = ((name, layer) for name, layer in model._modules.items() if layer is not None)
 
     def forward(parameters: Parameters, images: Tensor) -> Tensor:
         hidden = images.flatten(2).transpose(1, 2)

@@ -45,7 +45,7 @@ def rule_of(optimizer: Optimizer) -> Rule | None:
         return Rule(("momentum_buffer" if momentum else "", ""), momentum, nesterov=settings["nesterov"])
     if type(optimizer) in (torch.optim.Adam, torch.optim.AdamW) and not settings["amsgrad"]:
         beta1, beta2 = settings["betas"]
-        decoupled = type(optimizer) is torch.optim.AdamW
+        decoupled = settings["decoupled_weight_decay"]
         slots = ("exp_avg", "exp_avg_sq")
         moments = {"beta1": beta1, "beta2": beta2, "eps": settings["eps"]}
         return Rule(slots, **moments, adaptive=True, bias=True, decoupled=decoupled)
@@ -81,6 +81,7 @@ class Rows:
         self.first = torch.zeros_like(values[: self.ruled])
         self.second = torch.zeros_like(values[self.plain : self.ruled])
         self.steps = [self._take_over(row) for row in range(self.ruled)]
+        self._gone: set[int] = set()
 
     def _column(self, numbers: Sequence[float]) -> Tensor:
         return torch.tensor(numbers, dtype=self.values.dtype, device=self.values.device).view(-1, 1)
@@ -93,7 +94,7 @@ class Rows:
         self.any_ahead = any(rule.nesterov for rule in plain)
         self.gain = self._column([1 - rule.beta1 for rule in adaptive])
         self.beta2 = self._column([rule.beta2 for rule in adaptive])
-        self.gain2 = 1 - self.beta2
+        self.gain2 = self._column([1 - rule.beta2 for rule in adaptive])
 
     def _decay_matrix(self) -> tuple[Tensor | None, Tensor | None]:
         """(K, P) weight decay in the gradient and beside it; None where there is none."""
@@ -151,8 +152,16 @@ class Rows:
             self._step_plain(gradients[: self.plain], rates[: self.plain])
         if self.ruled > self.plain:
             self._step_adaptive(gradients[self.plain : self.ruled], rates[self.plain : self.ruled])
-        for row in range(self.ruled, len(self.rules)):
+        for row in set(range(self.ruled, len(self.rules))) - self._gone:
             self._step_alone(row, gradients)
+
+    def drop(self, row: int) -> None:
+        """An arm left: its optimizer is its own again, though its row stays."""
+        self._gone.add(row)
+
+    def spare(self, used: Tensor) -> None:
+        """(K, P) 0 where a parameter has no part in the loss: torch.optim never decays those."""
+        self.decay = tuple(None if matrix is None else matrix * used for matrix in self.decay)  # pyright: ignore[reportAttributeAccessIssue]
 
     def _clip(self, gradients: Tensor) -> None:
         if self.clip_norms is not None:
@@ -194,7 +203,7 @@ class Rows:
 
     def tell(self) -> None:
         """Bring what is kept as plain numbers (Adam's step) into torch's own state."""
-        for row in range(self.plain, self.ruled):
+        for row in set(range(self.plain, self.ruled)) - self._gone:
             for slots in self.optimizers[row].state.values():
                 slots["step"].fill_(self.steps[row])
 

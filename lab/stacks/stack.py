@@ -13,7 +13,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-from lab.events import Event, Finished, Looking, Metrics, State, Step
+from lab.events import Epoch, Event, Finished, Looking, Metrics, State, Step
 from lab.recipe import Recipe
 from lab.schedules import schedules
 from lab.stacks.feed import Feed, in_order
@@ -42,7 +42,8 @@ class Arm(Training):
 class Stack:
     """Recipes that differ in anything but `ALIKE`, trained in one loop; iterate it for (arm, event).
 
-    An arm that diverges, or has fewer epochs, leaves alone. Single steps are told for the first arm only. An
+    An arm that diverges, or has fewer epochs, leaves alone; its row stays, so that no bit of its neighbours changes,
+    and costs what it did: recipes of one length make good stacks. Single steps are told for the first arm only. An
     arm's seconds are its equal share of the loop's. Arms with one seed see the same batches in the same order.
     A stack that is asked again after it was left goes on.
 
@@ -93,25 +94,37 @@ class Stack:
             if not is_out_of_memory(error):
                 raise
         # Outside `except`: a held exception would pin the very tensors that did not fit.
+        yield from self._read()
         for arm in list(self.live):
             yield arm, Finished("out_of_memory", self.arms[arm].step, no_memory(self.device))
 
     def _events(self) -> Iterator[Told]:
+        self._take_in()
         for index, arm in enumerate(self.arms):
             yield index, arm.started()
-        going = [index for index, arm in enumerate(self.arms) if len(arm.history.epochs) < arm.recipe.epochs]
-        if len({self.arms[index].step for index in going}) > 1:
+        going = [index for index, arm in enumerate(self.arms) if not self._ended(arm)]
+        if len({(self.arms[index].step, len(self.arms[index].history.epochs)) for index in going}) > 1:
             raise ValueError("The arms of a stack must stand at the same step.")
+        pending = {index for index, _ in self._pending}
+        yield from self._read()
+        for index in set(range(len(self.arms))) - {*going, *pending}:  # restored from after their end
+            arm = self.arms[index]
+            yield index, arm.diverged(len(arm.history.loss) - 1) if arm.history.diverged else arm.verdict()
         self._gather(going)
         while self.live:
             yield from self._epoch(len(self.arms[self.live[0]].history.epochs))
+
+    @staticmethod
+    def _ended(arm: Arm) -> bool:
+        return arm.history.diverged or len(arm.history.epochs) == arm.recipe.epochs
 
     # -- rows -----------------------------------------------------------------------------------------------
 
     def _gather(self, going: Sequence[int]) -> None:
         """Put the parameters of these arms into the rows of one matrix, of which theirs become views."""
+        for index in going:
+            self._tell(index)  # what an earlier gathering knows
         self.live = sorted(going, key=lambda index: kind_order(self.arms[index].optimizer))
-        self._row_of = {index: row for row, index in enumerate(self.live)}
         if not self.live:
             return
         arms = [self.arms[index] for index in self.live]
@@ -123,6 +136,7 @@ class Stack:
         self.feed = Feed(arms)
         smoothing = [arm.recipe.label_smoothing for arm in arms]
         self.smoothing = torch.tensor(smoothing, dtype=torch.float64, device=self.device) if any(smoothing) else None
+        self._row_of = {index: row for row, index in enumerate(self.live)}  # last: what is told lies in those rows
 
     @torch.no_grad()
     def _share_parameters(self, arms: Sequence[Arm]) -> None:
@@ -155,6 +169,7 @@ class Stack:
         arm = self.arms[index]
         self._tell(index)
         arm.restore(arm.state())
+        self.rows.drop(self._row_of[index])
         for tensor in (*arm.model.parameters(), *arm.model.buffers()):
             tensor.data = tensor.data.clone()
         self.live.remove(index)
@@ -173,24 +188,34 @@ class Stack:
     # -- training -------------------------------------------------------------------------------------------
 
     def _epoch(self, epoch: int) -> Iterator[Told]:
-        lead, there = self.arms[self.live[0]], set(self._row_of)
+        lead = self.arms[self.live[0]]
         skipped = lead.step - epoch * self.steps_per_epoch
         factors = self._factors(range(lead.step, (epoch + 1) * self.steps_per_epoch))
         read_at = time.perf_counter() + BLOCK_SECONDS
-        for (images, labels), factor in zip(self.feed.batches(skipped), factors, strict=True):
-            self._step(images, labels, factor)
+        batches = zip(self.feed.batches(skipped), factors, strict=True)
+        while self._next_step(batches):
             yield self.live[0], Step(self.arms[self.live[0]].step, epoch)
-            if time.perf_counter() >= read_at:
+            if time.perf_counter() >= read_at or not self.live:
                 yield from self._read()
                 read_at = time.perf_counter() + BLOCK_SECONDS
             if not self.live:
                 return
-        self.feed.end_of_epoch()
         yield from self._read()
         if self.live:
             yield from self._look(epoch)
-        if self.live and set(self.live) != there:
-            self._gather(self.live)
+
+    def _next_step(self, batches: Iterator[tuple[tuple[Tensor, Tensor], np.ndarray]]) -> bool:
+        """Whether there was one; what breaks in it leaves no state to go on from."""
+        self._between_steps(whole=False)
+        batch = next(batches, None)
+        if batch is not None:
+            self._step(*batch[0], batch[1])
+        self._between_steps(whole=True)
+        return batch is not None
+
+    def _between_steps(self, *, whole: bool) -> None:
+        for index in self.live:
+            self.arms[index].between_steps = whole
 
     def _factors(self, steps: range) -> np.ndarray:
         """(steps, K): what each arm's schedule makes of its learning rate, in float64."""
@@ -199,7 +224,7 @@ class Stack:
         for arm in arms:
             key = (str(arm.recipe.schedule), arm.steps)
             if key not in columns:
-                columns[key] = [schedules.build(arm.recipe.schedule, step / arm.steps) for step in steps]
+                columns[key] = [schedules.build(arm.recipe.schedule, min(1.0, step / arm.steps)) for step in steps]
         return np.array([columns[str(arm.recipe.schedule), arm.steps] for arm in arms]).T
 
     def _step(self, images: Tensor, labels: Tensor, factors: np.ndarray) -> None:
@@ -210,8 +235,12 @@ class Stack:
             logits = at_least_float32(self.forward({**self.leaves, **self.constants}, images))
             losses = self._losses(logits, labels)
         leaves = list(self.leaves.values())
-        parts = torch.autograd.grad(losses.sum(), leaves, allow_unused=True, materialize_grads=True)
-        torch.cat([part.reshape(len(arms), -1) for part in parts], 1, out=self.gradients)
+        parts: list[Tensor | None] = list(torch.autograd.grad(losses.sum(), leaves, allow_unused=True))
+        filled = [torch.zeros_like(leaf) if part is None else part for leaf, part in zip(leaves, parts, strict=True)]
+        if any(part is None for part in parts):
+            used = [torch.full_like(leaf, part is not None) for leaf, part in zip(leaves, parts, strict=True)]
+            self.rows.spare(torch.cat([part.reshape(len(arms), -1) for part in used], 1))
+        torch.cat([part.reshape(len(arms), -1) for part in filled], 1, out=self.gradients)
         for arm in arms[self.rows.ruled :]:
             arm.set_rate()
         self.rows.step(self.gradients, torch.from_numpy(rates).to(self.values).view(-1, 1))
@@ -219,6 +248,8 @@ class Stack:
         self._unread.append((losses.detach(), accuracy, rates))
         for index in self.live:
             self.arms[index].step += 1
+        if self.arms[self.live[0]].step % self.steps_per_epoch == 0:
+            self.feed.end_of_epoch()
 
     def _losses(self, logits: Tensor, labels: Tensor) -> Tensor:
         """(K, classes, b), (K, b) -> (K,) mean loss in nats, each arm with its own label smoothing."""
@@ -231,7 +262,18 @@ class Stack:
     def _read(self) -> Iterator[Told]:
         self._take_in()
         while self._pending:
-            yield self._pending.pop(0)
+            index, event = self._pending.pop(0)
+            yield index, event
+            if end := self._end_after(self.arms[index], event):
+                yield index, end
+
+    @staticmethod
+    def _end_after(arm: Arm, event: Event) -> Finished | None:
+        if isinstance(event, Metrics) and not isfinite(event.loss[-1]):
+            return arm.diverged(event.first_step + len(event.loss) - 1)
+        if isinstance(event, Epoch) and not isfinite(event.validation_loss):
+            return arm.diverged(arm.step)
+        return arm.verdict() if isinstance(event, Epoch) and event.epoch + 1 == arm.recipe.epochs else None
 
     def _take_in(self) -> None:
         """Bring the block's numbers to the host, into the histories, and the events to whoever asks next."""
@@ -256,7 +298,6 @@ class Stack:
         self._pending.append((index, event))
         if bad.any():
             self._release(index)
-            self._pending.append((index, arm.diverged(first + keep - 1)))
 
     # -- validation -----------------------------------------------------------------------------------------
 
@@ -265,9 +306,10 @@ class Stack:
         for part in self._evaluation():
             sums.append(part)
             yield self.live[0], Looking(self.arms[self.live[0]].step, len(sums))
-        totals = (torch.stack(sums).sum(0) / len(self.arms[0].validation_split)).tolist()
+        totals = torch.stack(sums).sum(0).tolist()
         for index in list(self.live):
-            yield from self._end_of_epoch(index, epoch, *totals[self._row_of[index]])
+            self._end_of_epoch(index, epoch, *totals[self._row_of[index]])
+        yield from self._read()
 
     @torch.inference_mode()
     def _evaluation(self) -> Iterator[Tensor]:
@@ -281,9 +323,9 @@ class Stack:
             loss = functional.cross_entropy(logits, answers, reduction="none").sum(1)
             yield torch.stack([loss, (logits.argmax(1) == answers).sum(1)], 1)
 
-    def _end_of_epoch(self, index: int, epoch: int, loss: float, accuracy: float) -> Iterator[Told]:
-        arm = self.arms[index]
-        yield index, arm.close_epoch(epoch, loss, accuracy)
+    def _end_of_epoch(self, index: int, epoch: int, loss: float, right: float) -> None:
+        arm, count = self.arms[index], len(self.arms[0].validation_split)
+        event = arm.close_epoch(epoch, loss / count, right / count)
+        self._pending.append((index, event))
         if not isfinite(loss) or epoch + 1 == arm.recipe.epochs:
             self._release(index)
-            yield index, arm.verdict() if isfinite(loss) else arm.diverged(arm.step)

@@ -259,7 +259,11 @@ def _explain_one(fault: ErrorDetails, model: type[Settings], kind: str, name: st
     key = str(fault["loc"][0])
     if fault["type"] == "extra_forbidden":
         known = [field for field in model.model_fields if field != "name"]
-        return unknown("setting", key, known, owner=f" of {kind} {name}") if kind else unknown("recipe key", key, known)
+        return (
+            unknown("setting", key, known, owner=f" of {kind} {name}")
+            if kind
+            else unknown(f"{model.__name__.lower()} key", key, known)
+        )
     return f"{place}{key} is {fault['input']!r}, but must be {_allowed(model.model_fields[key])}."
 
 

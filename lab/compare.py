@@ -26,6 +26,7 @@ from lab.tuning import RateSearch, widen
 from lab.verdicts import Verdict, sensitivity, verdicts
 
 TUNING_SEEDS = 10_000  # where the seeds of the search begin: never those of the final runs
+DECIDING = ("arms", "budget", "tune", "trials", "knobs", "tuning_seeds", "finalists")  # of a plan, what trials need
 LOOKS = 4  # with stop_early, how often the verdict is looked at
 
 Phase = Literal["search", "given", "tuned"]
@@ -91,14 +92,13 @@ class Comparison:
         seeds = tuple(range(TUNING_SEEDS, TUNING_SEEDS + self.plan.tuning_seeds))
         if self.plan.tune and self.plan.knobs:
             return KnobSearch(recipe, self.plan.knobs, self.plan.trials, seeds)
-        return RateSearch(flat(recipe)["optimizer.lr"], self.plan.trials, seeds)
+        return RateSearch(flat(recipe)["optimizer.lr"], self.plan.trials, seeds, self.plan.finalists)
 
     def _open(self, folder: Path) -> None:
         folder.mkdir(parents=True, exist_ok=True)
-        text = self.plan.model_dump_json(indent=1)
-        if (folder / "plan.json").exists() and (folder / "plan.json").read_text(encoding="utf-8") != text:
+        if (folder / "plan.json").exists() and not same_work(self.plan, folder / "plan.json"):
             raise RunError(f"{folder} holds another comparison. Choose another folder.")
-        (folder / "plan.json").write_text(text, encoding="utf-8")
+        (folder / "plan.json").write_text(self.plan.model_dump_json(indent=1), encoding="utf-8")
         if (folder / "trials.jsonl").exists():
             for trial in read_trials(folder / "trials.jsonl"):
                 self._known[trial.phase, trial.arm, trial.recipe] = trial
@@ -165,7 +165,8 @@ class Comparison:
     def _finals(self) -> Iterator[Trial]:
         for seeds in self._looks():
             for phase in self.phases:
-                wanted = [(name, self.point(name, phase), seed) for name in self.arms for seed in seeds]
+                # Seed by seed: stacks then mix the arms, and an equal share of their time is a fair one.
+                wanted = [(name, self.point(name, phase), seed) for seed in seeds for name in self.arms]
                 yield from self._train(phase, wanted)
             if self.plan.stop_early and all(self._clear(phase) for phase in self.phases):
                 return
@@ -314,6 +315,15 @@ def trial_of(phase: Phase, session: Training) -> Trial:
         flops=session.flops_per_step * session.step,
         curve=tuple(epoch.validation_accuracy for epoch in epochs),
     )
+
+
+def same_work(plan: Plan, path: Path) -> bool:
+    """Whether a kept plan needs the same trials; there may be more seeds now, or other words."""
+    try:
+        kept = Plan.model_validate_json(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return False
+    return all(getattr(plan, field) == getattr(kept, field) for field in DECIDING)
 
 
 def read_trials(path: Path) -> list[Trial]:

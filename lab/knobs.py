@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from lab.catalogue import Choice, Knob, RecipeError, knob_of
 from lab.recipe import CATALOGUES, Recipe, flat
-from lab.tuning import Score
+from lab.tuning import FINALS, Score
 
 if TYPE_CHECKING:
     import optuna
@@ -65,7 +65,7 @@ class KnobSearch:
     @property
     def finalists(self) -> list[Point]:
         ranked = sorted(self.scores, key=lambda point: self.scores[point][self.seeds[0]], reverse=True)
-        return ranked[: math.ceil(len(ranked) / 3)]
+        return ranked[: math.ceil(len(ranked) * FINALS)]
 
     @property
     def best(self) -> Point:

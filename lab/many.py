@@ -80,6 +80,7 @@ class Many:
             yield from self._over_processes(members)
             return
         train, size = (self._together, size) if size > 1 else (self._in_turn, IN_TURN)
+        size = -(-len(members) // -(-len(members) // size))  # packs of one size
         for start in range(0, len(members), size):
             yield from train(members[start : start + size], {**self.where, "like": probe})
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from math import ceil
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
@@ -14,6 +15,7 @@ from lab.catalogue import RecipeError, Settings, explain
 from lab.many import endless, seconds_per_step
 from lab.recipe import CATALOGUES, Recipe, labels
 from lab.training import Training
+from lab.tuning import FINALS
 
 Budget = Literal["epochs", "steps", "flops", "seconds"]
 
@@ -33,6 +35,7 @@ class Plan(Settings):
         tuple[str, ...], Field(description="what is tuned beside the rate, for example optimizer.momentum")
     ] = ()
     tuning_seeds: Annotated[int, Field(ge=1, le=100, description="seeds of the search's final")] = 3
+    finalists: Annotated[float, Field(gt=0, le=1, description="share of the rates that meet all tuning seeds")] = FINALS
     worth: Annotated[float, Field(gt=0, lt=1, description="smallest difference in accuracy that matters")] = 0.005
     level: Annotated[float, Field(gt=0.5, lt=1, description="level of all intervals together")] = 0.95
     target: Annotated[
@@ -49,7 +52,7 @@ class Plan(Settings):
             raise RecipeError("A comparison needs at least two arms.")
 
     @classmethod
-    def load(cls, path: str | Path, **changes: Any) -> Plan:
+    def load(cls, path: str | Path, /, **changes: Any) -> Plan:
         """Read a comparison's YAML: `arms` by name, each with what it changes of `base`, and the plan's settings.
 
         Args:
@@ -82,7 +85,8 @@ def with_changes(spec: Any, changes: Mapping[str, Any]) -> Any:
         return spec
     own = {key: value for key, value in changes.items() if not key.startswith("base.")}
     base = {key.removeprefix("base."): value for key, value in changes.items() if key.startswith("base.")}
-    return {**spec, **own, "base": {**(spec.get("base") or {}), **base}}
+    given = spec.get("base") or {}
+    return {**spec, **own, "base": {**given, **base} if isinstance(given, dict) else given}
 
 
 def arm(base: Recipe, name: str, changes: Any) -> Recipe:
@@ -97,7 +101,8 @@ def arm(base: Recipe, name: str, changes: Any) -> Recipe:
 def planned_runs(plan: Plan) -> int:
     """How many runs a plan takes, if no search has to widen."""
     finals = plan.seeds * (2 if plan.tune else 1)
-    search = plan.trials + -(-plan.trials // 3) * (plan.tuning_seeds - 1) if plan.tune else 0
+    finalists = ceil(plan.trials * plan.finalists)
+    search = plan.trials + finalists * (plan.tuning_seeds - 1) if plan.tune else 0
     return len(plan.arms) * (finals + search)
 
 

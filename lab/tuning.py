@@ -10,6 +10,7 @@ from typing import Protocol
 STEP = math.sqrt(10)  # half a decade between the rates of the first grid
 FIRST = 5  # rates of the first grid, around the rate that the recipe gives
 ROUND = 2  # rates that each later round adds
+FINALS = 1 / 3
 MOST = 25  # rates after which an arm whose best is still on the edge is taken as it is
 
 Score = tuple[float, float]  # validation accuracy, and minus the loss: it decides between equals
@@ -26,11 +27,13 @@ class RateSearch:
         centre: the rate that the recipe gives, above 0.
         trials: rates to try, the same number for each arm; all arms get more while the best of one is on its edge.
         seeds: tuning seeds, the first for every rate and all for the finalists.
+        finals: share of the rates that are finalists.
     """
 
     centre: float
     trials: int
     seeds: tuple[int, ...]
+    finals: float = FINALS
     scores: dict[float, dict[int, Score]] = field(default_factory=dict)  # by rate, then by seed
 
     def explore(self) -> list[tuple[float, int]]:
@@ -73,7 +76,7 @@ class RateSearch:
     @property
     def finalists(self) -> list[float]:
         ranked = sorted(self.scores, key=lambda rate: self.scores[rate][self.seeds[0]], reverse=True)
-        return ranked[: math.ceil(len(ranked) / 3)]
+        return ranked[: math.ceil(len(ranked) * self.finals)]
 
     def _mean(self, rate: float) -> Score:
         accuracies, losses = zip(*self.scores[rate].values(), strict=True)

@@ -90,12 +90,12 @@ def test_rankings_flip_when_a_shown_difference_turns_round(
 
 
 def test_the_flip_with_the_largest_smaller_difference_is_told() -> None:
-    low = made({"a": 0.60, "b": 0.62, "c": 0.90})
-    high = made({"a": 0.90, "b": 0.85, "c": 0.70})
+    low = made({"a": 0.50, "b": 0.90, "c": 0.65})
+    high = made({"a": 0.90, "b": 0.85, "c": 0.76})  # a and b: 40 and 5 points; a and c: 15 and 14
     found = checks.build(checks.parse({"name": "ranking_flips"}), {"low": low, "high": high})
     assert found.result == "PASS"
-    assert found.margin.startswith("a - c: -30.1 points")
-    assert "(low); a - c: 19.9 points" in found.margin
+    assert found.margin.startswith("a - c: -15.1 points")
+    assert "(low); a - c: 13.9 points" in found.margin
 
 
 def test_which_comparison_comes_first_can_be_named() -> None:

@@ -27,13 +27,13 @@ from lab.recipe import Recipe, RecipeError
 from lab.reports import facts, report
 from lab.store import RunError
 from lab.training import Training
+from lab.tuning import RateSearch
 from lab.verdicts import words
 
 loop = import_module("lab.training")  # the module: `lab.training` is its function of the same name
 FEW = Recipe(modify=[{"name": "subset", "per_class": 10}], model={"name": "mlp", "width": 16}, epochs=2, batch_size=25)
 ADAM = FEW.changed(optimizer={"name": "adam", "lr": 0.01})
 QUICK: dict[str, Any] = {"seeds": 2, "trials": 3, "tuning_seeds": 2}
-CHANCE = 27 / 269  # of naming the most frequent class of the digits, in the test and the validation split
 Asked = tuple[Phase, str, float, int]
 Outcome = Callable[[Asked], float | None]  # what comes out of a run: its accuracy, None if it diverges
 
@@ -109,6 +109,12 @@ def trials_of(comparison: Comparison, phase: Phase) -> dict[str, list[Trial]]:
         name: [trial for trial in comparison.trials if (trial.arm, trial.phase) == (name, phase)]
         for name in comparison.arms
     }
+
+
+def search_of(comparison: Comparison, name: str) -> RateSearch:
+    search = comparison.searches[name]
+    assert isinstance(search, RateSearch)
+    return search
 
 
 def keys(trials: Sequence[Trial]) -> list[tuple[str, str, str]]:
@@ -191,10 +197,10 @@ def test_the_search_does_not_look_at_the_test_split(guarded: str, monkeypatch: p
     with pytest.raises((AssertionError, TypeError)):  # the final runs do
         comparison.run()
     assert {trial.phase for trial in comparison.trials} == {"search"}
-    assert {name: len(search.tried) for name, search in comparison.searches.items()} == dict.fromkeys(
-        comparison.arms, comparison.searches["sgd"].trials
-    )
-    assert all(len(search.scores[search.best]) == 2 for search in comparison.searches.values())
+    for name in comparison.arms:
+        search = search_of(comparison, name)
+        assert len(search.tried) == search.trials
+        assert len(search.scores[search.best]) == 2
 
 
 def test_scores_of_the_search_are_of_the_validation_split(two: Comparison) -> None:
@@ -223,11 +229,6 @@ def test_trials_have_the_numbers_that_their_recipes_have_alone(model: Any) -> No
             assert trial.test_accuracy == pytest.approx(alone.evaluate(alone.data.test)[1], rel=1e-9)
 
 
-@pytest.mark.xfail(
-    strict=True,
-    reason="a stack divides float32 counts, a training alone whole numbers: rates with equal accuracies, one of them "
-    "from a stack, are told apart by rounding instead of by their losses",
-)
 def test_an_accuracy_is_a_share_of_the_images_to_the_last_bit(two: Comparison) -> None:
     for trial in two.trials:
         assert trial.accuracy == round(trial.accuracy * 269) / 269
@@ -265,12 +266,20 @@ def test_arms_that_only_call_their_rate_differently_end_up_equal(own_optimizer: 
     assert abs(given.difference) > 0.01
     assert comparison.rate("plain", "tuned") == pytest.approx(1000 * comparison.rate("thousandfold", "tuned"), rel=0.01)
     assert abs(tuned.difference) < 0.01
-    for name, search in comparison.searches.items():
-        assert list(comparison.by_rate(name)) == search.tried  # rates as the recipe has them
+
+
+@pytest.mark.xfail(strict=True, reason="a trial has the rate of torch's optimizer instead of its recipe's")
+@pytest.mark.parametrize("own_optimizer", [thousandfold], indirect=True)
+def test_the_rates_of_trials_are_those_of_their_recipes(own_optimizer: str) -> None:
+    comparison = small({"plain": FEW, "thousandfold": FEW.changed(optimizer=own_optimizer)})
+    for name in comparison.arms:
+        assert list(comparison.by_rate(name)) == search_of(comparison, name).tried
 
 
 @pytest.mark.xfail(
-    strict=True, raises=AttributeError, reason="an optimizer without a setting lr is no choice of words but a traceback"
+    strict=True,
+    raises=(AttributeError, KeyError),
+    reason="an optimizer without a setting lr is answered with a traceback",
 )
 @pytest.mark.parametrize("own_optimizer", [without_rate], indirect=True)
 def test_an_optimizer_without_a_rate_is_refused_in_words(own_optimizer: str) -> None:
@@ -290,16 +299,27 @@ def test_equal_steps_are_equal_where_they_are_counted() -> None:
 HUGE = FEW.changed(**{"optimizer.lr": 1e200})  # dead at once with relu, infinite with a slope for negative inputs
 
 
+@pytest.fixture
+def no_zeros(monkeypatch: pytest.MonkeyPatch) -> float:
+    """Digits without the 0, which a network of nan names: it has no image right. Gives the accuracy of chance."""
+    data = load(FEW.data, FEW.modify)
+    parts = {name: getattr(data, name) for name in ("validation", "test")}
+    data = replace(data, **{name: part.take(part.labels.nonzero().flatten()) for name, part in parts.items()})
+    monkeypatch.setattr(loop, "load", lambda *_: data)  # pyright: ignore[reportUnknownLambdaType]
+    assert len(data.test) == len(data.validation)
+    return data.test.labels.bincount().max().item() / len(data.test)
+
+
 @pytest.mark.parametrize("model", [FEW.model, TINY_CNN], ids=["stacked", "in turn"])
-def test_an_arm_that_diverges_scores_at_chance_and_disturbs_nobody(model: Any) -> None:
+def test_an_arm_that_diverges_scores_at_chance_and_disturbs_nobody(model: Any, no_zeros: float) -> None:
     arms = {
         name: arm.changed(model=model, activation={"name": "leaky_relu", "slope": 0.5}, precision="float64")
         for name, arm in {"sgd": FEW, "huge": HUGE, "adam": ADAM}.items()
     }
     comparison = small(arms, tune=False)
-    assert comparison.scores("given")["huge"] == [CHANCE, CHANCE]
+    assert comparison.scores("given")["huge"] == [no_zeros, no_zeros]
     huge = trials_of(comparison, "given").pop("huge")
-    assert [(trial.status, trial.accuracy) for trial in huge] == [("diverged", CHANCE)] * 2
+    assert [(trial.status, trial.accuracy) for trial in huge] == [("diverged", no_zeros)] * 2
     assert comparison.table()["given failed"].to_dict()["huge"] == 2
     alone = small({name: arms[name] for name in ("sgd", "adam")}, tune=False)
     for name, scores in alone.scores("given").items():
@@ -320,7 +340,8 @@ def test_a_run_that_is_stuck_counts_as_failed_with_the_accuracy_it_has() -> None
     "and of equal scores the first told wins: the search stays where everything diverges",
 )
 def test_an_arm_that_diverges_at_the_rate_given_finds_one_that_trains() -> None:
-    comparison = small({"sgd": FEW, "huge": FEW.changed(**{"optimizer.lr": 1e5})})
+    longer = FEW.changed(epochs=8)
+    comparison = small({"sgd": longer, "huge": longer.changed(**{"optimizer.lr": 1e5})})
     assert {trial.status for trial in trials_of(comparison, "tuned")["huge"]} == {"finished"}
     assert comparison.rate("huge", "tuned") < 10
 
@@ -449,14 +470,39 @@ def test_a_last_line_that_was_cut_off_does_not_spoil_the_next(tmp_path: Path) ->
     assert again.asked == []
 
 
-def test_another_plan_in_the_same_folder_is_refused(tmp_path: Path) -> None:
+OTHERS: list[dict[str, Any]] = [
+    {"arms": {"sgd": FEW, "adam": FEW.changed(optimizer="adam")}},
+    {"trials": 4},
+    {"tuning_seeds": 1},
+    {"budget": "steps"},
+    {"tune": False},
+]
+
+
+@pytest.mark.parametrize("change", OTHERS, ids=lambda change: next(iter(change)))
+def test_another_plan_in_the_same_folder_is_refused(change: dict[str, Any], tmp_path: Path) -> None:
     stopped_after(1, Pretended(TWO, by_distance, folder=tmp_path))
-    text = (tmp_path / "trials.jsonl").read_text()
-    for change in ({"seeds": 3}, {"arms": {"sgd": FEW, "adam": FEW.changed(optimizer="adam")}}):
-        with pytest.raises(RunError) as error:
-            Comparison(TWO.model_copy(update=change), folder=tmp_path)
-        assert str(error.value) == f"{tmp_path} holds another comparison. Choose another folder."
-    assert (tmp_path / "trials.jsonl").read_text() == text
+    before = {path.name: path.read_text() for path in tmp_path.iterdir()}
+    with pytest.raises(RunError) as error:
+        Comparison(TWO.model_copy(update=change), folder=tmp_path, device="cpu")
+    assert str(error.value) == f"{tmp_path} holds another comparison. Choose another folder."
+    assert {path.name: path.read_text() for path in tmp_path.iterdir()} == before
+
+
+def test_a_folder_whose_plan_cannot_be_read_is_another_comparison(tmp_path: Path) -> None:
+    (tmp_path / "plan.json").write_text("{")
+    with pytest.raises(RunError, match="holds another comparison"):
+        Comparison(TWO, folder=tmp_path)
+
+
+@pytest.mark.parametrize("change", [{"seeds": 4}, {"worth": 0.01}, {"level": 0.9}, {"stop_early": True}])
+def test_more_seeds_or_another_question_go_on_in_the_same_folder(change: dict[str, Any], tmp_path: Path) -> None:
+    Pretended(TWO, by_distance, folder=tmp_path).run()
+    more = Pretended(TWO.model_copy(update=change), by_distance, folder=tmp_path)
+    more.run()
+    assert {seed for _, _, _, seed in more.asked} == ({2, 3} if "seeds" in change else set())
+    Pretended(more.plan, by_distance, folder=tmp_path).run()  # it is this plan's folder from now on
+    assert Plan(**json.loads((tmp_path / "plan.json").read_text())) == more.plan
 
 
 @pytest.mark.xfail(strict=True, raises=FileExistsError, reason="mkdir's own error comes through, with a traceback")
@@ -591,7 +637,7 @@ def test_the_table_says_rates_means_failures_and_the_range_of_good_rates() -> No
     assert row["tuned accuracy"] == pytest.approx(sum(scores) / 4)
     assert row["tuned sd"] == pytest.approx(torch.tensor(scores, dtype=torch.float64).std().item())
     assert row["given failed"] == 0
-    assert list(comparison.by_rate("adam")) == comparison.searches["adam"].tried
+    assert list(comparison.by_rate("adam")) == search_of(comparison, "adam").tried
     assert row["good from"] <= row["tuned rate"] <= row["good to"]
 
 
@@ -689,13 +735,20 @@ def test_the_command_takes_changes_and_prints_json(plan_file: Path, capsys: pyte
 
 
 def test_the_command_goes_on_in_its_folder(plan_file: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    command = ["compare", str(plan_file), "--device", "cpu", "--json", "--folder", "kept"]
-    assert main(command) == 0
-    first = capsys.readouterr().out
-    assert main(command) == 0
-    assert capsys.readouterr().out == first  # seconds too: nothing was trained again
-    assert main([*command[:2], "seeds=3", *command[2:]]) == 2
+    options = ["--device", "cpu", "--json", "--folder", "kept"]
+    first, again, more = (
+        trials_printed(["compare", str(plan_file), *changes, *options], capsys) for changes in ([], [], ["seeds=3"])
+    )
+    assert again == first  # seconds too: nothing was trained again
+    assert len(set(more) - set(first)) == 4
+    assert set(first) < set(more)
+    assert main(["compare", str(plan_file), "trials=4", *options]) == 2
     assert capsys.readouterr().err == "lab: kept holds another comparison. Choose another folder.\n"
+
+
+def trials_printed(command: list[str], capsys: pytest.CaptureFixture[str]) -> list[str]:
+    assert main(command) == 0
+    return sorted(map(json.dumps, json.loads(capsys.readouterr().out)["trials"]))
 
 
 @pytest.mark.parametrize(

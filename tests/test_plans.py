@@ -246,7 +246,11 @@ TRACEBACKS = [
         load("arms: {a: {3: 1}, b: }"),
         f"PLACE/plan.yaml: a: Unknown recipe key '3'. Expected one of: {KEYS}.",
     ),
-    bad("no such date", load("arms: {a: {data: 2024-13-45}, b: }"), f"{NO_YAML} month must be in 1..12"),
+    bad(
+        "no such date",
+        load("arms: {a: {data: 2024-13-45}, b: }"),
+        f"PLACE/plan.yaml: a: Unknown data set '2024-13-45'. Expected one of: {options('data')}.",
+    ),
     bad("nested without end", load("arms: " + "[" * 500), f"{NO_YAML} it is nested too deeply"),
 ]
 

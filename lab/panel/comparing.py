@@ -85,6 +85,10 @@ class Arms:
                 self.recipes.append(unseeded)
         self._show()
 
+    def clear(self) -> None:
+        self.recipes.clear()
+        self._show()
+
     def remove(self, recipe: Recipe) -> None:
         self.recipes.remove(recipe)
         self._show()
@@ -187,6 +191,10 @@ class ComparePane:
     def busy(self) -> bool:
         return self.job is not None and not self.job.done.is_set()
 
+    @property
+    def empty(self) -> bool:
+        return not self.arms.recipes or self.busy
+
     def start(self) -> None:
         """Compare; trials that are known from before are not made again."""
         known = self.comparison.trials if self.comparison else []
@@ -227,6 +235,15 @@ class ComparePane:
         except Exception as error:  # noqa: BLE001  # shown in words, whatever it is
             self._post(("comparison", error))
 
+    def clear(self) -> None:
+        """Take arms and result off the screen; nothing happens while a comparison runs."""
+        if self.busy:
+            return
+        self.comparison, self._drawn = None, None
+        self.result.value = self.problem.value = ""
+        self.frame.layout.display = "none"
+        self.arms.clear()
+
     def set_theme(self, *, dark: bool) -> None:
         self.dark = dark
         self._drawn = None
@@ -250,6 +267,7 @@ class ComparePane:
             self.refresh()
         else:
             self.ended = news
+            self.result.value = how_far(self.comparison, news)
             self._draw_again()
 
     def _draw_again(self) -> None:

@@ -129,7 +129,7 @@ class Panel:
         self.pause_button = self._button("Pause", "pause", "Hold training where it is, or go on", self._pause_or_go_on)
         self.stop_button = self._button("Stop", "stop", "Stop after the current step; empty the queue", self.stop)
         self.clear_button = self._button(
-            "Clear", "trash", "Take ended runs off the screen; their folders stay", self.clear
+            "Clear", "trash", "Take ended runs and arms off the screen; folders stay", self.clear
         )
         self.log_button = widgets.ToggleButton(
             value=False,
@@ -366,6 +366,7 @@ class Panel:
         self.jobs = self._unfinished()
         self.entries = [entry for entry in self.entries if entry.job in self.jobs]
         self.message.value = ""
+        self.comparing.clear()
         self.curves.keep({entry.number for entry in self.entries})
         self.curves.rename(run_names(self._numbered()))
 
@@ -377,7 +378,7 @@ class Panel:
         paused = any(not job.going.is_set() for job in unfinished)
         self.pause_button.disabled = self.stop_button.disabled = not unfinished
         self.comparing.refresh_button()
-        self.clear_button.disabled = len(going) == len(self.entries)
+        self.clear_button.disabled = len(going) == len(self.entries) and self.comparing.empty
         self.pause_button.description, self.pause_button.icon = ("Go on", "play") if paused else ("Pause", "pause")
         state = "idle" if shown is None else shown.run.status
         state = "paused" if paused else "comparing" if self.comparing.busy and current is None else state

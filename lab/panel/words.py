@@ -107,8 +107,9 @@ def line_sample(index: int) -> str:
     return f'<svg width="34" height="10" aria-hidden="true">{line}</svg>'
 
 
-def how_far(comparison: Comparison, ended: str) -> str:
-    runs, planned = len(comparison.trials), planned_runs(comparison.plan)
+def how_far(comparison: Comparison | None, ended: str) -> str:
+    runs = len(comparison.trials) if comparison else 0
+    planned = planned_runs(comparison.plan) if comparison else 0
     state = {"finished": f"Finished: {runs} runs", "stopped": f"Stopped after {runs} runs; press Compare to go on"}
     text = state.get(ended, f"Run {runs} of about {max(runs, planned)}")
     return f'<div class="lab-detail" role="status">{text}.</div>'

@@ -52,5 +52,7 @@ def panel(window: Window) -> Iterator[Window]:
     yield window
     assert window.refused == []
     if window.page.locator(".lab-panel").count():
-        window.kernel("panel.stop(); [entry.job.done.wait(20) for entry in panel.entries]; panel.clear()")
+        window.kernel(
+            "panel.stop(); [job.done.wait(20) for job in panel.jobs]; panel.clear(); panel.compare_button.value = False"
+        )
         window.page.wait_for_selector(".lab-empty")

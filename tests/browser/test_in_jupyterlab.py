@@ -240,3 +240,35 @@ def test_training_goes_on_and_catches_up_while_a_cell_is_busy(panel: Window) -> 
     panel.kernel("panel.stop()")
     panel.state("stopped")
     assert int(panel.kernel("print(panel.runs[0].step)")) >= step > 100
+
+
+def test_a_comparison_says_what_it_costs_streams_in_and_ends_in_a_verdict(panel: Window) -> None:
+    press(panel, "compare")
+    for changes in ({"optimizer.lr": 0.001}, {"optimizer": "adam"}):
+        panel.recipe(epochs=3, **changes)
+        press(panel, "compare-add")
+    panel.kernel("panel.comparing.seeds.value = 3")
+    panel.page.wait_for_function("() => document.querySelector('.lab-compare-pane').innerText.includes('one after')")
+    assert "42 runs, at most" in panel.page.locator(".lab-compare-pane").inner_text()
+    press(panel, "compare-start")
+    panel.page.wait_for_selector(".lab-compare-pane .js-plotly-plot .main-svg")
+    panel.page.get_by_text("Finished: ").wait_for(timeout=60_000)
+    text = panel.page.locator(".lab-verdicts").inner_text()
+    assert "adam is better than sgd by" in text
+    assert "Each at its tuned rate" in text
+    assert "Cost: search" in text
+    assert panel.errors == []
+
+
+def test_a_comparison_stops_and_goes_on(panel: Window) -> None:
+    press(panel, "compare")
+    for optimizer in ("sgd", "adam"):
+        panel.recipe(optimizer=optimizer, epochs=100)
+        press(panel, "compare-add")
+    press(panel, "compare-start")
+    panel.page.wait_for_selector(".lab-progress .lab-status[data-state=comparing]")
+    press(panel, "stop")
+    panel.page.get_by_text("Stopped after").wait_for()
+    assert not panel.page.locator(".lab-compare-start").is_disabled()
+    train(panel, epochs=1)
+    panel.state("finished")

@@ -22,7 +22,7 @@ ROOT = Path(__file__).resolve().parents[1]
 def main() -> None:
     rows = {}
     for name, changes in {"tuned": {}, "full": {"tuning_seeds": 8, "finalists": 1.0}}.items():
-        plan = lab.Plan.load(ROOT / "recipes" / "optimizers.yaml", **changes)
+        plan = lab.Plan.load(ROOT / "recipes" / "optimizers.yaml", changes)
         start = time.perf_counter()
         comparison = lab.Comparison(plan).run()
         runs = sum(cost["runs"] for cost in comparison.cost().values())

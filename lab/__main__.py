@@ -125,7 +125,7 @@ def resume(given: argparse.Namespace) -> int:
 
 def compare(given: argparse.Namespace) -> int:
     path, *changes = given.plan
-    plan = Plan.load(path, **parse_overrides(changes))
+    plan = Plan.load(path, parse_overrides(changes))
     comparison = Comparison(plan, folder=given.folder, device=given.device)
     drain(comparison, quiet=given.quiet)
     print(json.dumps(facts(comparison)) if given.json else report(comparison))
@@ -143,9 +143,13 @@ def drain(comparison: Comparison, *, quiet: bool) -> None:
 
 def claim(given: argparse.Namespace) -> int:
     found = Claim.load(given.file)
-    finding, comparisons = found.tried(device=given.device)
     output = given.output or Path("runs") / "claims" / f"{found.name}.json"
-    output.parent.mkdir(parents=True, exist_ok=True)
+    try:  # before minutes of training
+        output.parent.mkdir(parents=True, exist_ok=True)
+        output.open("a").close()
+    except OSError as error:
+        raise RecipeError(f"Cannot write {output}: {error.strerror}.") from None
+    finding, comparisons = found.tried(device=given.device)
     output.write_text(numbers(found, finding, comparisons) + "\n", encoding="utf-8")
     said = {"name": found.name, "claim": found.claim, "output": str(output), **asdict(finding)}
     print(json.dumps(said) if given.json else found.line(finding))

@@ -12,12 +12,12 @@ from itertools import combinations
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
-import yaml
 from pydantic import Field
 
 from lab.catalogue import Catalogue, Choice, RecipeError, unknown
 from lab.compare import Comparison, Phase
 from lab.plans import Plan
+from lab.recipe import read_text, read_yaml
 from lab.reports import facts
 from lab.verdicts import Verdict, oriented
 
@@ -55,12 +55,9 @@ class Claim:
     def load(cls, path: str | Path) -> Claim:
         """Read a claim's YAML. Raises RecipeError, naming the file and what is wrong in it."""
         path = Path(path)
+        spec = read_yaml(read_text(path, "the claim"), str(path))
         try:
-            return cls.from_mapping(path.stem, yaml.safe_load(path.read_text(encoding="utf-8")))
-        except OSError as error:
-            raise RecipeError(f"Cannot read the claim {path}: {error.strerror}.") from None
-        except (yaml.YAMLError, UnicodeDecodeError) as error:
-            raise RecipeError(f"Cannot read {path} as YAML: {' '.join(str(error).split())}") from None
+            return cls.from_mapping(path.stem, spec)
         except RecipeError as error:
             raise RecipeError(f"{path}: {error}") from None
 
@@ -73,8 +70,13 @@ class Claim:
                 raise RecipeError(unknown("key of a claim", key, KEYS))
         if missing := [key for key in KEYS if not spec.get(key)]:
             raise RecipeError(f"A claim needs {', '.join(missing)}.")
+        if not isinstance(spec["comparisons"], dict):
+            raise RecipeError("`comparisons` must be a mapping from a name to a comparison.")
         plans = {str(which): Plan.from_mapping(plan) for which, plan in spec["comparisons"].items()}
-        return cls(name, spec["claim"], spec["source"], plans, checks.parse(spec["check"]))
+        check = checks.parse(spec["check"])
+        if misfit := misfit_of(check, plans):
+            raise RecipeError(misfit)
+        return cls(name, spec["claim"], spec["source"], plans, check)
 
     def tried(self, **where: Any) -> tuple[Finding, dict[str, Comparison]]:
         """Run the comparisons and check what they show."""
@@ -83,6 +85,22 @@ class Claim:
 
     def line(self, finding: Finding) -> str:
         return f"{finding.result}  {self.name}: {self.claim} {finding.margin}"
+
+
+def misfit_of(check: Choice, plans: Mapping[str, Plan]) -> str:
+    """Why a check cannot judge these comparisons; empty if it can."""
+    settings = dict(check)
+    named = [settings[key] for key in ("which", "first", "second") if key in settings]
+    for which in named:
+        if which not in plans:
+            return unknown("comparison", which, plans, owner=f" in check {check.name}")
+    if settings.get("at") == "tuned" and not all(plans[which].tune for which in named):
+        return f"check {check.name} judges tuned arms, but tune is off."
+    if len({frozenset(plans[which].arms) for which in named}) > 1:
+        return f"check {check.name} needs the same arms in both comparisons."
+    arms = plans[named[0]].arms if named else {}
+    strange = next((settings[key] for key in ("a", "b") if key in settings and settings[key] not in arms), None)
+    return unknown("arm", strange, arms, owner=f" in check {check.name}") if strange is not None else ""
 
 
 def numbers(claim: Claim, finding: Finding, comparisons: Comparisons) -> str:
@@ -160,4 +178,5 @@ def by_pair(comparison: Comparison, phase: Phase) -> dict[frozenset[str], Verdic
 
 def margin(verdict: Verdict) -> str:
     low, high = verdict.interval.low, verdict.interval.high
-    return f"{verdict.a} - {verdict.b}: {verdict.points:.1f} points, {100 * low:.1f} to {100 * high:.1f}"
+    difference, low, high = (f"{round(100 * value, 1) + 0.0:.1f}" for value in (verdict.difference, low, high))
+    return f"{verdict.a} - {verdict.b}: {difference} points, {low} to {high}"

@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from copy import copy
 from dataclasses import asdict, dataclass, replace
 from functools import partial
-from math import isfinite
+from math import inf, isfinite
 from pathlib import Path
 from typing import Any, Literal
 
@@ -15,6 +15,7 @@ import numpy as np
 import pandas as pd
 
 from lab.catalogue import RecipeError
+from lab.data import Split
 from lab.events import Finished
 from lab.knobs import KnobSearch
 from lab.many import Many, Told
@@ -26,6 +27,7 @@ from lab.tuning import RateSearch, widen
 from lab.verdicts import Verdict, sensitivity, verdicts
 
 TUNING_SEEDS = 10_000  # where the seeds of the search begin: never those of the final runs
+FAILED = (-1.0, -inf)  # to a search, a run that failed is worse than one below chance
 DECIDING = ("arms", "budget", "tune", "trials", "knobs", "tuning_seeds", "finalists")  # of a plan, what trials need
 LOOKS = 4  # with stop_early, how often the verdict is looked at
 
@@ -80,13 +82,21 @@ class Comparison:
     ) -> None:
         self.plan, self.where = plan, where
         self.folder = Path(folder) if folder else None
-        self.arms = equal_budget(plan, **where)
+        self.arms = self._arms()
         self.searches = {name: self._search(recipe) for name, recipe in self.arms.items()}
         self.trials: list[Trial] = []
         self._known = {(trial.phase, trial.arm, trial.recipe): trial for trial in known}
         self.told: Callable[[Told], None] = lambda _: None  # hears every event of every run
         if self.folder:
             self._open(self.folder)
+
+    def _arms(self) -> dict[str, Recipe]:
+        """With the epochs of the budget; those a folder has from before: seconds are not measured the same twice."""
+        kept = self.folder / "epochs.json" if self.folder else None
+        if kept is None or not kept.exists() or not same_work(self.plan, kept.with_name("plan.json")):
+            return equal_budget(self.plan, **self.where)
+        epochs = json.loads(kept.read_text(encoding="utf-8"))
+        return {name: recipe.changed(epochs=epochs[name]) for name, recipe in self.plan.arms.items()}
 
     def _search(self, recipe: Recipe) -> RateSearch | KnobSearch:
         seeds = tuple(range(TUNING_SEEDS, TUNING_SEEDS + self.plan.tuning_seeds))
@@ -95,13 +105,18 @@ class Comparison:
         return RateSearch(flat(recipe)["optimizer.lr"], self.plan.trials, seeds, self.plan.finalists)
 
     def _open(self, folder: Path) -> None:
-        folder.mkdir(parents=True, exist_ok=True)
+        try:
+            folder.mkdir(parents=True, exist_ok=True)
+        except OSError as error:
+            raise RunError(f"Cannot make the folder {folder}: {error.strerror}. Choose another folder.") from None
         if (folder / "plan.json").exists() and not same_work(self.plan, folder / "plan.json"):
             raise RunError(f"{folder} holds another comparison. Choose another folder.")
         (folder / "plan.json").write_text(self.plan.model_dump_json(indent=1), encoding="utf-8")
+        (folder / "epochs.json").write_text(json.dumps({name: arm.epochs for name, arm in self.arms.items()}))
         if (folder / "trials.jsonl").exists():
             for trial in read_trials(folder / "trials.jsonl"):
                 self._known[trial.phase, trial.arm, trial.recipe] = trial
+            end_last_line(folder / "trials.jsonl")
 
     def __iter__(self) -> Iterator[Trial]:
         self.trials = []
@@ -140,7 +155,7 @@ class Comparison:
     def _try(self, wanted: Sequence[Wanted]) -> Iterator[Trial]:
         points = {(name, str(self._recipe(name, point, seed).id)): point for name, point, seed in wanted}
         for trial in self._train("search", wanted):
-            score = (trial.accuracy, -trial.loss if isfinite(trial.loss) else -float("inf"))
+            score = (trial.accuracy, -trial.loss) if isfinite(trial.loss) else FAILED
             self.searches[trial.arm].tell(points[trial.arm, trial.recipe], trial.seed, score)
             yield trial
 
@@ -296,25 +311,32 @@ def trial_of(phase: Phase, session: Training) -> Trial:
     epochs = session.history.epochs
     last = epochs[-1] if epochs else None
     good = last is not None and isfinite(last.validation_loss) and not session.history.diverged
-    chance = float(session.validation_split.labels.bincount().max()) / len(session.validation_split)
-    test = session.evaluate(session.data.test) if phase != "search" else None
-    test_chance = float(session.data.test.labels.bincount().max()) / len(session.data.test)
     return Trial(
         arm="",
         phase=phase,
         seed=session.recipe.seed,
-        rate=session.base_rate,
+        rate=flat(session.recipe)["optimizer.lr"],
         recipe=session.recipe.id,
         status="",
-        accuracy=last.validation_accuracy if last and good else chance,
+        accuracy=last.validation_accuracy if last and good else chance(session.validation_split),
         loss=last.validation_loss if last and good else float("nan"),
-        test_accuracy=None if test is None else test[1] if good else test_chance,
+        test_accuracy=None if phase == "search" else tested(session) if good else chance(session.data.test),
         epochs=len(epochs),
         steps=session.step,
         seconds=session.seconds,
         flops=session.flops_per_step * session.step,
         curve=tuple(epoch.validation_accuracy for epoch in epochs),
     )
+
+
+def tested(session: Training) -> float:
+    """The look at the test split: one for each final run."""
+    return session.evaluate(session.data.test)[1]
+
+
+def chance(split: Split) -> float:
+    """Accuracy of always naming the most frequent class."""
+    return float(split.labels.bincount().max()) / len(split)
 
 
 def same_work(plan: Plan, path: Path) -> bool:
@@ -324,6 +346,13 @@ def same_work(plan: Plan, path: Path) -> bool:
     except (OSError, ValueError):
         return False
     return all(getattr(plan, field) == getattr(kept, field) for field in DECIDING)
+
+
+def end_last_line(path: Path) -> None:
+    """So that what is added does not go on with a line that was cut off."""
+    content = path.read_bytes()
+    if content and not content.endswith(b"\n"):
+        path.write_bytes(content + b"\n")
 
 
 def read_trials(path: Path) -> list[Trial]:

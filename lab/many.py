@@ -12,7 +12,7 @@ import torch
 from torch import Tensor, nn
 
 from lab.events import Event, Finished, Looking, Metrics, Step
-from lab.recipe import Recipe
+from lab.recipe import Recipe, flat
 from lab.runs import Run, run_of
 from lab.spread import Heard, Spread, Task, packed, processors, serve
 from lab.stacks import ALIKE, Stack
@@ -182,8 +182,9 @@ def pays(session: Training) -> bool:
 
 
 def endless(recipe: Recipe) -> Recipe:
-    """The same steps without an end, to be measured."""
-    return recipe.changed(epochs=1_000_000)
+    """The same steps without an end, to be measured; so small that they do not diverge."""
+    small = {"optimizer.lr": 1e-12} if "optimizer.lr" in flat(recipe) else {}
+    return recipe.changed(epochs=1_000_000, **small)
 
 
 def seconds_per_step(session: Training, least: float = 0.2) -> float:

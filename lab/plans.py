@@ -8,12 +8,11 @@ from pathlib import Path
 from typing import Annotated, Any, Literal
 
 import numpy as np
-import yaml
 from pydantic import Field, ValidationError
 
 from lab.catalogue import RecipeError, Settings, explain
 from lab.many import endless, seconds_per_step
-from lab.recipe import CATALOGUES, Recipe, labels
+from lab.recipe import CATALOGUES, Recipe, flat, labels, read_text, read_yaml
 from lab.training import Training
 from lab.tuning import FINALS
 
@@ -50,23 +49,22 @@ class Plan(Settings):
             raise RecipeError(explain(error, type(self))) from None
         if len(self.arms) < 2:
             raise RecipeError("A comparison needs at least two arms.")
+        for name, recipe in self.arms.items():
+            if "optimizer.lr" not in flat(recipe):
+                raise RecipeError(f"{name}: optimizer {recipe.optimizer.name} has no learning rate lr to compare at.")
 
     @classmethod
-    def load(cls, path: str | Path, /, **changes: Any) -> Plan:
+    def load(cls, path: str | Path, changes: Mapping[str, Any] | None = None) -> Plan:
         """Read a comparison's YAML: `arms` by name, each with what it changes of `base`, and the plan's settings.
 
         Args:
-            changes: to the settings, and to all arms: `base.epochs`.
+            changes: to the settings, and by dotted keys to all arms: `base.epochs`.
         Raises:
             RecipeError: naming the file and what is wrong in it.
         """
+        spec = read_yaml(read_text(path, "the comparison"), str(path))
         try:
-            spec = yaml.safe_load(Path(path).read_text(encoding="utf-8"))
-            return cls.from_mapping(with_changes(spec, changes))
-        except OSError as error:
-            raise RecipeError(f"Cannot read the comparison {path}: {error.strerror}.") from None
-        except (yaml.YAMLError, UnicodeDecodeError) as error:
-            raise RecipeError(f"Cannot read {path} as YAML: {' '.join(str(error).split())}") from None
+            return cls.from_mapping(with_changes(spec, changes or {}))
         except RecipeError as error:
             raise RecipeError(f"{path}: {error}") from None
 
@@ -85,15 +83,17 @@ def with_changes(spec: Any, changes: Mapping[str, Any]) -> Any:
         return spec
     own = {key: value for key, value in changes.items() if not key.startswith("base.")}
     base = {key.removeprefix("base."): value for key, value in changes.items() if key.startswith("base.")}
-    given = spec.get("base") or {}
+    if not base:
+        return {**spec, **own}
+    given = own.get("base", spec.get("base") or {})
     return {**spec, **own, "base": {**given, **base} if isinstance(given, dict) else given}
 
 
 def arm(base: Recipe, name: str, changes: Any) -> Recipe:
-    if not isinstance(changes or {}, dict):
+    if changes is not None and not isinstance(changes, dict):
         raise RecipeError(f"{name} must be a mapping such as `optimizer: sgd`, but is {changes!r}.")
     try:
-        return base.changed(**(changes or {}))
+        return base.changed(**{str(key): value for key, value in (changes or {}).items()})
     except RecipeError as error:
         raise RecipeError(f"{name}: {error}") from None
 

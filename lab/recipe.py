@@ -125,16 +125,7 @@ class Recipe(Settings):
     @classmethod
     def from_yaml(cls, text: str, origin: str = "the text") -> Recipe:
         """Read a recipe. Raises RecipeError: not YAML, not a mapping, a key twice, or not a valid recipe."""
-        try:
-            spec = yaml.load(text, _StrictLoader)
-        except RecursionError:
-            raise RecipeError(f"Cannot read {origin} as YAML: it is nested too deeply") from None
-        except (
-            yaml.YAMLError,
-            ValueError,
-            AttributeError,
-        ) as error:  # no such date or number
-            raise RecipeError(f"Cannot read {origin} as YAML: {' '.join(str(error).split())}") from None
+        spec = read_yaml(text, origin)
         if not isinstance(spec, dict):
             raise RecipeError(f"{origin} must be a mapping such as `optimizer: sgd`, but is {spec!r}.")
         try:
@@ -145,16 +136,29 @@ class Recipe(Settings):
     @classmethod
     def load(cls, path: str | Path) -> Recipe:
         """Read a recipe's YAML file. Raises RecipeError, naming the file."""
-        path = Path(path)
-        try:
-            text = path.read_text(encoding="utf-8")
-        except (OSError, UnicodeDecodeError) as error:
-            reason = error.strerror if isinstance(error, OSError) else "it is not UTF-8 text"
-            raise RecipeError(f"Cannot read the recipe {path}: {reason}.") from None
-        return cls.from_yaml(text, str(path))
+        return cls.from_yaml(read_text(path, "the recipe"), str(path))
 
     def save(self, path: str | Path) -> None:
         Path(path).write_text(self.to_yaml(), encoding="utf-8")
+
+
+def read_text(path: str | Path, what: str) -> str:
+    """A file's text. Raises RecipeError, naming the file and what it should have been."""
+    try:
+        return Path(path).read_text(encoding="utf-8")
+    except (OSError, UnicodeDecodeError) as error:
+        reason = error.strerror if isinstance(error, OSError) else "it is not UTF-8 text"
+        raise RecipeError(f"Cannot read {what} {path}: {reason}.") from None
+
+
+def read_yaml(text: str, origin: str) -> Any:
+    """What strict YAML says. Raises RecipeError."""
+    try:
+        return yaml.load(text, _StrictLoader)
+    except RecursionError:
+        raise RecipeError(f"Cannot read {origin} as YAML: it is nested too deeply") from None
+    except (yaml.YAMLError, ValueError, AttributeError) as error:  # no such date or number
+        raise RecipeError(f"Cannot read {origin} as YAML: {' '.join(str(error).split())}") from None
 
 
 class _StrictLoader(yaml.SafeLoader):

@@ -43,17 +43,19 @@ def report(comparison: Comparison) -> str:
 def facts(comparison: Comparison) -> dict[str, Any]:
     """Arms, verdicts, cost and trials, for machines; what is not a number is null."""
     return {
-        "arms": json.loads(str(comparison.table().to_json(orient="index"))),
+        "arms": json.loads(str(comparison.table().to_json(orient="index", double_precision=15))),
         "verdicts": {phase: [asdict(verdict) for verdict in comparison.verdicts(phase)] for phase in comparison.phases},
         "cost": comparison.cost(),
-        "trials": json.loads(str(comparison.frame().to_json(orient="records"))),
+        "trials": json.loads(str(comparison.frame().to_json(orient="records", double_precision=15))),
     }
 
 
 def title(comparison: Comparison) -> str:
     recipes = list(comparison.arms.values())
     epochs = sorted({recipe.epochs for recipe in recipes})
-    length = f"{epochs[0]} epochs each" if len(epochs) == 1 else f"{epochs[0]} to {epochs[-1]} epochs"
+    length = (
+        f"{epochs[0]} epoch{'s' * (epochs[0] > 1)} each" if len(epochs) == 1 else f"{epochs[0]} to {epochs[-1]} epochs"
+    )
     data = load(recipes[0].data, recipes[0].modify)
     seeds = min(map(len, comparison.scores("given").values()))
     return (
@@ -137,4 +139,5 @@ def cost_line(comparison: Comparison) -> str:
         f"{phase} {cost['runs']:,.0f} runs, {cost['steps']:,.0f} steps, {cost['seconds']:.1f} s"
         for phase, cost in comparison.cost().items()
     ]
-    return f"Cost: {'; '.join(parts)}."
+    looks = sum(trial.test_accuracy is not None for trial in comparison.trials)
+    return f"Cost: {'; '.join(parts)}. Looks at the test split: {looks:,}, one for each final run, none for the search."

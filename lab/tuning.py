@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
+from itertools import pairwise
 from typing import Protocol
 
 STEP = math.sqrt(10)  # half a decade between the rates of the first grid
@@ -62,7 +63,7 @@ class RateSearch:
     @property
     def best(self) -> float:
         """The rate with the best mean over all tuning seeds; of those that met fewer, none if there are others."""
-        return max(self.finalists, key=lambda rate: (len(self.scores[rate]), self._mean(rate)))
+        return max(self.finalists, key=lambda rate: (len(self.scores[rate]), self._mean(rate), -rate))
 
     @property
     def on_edge(self) -> bool:
@@ -71,12 +72,16 @@ class RateSearch:
     @property
     def leader(self) -> float:
         """The best rate with the first seed."""
-        return max(self.scores, key=lambda rate: self.scores[rate][self.seeds[0]])
+        return max(self.scores, key=self._rank)
 
     @property
     def finalists(self) -> list[float]:
-        ranked = sorted(self.scores, key=lambda rate: self.scores[rate][self.seeds[0]], reverse=True)
+        ranked = sorted(self.scores, key=self._rank, reverse=True)
         return ranked[: math.ceil(len(ranked) * self.finals)]
+
+    def _rank(self, rate: float) -> tuple[Score, float]:
+        """By the first seed; of equals the lower rate: an arm that fails everywhere is tried with lower ones."""
+        return self.scores[rate][self.seeds[0]], -rate
 
     def _mean(self, rate: float) -> Score:
         accuracies, losses = zip(*self.scores[rate].values(), strict=True)
@@ -93,18 +98,21 @@ class RateSearch:
         return self._closer(count)
 
     def _closer(self, count: int) -> list[float]:
-        """In the middle of the gaps beside the leader, on a logarithmic axis; then in the widest ones."""
+        """In the middle of the gaps beside the leader, on a logarithmic axis; then of the widest others."""
         tried, found = self.tried, []
         for _ in range(count):
             place = tried.index(self.leader)
-            gaps = [(tried[i], tried[i + 1]) for i in range(max(0, place - 1), min(place + 1, len(tried) - 1))]
-            low, high = max(gaps, key=lambda gap: gap[1] / gap[0])
-            middle = rounded(math.sqrt(low * high))
-            if middle in tried:
+            gaps = [pair for pair in pairwise(tried) if middle(*pair) not in tried]
+            beside = [pair for pair in gaps if pair[0] in tried[max(0, place - 1) : place + 1]]
+            if not gaps:
                 break  # as fine as rates are written
-            found.append(middle)
-            tried = sorted([*tried, middle])
+            found.append(middle(*max(beside or gaps, key=lambda gap: gap[1] / gap[0])))
+            tried = sorted([*tried, found[-1]])
         return found
+
+
+def middle(low: float, high: float) -> float:
+    return rounded(math.sqrt(low * high))
 
 
 class Widening(Protocol):

@@ -131,11 +131,6 @@ def test_every_arm_gets_as_many_trials_also_after_widening(powers: list[float], 
     assert not any(search.on_edge for search in searches)
 
 
-@pytest.mark.xfail(
-    strict=True,
-    reason="_closer gives up once the gaps beside the leader are as fine as rates are written; "
-    "its docstring promises the widest others",
-)
 @pytest.mark.parametrize("trials", [9, 25])
 def test_an_arm_whose_best_is_found_early_gets_as_many_trials_as_one_that_goes_on(trials: int):
     found, goes_on = searched([quadratic(0.1), higher_is_better], trials=trials)
@@ -227,11 +222,6 @@ def test_an_arm_that_always_fails_comes_to_an_end():
     assert other.best == 0.1
 
 
-@pytest.mark.xfail(
-    strict=True,
-    reason="equal scores are settled by which was told first, and runs that fail are told as fast as they diverge: "
-    "where an arm that fails at all rates is searched on is chance",
-)
 def test_equal_scores_are_settled_alike_in_whatever_order_they_are_told():
     rates = (0.01, 0.0316, 0.1, 0.316, 1.0)
     decisions: set[tuple[float, float, tuple[float, ...]]] = set()

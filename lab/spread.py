@@ -101,8 +101,10 @@ def listen(process: subprocess.Popen[bytes], wire: Connection, hear: Any) -> Non
     while not isinstance(told, Done | Exception):
         try:
             told = wire.recv()
+        except (EOFError, OSError):
+            told = RunError(LOST.format(process.wait()))
         except Exception as error:  # noqa: BLE001  # raised in the thread that waits
-            told = error if process.poll() is None else RunError(LOST.format(process.returncode))
+            told = error
         hear(told)
     wire.close()
 

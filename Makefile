@@ -32,6 +32,8 @@ bench: $(READY)  ## speed against peers, as ratios; takes a while and wants a qu
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable '.[bench]'
 	$(BIN)/python bench/training.py
 	$(BIN)/python bench/panel.py
+	$(BIN)/python bench/stacks.py
+	$(BIN)/python bench/compare.py
 
 clean:  ## everything that can be made again; runs stay
 	rm -rf $(VENV) build *.egg-info .pytest_cache .ruff_cache .hypothesis

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import nullcontext
 from copy import copy
 from dataclasses import asdict, dataclass, replace
 from functools import partial
@@ -21,7 +22,7 @@ from lab.knobs import KnobSearch
 from lab.many import Many, Told
 from lab.plans import Plan, arm_names, equal_budget
 from lab.recipe import Recipe, flat
-from lab.store import RunError
+from lab.store import RunError, holding, write_atomically
 from lab.training import Training
 from lab.tuning import RateSearch, widen
 from lab.verdicts import Verdict, sensitivity, verdicts
@@ -95,13 +96,16 @@ class Comparison:
         kept = self.folder / "epochs.json" if self.folder else None
         if kept is None or not kept.exists() or not same_work(self.plan, kept.with_name("plan.json")):
             return equal_budget(self.plan, **self.where)
-        epochs = json.loads(kept.read_text(encoding="utf-8"))
-        return {name: recipe.changed(epochs=epochs[name]) for name, recipe in self.plan.arms.items()}
+        try:
+            epochs = json.loads(kept.read_text(encoding="utf-8"))
+            return {name: recipe.changed(epochs=epochs[name]) for name, recipe in self.plan.arms.items()}
+        except (OSError, ValueError, KeyError) as error:
+            raise RunError(f"{kept} is damaged ({error}). Choose another folder.") from None
 
     def _search(self, recipe: Recipe) -> RateSearch | KnobSearch:
         seeds = tuple(range(TUNING_SEEDS, TUNING_SEEDS + self.plan.tuning_seeds))
         if self.plan.tune and self.plan.knobs:
-            return KnobSearch(recipe, self.plan.knobs, self.plan.trials, seeds)
+            return KnobSearch(recipe, self.plan.knobs, self.plan.trials, seeds, self.plan.finalists)
         return RateSearch(flat(recipe)["optimizer.lr"], self.plan.trials, seeds, self.plan.finalists)
 
     def _open(self, folder: Path) -> None:
@@ -111,8 +115,9 @@ class Comparison:
             raise RunError(f"Cannot make the folder {folder}: {error.strerror}. Choose another folder.") from None
         if (folder / "plan.json").exists() and not same_work(self.plan, folder / "plan.json"):
             raise RunError(f"{folder} holds another comparison. Choose another folder.")
-        (folder / "plan.json").write_text(self.plan.model_dump_json(indent=1), encoding="utf-8")
-        (folder / "epochs.json").write_text(json.dumps({name: arm.epochs for name, arm in self.arms.items()}))
+        write_atomically(folder / "plan.json", self.plan.model_dump_json(indent=1).encode())
+        epochs = {name: arm.epochs for name, arm in self.arms.items()}
+        write_atomically(folder / "epochs.json", json.dumps(epochs).encode())
         if (folder / "trials.jsonl").exists():
             for trial in read_trials(folder / "trials.jsonl"):
                 self._known[trial.phase, trial.arm, trial.recipe] = trial
@@ -121,9 +126,10 @@ class Comparison:
     def __iter__(self) -> Iterator[Trial]:
         self.trials = []
         self.searches = {name: self._search(recipe) for name, recipe in self.arms.items()}
-        if self.plan.tune:
-            yield from self._tune()
-        yield from self._finals()
+        with holding(self.folder) if self.folder else nullcontext():
+            if self.plan.tune:
+                yield from self._tune()
+            yield from self._finals()
 
     def snapshot(self) -> Comparison:
         """What is known by now, for another thread: it does not change any more."""
@@ -303,7 +309,10 @@ def compare(
     if len(named) < len(arms):
         raise RecipeError("Two arms are the same recipe: there is nothing to compare.")
     where = {key: settings.pop(key) for key in ("device", "data_budget_bytes", "workers") if key in settings}
-    return Comparison(Plan(arms=named, **settings), folder=folder, **where).run()
+    comparison = Comparison(Plan(arms=named, **settings), folder=folder, **where)
+    if not isinstance(arms, Mapping) and len({arm.changed(seed=0).id for arm in comparison.arms.values()}) < len(arms):
+        raise RecipeError("Two arms are the same recipe: there is nothing to compare.")
+    return comparison.run()
 
 
 def trial_of(phase: Phase, session: Training) -> Trial:
@@ -358,7 +367,7 @@ def end_last_line(path: Path) -> None:
 def read_trials(path: Path) -> list[Trial]:
     """Trials of a folder; a last line that was cut off is passed over."""
     trials = []
-    for line in path.read_text(encoding="utf-8").splitlines():
+    for line in path.read_text(encoding="utf-8", errors="replace").splitlines():
         try:
             fields: dict[str, Any] = json.loads(line)
             fields["curve"] = tuple(fields["curve"])

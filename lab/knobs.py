@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
+from copy import copy
 from typing import TYPE_CHECKING, Any
 
 from lab.catalogue import Choice, Knob, RecipeError, knob_of
@@ -33,8 +34,10 @@ class KnobSearch:
 
     on_edge = False  # the ranges are the knobs' own and do not widen
 
-    def __init__(self, recipe: Recipe, keys: Sequence[str], trials: int, seeds: tuple[int, ...]) -> None:
-        self.trials, self.seeds = trials, seeds
+    def __init__(
+        self, recipe: Recipe, keys: Sequence[str], trials: int, seeds: tuple[int, ...], finals: float = FINALS
+    ) -> None:
+        self.trials, self.seeds, self.finals = trials, seeds, finals
         self.ranges = {key: range_of(recipe, key) for key in dict.fromkeys(["optimizer.lr", *keys])}
         self.centre: Point = tuple((key, float(flat(recipe)[key])) for key in self.ranges)
         self.scores: dict[Point, dict[int, Score]] = {}
@@ -44,8 +47,9 @@ class KnobSearch:
     def explore(self) -> list[tuple[Point, int]]:
         count = min(self.trials - len(self.scores), ROUND)
         points = [self.centre] if not self.scores and count else []
-        while len(points) < count:
-            points.append(self._suggested())
+        for _ in range(count - len(points)):
+            point = self._suggested()
+            points += [point] if point not in points and point not in self.scores else []
         return [(point, self.seeds[0]) for point in points]
 
     def _suggested(self) -> Point:
@@ -65,7 +69,7 @@ class KnobSearch:
     @property
     def finalists(self) -> list[Point]:
         ranked = sorted(self.scores, key=lambda point: self.scores[point][self.seeds[0]], reverse=True)
-        return ranked[: math.ceil(len(ranked) * FINALS)]
+        return ranked[: math.ceil(len(ranked) * self.finals)]
 
     @property
     def best(self) -> Point:
@@ -80,7 +84,9 @@ class KnobSearch:
         return dict(point)
 
     def snapshot(self) -> KnobSearch:
-        return self  # is only read for what was tried
+        still = copy(self)
+        still.scores = {point: dict(scores) for point, scores in self.scores.items()}
+        return still
 
 
 def range_of(recipe: Recipe, key: str) -> Knob:

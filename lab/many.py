@@ -14,7 +14,7 @@ from torch import Tensor, nn
 from lab.events import Event, Finished, Looking, Metrics, Step
 from lab.recipe import Recipe, flat
 from lab.runs import Run, run_of
-from lab.spread import Heard, Spread, Task, packed, processors, serve
+from lab.spread import Heard, Spread, Task, packed, processors
 from lab.stacks import ALIKE, Stack
 from lab.stacks.forward import forward_of, is_chain
 from lab.steps import dropout_stream
@@ -259,9 +259,3 @@ def work(task: Task, tell: Callable[[Heard], None]) -> None:
             made = packed(many.runs.pop(index, None)), many.results.pop(index, None)
         if not isinstance(event, Step | Looking):
             tell(Heard(task.places[index], event, made))
-
-
-if __name__ == "__main__":
-    from lab.many import work as imported_work  # its classes need the module's own name, not __main__
-
-    serve(imported_work)

@@ -6,6 +6,7 @@ import json
 from collections.abc import Sequence
 from dataclasses import asdict
 from itertools import combinations
+from math import isfinite
 from typing import Any
 
 import pandas as pd
@@ -139,5 +140,5 @@ def cost_line(comparison: Comparison) -> str:
         f"{phase} {cost['runs']:,.0f} runs, {cost['steps']:,.0f} steps, {cost['seconds']:.1f} s"
         for phase, cost in comparison.cost().items()
     ]
-    looks = sum(trial.test_accuracy is not None for trial in comparison.trials)
-    return f"Cost: {'; '.join(parts)}. Looks at the test split: {looks:,}, one for each final run, none for the search."
+    looks = sum(trial.phase != "search" and isfinite(trial.loss) for trial in comparison.trials)
+    return f"Cost: {'; '.join(parts)}. Looks at the test split: {looks:,}, one at the end of each final run."

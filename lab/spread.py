@@ -1,6 +1,6 @@
 """Trainings over several processes with one thread each: on a CPU faster than one process with several threads.
 
-Processes are started as `python -m lab.many`, not by `multiprocessing.Process`, which would import a person's
+Processes are started as `python -c ...`, not by `multiprocessing.Process`, which would import a person's
 script anew.
 """
 
@@ -26,6 +26,7 @@ from lab.store import RunError
 
 Told = tuple[int, Event]
 END_SECONDS = 20
+ENTRY = "from lab.spread import serve; from {} import work; serve(work)"
 LOST = "A training process ended before its work did (exit code {})."
 
 
@@ -61,7 +62,7 @@ class Spread:
     """Iterate it for (place, event) as the processes tell them; leaving it stops them, runs with folders resumably.
 
     Args:
-        module: run as a script in each process, it must call `serve`.
+        module: has the function `work` that each process does.
     Raises:
         RunError: a process ended before its work did. An error in a process is raised here.
     """
@@ -85,7 +86,7 @@ class Spread:
 
     def _start(self, task: Task, heard: queue.SimpleQueue[Any], at_exit: ExitStack) -> None:
         ours, theirs = Pipe()
-        command = [sys.executable, "-m", self.module, str(theirs.fileno())]
+        command = [sys.executable, "-c", ENTRY.format(self.module), str(theirs.fileno())]
         environment = {**os.environ, "OMP_NUM_THREADS": "1"}
         process = subprocess.Popen(  # noqa: S603  # our own module
             command, pass_fds=[theirs.fileno()], env=environment, stdin=subprocess.DEVNULL

@@ -67,7 +67,10 @@ class RateSearch:
 
     @property
     def on_edge(self) -> bool:
-        return self.leader in (self.tried[0], self.tried[-1])
+        """Whether farther rates could be better; not where all rates tried give the same, as for a stuck network."""
+        accuracies = {scores[self.seeds[0]][0] for scores in self.scores.values()}
+        alike = len(accuracies) == 1 and min(accuracies) >= 0
+        return not alike and self.leader in (self.tried[0], self.tried[-1])
 
     @property
     def leader(self) -> float:
@@ -92,10 +95,15 @@ class RateSearch:
             first = -(min(count, FIRST) // 2)
             return [rounded(self.centre * STEP**power) for power in range(first, first + min(count, FIRST))]
         if self.leader == self.tried[0]:
-            return [rounded(self.tried[0] / STEP**power) for power in range(1, count + 1)]
+            return [self._beyond(self.tried[0], -power) for power in range(1, count + 1)]
         if self.leader == self.tried[-1]:
-            return [rounded(self.tried[-1] * STEP**power) for power in range(1, count + 1)]
+            return [self._beyond(self.tried[-1], power) for power in range(1, count + 1)]
         return self._closer(count)
+
+    def _beyond(self, edge: float, power: int) -> float:
+        """So many half decades beyond an edge, counted from the centre: rounded once, 0.1 stays 0.1."""
+        steps = round(math.log(edge / self.centre, STEP))
+        return rounded(self.centre * STEP ** (steps + power))
 
     def _closer(self, count: int) -> list[float]:
         """In the middle of the gaps beside the leader, on a logarithmic axis; then of the widest others."""

@@ -273,12 +273,12 @@ def ranking_claim(at_default: Verdict, tuned: Verdict) -> str:
     before, after = at_default.winner, tuned.winner
     if before is None:
         after_all = f"; {after} won once both were tuned." if after else ", nor once both were tuned."
-        return f"No difference was shown at the default rate{after_all}"
+        return f"No difference was shown at the rate given{after_all}"
     if after is None:
-        return f"{before} won at the default rate, not once both were tuned."
+        return f"{before} won at the rate given, not once both were tuned."
     if after == before:
-        return f"{before} won at the default rate and won once both were tuned."
-    return f"{after}, worse at the default rate, won once both were tuned."
+        return f"{before} won at the rate given and won once both were tuned."
+    return f"{after}, worse at the rate given, won once both were tuned."
 
 
 def sensitivity(rates: Scores, mean_scores: Scores, within: float = 0.01) -> Sensitivity:

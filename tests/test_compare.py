@@ -509,7 +509,6 @@ def test_a_comparison_of_equal_seconds_goes_on_with_the_epochs_it_had(
     assert again.asked == []
 
 
-@pytest.mark.xfail(strict=True, raises=ValueError, reason="read without asking whether it can be")
 @pytest.mark.parametrize(("name", "content"), [("epochs.json", b"{"), ("trials.jsonl", b"\xff\n")])
 def test_a_damaged_folder_goes_on_or_is_refused_in_words(name: str, content: bytes, tmp_path: Path) -> None:
     Pretended(TWO, by_distance, folder=tmp_path).run()
@@ -694,9 +693,6 @@ def test_what_is_no_comparison_is_refused_in_words(arms: Any, said: str) -> None
     assert str(error.value) == said
 
 
-@pytest.mark.xfail(
-    strict=True, reason="named by what the budget then makes equal, or by seeds that do not matter: both train the same"
-)
 @pytest.mark.parametrize("other", [FEW.changed(epochs=6), FEW.changed(seed=6)], ids=["epochs", "seed"])
 def test_recipes_that_become_the_same_are_refused_in_words(other: Recipe) -> None:
     with pytest.raises(RecipeError, match="Two arms are the same recipe"):

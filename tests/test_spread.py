@@ -24,7 +24,7 @@ def processes(monkeypatch):
 
     def starting(*arguments, **options):
         process = start(*arguments, **options)
-        started.extend([process] if "lab.many" in process.args else [])
+        started.extend([process] if "lab.many" in str(process.args) else [])
         return process
 
     monkeypatch.setattr(many, "SPREAD_SECONDS", 0)

@@ -333,16 +333,16 @@ def test_every_pair_is_judged_best_mean_first():
 
 better, worse, same = told("better", 0.02, 0.01, 0.03), told("worse", -0.02, -0.03, -0.01), told(NONE, 0, -0.1, 0.1)
 CLAIMS = [
-    (better, same, "A won at the default rate, not once both were tuned."),
-    (better, better, "A won at the default rate and won once both were tuned."),
-    (better, worse, "B, worse at the default rate, won once both were tuned."),
-    (worse, same, "B won at the default rate, not once both were tuned."),
-    (worse, worse, "B won at the default rate and won once both were tuned."),
-    (worse, better, "A, worse at the default rate, won once both were tuned."),
-    (same, same, "No difference was shown at the default rate, nor once both were tuned."),
-    (same, better, "No difference was shown at the default rate; A won once both were tuned."),
-    (same, worse, "No difference was shown at the default rate; B won once both were tuned."),
-    (better, replace(worse, a="B", b="A"), "A won at the default rate and won once both were tuned."),
+    (better, same, "A won at the rate given, not once both were tuned."),
+    (better, better, "A won at the rate given and won once both were tuned."),
+    (better, worse, "B, worse at the rate given, won once both were tuned."),
+    (worse, same, "B won at the rate given, not once both were tuned."),
+    (worse, worse, "B won at the rate given and won once both were tuned."),
+    (worse, better, "A, worse at the rate given, won once both were tuned."),
+    (same, same, "No difference was shown at the rate given, nor once both were tuned."),
+    (same, better, "No difference was shown at the rate given; A won once both were tuned."),
+    (same, worse, "No difference was shown at the rate given; B won once both were tuned."),
+    (better, replace(worse, a="B", b="A"), "A won at the rate given and won once both were tuned."),
 ]
 
 

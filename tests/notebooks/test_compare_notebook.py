@@ -28,7 +28,7 @@ def test_the_answer_in_words_and_static_pictures_in_a_small_file(tmp_path: Path)
     done = execute(tmp_path / "out.ipynb", overrides=SMALL, folder=str(tmp_path / "kept"))
     outputs = [output for cell in done.cells for output in cell.get("outputs", [])]
     text = "\n".join(output.get("text", "") for output in outputs)
-    assert "5 arms on digits, equal epochs (1 epochs each), 2 paired seeds" in text
+    assert "5 arms on digits, equal epochs (1 epoch each), 2 paired seeds" in text
     assert "What tuning changed" in text
     pictures = [output.data["application/vnd.plotly.v1+json"] for output in outputs if "data" in output]
     assert len(pictures) == 5

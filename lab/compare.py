@@ -75,13 +75,20 @@ class Comparison:
     Args:
         folder: keeps the plan and every trial; a comparison with the same folder goes on where it was left.
         known: trials that need not be made again, for example of the same plan with fewer seeds.
+        looked: whether a verdict on `known` was seen: then intervals must be valid at every look.
         where: device, data_budget_bytes, workers of `training`.
     """
 
     def __init__(
-        self, plan: Plan, *, folder: str | Path | None = None, known: Sequence[Trial] = (), **where: Any
+        self,
+        plan: Plan,
+        *,
+        folder: str | Path | None = None,
+        known: Sequence[Trial] = (),
+        looked: bool = False,
+        **where: Any,
     ) -> None:
-        self.plan, self.where = plan, where
+        self.plan, self.where, self.looked = plan, where, looked
         self.folder = Path(folder) if folder else None
         self.arms = self._arms()
         self.searches = {name: self._search(recipe) for name, recipe in self.arms.items()}
@@ -109,24 +116,31 @@ class Comparison:
         return RateSearch(flat(recipe)["optimizer.lr"], self.plan.trials, seeds, self.plan.finalists)
 
     def _open(self, folder: Path) -> None:
+        """Read what is there; nothing is written before the folder is held."""
         try:
             folder.mkdir(parents=True, exist_ok=True)
         except OSError as error:
             raise RunError(f"Cannot make the folder {folder}: {error.strerror}. Choose another folder.") from None
         if (folder / "plan.json").exists() and not same_work(self.plan, folder / "plan.json"):
             raise RunError(f"{folder} holds another comparison. Choose another folder.")
+        if (folder / "trials.jsonl").exists():
+            for trial in read_trials(folder / "trials.jsonl"):
+                self._known[trial.phase, trial.arm, trial.recipe] = trial
+        self.looked |= judged_seeds(folder) not in (0, self.plan.seeds)
+
+    def _start(self, folder: Path) -> None:
         write_atomically(folder / "plan.json", self.plan.model_dump_json(indent=1).encode())
         epochs = {name: arm.epochs for name, arm in self.arms.items()}
         write_atomically(folder / "epochs.json", json.dumps(epochs).encode())
         if (folder / "trials.jsonl").exists():
-            for trial in read_trials(folder / "trials.jsonl"):
-                self._known[trial.phase, trial.arm, trial.recipe] = trial
             end_last_line(folder / "trials.jsonl")
 
     def __iter__(self) -> Iterator[Trial]:
         self.trials = []
         self.searches = {name: self._search(recipe) for name, recipe in self.arms.items()}
         with holding(self.folder) if self.folder else nullcontext():
+            if self.folder:
+                self._start(self.folder)
             if self.plan.tune:
                 yield from self._tune()
             yield from self._finals()
@@ -184,6 +198,11 @@ class Comparison:
         return ["given", "tuned"] if self.plan.tune else ["given"]
 
     def _finals(self) -> Iterator[Trial]:
+        yield from self._seeds()
+        if self.folder:
+            write_atomically(self.folder / "judged.json", json.dumps(self.plan.seeds).encode())
+
+    def _seeds(self) -> Iterator[Trial]:
         for seeds in self._looks():
             for phase in self.phases:
                 # Seed by seed: stacks then mix the arms, and an equal share of their time is a fair one.
@@ -242,7 +261,17 @@ class Comparison:
         if min(map(len, scores.values())) < 2:
             return []
         plan = self.plan
-        return verdicts(scores, level=plan.level, worth=plan.worth, sequential=plan.stop_early)
+        return verdicts(scores, level=plan.level, worth=plan.worth, sequential=self.sequential)
+
+    @property
+    def sequential(self) -> bool:
+        """Whether intervals must hold at every look: after each portion of seeds, or when more follow a verdict."""
+        return self.plan.stop_early or self.looked
+
+    def judged(self, phase: Phase) -> bool:
+        """Whether a verdict may be shown: with a fixed number of seeds only when all are there."""
+        there = min(map(len, self.scores(phase).values()))
+        return there >= 2 and (self.sequential or there == self.plan.seeds)
 
     def frame(self) -> pd.DataFrame:
         """One row per trial."""
@@ -333,7 +362,7 @@ def trial_of(phase: Phase, session: Training) -> Trial:
         epochs=len(epochs),
         steps=session.step,
         seconds=session.seconds,
-        flops=session.flops_per_step * session.step,
+        flops=session.flops_per_image * session.images_seen,
         curve=tuple(epoch.validation_accuracy for epoch in epochs),
     )
 
@@ -357,11 +386,19 @@ def same_work(plan: Plan, path: Path) -> bool:
     return all(getattr(plan, field) == getattr(kept, field) for field in DECIDING)
 
 
+def judged_seeds(folder: Path) -> int:
+    """With how many seeds the comparison kept there was judged; 0 if it never came so far."""
+    try:
+        return int((folder / "judged.json").read_text())
+    except (OSError, ValueError):
+        return 0
+
+
 def end_last_line(path: Path) -> None:
     """So that what is added does not go on with a line that was cut off."""
-    content = path.read_bytes()
-    if content and not content.endswith(b"\n"):
-        path.write_bytes(content + b"\n")
+    if not path.read_bytes().endswith(b"\n"):
+        with path.open("ab") as file:
+            file.write(b"\n")
 
 
 def read_trials(path: Path) -> list[Trial]:

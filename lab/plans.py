@@ -36,7 +36,7 @@ class Plan(Settings):
     tuning_seeds: Annotated[int, Field(ge=1, le=100, description="seeds of the search's final")] = 3
     finalists: Annotated[float, Field(gt=0, le=1, description="share of the rates that meet all tuning seeds")] = FINALS
     worth: Annotated[float, Field(gt=0, lt=1, description="smallest difference in accuracy that matters")] = 0.005
-    level: Annotated[float, Field(gt=0.5, lt=1, description="level of all intervals together")] = 0.95
+    level: Annotated[float, Field(gt=0.5, lt=1, description="level of all intervals of a list together")] = 0.95
     target: Annotated[
         float | None, Field(gt=0, le=1, description="also report the steps to this validation accuracy")
     ] = None
@@ -123,7 +123,7 @@ def prices_of(budget: Budget, arms: Mapping[str, Recipe], **where: Any) -> dict[
     sessions = {name: Training(recipe, **where) for name, recipe in arms.items()}
     if budget == "steps":
         return {name: session.steps_per_epoch for name, session in sessions.items()}
-    return {name: session.flops_per_step * session.steps_per_epoch for name, session in sessions.items()}
+    return {name: session.flops_per_image * len(session.train_split) for name, session in sessions.items()}
 
 
 def seconds_per_epoch(arms: Mapping[str, Recipe], rounds: int = 3, **where: Any) -> dict[str, float]:

@@ -19,7 +19,7 @@ from lab.verdicts import Verdict, ranking_claim, words
 PHASES = {"given": "At the rates given", "tuned": "Each at its tuned rate"}
 CAVEAT = (
     "Intervals are over seeds (initial weights, order of batches, augmentation) on one split of one data set:\n"
-    "they do not say how the arms would do on other data."
+    "they do not say how the arms would do on other images or other data, nor what another search would have found."
 )
 
 
@@ -116,6 +116,8 @@ def changes(comparison: Comparison) -> list[str]:
         before, after = given.get(frozenset((a, b))), tuned.get(frozenset((a, b)))
         if before and after and before.winner != after.winner:
             lines.append(f"{a} and {b}: {ranking_claim(before, after)}")
+    if lines:
+        lines.append("That a difference is shown in one and not in the other does not show that tuning changed it.")
     return lines or ["No verdict: every pair of arms stands as it stood at the rates given."]
 
 

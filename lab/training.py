@@ -110,6 +110,17 @@ class Training:
         constants = [torch.tensor(values, dtype=self.dtype, device=self.device) for values in self.data.statistics]
         self._mean, self._std = (constant.view(1, -1, 1, 1) for constant in constants)
 
+    @property
+    def flops_per_image(self) -> float:
+        """Floating-point operations of one image's part in an update, forward and backward."""
+        return self.flops_per_step / self.recipe.batch_size
+
+    @property
+    def images_seen(self) -> int:
+        """So far; the last batch of an epoch may be smaller."""
+        epochs, rest = divmod(self.step, self.steps_per_epoch)
+        return epochs * len(self.train_split) + min(rest * self.recipe.batch_size, len(self.train_split))
+
     def _count_flops(self) -> float:
         probe = torch.zeros(1, *self.data.shape, dtype=self.dtype, device=self.device)
         return 3 * flops_per_image(self.model, probe) * self.recipe.batch_size

@@ -153,7 +153,9 @@ def test_without_verdicts_one_is_told_to_run_two_seeds() -> None:
     ids=["gone", "none", "turned round", "new", "the same"],
 )
 def test_what_tuning_changed(outcome: Outcome, lines: list[str]) -> None:
-    assert changes(made(outcome, {name: ARMS[name] for name in ("sgd", "adam")})) == lines
+    caution = "That a difference is shown in one and not in the other does not show that tuning changed it."
+    cautioned = lines if lines[0].startswith("No verdict") else [*lines, caution]
+    assert changes(made(outcome, {name: ARMS[name] for name in ("sgd", "adam")})) == cautioned
 
 
 def test_arms_still_best_at_the_edge_are_named() -> None:

@@ -20,15 +20,15 @@ from lab.plans import Plan, arm_names, planned_runs, seconds_per_epoch
 from lab.recipe import Recipe
 
 MOST_ARMS = 8
-EMPTY = '<div class="lab-empty">Add two to eight arms: recipes that differ in what you want to know.</div>'
+EMPTY = '<div class="lab-detail">Add two to eight arms: recipes that differ in what you want to know.</div>'
 BUDGETS = {"equal epochs": "epochs", "equal steps": "steps", "equal FLOPs": "flops", "equal seconds": "seconds"}
 
 
 class ComparisonJob:
     """A comparison in the worker thread: stopped and paused like a training, told by snapshots and what goes wrong."""
 
-    def __init__(self, plan: Plan, post: Post, device: str | None, known: Sequence[Trial]) -> None:
-        self.plan, self.post, self.device, self.known = plan, post, device, known
+    def __init__(self, plan: Plan, post: Post, device: str | None, known: Sequence[Trial], *, looked: bool) -> None:
+        self.plan, self.post, self.device, self.known, self.looked = plan, post, device, known, looked
         self.stopping, self.going, self.done, self.told = (threading.Event() for _ in range(4))
         self.going.set()
         self.run = None  # what a training's job has here
@@ -47,7 +47,7 @@ class ComparisonJob:
 
     def _compare(self) -> None:
         self._look_up()
-        comparison = Comparison(self.plan, known=self.known, device=self.device)
+        comparison = Comparison(self.plan, known=self.known, looked=self.looked, device=self.device)
         comparison.told = lambda _: self._look_up()
         for _ in comparison:
             self.post(("comparison", comparison.snapshot()))
@@ -126,7 +126,7 @@ class ComparePane:
     ) -> None:
         self._recipe, self._shown, self._post, self._start, self.device = recipe, shown, post, start, device
         self.comparison: Comparison | None = None
-        self.dark, self.ended = False, ""
+        self.dark, self.ended, self.width = False, "", None
         self.job: ComparisonJob | None = None
         self._drawn: tuple[str, int] | None = None
         self._asked: set[str] = set()
@@ -145,9 +145,8 @@ class ComparePane:
         for control in (self.seeds, self.budget, self.tune, self.early):
             control.observe(lambda _: self.refresh(), "value")
         self.cost, self.problem, self.result = (widgets.HTML(layout=wide()) for _ in range(3))
-        self.figure: Any = LiveFigure(layout={"height": 320})
-        self._clear_background()
-        self.frame = widgets.VBox([self.figure], layout=_hidden())
+        self.figure: Any = None  # made when there is something to draw
+        self.frame = widgets.VBox(layout=_hidden())
         heading = widgets.HTML('<div class="lab-heading" role="heading" aria-level="3">Compare fairly</div>')
         settings = _row([self.seeds, self.budget, self.tune, self.early])
         parts = [heading, self._buttons(), self.arms.widget, settings, self.cost, self.problem, self.frame, self.result]
@@ -198,9 +197,15 @@ class ComparePane:
     def start(self) -> None:
         """Compare; trials that are known from before are not made again."""
         known = self.comparison.trials if self.comparison else []
-        self.job = ComparisonJob(self.plan, self._post, self.device, list(known))
+        self.job = ComparisonJob(self.plan, self._post, self.device, list(known), looked=self._looked())
         self._start(self.job)
         self.refresh()
+
+    def _looked(self) -> bool:
+        """Whether a verdict with another number of seeds was on the screen."""
+        before = self.comparison
+        judged = before is not None and any(before.judged(phase) for phase in before.phases)
+        return judged and before is not None and (before.looked or before.plan.seeds != self.seeds.value)
 
     def refresh_button(self) -> None:
         self.go.disabled = len(self.arms.recipes) < 2 or self.busy
@@ -250,7 +255,9 @@ class ComparePane:
         self._draw_again()
 
     def set_width(self, pixels: int) -> None:
-        self.figure.layout.width = pixels
+        self.width = pixels
+        if self.figure is not None:
+            self.figure.layout.width = pixels
 
     def show(self, *, visible: bool) -> None:
         self.widget.layout.display = None if visible else "none"
@@ -275,17 +282,20 @@ class ComparePane:
             self._draw(self.comparison)
 
     def _draw(self, comparison: Comparison) -> None:
-        judged = bool(comparison.verdicts(comparison.phases[-1]))
+        judged = comparison.judged(comparison.phases[-1])
         self.result.value = how_far(comparison, self.ended) + comparison_in_html(comparison)
         key = ("verdict" if judged else "search", len(comparison.trials))
         if key == self._drawn or not comparison.trials:
             return
         self._drawn = key
+        if self.figure is None:
+            self.figure = LiveFigure()
+            self.frame.children = [self.figure]
         self.frame.layout.display = None
         picture = differences(comparison, comparison.phases[-1]) if judged else accuracy_by_rate(comparison)
         with self.figure.batch_update():
             self.figure.data = []
-            self.figure.layout = picture.layout.update(width=self.figure.layout.width)
+            self.figure.layout = picture.layout.update(width=self.width)
             self._clear_background()
             self.figure.add_traces(picture.data)
 

@@ -13,7 +13,7 @@ from lab.export import script
 from lab.plans import planned_runs
 from lab.plots import colour_and_dash
 from lab.recipe import Recipe, labels, overrides
-from lab.reports import PHASES, arms_table, changes, cost_line, findings
+from lab.reports import CAVEAT, PHASES, arms_table, changes, cost_line, edges, findings
 from lab.runs import Run
 
 SAY = {
@@ -117,13 +117,14 @@ def how_far(comparison: Comparison | None, ended: str) -> str:
 
 def comparison_in_html(comparison: Comparison) -> str:
     """The report, as far as it goes."""
-    found = {phase: comparison.verdicts(phase) for phase in comparison.phases}
+    found = {phase: comparison.verdicts(phase) for phase in comparison.phases if comparison.judged(phase)}
     parts = [f"<b>{PHASES[phase]}</b>{bullets(findings(verdicts))}" for phase, verdicts in found.items() if verdicts]
     if found.get("tuned"):
         parts.append(f"<b>What tuning changed</b>{bullets(changes(comparison))}")
         parts.append(f'<pre class="lab-arms-table">{escape(arms_table(comparison))}</pre>')
     if parts:
-        parts.append(f'<div class="lab-detail">{escape(cost_line(comparison))}</div>')
+        said = [*edges(comparison), CAVEAT, cost_line(comparison)]
+        parts += [f'<div class="lab-detail">{escape(text)}</div>' for text in said]
     return f'<div class="lab-verdicts">{"".join(parts)}</div>'
 
 

@@ -6,7 +6,7 @@ import json
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import nullcontext
 from copy import copy
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, replace
 from functools import partial
 from math import inf, isfinite
 from pathlib import Path
@@ -16,14 +16,13 @@ import numpy as np
 import pandas as pd
 
 from lab.catalogue import RecipeError
-from lab.data import Split
 from lab.events import Finished
 from lab.knobs import KnobSearch
 from lab.many import Many, Told
 from lab.plans import Plan, arm_names, equal_budget
 from lab.recipe import Recipe, flat
 from lab.store import RunError, holding, write_atomically
-from lab.training import Training
+from lab.trials import Phase, Trial, end_last_line, read_trials, trial_of
 from lab.tuning import RateSearch, widen
 from lab.verdicts import Verdict, sensitivity, verdicts
 
@@ -32,41 +31,7 @@ FAILED = (-1.0, -inf)  # to a search, a run that failed is worse than one below 
 DECIDING = ("arms", "budget", "tune", "trials", "knobs", "tuning_seeds", "finalists")  # of a plan, what trials need
 LOOKS = 4  # with stop_early, how often the verdict is looked at
 
-Phase = Literal["search", "given", "tuned"]
 Wanted = tuple[str, Any, int]  # an arm, a point of its search, a seed
-
-
-@dataclass(frozen=True)
-class Trial:
-    """One run of a comparison.
-
-    phase: "search" for a rate, "given" for the arm as it was given, "tuned" at the rate that was found.
-    accuracy, loss: on the validation split after the last epoch; a run that diverged has the accuracy of chance.
-    test_accuracy: with the final weights; not looked at in the search.
-    curve: validation accuracy after each epoch.
-    settings: what the search chose, by dotted key; the learning rate among them.
-    """
-
-    arm: str
-    phase: Phase
-    seed: int
-    rate: float
-    recipe: str
-    status: str
-    accuracy: float
-    loss: float
-    test_accuracy: float | None
-    epochs: int
-    steps: int
-    seconds: float
-    flops: float
-    curve: tuple[float, ...] = ()
-    settings: tuple[tuple[str, float], ...] = ()
-
-    @property
-    def score(self) -> float:
-        """What verdicts are about: accuracy on the test split where it was looked at."""
-        return self.accuracy if self.test_accuracy is None else self.test_accuracy
 
 
 class Comparison:
@@ -237,6 +202,8 @@ class Comparison:
             self.told(told)
             index, event = told
             if isinstance(event, Finished):
+                if event.status == "out_of_memory":  # says nothing about an arm
+                    raise RunError(event.detail)
                 yield index, replace(many.results.pop(index), status=event.status)
 
     def _keep(self, trial: Trial, *, new: bool = False) -> Trial:
@@ -344,39 +311,6 @@ def compare(
     return comparison.run()
 
 
-def trial_of(phase: Phase, session: Training) -> Trial:
-    """What a training that has ended says; arm, rate and status are filled in by who asked for it."""
-    epochs = session.history.epochs
-    last = epochs[-1] if epochs else None
-    good = last is not None and isfinite(last.validation_loss) and not session.history.diverged
-    return Trial(
-        arm="",
-        phase=phase,
-        seed=session.recipe.seed,
-        rate=flat(session.recipe)["optimizer.lr"],
-        recipe=session.recipe.id,
-        status="",
-        accuracy=last.validation_accuracy if last and good else chance(session.validation_split),
-        loss=last.validation_loss if last and good else float("nan"),
-        test_accuracy=None if phase == "search" else tested(session) if good else chance(session.data.test),
-        epochs=len(epochs),
-        steps=session.step,
-        seconds=session.seconds,
-        flops=session.flops_per_image * session.images_seen,
-        curve=tuple(epoch.validation_accuracy for epoch in epochs),
-    )
-
-
-def tested(session: Training) -> float:
-    """The look at the test split: one for each final run."""
-    return session.evaluate(session.data.test)[1]
-
-
-def chance(split: Split) -> float:
-    """Accuracy of always naming the most frequent class."""
-    return float(split.labels.bincount().max()) / len(split)
-
-
 def same_work(plan: Plan, path: Path) -> bool:
     """Whether a kept plan needs the same trials; there may be more seeds now, or other words."""
     try:
@@ -392,24 +326,3 @@ def judged_seeds(folder: Path) -> int:
         return int((folder / "judged.json").read_text())
     except (OSError, ValueError):
         return 0
-
-
-def end_last_line(path: Path) -> None:
-    """So that what is added does not go on with a line that was cut off."""
-    if not path.read_bytes().endswith(b"\n"):
-        with path.open("ab") as file:
-            file.write(b"\n")
-
-
-def read_trials(path: Path) -> list[Trial]:
-    """Trials of a folder; a last line that was cut off is passed over."""
-    trials = []
-    for line in path.read_text(encoding="utf-8", errors="replace").splitlines():
-        try:
-            fields: dict[str, Any] = json.loads(line)
-            fields["curve"] = tuple(fields["curve"])
-            fields["settings"] = tuple((key, value) for key, value in fields["settings"])
-            trials.append(Trial(**fields))
-        except (ValueError, TypeError, KeyError):
-            continue
-    return trials

@@ -27,6 +27,7 @@ ORDER = [
         "tuning",
         "knobs",
         "plans",
+        "trials",
         "compare",
         "targets",
         "reports",

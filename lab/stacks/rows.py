@@ -64,7 +64,7 @@ class Rows:
     Args:
         values: (K, P) parameters; changed in place.
         optimizers: of each row, over tensors that are views of it; their state is taken over, and lies from
-            then on in views of this object's matrices: after `tell()` torch's own `state_dict` is true.
+            then on in views of this object's matrices: after `tell` torch's own `state_dict` is true.
         clip_norms: (K,) largest gradient norm of each row, 0 for none.
     """
 
@@ -201,9 +201,9 @@ class Rows:
                 parameter.grad = self._part(gradients[row], row, parameter)
         self.optimizers[row].step()
 
-    def tell(self) -> None:
-        """Bring what is kept as plain numbers (Adam's step) into torch's own state."""
-        for row in set(range(self.plain, self.ruled)) - self._gone:
+    def tell(self, row: int) -> None:
+        """Bring what is kept of a row as plain numbers (Adam's step) into torch's own state."""
+        if self.plain <= row < self.ruled and row not in self._gone:
             for slots in self.optimizers[row].state.values():
                 slots["step"].fill_(self.steps[row])
 

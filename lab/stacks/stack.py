@@ -168,7 +168,7 @@ class Stack:
         """Give an arm its own tensors: what the stack does from now on no longer concerns it."""
         arm = self.arms[index]
         self._tell(index)
-        arm.restore(arm.state())
+        arm.restore(Training.state(arm))  # not its own, which would ask for what all arms have
         self.rows.drop(self._row_of[index])
         for tensor in (*arm.model.parameters(), *arm.model.buffers()):
             tensor.data = tensor.data.clone()
@@ -177,7 +177,7 @@ class Stack:
     def _tell(self, index: int) -> None:
         """Bring the streams and counters that the stack keeps for an arm into the arm itself."""
         if index in self._row_of:
-            self.rows.tell()
+            self.rows.tell(self._row_of[index])
             self.feed.tell(self.arms[index], self._row_of[index])
 
     def _before_state(self) -> None:

@@ -400,7 +400,7 @@ def test_what_does_not_fit_beside_others_is_trained_again_alone(monkeypatch):
 
     def crowded(model, *arguments, **settings):
         seen.append(model)
-        if model is not seen[0] and len(seen) == 2:
+        if len({id(each) for each in seen}) == 2 and model is not seen[-2]:  # the second one's first step
             raise MemoryError
         return step(model, *arguments, **settings)
 

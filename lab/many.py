@@ -3,21 +3,19 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Generator, Iterator, Sequence
-from copy import deepcopy
 from pathlib import Path
 from typing import Any
 
-import torch
-from torch import Tensor, nn
+from torch import nn
 
 from lab.events import Event, Finished, Looking, Metrics, Step
 from lab.recipe import Recipe, flat
 from lab.runs import Run, run_of
 from lab.spread import Heard, Spread, Task, packed, processors
 from lab.stacks import ALIKE, Stack
-from lab.stacks.forward import forward_of, is_chain
+from lab.stacks.forward import is_chain
+from lab.stacks.misfit import misfit_of
 from lab.stacks.room import SHARE, arms_that_fit, held_that_fit
-from lab.steps import dropout_stream
 from lab.store import Recorder, custom_sources
 from lab.training import Training
 
@@ -195,11 +193,9 @@ def until_a_block(events: Iterator[Event]) -> Generator[Event]:
 def pays(session: Training) -> bool:
     """Whether a stack of trainings like this one is faster than training them in turn; `bench/stacks.py` measures it.
 
-    Never where arms would not have the numbers they have alone (dropout draws from one stream) or the data is streamed.
+    Never where it cannot be one: see `misfit_of`.
     """
-    splits = (session.train_split, session.validation_split)
-    resident = all(isinstance(split.images, Tensor) and split.images.device == session.device for split in splits)
-    if not resident or draws(session) or not maps(session):
+    if misfit_of(session):
         return False
     if session.device.type != "cpu":
         return True
@@ -220,30 +216,6 @@ def seconds_per_step(session: Training, least: float = 0.2) -> float:
         if session.seconds - start >= least:
             break
     return (session.seconds - start) / max(1, session.step - before)
-
-
-def draws(session: Training) -> bool:
-    """Whether the network draws random numbers in training."""
-    images = session.train_split.images
-    assert isinstance(images, Tensor)
-    model = deepcopy(session.model).train()
-    with dropout_stream(0, 0, session.device) as moved, torch.no_grad():
-        model(session.prepare(images[:2]))
-        return moved()
-
-
-def maps(session: Training) -> bool:
-    """Whether torch can vectorise the network: not an LSTM, nor a layer that asks a tensor for its value."""
-    images = session.train_split.images
-    assert isinstance(images, Tensor)
-    model = deepcopy(session.model).train()
-    parameters = {name: tensor[None] for name, tensor in (*model.named_parameters(), *model.named_buffers())}
-    try:
-        with torch.no_grad(), session.autocast:
-            forward_of(model)(parameters, session.prepare(images[:2])[None])
-    except RuntimeError:
-        return False
-    return True
 
 
 def work(task: Task, tell: Callable[[Heard], None]) -> None:

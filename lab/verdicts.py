@@ -30,8 +30,6 @@ ROUNDING = 1e-6  # float32 accuracies that should be equal differ by less, those
 PRIOR_PRECISION = 0.25  # effects of N(0, 2 sd): about the soonest to see effects of 1 to 2 sd
 SIGN_SHARE = 0.1  # of alpha where two rules look on: the sign test's, which is seldom asked
 
-KINDS = {"t": "", "BCa bootstrap": "bootstrap ", "anytime-valid t": "anytime-valid ", "sign test": "sign-test "}
-
 
 @dataclass(frozen=True)
 class Interval:
@@ -88,11 +86,15 @@ class Verdict:
 
 
 class Sensitivity(NamedTuple):
-    """Range of learning rates that do about as well as the best; `decades` is its width as log10(high / low)."""
+    """Range of learning rates that do about as well as the best; `decades` is its width as log10(high / low).
+
+    cut_off: it ends where the rates tried end, so the range is at least so wide.
+    """
 
     low: float
     high: float
     decades: float
+    cut_off: bool
 
 
 def interval(differences: Scores, level: float = LEVEL, *, sequential: bool = False, seed: int = 0) -> Interval:
@@ -263,41 +265,6 @@ def oriented(verdict: Verdict, a: str) -> Verdict:
     )
 
 
-def words(verdict: Verdict, *, prospect: bool = True) -> str:
-    """The verdict as one sentence, in percentage points.
-
-    prospect: whether to say how many seeds would be needed; where runs failed, the spread does not tell.
-    """
-    if verdict.winner is None:
-        names = f"{verdict.a} and {verdict.b} at {verdict.seeds} seeds"
-        return f"No difference shown between {names} ({_finding(verdict)}){_prospect(verdict) if prospect else ''}."
-    difference, span = _numbers(verdict, sign=1 if verdict.outcome == "better" else -1)
-    found = f"{_kind(verdict)} {span}, {verdict.seeds} seeds"
-    if verdict.interval.method == "sign test":
-        found = f"at each of {verdict.seeds} seeds; {_level(verdict)} sign test, which does not say how large it is"
-    return f"{verdict.a} is {verdict.outcome} than {verdict.b} by {difference} points ({found}{_correction(verdict)})."
-
-
-def ranking_claim(at_default: Verdict, tuned: Verdict) -> str:
-    """What became of the ranking of two arms at the default learning rate once both were tuned.
-
-    Errors:
-        ValueError if the two verdicts are not about the same two arms.
-    """
-    pairs = [f"{claim.a} and {claim.b}" for claim in (at_default, tuned)]
-    if {at_default.a, at_default.b} != {tuned.a, tuned.b}:
-        raise ValueError(f"Both verdicts must be about the same arms; got {pairs[0]}, then {pairs[1]}.")
-    before, after = at_default.winner, tuned.winner
-    if before is None:
-        after_all = f"; {after} won once both were tuned." if after else ", nor once both were tuned."
-        return f"No difference was shown at the rate given{after_all}"
-    if after is None:
-        return f"{before} won at the rate given, not once both were tuned."
-    if after == before:
-        return f"{before} won at the rate given and won once both were tuned."
-    return f"{after}, worse at the rate given, won once both were tuned."
-
-
 def sensitivity(rates: Scores, mean_scores: Scores, within: float = 0.01) -> Sensitivity:
     """Range of tried learning rates around the best that all score within `within` of it.
 
@@ -318,7 +285,7 @@ def sensitivity(rates: Scores, mean_scores: Scores, within: float = 0.01) -> Sen
     worse = np.flatnonzero(scores < scores[best] - within - ROUNDING)
     low = float(tried[max(worse[worse < best], default=-1) + 1])
     high = float(tried[min(worse[worse > best], default=len(tried)) - 1])
-    return Sensitivity(low, high, math.log10(high / low))
+    return Sensitivity(low, high, math.log10(high / low), low == tried[0] or high == tried[-1])
 
 
 def _checked(values: Scores, what: str, lowest: float = 0.0) -> np.ndarray:
@@ -372,52 +339,3 @@ def _bootstrapped(values: np.ndarray, level: float, seed: int) -> Interval | Non
     found = stats.bootstrap((values,), np.mean, n_resamples=RESAMPLES, confidence_level=wider, method="BCa", rng=rng)
     bounds = found.confidence_interval
     return _bounded(bounds.low, bounds.high, level, "BCa bootstrap")
-
-
-def _finding(verdict: Verdict) -> str:
-    constant = verdict.interval.method == "sign test"
-    if constant and abs(verdict.difference) <= ROUNDING:
-        return "equal scores at every seed"
-    difference, span = _numbers(verdict)
-    everywhere = " at every seed" if constant else ""
-    reach = f"too few seeds for any {_kind(verdict)}" if verdict.interval.unbounded else f"{_kind(verdict)} {span}"
-    return f"{verdict.a} - {verdict.b}: {difference} points{everywhere}, {reach}{_correction(verdict)}"
-
-
-def _prospect(verdict: Verdict) -> str:
-    if verdict.interval.method == "sign test":
-        return ""
-    named = {0.005: "half a point", 0.01: "one point"}.get(verdict.worth, f"{100 * verdict.worth:g} points")
-    if verdict.needed is None:
-        return f"; more than {MOST_SEEDS:,} seeds would be needed to see {named}"
-    # That fewer would have been enough is no news: the interval says what these seeds have shown.
-    return f"; about {verdict.needed:,} seeds would be needed to see {named}" if verdict.needed > verdict.seeds else ""
-
-
-def _level(verdict: Verdict) -> str:
-    return f"{100 * verdict.level:.6g}%"
-
-
-def _kind(verdict: Verdict) -> str:
-    return f"{_level(verdict)} {KINDS[verdict.interval.method]}interval"
-
-
-def _correction(verdict: Verdict) -> str:
-    return f", corrected for {verdict.comparisons} comparisons" if verdict.comparisons > 1 else ""
-
-
-def _numbers(verdict: Verdict, sign: int = 1) -> tuple[str, str]:
-    """Difference and "low to high" in points."""
-    bounds = sorted((sign * verdict.interval.low, sign * verdict.interval.high))
-    if verdict.interval.method == "sign test":
-        bounds = []  # not worth printing
-    difference, *span = in_points([sign * verdict.difference, *bounds])
-    return difference, " to ".join(span)
-
-
-def in_points(fractions: Sequence[float]) -> list[str]:
-    """In percentage points, the first the value itself: decimals enough that what is not 0 does not look like it."""
-    rounded = [round(100 * value, 4) + 0.0 for value in fractions]
-    fewest = 1 if abs(rounded[0]) >= 0.1 else 2
-    decimals = next(n for n in range(fewest, 5) if all(value == 0 or round(value, n) for value in rounded))
-    return [f"{value:.{decimals}f}" for value in rounded]

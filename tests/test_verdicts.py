@@ -11,6 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy import integrate, stats
 
+from lab.sentences import ranking_claim, words
 from lab.verdicts import (
     PRIOR_PRECISION,
     Interval,
@@ -19,12 +20,10 @@ from lab.verdicts import (
     critical,
     doubled_interval,
     interval,
-    ranking_claim,
     seeds_needed,
     sensitivity,
     verdict,
     verdicts,
-    words,
 )
 
 Shape = tuple[int, ...]

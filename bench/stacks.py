@@ -8,7 +8,8 @@ Three networks, batches of 128, SGD with momentum at K rates, or four optimizers
 
 A ratio is the time of K trainings one after the other (the lab's own loop: fused optimizers, channels_last, one
 thread where that is faster) over the time of the same steps in the stack, in the same round; the variants take turns.
-"chosen" is what `lab.many` does by itself. Setting up is left out, but for processes: there it is the question.
+"chosen" is what `lab.many` does by itself, timed as well. Setting up is left out, but for processes, where it is the
+question, and for all but the first trainings that `lab.many` holds to take turns.
 
     python bench/stacks.py [--rounds 5] [--only digits,mlp] [--device cuda]
 """
@@ -29,7 +30,7 @@ from torch import nn
 from training import first_images, tiny  # noqa: F401  # options: the first images, the smallest network
 
 import lab
-from lab.many import Many, pays
+from lab.many import Many
 from lab.stacks import Stack
 
 RESULTS = Path(__file__).parent / "results"
@@ -83,6 +84,10 @@ def stacked(recipes: Sequence[lab.Recipe], device: str) -> float:
     return timed(iter(Stack(recipes, device=device)))
 
 
+def chosen(recipes: Sequence[lab.Recipe], device: str) -> float:
+    return timed(iter(Many(recipes, device=device, keep=False, spread=False)))
+
+
 def over_processes(recipes: Sequence[lab.Recipe], device: str) -> float:
     """Starting the processes included."""
     many = Many([recipe.changed(modify=[], epochs=1) for recipe in recipes], device=device, keep=False)
@@ -95,13 +100,15 @@ def over_processes(recipes: Sequence[lab.Recipe], device: str) -> float:
 def cell(task: str, count: int, device: str, rounds: int, *, mixed: bool) -> dict[str, Any]:
     steps = {"digits": 100, "mlp": 50, "cnn": 10}[task]
     recipes = arms(task, count, steps, mixed=mixed)
-    ratios = []
-    for _ in range(rounds + 1):
-        slow, fast = one_after_the_other(recipes, device), stacked(recipes, device)
-        ratios.append(slow / fast)
-    ratio = statistics.median(ratios[1:])  # the first round warms up
-    chosen = ratio if pays(lab.training(recipes[0], device=device)) else 1.0
-    facts = {"ratio": ratio, "min": min(ratios[1:]), "max": max(ratios[1:]), "chosen": chosen}
+    seconds: list[tuple[float, ...]] = []
+    for turn in range(rounds + 1):
+        ways = [one_after_the_other, stacked, chosen][:: 1 if turn % 2 else -1]
+        taken = {way: way(recipes, device) for way in ways}
+        seconds.append((taken[one_after_the_other], taken[stacked], taken[chosen]))
+    stack = [slow / fast for slow, fast, _ in seconds[1:]]  # the first round warms up
+    chose = [slow / many for slow, _, many in seconds[1:]]
+    facts = {"ratio": statistics.median(stack), "min": min(stack), "max": max(stack)}
+    facts |= {"chosen": statistics.median(chose), "chosen min": min(chose), "chosen max": max(chose)}
     return {"task": task, "arms": count, "optimizers": "four" if mixed else "one", **facts}
 
 

@@ -81,10 +81,15 @@ def title(comparison: Comparison) -> str:
 
 def arms_table(comparison: Comparison) -> str:
     """One line per arm, columns aligned."""
+    return aligned(arms_rows(comparison))
+
+
+def arms_rows(comparison: Comparison) -> list[list[str]]:
+    """The heads of the columns, then a row per arm."""
     rows = [row_of(str(name), row, tuned=comparison.plan.tune) for name, row in comparison.table().iterrows()]
     head = ["arm", "rate given", "accuracy"]
     head += ["rate tuned", "accuracy", "within a point of its best", "failed"] if comparison.plan.tune else ["failed"]
-    return aligned([head, *rows])
+    return [head, *rows]
 
 
 def row_of(name: str, row: Any, *, tuned: bool) -> list[str]:

@@ -12,7 +12,7 @@ from lab.panel.live_figure import LiveFigure
 from lab.plots import empty_curves, loss_top, run_traces, trace_data
 from lab.runs import Run
 
-HINT = "No runs yet:<br>choose on the left, then press <b>Train</b>."
+HINT = "No runs yet:<br>choose on the left,<br>then press <b>Train</b>."
 
 
 class Curves:

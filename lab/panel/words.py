@@ -13,7 +13,7 @@ from lab.export import script
 from lab.plans import planned_runs
 from lab.plots import colour_and_dash
 from lab.recipe import Recipe, labels, overrides
-from lab.reports import arms_table, notes, sections_of, title
+from lab.reports import arms_rows, notes, sections_of, title
 from lab.runs import Run
 
 SAY = {
@@ -125,10 +125,17 @@ def comparison_in_html(comparison: Comparison) -> str:
     sections = sections_of(comparison)
     if not sections:
         return ""
-    table = f'<pre class="lab-arms-table">{escape(arms_table(comparison))}</pre>'
+    table = html_table(*arms_rows(comparison))
     parts = [f"<b>{escape(heading)}</b>{bullets(lines)}" for heading, lines in sections]
     parts += [f'<div class="lab-detail">{escape(text)}</div>' for text in notes(comparison)]
     return f'<div class="lab-verdicts"><div>{escape(title(comparison))}</div>{table}{"".join(parts)}</div>'
+
+
+def html_table(head: Sequence[str], *rows: Sequence[str]) -> str:
+    heads = "".join(f'<th scope="col">{escape(text)}</th>' for text in head)
+    lines = ["".join(f"<td>{escape(text).replace(' ± ', '&nbsp;±&nbsp;')}</td>" for text in row) for row in rows]
+    body = "".join(f"<tr>{line}</tr>" for line in lines)
+    return f'<table class="lab-runs lab-arms-table"><thead><tr>{heads}</tr></thead><tbody>{body}</tbody></table>'
 
 
 def bullets(lines: Sequence[str]) -> str:

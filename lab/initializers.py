@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import contextlib
 import math
-from collections.abc import Callable, Generator
+from collections.abc import Callable, Generator, Sequence
 from typing import Annotated, Any, Literal
 
 import torch
@@ -58,7 +58,7 @@ def he_normal(
 
     Source: He et al. 2015, arXiv 1502.01852, eqs. 10 and 14; torch.nn.init.kaiming_normal_.
     """
-    weight.normal_(0, he_std(weight, gain or activation_gain, mode), generator=generator)
+    weight.normal_(0, he_std(weight.shape, gain or activation_gain, mode), generator=generator)
 
 
 @initializers.add
@@ -76,7 +76,7 @@ def he_uniform(
 
     Source: He et al. 2015, arXiv 1502.01852, eqs. 10 and 14; torch.nn.init.kaiming_uniform_.
     """
-    bound = math.sqrt(3) * he_std(weight, gain or activation_gain, mode)
+    bound = math.sqrt(3) * he_std(weight.shape, gain or activation_gain, mode)
     nn.init.uniform_(weight, -bound, bound, generator)
 
 
@@ -110,7 +110,7 @@ def lecun_normal(weight: Tensor, activation_gain: float, generator: torch.Genera
 
     Source: LeCun et al., Efficient BackProp, 1998, section 4.6.
     """
-    weight.normal_(0, he_std(weight, gain or activation_gain, "fan_in"), generator=generator)
+    weight.normal_(0, he_std(weight.shape, gain or activation_gain, "fan_in"), generator=generator)
 
 
 @initializers.add
@@ -191,10 +191,29 @@ def zeros(weight: Tensor, activation_gain: float, generator: torch.Generator) ->
     weight.zero_()
 
 
-def he_std(weight: Tensor, gain: float, mode: str) -> float:
+def he_std(shape: Sequence[int], gain: float, mode: str) -> float:
     """gain / sqrt(fan) for a weight (out, in, ...)."""
-    fan = weight[0].numel() if mode == "fan_in" else weight[:, 0].numel()
-    return gain / math.sqrt(fan)
+    return gain / math.sqrt(math.prod(shape[1:] if mode == "fan_in" else (shape[0], *shape[2:])))
+
+
+def std_of(choice: Choice, shape: Sequence[int], activation_gain: float) -> float | None:
+    """Standard deviation of the weights (out, in, ...) by the option's formula; None for a person's own option.
+
+    Of lsuv's weights before they are scaled.
+    """
+    rows, columns, gain = shape[0], math.prod(shape[1:]), getattr(choice, "gain", 1.0) or activation_gain
+    family, _, kind = choice.name.partition("_")
+    if family in ("he", "lecun") and kind in ("normal", "uniform"):
+        return he_std(shape, gain, getattr(choice, "mode", "fan_in"))
+    spread = {
+        "xavier_normal": gain * math.sqrt(2 / (columns + rows * math.prod(shape[2:]))),
+        "orthogonal": gain / math.sqrt(max(rows, columns)),
+        "random_normal": getattr(choice, "std", None),
+        "random_uniform": getattr(choice, "bound", 0.0) / math.sqrt(3),
+        "constant": 0.0,
+        "zeros": 0.0,
+    }
+    return (spread | {"xavier_uniform": spread["xavier_normal"], "lsuv": spread["orthogonal"]}).get(choice.name)
 
 
 def finish(choice: Choice, model: nn.Module, first_images: FirstImages) -> None:
@@ -212,33 +231,48 @@ def scale_to_unit_variance(model: nn.Module, first_images: FirstImages, *, image
 
     Source: Mishkin & Matas 2016, arXiv 1511.06422, algorithm 1.
     """
-    layers = [layer for layer in model.modules() if isinstance(layer, nn.Linear | nn.Conv1d | nn.Conv2d | nn.Conv3d)]
     done: set[nn.Module] = set()
 
-    def scale(layer: nn.Module, inputs: Any, output: Tensor) -> Tensor:
-        rounds = 0 if layer in done or not layer.weight.requires_grad else MOST_DIVISIONS
-        done.add(layer)  # a layer that is called again has its scale
-        for _ in range(rounds):
-            variance = output.var(correction=0).item()
-            if not 0 < variance < math.inf or abs(variance - 1) <= tolerance:
-                break
-            layer.weight.div_(math.sqrt(variance))
-            output = layer.forward(*inputs)
-        return output
+    def scale(layer: nn.Module, inputs: tuple[Tensor, ...], output: Tensor) -> Tensor:
+        if layer in done:  # called again, it has its scale
+            return output
+        done.add(layer)
+        return divided(layer, inputs, output, tolerance)
 
-    hooks = [layer.register_forward_hook(scale) for layer in layers]
-    modes = [(module, module.training) for module in model.modules()]
+    layers = [layer for layer in model.modules() if isinstance(layer, nn.Linear | nn.Conv1d | nn.Conv2d | nn.Conv3d)]
+    hooks = [layer.register_forward_hook(scale) for layer in layers if layer.weight.requires_grad]
     try:
-        with one_thread():
-            model.eval()(first_images(images))
+        with one_thread(), evaluating(model):
+            model(first_images(images))
     finally:
         for hook in hooks:
             hook.remove()
-        for module, training in modes:
-            module.training = training
 
 
 after_filling["lsuv"] = scale_to_unit_variance
+
+
+def divided(layer: Any, inputs: tuple[Tensor, ...], output: Tensor, tolerance: float) -> Tensor:
+    """The layer's output once its weight is divided until that output has variance 1, where it has any."""
+    for _ in range(MOST_DIVISIONS):
+        variance = output.var(correction=0).item()
+        if not 0 < variance < math.inf or abs(variance - 1) <= tolerance:
+            break
+        layer.weight.div_(math.sqrt(variance))
+        output = layer.forward(*inputs)
+    return output
+
+
+@contextlib.contextmanager
+def evaluating(model: nn.Module) -> Generator[None]:
+    """Evaluation mode for a while; afterwards each module has its own mode again."""
+    modes = [(module, module.training) for module in model.modules()]
+    model.eval()
+    try:
+        yield
+    finally:
+        for module, training in modes:
+            module.training = training
 
 
 @contextlib.contextmanager

@@ -9,7 +9,7 @@ from torch import nn
 
 from lab.data import datasets, load
 from lab.data.batches import normalise, sample, to_float
-from lab.initializers import after_filling, finish, initializers, scale_to_unit_variance
+from lab.initializers import after_filling, finish, initializers, scale_to_unit_variance, std_of
 from lab.models import initialise
 from lab.recipe import Recipe
 from lab.steps import build_model
@@ -61,6 +61,28 @@ def test_weights_have_the_variance_of_the_formula(case, shape, dtype):
     # Five standard errors: of a mean std / sqrt(n), of a variance var sqrt((kurtosis - 1) / n), kurtosis at most 3.
     assert abs(weight.mean()) < 5 * expected / math.sqrt(weight.numel())
     assert weight.var().item() == pytest.approx(expected**2, rel=5 * math.sqrt(2 / weight.numel()))
+
+
+@pytest.mark.parametrize("shape", SHAPES)
+def test_the_standard_deviation_is_known_beforehand(shape):
+    for case, (_, formula) in FORMULAS.items():
+        expected = formula(*fans(shape))
+        assert std_of(initializers.parse(spec_of(case)), shape, GAIN) == pytest.approx(expected, rel=1e-12), case
+    for name in ("orthogonal", "lsuv", *EVERYWHERE_ALIKE):  # whose mean square is exact, not only expected
+        mean_square = filled(name, shape).double().sub(0.1 if name == "constant" else 0).square().mean().item()
+        known = std_of(initializers.parse(name), shape, GAIN)
+        assert known == pytest.approx(math.sqrt(mean_square), rel=1e-5, abs=1e-8), name
+
+
+def test_the_standard_deviation_of_a_persons_own_option_is_not_known():
+    def he_cauchy(weight, gain, generator):
+        """Source: this test."""
+
+    initializers.add(he_cauchy)
+    try:
+        assert std_of(initializers.parse("he_cauchy"), (3, 3), 1.0) is None
+    finally:
+        del initializers.functions["he_cauchy"], initializers._choices["he_cauchy"]
 
 
 @pytest.mark.parametrize("case", [case for case in FORMULAS if "uniform" in case])

@@ -32,8 +32,9 @@ class Bundle:
             return
         self.definitions[name] = ""  # seen: a function may use itself
         text = definition(thing)
+        names = getattr(inspect.unwrap(thing), "__globals__", {})  # a decorated function's own, not its wrapper's
         for used in global_names(text):
-            self.resolve(used, sys.modules.get(thing.__module__), getattr(thing, "__globals__", {}))
+            self.resolve(used, sys.modules.get(thing.__module__), names)
         del self.definitions[name]
         self.definitions[name] = text
 

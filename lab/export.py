@@ -15,7 +15,7 @@ from lab.augmentations import augmentations
 from lab.bundle import Bundle
 from lab.catalogue import Catalogue, Choice
 from lab.data import batches, datasets, modifiers
-from lab.initializers import initializers
+from lab.initializers import after_filling, initializers
 from lab.models import initialise, models
 from lab.optimizers import optimizers, parameter_groups
 from lab.recipe import Recipe
@@ -59,6 +59,8 @@ def functions_of(session: Training) -> Iterator[Any]:
     yield from (augmentations.functions[choice.name] for choice in recipe.augment)
     yield from (activations.functions[recipe.activation.name], models.functions[recipe.model.name])
     yield from (initializers.functions[recipe.init.name], initialise)
+    if recipe.init.name in after_filling:
+        yield from (after_filling[recipe.init.name], batches.sample)
     if recipe.source.name != "nothing" or recipe.transfer.name != "scratch":
         yield from (sources.functions[recipe.source.name], transfers.functions[recipe.transfer.name])
     yield from (
@@ -89,8 +91,12 @@ def settings(recipe: Recipe) -> list[str]:
 
 def call(catalogue: Catalogue, choice: Choice, *context: str) -> str:
     """`adam(parameter_groups(model), lr=0.001, ...)`."""
-    chosen = [f"{key}={'LR' if key == 'lr' else repr(value)}" for key, value in choice if key != "name"]
-    return f"{catalogue.functions[choice.name].__name__}({', '.join([*context, *chosen])})"
+    return f"{catalogue.functions[choice.name].__name__}({', '.join([*context, *arguments(choice)])})"
+
+
+def arguments(choice: Choice) -> list[str]:
+    """`["lr=LR", "beta1=0.9", ...]`."""
+    return [f"{key}={'LR' if key == 'lr' else repr(value)}" for key, value in choice if key != "name"]
 
 
 def has(session: Training, kind: str) -> bool:
@@ -156,6 +162,9 @@ def model_lines(session: Training) -> Iterator[str]:
     yield f"weights_stream = torch.Generator().manual_seed({STREAM['init']})"
     yield f"gain = {gain_of(recipe.activation)!r}  # of {recipe.activation.name}"
     yield f"initialise(model, lambda weight: {call(initializers, recipe.init, 'weight', 'gain', 'weights_stream')})"
+    if recipe.init.name in after_filling:
+        context = ", ".join(["model", "lambda count: sample(data, count)", *arguments(recipe.init)])
+        yield f"{after_filling[recipe.init.name].__name__}({context})"
     if recipe.source.name != "nothing" or recipe.transfer.name != "scratch":
         yield f"model = {call(transfers, recipe.transfer, 'model', call(sources, recipe.source))}"
     layout = ".to(memory_format=torch.channels_last)" if has(session, "Conv2d") else ""

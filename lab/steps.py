@@ -14,8 +14,8 @@ from torch.utils.flop_counter import FlopCounterMode
 
 from lab.activations import activations, gain_of
 from lab.data import Dataset, Split
-from lab.data.batches import batches
-from lab.initializers import initializers
+from lab.data.batches import batches, sample
+from lab.initializers import finish, initializers
 from lab.models import initialise, models
 from lab.recipe import Recipe
 from lab.transfer import sources, transfers
@@ -58,9 +58,10 @@ def build_model(recipe: Recipe, data: Dataset) -> nn.Module:
         torch.manual_seed(recipe.seed)
         activation = partial(activations.build, recipe.activation)
         model: nn.Module = models.build(recipe.model, data.shape, len(data.classes), activation)
-    fill = partial(initializers.build, recipe.init)
-    gain, generator = gain_of(recipe.activation), stream(recipe.seed, "init")
-    initialise(model, lambda weight: fill(weight, gain, generator))
+        fill = partial(initializers.build, recipe.init)
+        gain, generator = gain_of(recipe.activation), stream(recipe.seed, "init")
+        initialise(model, lambda weight: fill(weight, gain, generator))
+        finish(recipe.init, model, partial(sample, data))
     return transfers.build(recipe.transfer, model, sources.build(recipe.source))
 
 

@@ -44,6 +44,13 @@ RECIPES = {
         "init": "xavier_normal",
         "activation": "tanh",
     },
+    "measured start": {
+        "epochs": 1,
+        "model": {"name": "cnn", "width": 4, "hidden": 16},
+        "init": {"name": "lsuv", "images": 20},
+        "activation": {"name": "gelu", "approximate": "tanh"},
+    },
+    "trained slope": {"epochs": 1, "init": "orthogonal", "activation": "prelu", "optimizer": "adamw"},
     "two threads": {"epochs": 1, "model": {"name": "mlp", "width": 512, "depth": 3}, "batch_size": 256},
 }
 
@@ -68,7 +75,8 @@ def test_a_folder_of_images_exports(tmp_path: Path) -> None:
         (tmp_path / "images" / name).mkdir(parents=True)
         for number in range(6):
             Image.new("RGB", (12, 9), (shade + number, shade, shade)).save(tmp_path / "images" / name / f"{number}.png")
-    recipe = lab.Recipe(data={"name": "folder", "path": str(tmp_path / "images"), "size": 8}, epochs=2, batch_size=4)
+    data = {"name": "folder", "path": str(tmp_path / "images"), "size": 8}
+    recipe = lab.Recipe(data=data, init="lsuv", epochs=2, batch_size=4)
     assert run_alone(recipe, tmp_path) == lab.train(recipe, progress=False).history.loss
 
 

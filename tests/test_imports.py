@@ -40,6 +40,7 @@ ORDER = [
     *(
         "plots",
         "figure_parts",
+        "activation_plots",
         "comparison_plots",
         "trial_plots",
         "bundle",

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 from torch.utils.data import DataLoader
 
-from lab.data.splits import Split
+from lab.data.splits import Dataset, Split
 
 Batch = tuple[Tensor, Tensor]
 
@@ -74,3 +74,14 @@ def to_float(images: Tensor, dtype: torch.dtype) -> Tensor:
 def normalise(images: Tensor, mean: Tensor, std: Tensor) -> Tensor:
     """Each channel of (b, c, h, w) shifted and scaled by (1, c, 1, 1) statistics of the training split."""
     return (images - mean) / std
+
+
+def sample(data: Dataset, count: int) -> Tensor:
+    """(count or fewer, c, h, w) float32 on the CPU: training images as a network sees them, without augmentation.
+
+    Spread evenly over the split, as files lie sorted by class.
+    """
+    chosen = torch.linspace(0, len(data.train) - 1, min(count, len(data.train))).long()
+    images = torch.stack([data.train.images[int(index)] for index in chosen])
+    mean, std = (torch.tensor(values).view(1, -1, 1, 1) for values in data.statistics)
+    return normalise(to_float(images, torch.float32), mean, std)

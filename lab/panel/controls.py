@@ -6,6 +6,7 @@ changes it.
 
 from __future__ import annotations
 
+import contextlib
 import math
 from collections.abc import Callable, Iterable
 from typing import Any, Protocol
@@ -13,7 +14,8 @@ from typing import Any, Protocol
 import ipywidgets as widgets
 from pydantic.fields import FieldInfo
 
-from lab.catalogue import Catalogue, Choice, Knob, bounds_of, is_number, knob_of, options_of
+from lab.catalogue import Catalogue, Choice, Knob, RecipeError, bounds_of, is_number, knob_of, options_of
+from lab.panel.about import About, Picture
 
 LABEL = {"description_width": "112px"}
 Changed = Callable[[], None]
@@ -30,6 +32,7 @@ class Control(Protocol):
     def value(self) -> Any: ...
     @value.setter
     def value(self, value: Any, /) -> None: ...
+    def rest(self, reason: str) -> None: ...
 
 
 def tooltip(field: FieldInfo) -> str:
@@ -57,8 +60,14 @@ class Plain:
         else:
             self.widget = widgets.Text(style=LABEL, continuous_update=False, **common)
         self.widget.add_class(f"lab-{name}")
-        self.titles = {f"lab-{name}": tooltip(field)}
+        self.hint = tooltip(field)
+        self.titles = {f"lab-{name}": self.hint}
         self.widget.observe(lambda _: changed(), "value")
+
+    def rest(self, reason: str) -> None:
+        """Grey it out, saying why, where it has no effect; an empty reason wakes it up."""
+        self.widget.disabled = bool(reason)
+        self.titles = dict.fromkeys(self.titles, reason or self.hint)
 
     @property
     def value(self) -> Any:
@@ -75,8 +84,8 @@ class Number:
     def __init__(self, name: str, field: FieldInfo, knob: Knob | None, changed: Changed, value: float) -> None:
         self.whole = field.annotation is int
         self.knob, self.changed, self.moving = knob, changed, False
-        self.titles = {f"lab-{name}": tooltip(field)}
-        hint = tooltip(field)
+        hint = self.hint = tooltip(field)
+        self.titles = {f"lab-{name}": hint}
         # For whole numbers too: an integer box would read 2.5 as 25, this one lets the recipe refuse it.
         self.box = widgets.FloatText(
             value=value, tooltip=hint, continuous_update=False, layout=widgets.Layout(width="84px")
@@ -129,6 +138,12 @@ class Number:
             self.moving = False
         self.changed()
 
+    def rest(self, reason: str) -> None:
+        """Grey it out, saying why, where it has no effect; an empty reason wakes it up."""
+        for part in filter(None, (self.box, self.slider)):
+            part.disabled = bool(reason)
+        self.titles = dict.fromkeys(self.titles, reason or self.hint)
+
     @property
     def value(self) -> float:
         value = self.box.value
@@ -159,29 +174,46 @@ def boxed(controls: Iterable[Control]) -> widgets.VBox:
 class OneChoice:
     """A dropdown over a catalogue; picking an option swaps in its settings."""
 
-    def __init__(self, name: str, catalogue: Catalogue, changed: Changed, value: Choice) -> None:
-        self.catalogue, self.changed = catalogue, changed
-        self.dropdown = widgets.Dropdown(options=list(catalogue), description=words(name), style=LABEL, layout=wide())
+    def __init__(
+        self, name: str, catalogue: Catalogue, changed: Changed, value: Choice, picture: Picture | None = None
+    ) -> None:
+        self.catalogue, self.changed, self.idle = catalogue, changed, ""
+        narrow = widgets.Layout(flex="1 1 auto", width="auto", min_width="0")
+        self.dropdown = widgets.Dropdown(options=list(catalogue), description=words(name), style=LABEL, layout=narrow)
         self.css = f"lab-{name}"
         self.dropdown.add_class(self.css)
-        self.widget = widgets.VBox([self.dropdown], layout=wide())
+        self.about = About(name, catalogue, picture)
+        self.head = widgets.HBox([self.dropdown, self.about.button], layout=wide())
+        self.widget = widgets.VBox([self.head, self.about.box], layout=wide())
         self.value = value
         self.dropdown.observe(self._picked, "value")
 
     @property
     def titles(self) -> dict[str, str]:
-        own = {self.css: self.catalogue.sentence(str(self.dropdown.value))}
+        own = {self.css: self.idle or self.catalogue.sentence(str(self.dropdown.value))}
         return own | gathered(self.settings.values())
+
+    def rest(self, reason: str) -> None:
+        """Grey the choice out, saying why, where it has no effect; an empty reason wakes it up."""
+        self.idle = reason
+        self.dropdown.disabled = bool(reason)
 
     def _picked(self, change: dict[str, Any]) -> None:
         self._show(self.catalogue.parse(change["new"]))
         self.changed()
 
     def _show(self, choice: Choice) -> None:
-        old = self.widget.children[1:]
-        self.shown, self.settings = type(choice), settings_of(choice, self.changed)
-        self.widget.children = [self.dropdown, boxed(self.settings.values())] if self.settings else [self.dropdown]
+        old = self.widget.children[2:]
+        self.shown, self.settings = type(choice), settings_of(choice, self._setting_changed)
+        settings = [boxed(self.settings.values())] if self.settings else []
+        self.widget.children = [self.head, self.about.box, *settings]
+        self.about.show(choice)
         close(*old)
+
+    def _setting_changed(self) -> None:
+        with contextlib.suppress(RecipeError):  # said elsewhere
+            self.about.show(self.catalogue.parse(self.value))
+        self.changed()
 
     @property
     def value(self) -> dict[str, Any]:

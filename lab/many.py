@@ -154,7 +154,8 @@ def groups(recipes: Sequence[Recipe]) -> list[list[int]]:
     """Indices of recipes that could train in one stack, in order of appearance."""
     found: dict[str, list[int]] = {}
     for index, recipe in enumerate(recipes):
-        found.setdefault("\n".join(str(getattr(recipe, field)) for field in (*ALIKE, "epochs")), []).append(index)
+        alike = (*ALIKE, "epochs", "watches_validation")
+        found.setdefault("\n".join(str(getattr(recipe, field)) for field in alike), []).append(index)
     return list(found.values())
 
 
@@ -169,11 +170,12 @@ def until_a_block(events: Iterator[Event]) -> Generator[Event]:
 def pays(session: Training) -> bool:
     """Whether a stack of trainings like this one is faster than training them in turn; `bench/stacks.py` measures it.
 
-    Never where arms would not have the numbers they have alone (dropout draws from one stream) or the data is streamed.
+    Never where arms would not have the numbers they have alone (dropout draws from one stream; what watches the
+    validation may turn on rounding) or the data is streamed.
     """
     splits = (session.train_split, session.validation_split)
     resident = all(isinstance(split.images, Tensor) and split.images.device == session.device for split in splits)
-    if not resident or draws(session) or not maps(session):
+    if not resident or session.recipe.watches_validation or draws(session) or not maps(session):
         return False
     if session.device.type != "cpu":
         return True
@@ -184,7 +186,7 @@ def pays(session: Training) -> bool:
 def endless(recipe: Recipe) -> Recipe:
     """The same steps without an end, to be measured; so small that they do not diverge."""
     small = {"optimizer.lr": 1e-12} if "optimizer.lr" in flat(recipe) else {}
-    return recipe.changed(epochs=1_000_000, **small)
+    return recipe.changed(epochs=1_000_000, patience=0, **small)
 
 
 def seconds_per_step(session: Training, least: float = 0.2) -> float:

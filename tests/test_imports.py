@@ -13,6 +13,7 @@ ROOT = Path(lab.__file__).parent
 ORDER = [
     *("catalogue", "data", "activations", "initializers", "models", "optimizers", "schedules", "augmentations"),
     *(
+        "depth",
         "transfer",
         "recipe",
         "events",
@@ -35,7 +36,8 @@ ORDER = [
         "landscape",
         "diagnostics",
     ),
-    *("plots", "comparison_plots", "trial_plots", "bundle", "export", "sweeps", "doctor", "panel", "__main__"),
+    *("plots", "schedule_plots"),
+    *("comparison_plots", "trial_plots", "bundle", "export", "sweeps", "doctor", "panel", "__main__"),
 ]
 FILES = sorted(file for file in ROOT.rglob("*.py") if file != ROOT / "__init__.py")
 every_file = pytest.mark.parametrize("file", FILES, ids=lambda file: str(file.relative_to(ROOT)))

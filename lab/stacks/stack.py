@@ -15,7 +15,7 @@ from torch.nn import functional
 
 from lab.events import Epoch, Event, Finished, Looking, Metrics, State, Step
 from lab.recipe import Recipe
-from lab.schedules import schedules
+from lab.schedules import rate_factor
 from lab.stacks.feed import Feed, in_order
 from lab.stacks.forward import forward_of
 from lab.stacks.rows import Rows, kind_order
@@ -57,6 +57,9 @@ class Stack:
         for field in ALIKE:
             if len({str(getattr(recipe, field)) for recipe in recipes}) > 1:
                 raise ValueError(f"The arms of a stack must have the same {field}.")
+        if any(recipe.watches_validation for recipe in recipes):
+            # A stack rounds otherwise than an arm alone: a loss that is a bit lower could turn the whole run.
+            raise ValueError("A recipe whose schedule or patience watches the validation trains alone, not in a stack.")
         first = Arm(recipes[0], **where)
         shared: dict[str, Any] = {**where, "like": first}
         self.arms = [first, *(Arm(recipe, **shared) for recipe in recipes[1:])]
@@ -220,12 +223,19 @@ class Stack:
     def _factors(self, steps: range) -> np.ndarray:
         """(steps, K): what each arm's schedule makes of its learning rate, in float64."""
         arms = [self.arms[index] for index in self._row_of]
-        columns: dict[tuple[str, int], list[float]] = {}
-        for arm in arms:
-            key = (str(arm.recipe.schedule), arm.steps)
-            if key not in columns:
-                columns[key] = [schedules.build(arm.recipe.schedule, min(1.0, step / arm.steps)) for step in steps]
-        return np.array([columns[str(arm.recipe.schedule), arm.steps] for arm in arms]).T
+        keys = [(str(arm.recipe.schedule), arm.recipe.warmup, arm.recipe.cooldown, arm.steps) for arm in arms]
+        columns = {key: self._column(arm, steps) for key, arm in dict(zip(keys, arms, strict=True)).items()}
+        return np.array([columns[key] for key in keys]).T
+
+    @staticmethod
+    def _column(arm: Arm, steps: range) -> list[float]:
+        recipe = arm.recipe
+        return [
+            rate_factor(
+                recipe.schedule, warmup=recipe.warmup, cooldown=recipe.cooldown, progress=min(1.0, step / arm.steps)
+            )
+            for step in steps
+        ]
 
     def _step(self, images: Tensor, labels: Tensor, factors: np.ndarray) -> None:
         arms = [self.arms[index] for index in self._row_of]

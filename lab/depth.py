@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Any
 
 from torch import nn
 
 from lab.optimizers import parameter_groups
 
-Groups = list[dict[str, object]]
+Groups = list[dict[str, Any]]
 Layer = list[nn.Parameter]
 
 

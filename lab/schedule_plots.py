@@ -22,8 +22,8 @@ def rate_over_run(recipe: Recipe, *, steps: int | None = None, dark: bool = Fals
     """The learning rate from the first epoch to the last, warm-up and cool-down shaded; readable at 320 x 180 pixels.
 
     A schedule that watches the validation is drawn as if nothing came of it. With a rate per depth it is the rate of
-    the output layer. The axis is logarithmic if the rates between the ramps are above 0 and span more than one and a half
-    decades; what lies far below them is cut off.
+    the output layer. The axis is logarithmic if the rates between the ramps are above 0 and span more than one and a
+    half decades; what lies far below them is cut off.
 
     Args:
         steps: updates of the run, each drawn as a stair if they are few; without them the curve is drawn through.

@@ -146,7 +146,10 @@ def claim(given: argparse.Namespace) -> int:
     output = given.output or Path("runs") / "claims" / f"{found.name}.json"
     try:  # before minutes of training
         output.parent.mkdir(parents=True, exist_ok=True)
+        there = output.exists()
         output.open("a").close()
+        if not there:
+            output.unlink()
     except OSError as error:
         raise RecipeError(f"Cannot write {output}: {error.strerror}.") from None
     finding, comparisons = found.tried(device=given.device)

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import json
+from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import nullcontext
 from copy import copy
 from dataclasses import asdict, replace
-from functools import partial
+from functools import cached_property, partial
 from math import inf, isfinite
 from pathlib import Path
 from typing import Any, Literal
@@ -16,22 +16,25 @@ import numpy as np
 import pandas as pd
 
 from lab.catalogue import RecipeError
-from lab.events import Finished
+from lab.comparison_folder import ComparisonFolder, same_work
+from lab.events import Event, Finished
 from lab.knobs import KnobSearch
-from lab.many import Many, Told
-from lab.plans import Plan, arm_names, equal_budget
+from lab.many import Many
+from lab.plans import Plan, arm_names, equal_budget, seconds_per_epoch
 from lab.recipe import Recipe, flat
-from lab.store import RunError, holding, write_atomically
-from lab.trials import Phase, Trial, end_last_line, read_trials, trial_of
+from lab.store import RunError, holding
+from lab.trials import Phase, Trial, trial_of
 from lab.tuning import RateSearch, widen
 from lab.verdicts import Verdict, sensitivity, verdicts
 
 TUNING_SEEDS = 10_000  # where the seeds of the search begin: never those of the final runs
 FAILED = (-1.0, -inf)  # to a search, a run that failed is worse than one below chance
-DECIDING = ("arms", "budget", "tune", "trials", "knobs", "tuning_seeds", "finalists")  # of a plan, what trials need
+FAILURES = ("diverged", "stuck")
 LOOKS = 4  # with stop_early, how often the verdict is looked at
 
 Wanted = tuple[str, Any, int]  # an arm, a point of its search, a seed
+Question = Literal["explore", "decide"]
+QUESTIONS: tuple[Question, ...] = ("explore", "decide")
 
 
 class Comparison:
@@ -39,40 +42,38 @@ class Comparison:
 
     Args:
         folder: keeps the plan and every trial; a comparison with the same folder goes on where it was left.
-        known: trials that need not be made again, for example of the same plan with fewer seeds.
-        looked: whether a verdict on `known` was seen: then intervals must be valid at every look.
+        before: a comparison whose trials need not be made again, for example of the same plan with fewer seeds; if
+            its verdict could be seen, this one's intervals are valid at every look.
         where: device, data_budget_bytes, workers of `training`.
     """
 
     def __init__(
-        self,
-        plan: Plan,
-        *,
-        folder: str | Path | None = None,
-        known: Sequence[Trial] = (),
-        looked: bool = False,
-        **where: Any,
+        self, plan: Plan, *, folder: str | Path | None = None, before: Comparison | None = None, **where: Any
     ) -> None:
-        self.plan, self.where, self.looked = plan, where, looked
-        self.folder = Path(folder) if folder else None
-        self.arms = self._arms()
+        self.plan, self.where = plan, where
+        self.kept = ComparisonFolder(Path(folder), plan) if folder else None
+        self.arms, self.uneven = self._arms(before)
         self.searches = {name: self._search(recipe) for name, recipe in self.arms.items()}
         self.trials: list[Trial] = []
+        known = [*(before.trials if before else ()), *(self.kept.trials() if self.kept else ())]
         self._known = {(trial.phase, trial.arm, trial.recipe): trial for trial in known}
-        self.told: Callable[[Told], None] = lambda _: None  # hears every event of every run
-        if self.folder:
-            self._open(self.folder)
+        self.looked = (before is not None and before.seen_by(plan)) or (
+            self.kept is not None and self.kept.looked(sequential=plan.stop_early)
+        )
+        self._judged: dict[tuple[Phase, int, bool], list[Verdict]] = {}
+        self.told: Callable[[Recipe, Event], None] = lambda *_: None  # hears every event of every run
 
-    def _arms(self) -> dict[str, Recipe]:
-        """With the epochs of the budget; those a folder has from before: seconds are not measured the same twice."""
-        kept = self.folder / "epochs.json" if self.folder else None
-        if kept is None or not kept.exists() or not same_work(self.plan, kept.with_name("plan.json")):
-            return equal_budget(self.plan, **self.where)
-        try:
-            epochs = json.loads(kept.read_text(encoding="utf-8"))
-            return {name: recipe.changed(epochs=epochs[name]) for name, recipe in self.plan.arms.items()}
-        except (OSError, ValueError, KeyError) as error:
-            raise RunError(f"{kept} is damaged ({error}). Choose another folder.") from None
+    def _arms(self, before: Comparison | None) -> tuple[dict[str, Recipe], float]:
+        """The arms with the epochs of the budget, those from before if there are any; and how uneven that leaves it."""
+        epochs = self.kept.epochs() if self.kept else None
+        if before and same_work(before.plan, self.plan):
+            epochs = {name: arm.epochs for name, arm in before.arms.items()}
+        return equal_budget(self.plan, epochs, **self.where)
+
+    def seen_by(self, plan: Plan) -> bool:
+        """Whether a plan that goes on from here was made with a verdict in sight."""
+        judged = any(self.judged(phase) for phase in self.phases)
+        return judged and (self.sequential or plan.seeds != self.plan.seeds)
 
     def _search(self, recipe: Recipe) -> RateSearch | KnobSearch:
         seeds = tuple(range(TUNING_SEEDS, TUNING_SEEDS + self.plan.tuning_seeds))
@@ -80,35 +81,17 @@ class Comparison:
             return KnobSearch(recipe, self.plan.knobs, self.plan.trials, seeds, self.plan.finalists)
         return RateSearch(flat(recipe)["optimizer.lr"], self.plan.trials, seeds, self.plan.finalists)
 
-    def _open(self, folder: Path) -> None:
-        """Read what is there; nothing is written before the folder is held."""
-        try:
-            folder.mkdir(parents=True, exist_ok=True)
-        except OSError as error:
-            raise RunError(f"Cannot make the folder {folder}: {error.strerror}. Choose another folder.") from None
-        if (folder / "plan.json").exists() and not same_work(self.plan, folder / "plan.json"):
-            raise RunError(f"{folder} holds another comparison. Choose another folder.")
-        if (folder / "trials.jsonl").exists():
-            for trial in read_trials(folder / "trials.jsonl"):
-                self._known[trial.phase, trial.arm, trial.recipe] = trial
-        self.looked |= judged_seeds(folder) not in (0, self.plan.seeds)
-
-    def _start(self, folder: Path) -> None:
-        write_atomically(folder / "plan.json", self.plan.model_dump_json(indent=1).encode())
-        epochs = {name: arm.epochs for name, arm in self.arms.items()}
-        write_atomically(folder / "epochs.json", json.dumps(epochs).encode())
-        if (folder / "trials.jsonl").exists():
-            end_last_line(folder / "trials.jsonl")
-
     def __iter__(self) -> Iterator[Trial]:
         self.trials = []
         self.searches = {name: self._search(recipe) for name, recipe in self.arms.items()}
-        with holding(self.folder) if self.folder else nullcontext():
-            if self.folder:
-                self._start(self.folder)
+        with holding(self.kept.path) if self.kept else nullcontext():
+            if self.kept:
+                self.kept.start({name: arm.epochs for name, arm in self.arms.items()})
             if self.plan.tune:
                 yield from self._tune()
-            yield from self._finals()
+            yield from self._seeds()
+            if self.kept:
+                self.kept.judged(sequential=self.sequential)
 
     def snapshot(self) -> Comparison:
         """What is known by now, for another thread: it does not change any more."""
@@ -125,15 +108,14 @@ class Comparison:
     # -- search ---------------------------------------------------------------------------------------------
 
     def _tune(self) -> Iterator[Trial]:
-        searches = list(self.searches.values())
-        while True:
-            while wanted := self._wanted("explore"):
-                yield from self._try(wanted)
-            if not widen(searches):
-                break
-        yield from self._try(self._wanted("decide"))
+        going = True
+        while going:
+            for question in QUESTIONS:
+                while wanted := self._wanted(question):
+                    yield from self._try(wanted)
+            going = widen(list(self.searches.values()), self.plan.trials)
 
-    def _wanted(self, question: Literal["explore", "decide"]) -> list[Wanted]:
+    def _wanted(self, question: Question) -> list[Wanted]:
         searches = self.searches.items()
         return [(name, point, seed) for name, search in searches for point, seed in getattr(search, question)()]
 
@@ -161,11 +143,6 @@ class Comparison:
     def phases(self) -> list[Phase]:
         """Of the final runs."""
         return ["given", "tuned"] if self.plan.tune else ["given"]
-
-    def _finals(self) -> Iterator[Trial]:
-        yield from self._seeds()
-        if self.folder:
-            write_atomically(self.folder / "judged.json", json.dumps(self.plan.seeds).encode())
 
     def _seeds(self) -> Iterator[Trial]:
         for seeds in self._looks():
@@ -198,9 +175,8 @@ class Comparison:
 
     def _trained(self, phase: Phase, recipes: Sequence[Recipe]) -> Iterator[tuple[int, Trial]]:
         many = Many(recipes, at_end=partial(trial_of, phase), keep=False, **self.where)
-        for told in many:
-            self.told(told)
-            index, event = told
+        for index, event in many:
+            self.told(recipes[index], event)
             if isinstance(event, Finished):
                 if event.status == "out_of_memory":  # says nothing about an arm
                     raise RunError(event.detail)
@@ -209,9 +185,8 @@ class Comparison:
     def _keep(self, trial: Trial, *, new: bool = False) -> Trial:
         self.trials.append(trial)
         self._known[trial.phase, trial.arm, trial.recipe] = trial
-        if new and self.folder:
-            with (self.folder / "trials.jsonl").open("a", encoding="utf-8") as file:
-                file.write(json.dumps(asdict(trial)) + "\n")
+        if new and self.kept:
+            self.kept.add(trial)
         return trial
 
     # -- what came out --------------------------------------------------------------------------------------
@@ -227,13 +202,22 @@ class Comparison:
         scores = self.scores(phase)
         if min(map(len, scores.values())) < 2:
             return []
-        plan = self.plan
-        return verdicts(scores, level=plan.level, worth=plan.worth, sequential=self.sequential)
+        key = phase, len(next(iter(scores.values()))), self.sequential
+        if key not in self._judged:
+            plan = self.plan
+            self._judged[key] = verdicts(scores, level=plan.level, worth=plan.worth, sequential=self.sequential)
+        return self._judged[key]
 
     @property
     def sequential(self) -> bool:
         """Whether intervals must hold at every look: after each portion of seeds, or when more follow a verdict."""
         return self.plan.stop_early or self.looked
+
+    @property
+    def stopped_early(self) -> bool:
+        """Whether every verdict was clear before all seeds were there."""
+        seeds = min(map(len, self.scores("given").values()))
+        return self.plan.stop_early and 0 < seeds < self.plan.seeds and all(map(self._clear, self.phases))
 
     def judged(self, phase: Phase) -> bool:
         """Whether a verdict may be shown: with a fixed number of seeds only when all are there."""
@@ -245,36 +229,57 @@ class Comparison:
         return pd.DataFrame([asdict(trial) for trial in self.trials], columns=list(Trial.__annotations__))
 
     def table(self) -> pd.DataFrame:
-        """One row per arm: rates, mean test accuracies, failures, and how wide the range of good rates is."""
+        """One row per arm: rates, mean test accuracies, runs that failed, and how wide the range of good rates is."""
         return pd.DataFrame([self._row(name) for name in self.arms]).set_index("arm")
 
     def _row(self, name: str) -> dict[str, Any]:
         row: dict[str, Any] = {"arm": name}
         for phase in self.phases:
-            trials = [trial for trial in self.trials if (trial.arm, trial.phase) == (name, phase)]
+            trials = self.of(name, phase)
             scores = [trial.score for trial in trials]
             row |= {
                 f"{phase} rate": self.rate(name, phase) if trials else None,
                 f"{phase} accuracy": float(np.mean(scores)) if scores else None,
                 f"{phase} sd": float(np.std(scores, ddof=1)) if len(scores) > 1 else None,
-                f"{phase} failed": sum(trial.status != "finished" for trial in trials),
+                **self._failed(name, phase),
             }
         return row | (self._width(name) if self.plan.tune else {})
 
+    def _failed(self, name: str, phase: Phase) -> dict[str, Any]:
+        found = self.failures(phase)[name]
+        return {f"{phase} {status}": found[status] for status in FAILURES}
+
     def _width(self, name: str) -> dict[str, Any]:
-        """How many of the rates tried failed, and the range of rates within a point of the best."""
+        """The range of rates within a point of the best, and what became of all the runs of the search."""
         tried = self.by_rate(name)
-        failed = [trial for trial in self.trials if trial.arm == name and trial.phase == "search"]
-        share = float(np.mean([trial.status != "finished" for trial in failed])) if failed else None
-        low, high, decades = sensitivity(list(tried), list(tried.values())) if tried else (None, None, None)
-        return {"good from": low, "good to": high, "decades": decades, "search failed": share}
+        found = sensitivity(list(tried), list(tried.values())) if tried else None
+        low, high, decades, cut_off = found or (None, None, None, None)
+        widths = {"good from": low, "good to": high, "decades": decades, "cut off": cut_off}
+        return {**widths, "search runs": len(self.of(name, "search")), **self._failed(name, "search")}
+
+    def of(self, name: str, phase: Phase) -> list[Trial]:
+        """An arm's trials of a phase."""
+        return [trial for trial in self.trials if (trial.arm, trial.phase) == (name, phase)]
+
+    def failures(self, phase: Phase) -> dict[str, Counter[str]]:
+        """By arm: how many of its runs of a phase diverged, and how many got stuck."""
+        return {
+            name: Counter(trial.status for trial in self.of(name, phase) if trial.status in FAILURES)
+            for name in self.arms
+        }
+
+    @cached_property
+    def step_seconds(self) -> dict[str, float]:
+        """What a step of each arm takes alone, measured in turn when first asked for: a stack shares its time out."""
+        epochs = seconds_per_epoch(self.arms, rounds=2, **self.where)
+        steps = {trial.arm: trial.steps_per_epoch for trial in self.trials}
+        return {name: seconds / steps[name] for name, seconds in epochs.items() if name in steps}
 
     def by_rate(self, name: str) -> dict[float, float]:
         """Mean validation accuracy of the search by rate, lowest rate first."""
         found: dict[float, list[float]] = {}
-        for trial in self.trials:
-            if trial.arm == name and trial.phase == "search":
-                found.setdefault(trial.rate, []).append(trial.accuracy)
+        for trial in self.of(name, "search"):
+            found.setdefault(trial.rate, []).append(trial.accuracy)
         return {rate: float(np.mean(found[rate])) for rate in sorted(found)}
 
     def cost(self) -> dict[str, dict[str, float]]:
@@ -309,20 +314,3 @@ def compare(
     if not isinstance(arms, Mapping) and len({arm.changed(seed=0).id for arm in comparison.arms.values()}) < len(arms):
         raise RecipeError("Two arms are the same recipe: there is nothing to compare.")
     return comparison.run()
-
-
-def same_work(plan: Plan, path: Path) -> bool:
-    """Whether a kept plan needs the same trials; there may be more seeds now, or other words."""
-    try:
-        kept = Plan.model_validate_json(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError):
-        return False
-    return all(getattr(plan, field) == getattr(kept, field) for field in DECIDING)
-
-
-def judged_seeds(folder: Path) -> int:
-    """With how many seeds the comparison kept there was judged; 0 if it never came so far."""
-    try:
-        return int((folder / "judged.json").read_text())
-    except (OSError, ValueError):
-        return 0

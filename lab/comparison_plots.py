@@ -6,38 +6,48 @@ What is known so far is drawn; where that is nothing, words say why. Accuracies 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from html import escape
-from textwrap import wrap
 from typing import Any, Literal, get_args
 
 import numpy as np
 import plotly.graph_objects as go
 
 from lab.compare import Comparison, Phase, Trial
-from lab.plots import COLOURS, DRAWN_POINTS, colour_and_dash
-from lab.reports import PHASES
+from lab.figure_parts import (
+    DEPTH,
+    LINE_LENGTH,
+    completed,
+    counted,
+    drawn,
+    empty,
+    framed,
+    is_wide,
+    marker_of,
+    missing,
+    pale,
+    phase_words,
+    seed_dots,
+    seeds_of,
+    shown,
+    those_that_finished,
+    trace,
+    trials_of,
+    zoomed,
+)
+from lab.plots import COLOURS, DRAWN_POINTS
+from lab.sentences import words
 from lab.tuning import rounded
-from lab.verdicts import Verdict, words
+from lab.verdicts import Verdict
 
-MARKERS = ("circle", "square", "diamond", "triangle-up", "x", "triangle-down", "cross")
 MARKED = {"given": {"symbol": "circle-open", "size": 19, "line_width": 2}, "taken": {"symbol": "star", "size": 15}}
 GREY = "#7f7f7f"  # as far from white as from black
 MARKS = 10  # of a curve
-DEPTH = 25  # points below the best that an accuracy axis shows at least
-ACROSS = 110  # characters in a line of the legend
-LINE_LENGTH = 38  # characters of a name before it goes on in the next line
-DECADES = 1.5  # numbers above 0 that span more are drawn on a logarithmic axis
-
 Cost = Literal["seconds", "flops"]
 Means = Mapping[str, tuple[float, float]]  # by arm: cost of a run, and test accuracy in %
 VALIDATION = "accuracy, % of validation images"
 COSTS: dict[Cost, str] = {
-    "seconds": "mean training time of a run, s (runs in one stack share it equally)",
+    "seconds": "mean training time of a run alone, s",
     "flops": "mean floating-point operations of a run",
 }
-HOVER = {"rate": "rate %{x:~g}", "epoch": "epoch %{x}", "seconds": "%{x:.3~g} s", "flops": "%{x:.3~e} operations"}
-
-
 # -- the search -------------------------------------------------------------------------------------------------
 
 
@@ -68,7 +78,7 @@ def accuracy_by_rate(comparison: Comparison) -> go.Figure:
 def search_traces(comparison: Comparison, name: str, index: int) -> list[go.Scatter]:
     """Single seeds, their means, and the marked rates of one arm."""
     tried, means = trials_of(comparison, name, "search"), comparison.by_rate(name)
-    dots = seed_dots(name, index, tried, "rate", [trial.accuracy for trial in tried])
+    dots = seed_dots(name, index, tried, [(trial.rate, trial.accuracy) for trial in tried], x_is="rate")
     line = trace(name, index, list(means), [100 * mean for mean in means.values()])
     line.update(text=[counted(sum(trial.rate == rate for trial in tried), "seed") for rate in means])
     marks = [
@@ -220,7 +230,8 @@ def reach(found: Sequence[Verdict]) -> list[float]:
     """
     ends = [sign * 2 * found[0].worth for sign in (-1, 1)] + [1.5 * verdict.difference for verdict in found]
     for verdict in found:
-        ends += [] if verdict.interval.unbounded else [verdict.interval.low, verdict.interval.high]
+        sized = not verdict.interval.unbounded and verdict.interval.method != "sign test"
+        ends += [verdict.interval.low, verdict.interval.high] if sized else []
     most, room = max(DEPTH, 10 * found[0].points), 4 * (max(ends) - min(ends))
     return [max(-most, 100 * min(ends) - room), min(most, 100 * max(ends) + room)]
 
@@ -230,9 +241,9 @@ def pareto(comparison: Comparison, phase: Phase, x: Cost = "seconds") -> go.Figu
 
     Filled: on the front, which a dotted line joins; no other arm is at least as accurate for less. Without intervals:
     neighbours of the front may change places with other seeds. A run that diverged counts as chance and for the steps
-    that it took; arms of which no run finished are left out. Seconds are equal shares of the time of runs
-    that trained in one stack, so they do not tell its arms apart; flops count the network's operations in training, not
-    the optimizer's.
+    that it took; arms of which no run finished are left out. Seconds are steps times what a step of the arm takes
+    alone, measured in turn: in a stack its runs share the time. Flops count the network's operations in training,
+    not the optimizer's.
 
     Errors:
         ValueError for the phase "search", or a cost that is not counted.
@@ -245,13 +256,14 @@ def pareto(comparison: Comparison, phase: Phase, x: Cost = "seconds") -> go.Figu
     trials = {name: trials_of(comparison, name, phase) for name in those_that_finished(comparison, phase)}
     if not trials:
         return empty(heading, "No run has finished.")
-    means = {name: mean_of(found, x) for name, found in trials.items()}
+    costs = {name: [cost_of(comparison, trial, x) for trial in found] for name, found in trials.items()}
+    means = {name: (float(np.mean(costs[name])), mean_score(found)) for name, found in trials.items()}
     best, figure = front(means), framed(heading)
     figure.add_scatter(x=[means[name][0] for name in best], y=[means[name][1] for name in best], mode="lines")
     figure.update_traces(showlegend=False, hoverinfo="skip", line={"color": GREY, "dash": "dot"})
     for index, name in enumerate(comparison.arms):
         if name in trials:
-            figure.add_traces(cost_traces(name, index, trials[name], x, filled=name in best))
+            figure.add_traces(cost_traces(name, index, trials[name], costs[name], filled=name in best, x=x))
     figure.update_xaxes(cost_axis([cost for cost, _ in means.values()]))
     figure.update_xaxes(title_text=COSTS[x])
     figure.update_yaxes(title_text="accuracy, % of test images")
@@ -264,17 +276,23 @@ def cost_axis(costs: Sequence[float]) -> dict[str, Any]:
     return {"exponentformat": "power", **kind}
 
 
-def cost_traces(name: str, index: int, trials: Sequence[Trial], x: Cost, *, filled: bool) -> list[go.Scatter]:
+def cost_traces(
+    name: str, index: int, trials: Sequence[Trial], costs: Sequence[float], *, filled: bool, x: Cost
+) -> list[go.Scatter]:
     """Single seeds, and the mean of one arm."""
-    cost, score = mean_of(trials, x)
     look = {"size": 12} if filled else {"size": 12, "line_width": 2, "symbol": f"{marker_of(index)}-open"}
-    mean = trace(name, index, [cost], [score], mode="markers", x_is=x)
+    mean = trace(name, index, [float(np.mean(costs))], [mean_score(trials)], mode="markers", x_is=x)
     mean.update(text=[counted(len(trials), "seed")], marker=look)
-    return [seed_dots(name, index, trials, x, [trial.score for trial in trials]), mean]
+    points = [(cost, trial.score) for cost, trial in zip(costs, trials, strict=True)]
+    return [seed_dots(name, index, trials, points, x_is=x), mean]
 
 
-def mean_of(trials: Sequence[Trial], x: Cost) -> tuple[float, float]:
-    return float(np.mean([getattr(trial, x) for trial in trials])), float(np.mean([100 * t.score for t in trials]))
+def cost_of(comparison: Comparison, trial: Trial, x: Cost) -> float:
+    return trial.flops if x == "flops" else trial.steps * comparison.step_seconds[trial.arm]
+
+
+def mean_score(trials: Sequence[Trial]) -> float:
+    return float(np.mean([100 * trial.score for trial in trials]))
 
 
 def front(means: Means) -> list[str]:
@@ -284,132 +302,3 @@ def front(means: Means) -> list[str]:
         if not found or means[name][1] > means[found[-1]][1]:
             found.append(name)
     return found
-
-
-# -- what the figures share -------------------------------------------------------------------------------------
-
-
-def framed(title: str, height: int = 400) -> go.Figure:
-    figure = go.Figure()
-    at_top = {"x": 0, "xref": "container", "y": 1, "yanchor": "top", "pad": {"t": 14, "l": 12}}
-    legend = {"orientation": "h", "yref": "container", "y": 0, "yanchor": "bottom", "x": 0, "itemwidth": 45}
-    margin = {"l": 60, "r": 15, "t": 60, "b": 50}
-    figure.update_layout(title={"text": shown(title, 90), **at_top}, legend=legend, margin=margin, height=height)
-    return figure.update_layout(template="plotly_white", uirevision="keep")
-
-
-def subtitled(figure: go.Figure, *parts: str) -> go.Figure:
-    """What is what, under the title."""
-    text = shown("; ".join(filter(None, parts)), 85)
-    above = 60 + 17 * (text.count("<br>") + 1)
-    return figure.update_layout(title_subtitle_text=text, margin_t=above)
-
-
-def completed(figure: go.Figure, *parts: str) -> go.Figure:
-    """With its subtitle, and higher by the lines that the legend takes."""
-    subtitled(figure, *parts)
-    names = [each.name.split("<br>") for each in drawn(figure) if each.name and each.showlegend is not False]
-    lines = max(map(len, names)) * -(-sum(max(map(len, name)) + 10 for name in names) // ACROSS)
-    layout: Any = figure.layout
-    return figure.update_layout(height=layout.height + 19 * lines)
-
-
-def empty(title: str, why: str) -> go.Figure:
-    """Words in place of a picture."""
-    figure = framed(title, height=200)
-    figure.add_annotation(text=shown(why, 70), x=0.5, y=0.5, xref="paper", yref="paper", showarrow=False, font_size=14)
-    return figure.update_xaxes(visible=False).update_yaxes(visible=False)
-
-
-def zoomed(figure: go.Figure, seen: Sequence[float]) -> str:
-    """End an axis of accuracy (%) below what must be seen, where lower points would flatten that. The words for it."""
-    values = [float(y) for each in drawn(figure) if each.y is not None for y in each.y if y is not None]
-    bottom = min(max(seen) - DEPTH, min(seen) - DEPTH / 5) if seen else 0
-    if min(values) >= bottom:
-        return ""
-    figure.update_yaxes(range=[bottom, max(values) + DEPTH / 20])
-    return f"from {bottom:.0f}% up, double-click: all"
-
-
-def drawn(figure: go.Figure) -> Any:
-    """The traces; Plotly does not say their type."""
-    return figure.data
-
-
-def trace(name: str, index: int, x: Any, y: Any, *, mode: str = "lines+markers", x_is: str = "rate") -> go.Scatter:
-    """Points of an arm in its colour, dash and marker; under the pointer its name, the point and the trace's text."""
-    colour, dash = colour_and_dash(index)
-    return go.Scatter(
-        name=shown(name),
-        legendgroup=name,
-        x=x,
-        y=y,
-        mode=mode,
-        line={"color": colour, "dash": dash, "width": 2},
-        marker={"color": colour, "symbol": marker_of(index), "size": 8, "line_color": colour},
-        hovertemplate=f"{HOVER[x_is]}: %{{y:.1f}}%<br>%{{text}}",
-    )
-
-
-def marker_of(index: int) -> str:
-    return MARKERS[index % len(MARKERS)]
-
-
-def seed_dots(name: str, index: int, trials: Sequence[Trial], x_is: str, scores: Sequence[float]) -> go.Scatter:
-    """Pale points of single runs; under the pointer their seed, and the status of those that did not finish."""
-    x, y = [getattr(trial, x_is) for trial in trials], [100 * score for score in scores]
-    ends = [f"seed {trial.seed}" + f", {trial.status}" * (trial.status != "finished") for trial in trials]
-    dots = trace(name, index, x, y, mode="markers", x_is=x_is)
-    return dots.update(text=ends, showlegend=False, opacity=0.45, marker_size=5)
-
-
-def shown(text: str, length: int = LINE_LENGTH) -> str:
-    """Text as Plotly shows it letter by letter, in lines of such a length."""
-    return "<br>".join(escape(line, quote=False) for line in wrap(text, length))
-
-
-def pale(index: int) -> str:
-    colour, _ = colour_and_dash(index)
-    red, green, blue = (int(colour[i : i + 2], 16) for i in (1, 3, 5))
-    return f"rgba({red},{green},{blue},0.15)"
-
-
-def phase_words(phase: Phase) -> str:
-    if phase not in PHASES:
-        raise ValueError(f"phase is {phase!r}. Expected one of: {', '.join(PHASES)}.")
-    return PHASES[phase]
-
-
-def missing(comparison: Comparison, phase: Phase) -> str:
-    """Why there is nothing to show of a phase; empty if there is something."""
-    if phase not in comparison.phases:
-        return "This comparison was planned without a search: there are no tuned rates."
-    return "" if any(trial.phase == phase for trial in comparison.trials) else "No run has ended yet."
-
-
-def trials_of(comparison: Comparison, name: str, phase: Phase) -> list[Trial]:
-    return [trial for trial in comparison.trials if (trial.arm, trial.phase) == (name, phase)]
-
-
-def those_that_finished(comparison: Comparison, phase: Phase) -> list[str]:
-    """Arms of which some run finished."""
-    names = {trial.arm for trial in comparison.trials if (trial.phase, trial.status) == (phase, "finished")}
-    return [name for name in comparison.arms if name in names]
-
-
-def seeds_of(comparison: Comparison, phase: Phase) -> str:
-    """How many seeds the arms have that have any."""
-    counts = [len(trials_of(comparison, name, phase)) for name in comparison.arms]
-    return span(min(filter(None, counts)), max(counts), "seed")
-
-
-def counted(count: float, what: str) -> str:
-    return f"{count:g} {what}{'' if count == 1 else 's'}"
-
-
-def span(low: float, high: float, what: str) -> str:
-    return counted(high, what) if low == high else f"{low:g} to {high:g} {what}s"
-
-
-def is_wide(values: np.ndarray) -> bool:
-    return bool(values.min() > 0 and np.log10(values.max() / values.min()) > DECADES)

@@ -14,6 +14,7 @@ from lab.tuning import FINALS, Score
 if TYPE_CHECKING:
     import optuna
 
+EDGE = 0.02  # of a range: what lies so near its end counts as at it
 ROUND = 4  # points that train together; more would know less of each other
 MISSING = "To tune more than the learning rate, Optuna is needed: pip install optuna"
 Point = tuple[tuple[str, float], ...]  # dotted keys of a recipe and their values
@@ -32,7 +33,7 @@ class KnobSearch:
     Source: Bergstra et al., NeurIPS 2011 (TPE); Akiba et al. 2019, arXiv 1907.10902 (Optuna).
     """
 
-    on_edge = False  # the ranges are the knobs' own and do not widen
+    settled = True  # the ranges are the knobs' own and do not widen
 
     def __init__(
         self, recipe: Recipe, keys: Sequence[str], trials: int, seeds: tuple[int, ...], finals: float = FINALS
@@ -79,6 +80,11 @@ class KnobSearch:
 
         return max(self.finalists, key=merit)
 
+    @property
+    def edges(self) -> list[str]:
+        """Keys whose best value lies at the end of its range."""
+        return [key for key, value in (self.best if self.scores else ()) if at_end(value, self.ranges[key])]
+
     @staticmethod
     def overrides(point: Point) -> Mapping[str, float]:
         return dict(point)
@@ -101,7 +107,19 @@ def range_of(recipe: Recipe, key: str) -> Knob:
 
 
 def suggested(trial: optuna.Trial, key: str, knob: Knob) -> float:
-    return float(f"{trial.suggest_float(key, knob.low, knob.high, log=knob.log):.3g}")
+    return tidy(trial.suggest_float(key, knob.low, knob.high, log=knob.log))
+
+
+def tidy(value: float) -> float:
+    """Three digits that a person can type; just below 1, where a beta may lie, of the distance from 1."""
+    return round(1 - float(f"{1 - value:.3g}"), 12) if 0.9 < value < 1 else float(f"{value:.3g}")
+
+
+def at_end(value: float, knob: Knob) -> bool:
+    """Within a fiftieth of the range of one of its ends, or beyond it."""
+    scale = math.log if knob.log else float
+    low, high, place = (scale(each) for each in (knob.low, knob.high, value))
+    return not low + EDGE * (high - low) < place < high - EDGE * (high - low)
 
 
 def new_study() -> optuna.Study:

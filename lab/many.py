@@ -3,31 +3,27 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Generator, Iterator, Sequence
-from contextlib import ExitStack
-from copy import deepcopy
 from pathlib import Path
 from typing import Any
 
-import torch
-from torch import Tensor, nn
+from torch import nn
 
 from lab.events import Event, Finished, Looking, Metrics, Step
 from lab.recipe import Recipe, flat
 from lab.runs import Run, run_of
 from lab.spread import Heard, Spread, Task, packed, processors
 from lab.stacks import ALIKE, Stack
-from lab.stacks.forward import forward_of, is_chain
-from lab.steps import dropout_stream
+from lab.stacks.forward import is_chain
+from lab.stacks.misfit import misfit_of
+from lab.stacks.room import SHARE, arms_that_fit, held_that_fit
 from lab.store import Recorder, custom_sources
 from lab.training import Training
 
-ARMS = {"cpu": 32, "cuda": 256}  # in one stack: more fall out of a CPU's cache
-IN_TURN = 8  # trainings that are held at once where nothing is stacked
 SPREAD_SECONDS = 30  # of training in turn, from which on several processes pay
 MAPPED_FLOPS = 1e8  # per step of one arm: above it a CPU is busy enough without vmap
-STACK_SHARE = 0.5  # of the free memory of a GPU
 
 Told = tuple[int, Event]
+Train = Callable[[list[int], dict[str, Any]], Generator[Told, None, list[int]]]  # what did not fit comes back
 
 
 class Many:
@@ -62,27 +58,39 @@ class Many:
         self.runs: dict[int, Run] = {}
         self.results: dict[int, Any] = {}
         self._recorders: dict[int, Recorder] = {}
+        self._stepping: list[int] = []  # whose step an error would come from
 
     def __iter__(self) -> Iterator[Told]:
-        with ExitStack() as at_exit:
-            at_exit.callback(self._close)
+        try:
             for members in groups(self.recipes):
                 yield from self._group(members)
-
-    def _close(self) -> None:
-        for recorder in self._recorders.values():
-            recorder.close()
+        except Exception as error:
+            for index in self._stepping:
+                if index in self._recorders:
+                    self._recorders[index].fail(error)
+            raise
+        finally:
+            for recorder in self._recorders.values():
+                recorder.close()
 
     def _group(self, members: list[int]) -> Iterator[Told]:
         probe = Training(self.recipes[members[0]], **self.where)
-        size = arms_that_fit(probe) if len(members) > 1 and pays(probe) else 1
+        share = SHARE if self.spread else SHARE / processors()  # the other processes take as much
+        size = arms_that_fit(probe, share) if len(members) > 1 and pays(probe) else 1
         if size == 1 and self.spread and self._long_enough(members, probe):
             yield from self._over_processes(members)
             return
-        train, size = (self._together, size) if size > 1 else (self._in_turn, IN_TURN)
-        size = -(-len(members) // -(-len(members) // size))  # packs of one size
+        train, size = (self._together, size) if size > 1 else (self._in_turn, held_that_fit(probe, share))
+        yield from self._packs(train, members, size, {**self.where, "like": probe})
+
+    def _packs(self, train: Train, members: list[int], size: int, where: dict[str, Any]) -> Iterator[Told]:
+        """Packs of one size; what did not fit after all is trained anew, half as many at once."""
+        size = -(-len(members) // -(-len(members) // size))
         for start in range(0, len(members), size):
-            yield from train(members[start : start + size], {**self.where, "like": probe})
+            pack = members[start : start + size]
+            crowded = yield from train(pack, where)
+            if crowded:
+                yield from self._packs(train, crowded, -(-len(pack) // 2), where)
 
     def _long_enough(self, members: list[int], probe: Training) -> bool:
         """Whether processes would gain more than it takes to start them; options of a person's own are not there."""
@@ -106,29 +114,41 @@ class Many:
         recipes = [self.recipes[index] for index in members]
         return {"recipes": recipes, "folders": folders, "at_end": self.at_end, "keep": self.keep, **self.where}
 
-    def _together(self, members: list[int], where: dict[str, Any]) -> Iterator[Told]:
-        stack = Stack([self.recipes[index] for index in members], **where)
+    def _together(self, members: list[int], where: dict[str, Any]) -> Generator[Told, None, list[int]]:
+        stack, crowded = Stack([self.recipes[index] for index in members], **where), list[int]()
         for index, arm in zip(members, stack.arms, strict=True):
             self._record(index, arm)
+        self._stepping = members
         for arm, event in stack:
+            if did_not_fit(event) and len(members) > 1:
+                crowded.append(members[arm])
+                continue
             self._hear(members[arm], stack.arms[arm], event)
             yield members[arm], event
+        return crowded
 
-    def _in_turn(self, members: list[int], where: dict[str, Any]) -> Iterator[Told]:
-        sessions = {index: Training(self.recipes[index], **where) for index in members}
+    def _in_turn(self, members: list[int], where: dict[str, Any]) -> Generator[Told, None, list[int]]:
+        sessions, crowded = {index: Training(self.recipes[index], **where) for index in members}, list[int]()
         for index, session in sessions.items():
             self._record(index, session)
         events = {index: iter(session) for index, session in sessions.items()}
         while events:
             for index in list(events):
+                self._stepping = [index]
                 for event in until_a_block(events[index]):
-                    self._hear(index, sessions[index], event)
-                    yield index, event
+                    if did_not_fit(event) and len(members) > 1:
+                        crowded.append(index)
+                    else:
+                        self._hear(index, sessions[index], event)
+                        yield index, event
                     if isinstance(event, Finished):
                         del events[index], sessions[index]
+        return crowded
 
     def _record(self, index: int, session: Training) -> None:
-        if self.folders is not None:
+        if index in self._recorders:  # trained anew, because it did not fit beside the others
+            self._recorders[index].session = session
+        elif self.folders is not None:
             self._recorders[index] = Recorder(session, self.folders[index])
 
     def _hear(self, index: int, session: Training, event: Event) -> None:
@@ -159,6 +179,10 @@ def groups(recipes: Sequence[Recipe]) -> list[list[int]]:
     return list(found.values())
 
 
+def did_not_fit(event: Event) -> bool:
+    return isinstance(event, Finished) and event.status == "out_of_memory"
+
+
 def until_a_block(events: Iterator[Event]) -> Generator[Event]:
     """The events up to the next that carries numbers, or to the end."""
     for event in events:
@@ -170,12 +194,9 @@ def until_a_block(events: Iterator[Event]) -> Generator[Event]:
 def pays(session: Training) -> bool:
     """Whether a stack of trainings like this one is faster than training them in turn; `bench/stacks.py` measures it.
 
-    Never where arms would not have the numbers they have alone (dropout draws from one stream; what watches the
-    validation may turn on rounding) or the data is streamed.
+    Never where it cannot be one: see `misfit_of`.
     """
-    splits = (session.train_split, session.validation_split)
-    resident = all(isinstance(split.images, Tensor) and split.images.device == session.device for split in splits)
-    if not resident or session.recipe.watches_validation or draws(session) or not maps(session):
+    if misfit_of(session):
         return False
     if session.device.type != "cpu":
         return True
@@ -196,60 +217,6 @@ def seconds_per_step(session: Training, least: float = 0.2) -> float:
         if session.seconds - start >= least:
             break
     return (session.seconds - start) / max(1, session.step - before)
-
-
-def draws(session: Training) -> bool:
-    """Whether the network draws random numbers in training."""
-    images = session.train_split.images
-    assert isinstance(images, Tensor)
-    model = deepcopy(session.model).train()
-    with dropout_stream(0, 0, session.device) as moved, torch.no_grad():
-        model(session.prepare(images[:2]))
-        return moved()
-
-
-def maps(session: Training) -> bool:
-    """Whether torch can vectorise the network: not an LSTM, nor a layer that asks a tensor for its value."""
-    images = session.train_split.images
-    assert isinstance(images, Tensor)
-    model = deepcopy(session.model).train()
-    parameters = {name: tensor[None] for name, tensor in (*model.named_parameters(), *model.named_buffers())}
-    try:
-        with torch.no_grad(), session.autocast:
-            forward_of(model)(parameters, session.prepare(images[:2])[None])
-    except RuntimeError:
-        return False
-    return True
-
-
-def arms_that_fit(session: Training) -> int:
-    """How many arms a stack may have: weights, gradients, two moments and what the backward pass keeps."""
-    limit = ARMS.get(session.device.type, ARMS["cpu"])
-    if session.device.type != "cuda":
-        return limit
-    free, _ = torch.cuda.mem_get_info(session.device)
-    return max(1, min(limit, int(STACK_SHARE * free / bytes_of_arm(session))))
-
-
-def bytes_of_arm(session: Training) -> int:
-    """A rough upper bound of what an arm needs on the device."""
-    parameters = sum(parameter.numel() for parameter in session.model.parameters())
-    return session.dtype.itemsize * (6 * parameters + 4 * outputs_per_image(session) * session.recipe.batch_size)
-
-
-@torch.no_grad()
-def outputs_per_image(session: Training) -> int:
-    """Numbers that all layers together give for one image."""
-    count, model = 0, deepcopy(session.model).eval()
-
-    def add(_: nn.Module, __: Any, output: Any) -> None:
-        nonlocal count
-        count += output.numel() if isinstance(output, Tensor) else 0
-
-    for layer in model.modules():
-        layer.register_forward_hook(add)
-    model(torch.zeros(1, *session.data.shape, dtype=session.dtype, device=session.device))
-    return count
 
 
 def work(task: Task, tell: Callable[[Heard], None]) -> None:

@@ -16,13 +16,14 @@ from lab.recipe import CATALOGUES, Recipe, flat, labels, read_text, read_yaml
 from lab.training import Training
 from lab.tuning import FINALS
 
-Budget = Literal["epochs", "steps", "flops", "seconds"]
+Budget = Literal["epochs", "steps", "flops", "seconds", "target"]
 
 
 class Plan(Settings):
     """What a comparison does: arms by name, and how they are compared.
 
     budget: what is equal for all arms; that of the first arm decides, the others' epochs are changed to match it.
+        With "target" the question is another one: after how many steps each reaches the target, within equal epochs.
     """
 
     arms: Annotated[dict[str, Recipe], Field(description="recipes by name; their seeds do not matter")]
@@ -49,6 +50,8 @@ class Plan(Settings):
             raise RecipeError(explain(error, type(self))) from None
         if len(self.arms) < 2:
             raise RecipeError("A comparison needs at least two arms.")
+        if self.budget == "target" and (self.target is None or self.stop_early):
+            raise RecipeError("budget target needs a target, an accuracy, and judges steps to it: no stop_early.")
         for name, recipe in self.arms.items():
             if "optimizer.lr" not in flat(recipe):
                 raise RecipeError(f"{name}: optimizer {recipe.optimizer.name} has no learning rate lr to compare at.")
@@ -99,21 +102,29 @@ def arm(base: Recipe, name: str, changes: Any) -> Recipe:
 
 
 def planned_runs(plan: Plan) -> int:
-    """How many runs a plan takes, if no search has to widen."""
+    """How many runs a plan takes at least; a search that has to widen takes more."""
     finals = plan.seeds * (2 if plan.tune else 1)
     finalists = ceil(plan.trials * plan.finalists)
     search = plan.trials + finalists * (plan.tuning_seeds - 1) if plan.tune else 0
     return len(plan.arms) * (finals + search)
 
 
-def equal_budget(plan: Plan, **where: Any) -> dict[str, Recipe]:
-    """The arms with as many epochs as give each of them what the first arm gets."""
-    if plan.budget == "epochs":
-        first = next(iter(plan.arms.values()))
-        return {name: recipe.changed(epochs=first.epochs) for name, recipe in plan.arms.items()}
+def equal_budget(plan: Plan, epochs: Mapping[str, int] | None = None, **where: Any) -> tuple[dict[str, Recipe], float]:
+    """The arms with as many epochs as give each of them what the first arm gets, or with these epochs.
+
+    Returns:
+        The arms, and by what fraction one of them gets more than another: epochs are whole. 0 where it is not known.
+    """
+    first = next(iter(plan.arms.values()))
+    if plan.budget in ("epochs", "target") and not epochs:
+        epochs = dict.fromkeys(plan.arms, first.epochs)
+    if epochs:
+        return {name: recipe.changed(epochs=epochs[name]) for name, recipe in plan.arms.items()}, 0.0
     prices = prices_of(plan.budget, plan.arms, **where)
-    wealth = prices[next(iter(prices))] * next(iter(plan.arms.values())).epochs
-    return {name: plan.arms[name].changed(epochs=max(1, round(wealth / price))) for name, price in prices.items()}
+    wealth = prices[next(iter(prices))] * first.epochs
+    arms = {name: plan.arms[name].changed(epochs=max(1, round(wealth / price))) for name, price in prices.items()}
+    spent = [arms[name].epochs * price for name, price in prices.items()]
+    return arms, max(spent) / min(spent) - 1
 
 
 def prices_of(budget: Budget, arms: Mapping[str, Recipe], **where: Any) -> dict[str, float]:

@@ -3,42 +3,54 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from itertools import combinations
 from math import isfinite
 from typing import Any
 
+import numpy as np
 import pandas as pd
 
-from lab.compare import Comparison
+from lab.compare import FAILURES, Comparison, Phase
 from lab.data import load
+from lab.sentences import KINDS, in_points, ranking_claim, words
 from lab.targets import target_lines
-from lab.verdicts import Verdict, ranking_claim, words
+from lab.verdicts import Verdict, doubled_interval
 
 PHASES = {"given": "At the rates given", "tuned": "Each at its tuned rate"}
+NAMED = {"optimizer.lr": "rate"}
 CAVEAT = (
     "Intervals are over seeds (initial weights, order of batches, augmentation) on one split of one data set:\n"
-    "they do not say how the arms would do on other images or other data, nor what another search would have found."
+    "they do not say how the arms would do on other images or other data, nor what another search would have found.\n"
+    "The level holds for the intervals of one list together, not for two lists at once."
 )
 
 
 def report(comparison: Comparison) -> str:
     """The whole answer: arms, verdicts at the rates given and tuned, what tuning changed, and what it cost."""
-    parts = [title(comparison), arms_table(comparison)]
-    parts += [paragraph(PHASES[phase], findings(comparison.verdicts(phase))) for phase in comparison.phases]
-    if comparison.plan.tune and comparison.plan.knobs:
-        parts.append(paragraph("What the search chose", chosen(comparison)))
-    if comparison.plan.target:
-        heading = f"Steps to {100 * comparison.plan.target:g}% of the validation images, {{}}"
-        parts += [
-            paragraph(heading.format(PHASES[phase].lower()), target_lines(comparison, phase))
-            for phase in comparison.phases
-        ]
-    if comparison.plan.tune:
-        parts.append(paragraph("What tuning changed", changes(comparison)))
-        parts += edges(comparison)
-    return "\n\n".join([*parts, CAVEAT, cost_line(comparison)])
+    sections = [paragraph(heading, lines) for heading, lines in sections_of(comparison)]
+    return "\n\n".join([title(comparison), arms_table(comparison), *sections, *notes(comparison)])
+
+
+def sections_of(comparison: Comparison) -> list[tuple[str, list[str]]]:
+    """Headings and sentences; those about the target first where that is the question."""
+    judged: list[Phase] = [phase for phase in comparison.phases if comparison.judged(phase)]
+    found = [(PHASES[phase], findings(comparison, phase)) for phase in judged]
+    if target := comparison.plan.target:
+        heading = f"Steps to {100 * target:g}% of the validation images, {{}}"
+        steps = [(heading.format(PHASES[phase].lower()), target_lines(comparison, phase)) for phase in judged]
+        found = [*steps, *found] if comparison.plan.budget == "target" else [*found, *steps]
+    if comparison.plan.knobs and "tuned" in judged:
+        found.append(("What the search chose", chosen(comparison)))
+    if "tuned" in judged:
+        found.append(("What tuning changed", changes(comparison)))
+    return found
+
+
+def notes(comparison: Comparison) -> list[str]:
+    """What a reader should know of the numbers above."""
+    return [*edges(comparison), CAVEAT, cost_line(comparison)]
 
 
 def facts(comparison: Comparison) -> dict[str, Any]:
@@ -54,13 +66,15 @@ def facts(comparison: Comparison) -> dict[str, Any]:
 def title(comparison: Comparison) -> str:
     recipes = list(comparison.arms.values())
     epochs = sorted({recipe.epochs for recipe in recipes})
-    length = (
-        f"{epochs[0]} epoch{'s' * (epochs[0] > 1)} each" if len(epochs) == 1 else f"{epochs[0]} to {epochs[-1]} epochs"
-    )
+    length = f"{epochs[0]} epoch{'s' * (epochs[0] > 1)} each"
+    if len(epochs) > 1:
+        uneven = f", equal up to {100 * comparison.uneven:.0f}%" if comparison.uneven else ""
+        length = f"{epochs[0]} to {epochs[-1]} epochs{uneven}"
+    equal = {"target": "epochs at most"}.get(comparison.plan.budget, comparison.plan.budget)
     data = load(recipes[0].data, recipes[0].modify)
     seeds = min(map(len, comparison.scores("given").values()))
     return (
-        f"{len(recipes)} arms on {recipes[0].data.name}, equal {comparison.plan.budget} ({length}), "
+        f"{len(recipes)} arms on {recipes[0].data.name}, equal {equal} ({length}), "
         f"{seeds} paired seeds; accuracy in % of {len(data.test):,} test images"
     )
 
@@ -76,11 +90,21 @@ def arms_table(comparison: Comparison) -> str:
 def row_of(name: str, row: Any, *, tuned: bool) -> list[str]:
     cells = [name, f"{row['given rate']:g}", points(row["given accuracy"], row["given sd"])]
     if not tuned:
-        return [*cells, f"{row['given failed']:.0f}"]
+        return [*cells, failed(row, ("given",))]
     cells += [f"{row['tuned rate']:g}", points(row["tuned accuracy"], row["tuned sd"])]
-    cells.append(f"{row['good from']:g} to {row['good to']:g} ({row['decades']:.1f} decades)")
-    failed = row["given failed"] + row["tuned failed"]
-    return [*cells, f"{failed:.0f}, {100 * row['search failed']:.0f}% of the search"]
+    least = "at least " if row["cut off"] else ""
+    cells.append(f"{row['good from']:g} to {row['good to']:g} ({least}{row['decades']:.1f} decades)")
+    return [*cells, failed(row, ("given", "tuned", "search"))]
+
+
+def failed(row: Any, phases: Sequence[str]) -> str:
+    """`given: 2 diverged; search: 1 diverged, 3 stuck of 17 runs`."""
+    said = []
+    for phase in phases:
+        counts = [f"{row[f'{phase} {status}']:.0f} {status}" for status in FAILURES if row[f"{phase} {status}"]]
+        total = f" of {row['search runs']:.0f} runs" if phase == "search" else ""
+        said += [f"{phase}: {', '.join(counts)}{total}"] if counts else []
+    return "; ".join(said) or "none"
 
 
 def points(mean: float, sd: float) -> str:
@@ -97,28 +121,58 @@ def paragraph(heading: str, lines: Sequence[str]) -> str:
     return "\n".join([heading, *(f"  {line}" for line in lines)])
 
 
-def findings(found: Sequence[Verdict]) -> list[str]:
-    """A sentence for every pair; one for all when no pair differs."""
+def findings(comparison: Comparison, phase: Phase) -> list[str]:
+    """A sentence for every pair; one for all when no pair differs; and one for every arm of which runs failed."""
+    found, failures = comparison.verdicts(phase), comparison.failures(phase)
     if not found:
         return ["One seed shows nothing: run at least two."]
+    lines = [words(verdict, prospect=not (failures[verdict.a] or failures[verdict.b])) for verdict in found]
     if len(found) > 1 and not any(verdict.winner for verdict in found):
-        furthest = words(max(found, key=lambda verdict: abs(verdict.difference)))
-        return [f"No difference shown between any two of the arms. The two furthest apart: {furthest}"]
-    return [words(verdict) for verdict in found]
+        furthest = max(range(len(found)), key=lambda place: abs(found[place].difference))
+        lines = [f"No difference shown between any two of the arms. The two furthest apart: {lines[furthest]}"]
+    return lines + [failure_line(name, counts, found[0].seeds) for name, counts in failures.items() if counts]
+
+
+def failure_line(name: str, counts: Mapping[str, int], seeds: int) -> str:
+    said = " and ".join(f"{status} at {count} of {seeds} seeds" for status, count in counts.items())
+    return f"{name} {said}: those count as chance, so its mean stands for no single run."
 
 
 def changes(comparison: Comparison) -> list[str]:
-    """For each pair whose verdict was another one before tuning."""
-    given = {frozenset((verdict.a, verdict.b)): verdict for verdict in comparison.verdicts("given")}
-    tuned = {frozenset((verdict.a, verdict.b)): verdict for verdict in comparison.verdicts("tuned")}
-    lines = []
-    for a, b in combinations(comparison.arms, 2):
-        before, after = given.get(frozenset((a, b))), tuned.get(frozenset((a, b)))
-        if before and after and before.winner != after.winner:
-            lines.append(f"{a} and {b}: {ranking_claim(before, after)}")
-    if lines:
-        lines.append("That a difference is shown in one and not in the other does not show that tuning changed it.")
+    """For each pair whose verdict was another one before tuning: by how much tuning has changed the difference."""
+    before, after = (
+        {frozenset((verdict.a, verdict.b)): verdict for verdict in comparison.verdicts(phase)}
+        for phase in ("given", "tuned")
+    )
+    pairs = list(combinations(comparison.arms, 2))
+    moved = [pair for pair in pairs if winner(before, pair) != winner(after, pair)]
+    lines = [
+        f"{a} and {b}: {ranking_claim(before[frozenset((a, b))], after[frozenset((a, b))])} "
+        f"{change_line(comparison, a, b, len(pairs))}"
+        for a, b in moved
+        if before and after
+    ]
     return lines or ["No verdict: every pair of arms stands as it stood at the rates given."]
+
+
+def winner(found: Mapping[frozenset[str], Verdict], pair: tuple[str, str]) -> str | None:
+    verdict = found.get(frozenset(pair))
+    return verdict.winner if verdict else None
+
+
+def change_line(comparison: Comparison, a: str, b: str, pairs: int) -> str:
+    """A difference shown in one list and not in the other is no change shown: that takes an interval of its own."""
+    given, tuned = (comparison.scores(phase) for phase in ("given", "tuned"))
+    moved = np.subtract(tuned[a], tuned[b]) - np.subtract(given[a], given[b])
+    level = 1 - (1 - comparison.plan.level) / pairs
+    found = doubled_interval(moved, level, sequential=comparison.sequential)
+    if found.method == "sign test":
+        return f"Tuning moved {a} - {b} by {in_points([moved.mean()])[0]} points at every seed."
+    change, low, high = in_points([float(moved.mean()), found.low, found.high])
+    corrected = f", corrected for {pairs} comparisons" if pairs > 1 else ""
+    shown = "" if found.low > 0 or found.high < 0 else "; no change shown"
+    interval = f"{100 * comparison.plan.level:g}% {KINDS[found.method]}interval"
+    return f"Tuning moved {a} - {b} by {change} points ({interval} {low} to {high}{corrected}{shown})."
 
 
 def chosen(comparison: Comparison) -> list[str]:
@@ -130,10 +184,13 @@ def chosen(comparison: Comparison) -> list[str]:
 
 
 def edges(comparison: Comparison) -> list[str]:
-    """A best rate on the edge of what was tried may not be the best there is: that is said."""
-    names = [name for name, search in comparison.searches.items() if search.scores and search.on_edge]
-    return [f"Still best at the edge of the rates tried, so perhaps not tuned enough: {', '.join(names)}."] * bool(
-        names
+    """A best value on the edge of what was tried may not be the best there is: that is said."""
+    names = []
+    for name, search in comparison.searches.items():
+        keys = [NAMED.get(key, key) for key in search.edges]
+        names += [f"{name} ({', '.join(keys)})"] if keys else []
+    return (
+        [f"Still best at the edge of what was tried, so perhaps not tuned enough: {', '.join(names)}."] if names else []
     )
 
 
@@ -143,4 +200,5 @@ def cost_line(comparison: Comparison) -> str:
         for phase, cost in comparison.cost().items()
     ]
     looks = sum(trial.phase != "search" and isfinite(trial.loss) for trial in comparison.trials)
-    return f"Cost: {'; '.join(parts)}. Looks at the test split: {looks:,}, one at the end of each final run."
+    seen = " Verdicts were seen while seeds came in: their intervals allow for that." if comparison.sequential else ""
+    return f"Cost: {'; '.join(parts)}. Looks at the test split: {looks:,}, one at the end of each final run.{seen}"

@@ -12,8 +12,9 @@ import signal
 import subprocess
 import sys
 import threading
+import time
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import ExitStack
+from contextlib import ExitStack, suppress
 from dataclasses import dataclass, replace
 from multiprocessing import Pipe
 from multiprocessing.connection import Connection
@@ -26,6 +27,7 @@ from lab.store import RunError
 
 Told = tuple[int, Event]
 END_SECONDS = 20
+AHEAD = 16  # events that wait to be taken; who does not take any (a pause) thereby holds the processes
 ENTRY = "from lab.spread import serve; from {} import work; serve(work)"
 LOST = "A training process ended before its work did (exit code {})."
 
@@ -72,7 +74,7 @@ class Spread:
         self.made: dict[int, tuple[Any, Any]] = {}  # run and result of what has ended, by place
 
     def __iter__(self) -> Iterator[Told]:
-        heard: queue.SimpleQueue[Any] = queue.SimpleQueue()
+        heard: queue.Queue[Any] = queue.Queue(AHEAD)
         with ExitStack() as at_exit:
             for task in self.tasks:
                 self._start(task, heard, at_exit)
@@ -84,7 +86,7 @@ class Spread:
                 if isinstance(told, Exception):
                     raise told
 
-    def _start(self, task: Task, heard: queue.SimpleQueue[Any], at_exit: ExitStack) -> None:
+    def _start(self, task: Task, heard: queue.Queue[Any], at_exit: ExitStack) -> None:
         ours, theirs = Pipe()
         command = [sys.executable, "-c", ENTRY.format(self.module), str(theirs.fileno())]
         environment = {**os.environ, "OMP_NUM_THREADS": "1"}
@@ -92,9 +94,10 @@ class Spread:
             command, pass_fds=[theirs.fileno()], env=environment, stdin=subprocess.DEVNULL
         )
         theirs.close()
-        at_exit.callback(end, process)
         ours.send(task)
-        threading.Thread(target=listen, args=(process, ours, heard.put), daemon=True).start()
+        listener = threading.Thread(target=listen, args=(process, ours, heard.put), daemon=True)
+        at_exit.callback(end, process, listener, heard)
+        listener.start()
 
 
 def listen(process: subprocess.Popen[bytes], wire: Connection, hear: Any) -> None:
@@ -119,14 +122,15 @@ def unpacked(run: Any) -> Any:
     return run and replace(run, weights={name: torch.from_numpy(array) for name, array in run.weights.items()})
 
 
-def end(process: subprocess.Popen[bytes]) -> None:
-    """Ask it to stop, wait until it has, and insist."""
+def end(process: subprocess.Popen[bytes], listener: threading.Thread, heard: queue.Queue[Any]) -> None:
+    """Ask it to stop, wait until it has, and insist; what it still has to tell is let by."""
     process.terminate()
-    try:
-        process.wait(END_SECONDS)
-    except subprocess.TimeoutExpired:
-        process.kill()
-        process.wait()
+    late = time.monotonic() + END_SECONDS
+    while process.poll() is None or listener.is_alive():
+        with suppress(queue.Empty):
+            heard.get(timeout=0.02)
+        if time.monotonic() > late:
+            process.kill()
 
 
 def serve(work: Callable[[Task, Callable[[Any], None]], None]) -> None:

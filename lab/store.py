@@ -234,10 +234,14 @@ class Recorder:
             self.finished = self.finished or Finished("stopped", self.session.step)
             raise
         except Exception as error:
-            self.finished = Finished("failed", self.session.step, f"{type(error).__name__}: {error}")
+            self.fail(error)
             raise
         finally:
             self.close()
+
+    def fail(self, error: Exception) -> None:
+        """An error of the lab's or of a person's option ended the run."""
+        self.finished = self.finished or Finished("failed", self.session.step, f"{type(error).__name__}: {error}")
 
     def hear(self, event: Event) -> None:
         """Keep what an event asks for: the result at the end, and now and then a checkpoint."""
@@ -296,7 +300,7 @@ class Recorder:
         facts = {
             "status": status,
             "detail": detail,
-            "step": self.session.step,
+            "step": self.finished.step if self.finished else self.session.step,
             "steps": self.session.steps,
             "seconds": self.session.seconds,
             "problems": self.problems,

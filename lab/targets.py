@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from itertools import combinations
-from math import exp
+from math import comb, exp
 
 import numpy as np
 
@@ -11,10 +12,10 @@ from lab.compare import Comparison, Phase, Trial
 from lab.verdicts import critical
 
 
-def steps_to(trial: Trial, target: float) -> float | None:
+def steps_to(trial: Trial, target: float) -> int | None:
     """Steps until the validation accuracy, looked at after each epoch, first was `target`; None if it never was."""
     reached = [epoch for epoch, accuracy in enumerate(trial.curve, start=1) if accuracy >= target]
-    return reached[0] * trial.steps / trial.epochs if reached else None
+    return reached[0] * trial.steps_per_epoch if reached else None
 
 
 def target_lines(comparison: Comparison, phase: Phase) -> list[str]:
@@ -23,34 +24,50 @@ def target_lines(comparison: Comparison, phase: Phase) -> list[str]:
     if target is None:
         return []
     steps = {name: steps_of(comparison, phase, name, target) for name in comparison.arms}
-    lines = [arm_line(name, found) for name, found in steps.items()]
-    sure = {name: [count for count in found if count] for name, found in steps.items() if found and all(found)}
-    pairs = list(combinations(sure, 2))
-    return lines + [ratio_line((a, b), sure, comparison.plan.level, len(pairs)) for a, b in pairs]
+    pace = comparison.step_seconds if comparison.plan.budget == "target" else {}
+    lines = [arm_line(name, list(found.values()), pace.get(name)) for name, found in steps.items()]
+    sure = [name for name, found in steps.items() if found and all(found.values())]
+    pairs = comb(len(comparison.arms), 2)  # those that never got there were looked at too
+    lines += [ratio_line((a, b), ratios(steps[a], steps[b]), comparison, pairs) for a, b in combinations(sure, 2)]
+    epochs = {trial.steps_per_epoch for trial in comparison.trials if trial.phase == phase}
+    return (
+        [*lines, f"Looked at once an epoch: every count may be up to {max(epochs)} steps too high."] if epochs else []
+    )
 
 
-def steps_of(comparison: Comparison, phase: Phase, name: str, target: float) -> list[float | None]:
-    trials = [trial for trial in comparison.trials if (trial.arm, trial.phase) == (name, phase)]
-    return [steps_to(trial, target) for trial in sorted(trials, key=lambda trial: trial.seed)]
+def steps_of(comparison: Comparison, phase: Phase, name: str, target: float) -> dict[int, int | None]:
+    """By seed."""
+    trials = sorted(comparison.of(name, phase), key=lambda trial: trial.seed)
+    return {trial.seed: steps_to(trial, target) for trial in trials}
 
 
-def arm_line(name: str, found: list[float | None]) -> str:
+def ratios(a: Mapping[int, int | None], b: Mapping[int, int | None]) -> np.ndarray:
+    """(n,) paired by seed."""
+    return np.array([steps / b[seed] for seed, steps in a.items() if steps and b.get(seed)], dtype=float)  # pyright: ignore[reportOperatorIssue]
+
+
+def arm_line(name: str, found: list[int | None], step_seconds: float | None) -> str:
     there = [count for count in found if count]
     if not there:
         return f"{name} never got there ({len(found)} seeds)."
-    return f"{name} got there at {len(there)} of {len(found)} seeds, after {np.median(there):,.0f} steps (median)."
+    steps = float(np.median(there))
+    seconds = f", {steps * step_seconds:.3g} s alone" if step_seconds else ""
+    return f"{name} got there at {len(there)} of {len(found)} seeds, after {steps:,.0f} steps (median){seconds}."
 
 
-def ratio_line(pair: tuple[str, str], steps: dict[str, list[float]], level: float, pairs: int) -> str:
+def ratio_line(pair: tuple[str, str], found: np.ndarray, comparison: Comparison, pairs: int) -> str:
     """Geometric mean of the paired ratios with a t interval on their logarithms, corrected for the number of pairs."""
-    a, b = pair
-    seeds = min(len(steps[a]), len(steps[b]))
-    logs = np.log(np.array(steps[a][:seeds]) / np.array(steps[b][:seeds]))
-    said = f"{a} takes {exp(float(logs.mean())):.2f} times the steps of {b}"
+    logs, seeds = np.log(found), len(found)
+    said = f"{pair[0]} takes {exp(float(logs.mean())):.2f} times the steps of {pair[1]}"
     if seeds < 2:
         return f"{said} (one seed, which shows nothing)."
-    reach = critical(seeds, 1 - (1 - level) / pairs) * float(logs.std(ddof=1)) / seeds**0.5
+    if np.ptp(logs) == 0:
+        return f"{said} at each of {seeds} seeds (in whole epochs: too coarse for an interval)."
+    level = comparison.plan.level
+    threshold = critical(seeds, 1 - (1 - level) / pairs, sequential=comparison.sequential)
+    reach = threshold * float(logs.std(ddof=1)) / seeds**0.5
     low, high = exp(float(logs.mean()) - reach), exp(float(logs.mean()) + reach)
     shown = "" if low > 1 or high < 1 else "; no difference shown"
     corrected = f", corrected for {pairs} comparisons" if pairs > 1 else ""
-    return f"{said} ({100 * level:g}% interval {low:.2f} to {high:.2f}, {seeds} seeds{corrected}{shown})."
+    kind = "anytime-valid interval" if comparison.sequential else "interval"
+    return f"{said} ({100 * level:g}% {kind} {low:.2f} to {high:.2f}, {seeds} seeds{corrected}{shown})."

@@ -10,7 +10,7 @@ import numpy as np
 import pandas as pd
 import plotly.graph_objects as go
 
-from lab.comparison_plots import counted, empty, framed, is_wide, shown, span, subtitled
+from lab.figure_parts import counted, empty, framed, is_wide, shown, span, subtitled
 
 WORST_TO_BEST = [[0.0, "#d55e00"], [0.5, "#b3a78f"], [1.0, "#2f7fc1"]]  # lines: neither end fades on any paper
 FEW = 12  # different values of a setting that each get a tick

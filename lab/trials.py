@@ -39,6 +39,7 @@ class Trial:
     steps: int
     seconds: float
     flops: float
+    steps_per_epoch: int = 0
     curve: tuple[float, ...] = ()
     settings: tuple[tuple[str, float], ...] = ()
 
@@ -67,6 +68,7 @@ def trial_of(phase: Phase, session: Training) -> Trial:
         steps=session.step,
         seconds=session.seconds,
         flops=session.flops_per_image * session.images_seen,
+        steps_per_epoch=session.steps_per_epoch,
         curve=tuple(epoch.validation_accuracy for epoch in epochs),
     )
 

@@ -12,7 +12,7 @@ STEP = math.sqrt(10)  # half a decade between the rates of the first grid
 FIRST = 5  # rates of the first grid, around the rate that the recipe gives
 ROUND = 2  # rates that each later round adds
 FINALS = 1 / 3
-MOST = 25  # rates after which an arm whose best is still on the edge is taken as it is
+MORE = 16  # rates beyond those planned after which an arm that is still not settled is taken as it is
 
 Score = tuple[float, float]  # validation accuracy, and minus the loss: it decides between equals
 
@@ -22,11 +22,12 @@ class RateSearch:
     """One arm's search, asked and told in rounds, so that the rounds of all arms can train together.
 
     The grid is explored with one seed; the best third of it then meets the other tuning seeds (successive halving
-    over seeds, not over epochs: a rate that is ahead early need not be so at the end).
+    over seeds, not over epochs: a rate that is ahead early need not be so at the end). An arm is settled when its best
+    is not on the edge and the rates beside it are near: so an arm whose given rate is far off ends on a grid as fine.
 
     Args:
         centre: the rate that the recipe gives, above 0.
-        trials: rates to try, the same number for each arm; all arms get more while the best of one is on its edge.
+        trials: rates to try, the same number for each arm; all arms get more while one of them is not settled.
         seeds: tuning seeds, the first for every rate and all for the finalists.
         finals: share of the rates that are finalists.
     """
@@ -36,6 +37,10 @@ class RateSearch:
     seeds: tuple[int, ...]
     finals: float = FINALS
     scores: dict[float, dict[int, Score]] = field(default_factory=dict)  # by rate, then by seed
+    gap: float = 0.0  # largest factor between the best and the rates beside it; 0: what the trials can reach
+
+    def __post_init__(self) -> None:
+        self.gap = self.gap or (STEP if self.trials < FIRST + ROUND else math.sqrt(STEP))
 
     def explore(self) -> list[tuple[float, int]]:
         """Rates to try next, with the first seed; none when there were `trials` of them."""
@@ -63,19 +68,31 @@ class RateSearch:
     @property
     def best(self) -> float:
         """The rate with the best mean over all tuning seeds; of those that met fewer, none if there are others."""
-        return max(self.finalists, key=lambda rate: (len(self.scores[rate]), self._mean(rate), -rate))
+        return max(self.scores, key=lambda rate: (len(self.scores[rate]), self._mean(rate), -rate))
 
     @property
     def on_edge(self) -> bool:
         """Whether farther rates could be better; not where all rates tried give the same, as for a stuck network."""
-        accuracies = {scores[self.seeds[0]][0] for scores in self.scores.values()}
-        alike = len(accuracies) == 1 and min(accuracies) >= 0
-        return not alike and self.leader in (self.tried[0], self.tried[-1])
+        return not self._alike and self.best in (self.tried[0], self.tried[-1])
 
     @property
-    def leader(self) -> float:
-        """The best rate with the first seed."""
-        return max(self.scores, key=self._rank)
+    def edges(self) -> list[str]:
+        """What is best at the end of what was tried."""
+        return ["optimizer.lr"] if self.scores and self.on_edge else []
+
+    @property
+    def settled(self) -> bool:
+        return self._alike or not (self.on_edge or self._too_coarse)
+
+    @property
+    def _alike(self) -> bool:
+        accuracies = {scores[self.seeds[0]][0] for scores in self.scores.values()}
+        return len(accuracies) == 1 and min(accuracies) >= 0
+
+    @property
+    def _too_coarse(self) -> bool:
+        most = self.gap * 1.02  # rates have three digits
+        return any(high / low > most for low, high in pairwise(self.tried) if self.best in (low, high))
 
     @property
     def finalists(self) -> list[float]:
@@ -94,9 +111,9 @@ class RateSearch:
         if not self.scores:
             first = -(min(count, FIRST) // 2)
             return [rounded(self.centre * STEP**power) for power in range(first, first + min(count, FIRST))]
-        if self.leader == self.tried[0]:
+        if self.best == self.tried[0]:
             return [self._beyond(self.tried[0], -power) for power in range(1, count + 1)]
-        if self.leader == self.tried[-1]:
+        if self.best == self.tried[-1]:
             return [self._beyond(self.tried[-1], power) for power in range(1, count + 1)]
         return self._closer(count)
 
@@ -106,10 +123,10 @@ class RateSearch:
         return rounded(self.centre * STEP ** (steps + power))
 
     def _closer(self, count: int) -> list[float]:
-        """In the middle of the gaps beside the leader, on a logarithmic axis; then of the widest others."""
+        """In the middle of the gaps beside the best, on a logarithmic axis; then of the widest others."""
         tried, found = self.tried, []
         for _ in range(count):
-            place = tried.index(self.leader)
+            place = tried.index(self.best)
             gaps = [pair for pair in pairwise(tried) if middle(*pair) not in tried]
             beside = [pair for pair in gaps if pair[0] in tried[max(0, place - 1) : place + 1]]
             if not gaps:
@@ -129,7 +146,7 @@ class Widening(Protocol):
     trials: int
 
     @property
-    def on_edge(self) -> bool: ...
+    def settled(self) -> bool: ...
 
 
 def rounded(rate: float) -> float:
@@ -137,10 +154,10 @@ def rounded(rate: float) -> float:
     return float(f"{rate:.3g}")
 
 
-def widen(searches: Sequence[Widening]) -> bool:
-    """Give every arm as many rates more while one of them has its best on the edge. Whether there is more to do."""
+def widen(searches: Sequence[Widening], planned: int) -> bool:
+    """Give every arm as many rates more while one of them is not settled. Whether there is more to do."""
     trials = max(search.trials for search in searches)
-    if trials + ROUND > MOST or not any(search.on_edge for search in searches):
+    if trials + ROUND > planned + MORE or all(search.settled for search in searches):
         return False
     for search in searches:
         search.trials = trials + ROUND

@@ -28,13 +28,15 @@ RESAMPLES = 9_999
 MOST_SEEDS = 10_000
 ROUNDING = 1e-6  # float32 accuracies that should be equal differ by less, those of different counts by more
 PRIOR_PRECISION = 0.25  # effects of N(0, 2 sd): about the soonest to see effects of 1 to 2 sd
-
-KINDS = {"t": "", "BCa bootstrap": "bootstrap ", "anytime-valid t": "anytime-valid ", "sign test": "sign-test "}
+SIGN_SHARE = 0.1  # of alpha where two rules look on: the sign test's, which is seldom asked
 
 
 @dataclass(frozen=True)
 class Interval:
-    """Confidence interval of a mean difference (fractions in [-1, 1]) at `level`, and the method that gave it."""
+    """Confidence interval of a mean difference (fractions in [-1, 1]) at `level`, and the method that gave it.
+
+    An interval of the sign test that excludes 0 says on which side the difference lies, not how large it is.
+    """
 
     low: float
     high: float
@@ -84,11 +86,15 @@ class Verdict:
 
 
 class Sensitivity(NamedTuple):
-    """Range of learning rates that do about as well as the best; `decades` is its width as log10(high / low)."""
+    """Range of learning rates that do about as well as the best; `decades` is its width as log10(high / low).
+
+    cut_off: it ends where the rates tried end, so the range is at least so wide.
+    """
 
     low: float
     high: float
     decades: float
+    cut_off: bool
 
 
 def interval(differences: Scores, level: float = LEVEL, *, sequential: bool = False, seed: int = 0) -> Interval:
@@ -101,7 +107,9 @@ def interval(differences: Scores, level: float = LEVEL, *, sequential: bool = Fa
 
     Equal differences at every seed have no sd to judge by, so all give way to the sign test: arms that are alike put
     n seeds on one side with probability 2^(1-n) at most. Once that is below 1 - level (6 seeds at 95%) the interval is
-    a point, before that [-1, 1]. As no later n can undo it, this too holds for whoever looks after every seed.
+    that side, without a word on the size; before, it is [-1, 1]. Where every difference is 0, a share of seeds at
+    which it is not is below 1 - (1 - level)^(1/n), and each could differ by 1. No later n undoes either, so both hold
+    for whoever looks after every seed; the sign test and the t rule then share alpha, a tenth and nine tenths.
 
     Errors:
         ValueError for fewer than 2 differences, and for those that are not finite or outside [-1, 1].
@@ -112,14 +120,20 @@ def interval(differences: Scores, level: float = LEVEL, *, sequential: bool = Fa
     values = _checked(differences, "Differences", -1)
     _check_level(level)
     if np.ptp(values) <= ROUNDING:
-        return _sign_test(values, level)
+        return _constant(values, level, sequential=sequential)
     if not sequential and len(values) >= BOOTSTRAP_FROM:
         resampled = _bootstrapped(values, level, seed)
         if resampled is not None:
             return resampled
     error = values.std(ddof=1) / math.sqrt(len(values))
-    reach = critical(len(values), level, sequential=sequential) * error
+    reach = _reach(len(values), level, sequential=sequential) * error
     return _bounded(values.mean() - reach, values.mean() + reach, level, "anytime-valid t" if sequential else "t")
+
+
+def doubled_interval(differences: Scores, level: float = LEVEL, *, sequential: bool = False) -> Interval:
+    """`interval` for differences of differences, (n,) in [-2, 2]: of how much a difference has changed."""
+    found = interval(np.asarray(differences, dtype=float) / 2, level, sequential=sequential)
+    return replace(found, low=2 * found.low, high=2 * found.high)
 
 
 def critical(n: int, level: float, *, sequential: bool = False) -> float:
@@ -175,7 +189,7 @@ def seeds_needed(
     effect = worth / values.std(ddof=1)
 
     def chance(n: int) -> float:
-        threshold = critical(n, each, sequential=sequential)
+        threshold = _reach(n, each, sequential=sequential)
         return 1 - float(special.nctdtr(n - 1, effect * math.sqrt(n), threshold)) if threshold < math.inf else 0.0
 
     counts = range(2, MOST_SEEDS + 1)
@@ -251,36 +265,6 @@ def oriented(verdict: Verdict, a: str) -> Verdict:
     )
 
 
-def words(verdict: Verdict) -> str:
-    """The verdict as one sentence, in percentage points."""
-    if verdict.winner is None:
-        names = f"{verdict.a} and {verdict.b} at {verdict.seeds} seeds"
-        return f"No difference shown between {names} ({_finding(verdict)}){_prospect(verdict)}."
-    difference, span = _numbers(verdict, sign=1 if verdict.outcome == "better" else -1)
-    found = f"{_kind(verdict)} {span}, {verdict.seeds} seeds{_correction(verdict)}"
-    return f"{verdict.a} is {verdict.outcome} than {verdict.b} by {difference} points ({found})."
-
-
-def ranking_claim(at_default: Verdict, tuned: Verdict) -> str:
-    """What became of the ranking of two arms at the default learning rate once both were tuned.
-
-    Errors:
-        ValueError if the two verdicts are not about the same two arms.
-    """
-    pairs = [f"{claim.a} and {claim.b}" for claim in (at_default, tuned)]
-    if {at_default.a, at_default.b} != {tuned.a, tuned.b}:
-        raise ValueError(f"Both verdicts must be about the same arms; got {pairs[0]}, then {pairs[1]}.")
-    before, after = at_default.winner, tuned.winner
-    if before is None:
-        after_all = f"; {after} won once both were tuned." if after else ", nor once both were tuned."
-        return f"No difference was shown at the rate given{after_all}"
-    if after is None:
-        return f"{before} won at the rate given, not once both were tuned."
-    if after == before:
-        return f"{before} won at the rate given and won once both were tuned."
-    return f"{after}, worse at the rate given, won once both were tuned."
-
-
 def sensitivity(rates: Scores, mean_scores: Scores, within: float = 0.01) -> Sensitivity:
     """Range of tried learning rates around the best that all score within `within` of it.
 
@@ -301,7 +285,7 @@ def sensitivity(rates: Scores, mean_scores: Scores, within: float = 0.01) -> Sen
     worse = np.flatnonzero(scores < scores[best] - within - ROUNDING)
     low = float(tried[max(worse[worse < best], default=-1) + 1])
     high = float(tried[min(worse[worse > best], default=len(tried)) - 1])
-    return Sensitivity(low, high, math.log10(high / low))
+    return Sensitivity(low, high, math.log10(high / low), low == tried[0] or high == tried[-1])
 
 
 def _checked(values: Scores, what: str, lowest: float = 0.0) -> np.ndarray:
@@ -331,10 +315,19 @@ def _bounded(low: float, high: float, level: float, method: Method) -> Interval:
     return Interval(max(-1.0, float(low)), min(1.0, float(high)), level, method)
 
 
-def _sign_test(values: np.ndarray, level: float) -> Interval:
-    same = 0.0 if abs(values).max() <= ROUNDING else values.mean()
-    enough = 2.0 ** (1 - len(values)) <= 1 - level
-    return _bounded(same if enough else -1, same if enough else 1, level, "sign test")
+def _reach(n: int, level: float, *, sequential: bool) -> float:
+    """`critical` of the t rule; where one looks on, the sign test has its share of alpha."""
+    return critical(n, 1 - (1 - SIGN_SHARE) * (1 - level) if sequential else level, sequential=sequential)
+
+
+def _constant(values: np.ndarray, level: float, *, sequential: bool) -> Interval:
+    alpha = (1 - level) * (SIGN_SHARE if sequential else 1)
+    if abs(values).max() <= ROUNDING:
+        other = 1 - alpha ** (1 / len(values))
+        return _bounded(-other, other, level, "sign test")
+    if 2.0 ** (1 - len(values)) > alpha:
+        return _bounded(-1, 1, level, "sign test")
+    return _bounded(ROUNDING, 1, level, "sign test") if values[0] > 0 else _bounded(-1, -ROUNDING, level, "sign test")
 
 
 def _bootstrapped(values: np.ndarray, level: float, seed: int) -> Interval | None:
@@ -346,41 +339,3 @@ def _bootstrapped(values: np.ndarray, level: float, seed: int) -> Interval | Non
     found = stats.bootstrap((values,), np.mean, n_resamples=RESAMPLES, confidence_level=wider, method="BCa", rng=rng)
     bounds = found.confidence_interval
     return _bounded(bounds.low, bounds.high, level, "BCa bootstrap")
-
-
-def _finding(verdict: Verdict) -> str:
-    constant = verdict.interval.method == "sign test"
-    if constant and abs(verdict.difference) <= ROUNDING:
-        return "equal scores at every seed"
-    difference, span = _numbers(verdict)
-    everywhere = " at every seed" if constant else ""
-    reach = f"too few seeds for any {_kind(verdict)}" if verdict.interval.unbounded else f"{_kind(verdict)} {span}"
-    return f"{verdict.a} - {verdict.b}: {difference} points{everywhere}, {reach}{_correction(verdict)}"
-
-
-def _prospect(verdict: Verdict) -> str:
-    if verdict.interval.method == "sign test":
-        return ""
-    named = {0.005: "half a point", 0.01: "one point"}.get(verdict.worth, f"{100 * verdict.worth:g} points")
-    if verdict.needed is None:
-        return f"; more than {MOST_SEEDS:,} seeds would be needed to see {named}"
-    tense = "would have been enough" if verdict.needed <= verdict.seeds else "would be needed"
-    return f"; {verdict.needed:,} seeds {tense} to see {named}"
-
-
-def _kind(verdict: Verdict) -> str:
-    return f"{100 * verdict.level:.6g}% {KINDS[verdict.interval.method]}interval"
-
-
-def _correction(verdict: Verdict) -> str:
-    return f", corrected for {verdict.comparisons} comparisons" if verdict.comparisons > 1 else ""
-
-
-def _numbers(verdict: Verdict, sign: int = 1) -> tuple[str, str]:
-    """Difference and "low to high" in points, with as many decimals as keep what is not 0 from looking like it."""
-    bounds = sorted((sign * verdict.interval.low, sign * verdict.interval.high))
-    rounded = [round(100 * value, 4) + 0.0 for value in (sign * verdict.difference, *bounds)]
-    fewest = 1 if abs(rounded[0]) >= 0.1 else 2
-    decimals = next(n for n in range(fewest, 5) if all(value == 0 or round(value, n) for value in rounded))
-    difference, low, high = (f"{value:.{decimals}f}" for value in rounded)
-    return difference, f"{low} to {high}"

@@ -25,10 +25,10 @@ from lab.many import Told
 from lab.plans import Plan, planned_runs
 from lab.recipe import Recipe, RecipeError
 from lab.reports import facts, report
+from lab.sentences import words
 from lab.store import RunError
 from lab.training import Training
 from lab.tuning import RateSearch
-from lab.verdicts import words
 
 loop = import_module("lab.training")  # the module: `lab.training` is its function of the same name
 FEW = Recipe(modify=[{"name": "subset", "per_class": 10}], model={"name": "mlp", "width": 16}, epochs=2, batch_size=25)

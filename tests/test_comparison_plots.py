@@ -16,14 +16,13 @@ from test_plots import luminance
 
 from lab.compare import Comparison, Phase, Trial
 from lab.comparison_plots import (
-    DEPTH,
-    GREY,
     accuracy_by_rate,
     curves_with_bands,
     differences,
     front,
     pareto,
 )
+from lab.figure_parts import DEPTH, GREY
 from lab.plans import Plan
 from lab.recipe import Recipe
 from lab.trial_plots import WORST_TO_BEST, heat, parallel
@@ -50,7 +49,12 @@ every_figure = pytest.mark.parametrize("draw", FIGURES.values(), ids=FIGURES)
 
 def trial(arm: str, phase: Phase, seed: int, accuracy: float, **changes: Any) -> Trial:
     start = {"rate": 0.01, "recipe": "", "status": "finished", "loss": 0.1, "epochs": 3, "steps": 9, "seconds": 2.0}
-    start |= {"flops": 1e9, "curve": (accuracy - 0.2, accuracy - 0.1, accuracy), "test_accuracy": accuracy}
+    start |= {
+        "flops": 1e9,
+        "steps_per_epoch": 3,
+        "curve": (accuracy - 0.2, accuracy - 0.1, accuracy),
+        "test_accuracy": accuracy,
+    }
     return Trial(arm=arm, phase=phase, seed=seed, accuracy=accuracy, **(start | changes))
 
 
@@ -71,6 +75,7 @@ def comparison(trials: Sequence[Trial], arms: Mapping[str, Recipe] = ARMS, **set
     plan = {"seeds": 4, "trials": 3, "tuning_seeds": 2, **settings}
     found = Comparison(Plan(arms=dict(arms), **plan))
     found.trials = list(trials)
+    found.__dict__["step_seconds"] = dict.fromkeys(arms, 0.2)  # what would be measured
     for each in trials:
         if each.phase == "search":
             found.searches[each.arm].tell(each.rate, each.seed, (each.accuracy, -each.loss))
@@ -296,18 +301,18 @@ def test_pareto_joins_and_fills_the_front() -> None:
     }
     assert (means["rmsprop"].x[0], means["rmsprop"].y[0]) == (3e9, pytest.approx(86))
     assert figure.layout.xaxis.title.text == "mean floating-point operations of a run"
-    assert "s (runs" in pareto(comparison(trials), "given").layout.xaxis.title.text
+    assert "alone, s" in pareto(comparison(trials), "given").layout.xaxis.title.text
 
 
 def test_costs_far_apart_are_on_a_logarithmic_axis_and_equal_ones_from_0() -> None:
     near = finals({"sgd": [0.8], "adam": [0.9]})
     assert pareto(comparison(near), "given").layout.xaxis.rangemode == "tozero"
-    far = near + finals({"rmsprop": [0.95]}, seconds=200.0)
+    far = near + finals({"rmsprop": [0.95]}, steps=900)
     assert pareto(comparison(far), "given").layout.xaxis.type == "log"
 
 
 def test_an_arm_that_never_finished_is_no_bargain() -> None:
-    lost = finals({"sgd": [CHANCE, CHANCE]}, status="diverged", seconds=0.1)
+    lost = finals({"sgd": [CHANCE, CHANCE]}, status="diverged", steps=1)
     assert words_in(pareto(comparison(lost), "given")) == "No run has finished."
     figure = pareto(comparison(lost + finals({"adam": [0.9, 0.92]})), "given")
     assert {each.name for each in figure.data if each.name} == {"adam"}

@@ -14,9 +14,11 @@ from torch import nn
 import lab
 from lab.data import datasets, load
 from lab.events import Finished, Metrics, Started, Step
-from lab.many import ARMS, Many, draws, groups, pays, train_many
+from lab.many import Many, groups, pays, train_many
 from lab.models import models
-from lab.stacks import Stack
+from lab.stacks import Stack, room
+from lab.stacks.misfit import draws
+from lab.stacks.room import ARMS
 from lab.stacks.rows import Rows
 from lab.store import Recorder
 from lab.training import Training
@@ -110,7 +112,7 @@ def test_more_recipes_than_a_stack_holds_are_trained_in_several(stacks, monkeypa
 
 
 def test_more_recipes_than_are_held_at_once_train_in_turn(monkeypatch):
-    monkeypatch.setattr("lab.many.IN_TURN", 2)
+    monkeypatch.setattr("lab.stacks.room.IN_TURN", 2)
     for run in train_many([CONVOLVED.changed(seed=seed) for seed in range(3)], device="cpu"):
         assert_as_alone(run)
 
@@ -330,7 +332,7 @@ def test_a_step_that_broke_in_the_middle_of_a_stack_is_made_again_on_resume(tmp_
 
     def fragile(self, gradients, rates):
         calls.append(None)
-        if len(calls) == 10:
+        if len(calls) % 10 == 0:  # in the stack, and again when each is tried alone
             raise MemoryError
         update(self, gradients, rates)
 
@@ -341,6 +343,94 @@ def test_a_step_that_broke_in_the_middle_of_a_stack_is_made_again_on_resume(tmp_
     assert [(run.status, run.step, len(run.history.loss)) for run in runs] == [("out_of_memory", 9, 9)] * 2
     for folder in folders:
         assert_as_alone(lab.resume(folder, progress=False, device="cpu"))
+
+
+# -- memory -----------------------------------------------------------------------------------------------------------
+
+
+def free(count, monkeypatch):
+    """So many bytes are free on the CPU."""
+    monkeypatch.setattr(room, "free_bytes", lambda device: count)
+
+
+def test_a_stack_has_as_many_arms_as_fit(stacks, monkeypatch):
+    session = Training(DENSE, device="cpu")
+    parameters = 64 * 8 + 8 + 8 * 8 + 8 + 8 * 10 + 10
+    outputs = 64 + 2 * (8 + 8) + 10 + 10  # flattened, twice linear and relu, the logits, and once more as the whole
+    each = 8 * (6 * parameters + 4 * outputs * 8)
+    free(2 * 2.5 * each, monkeypatch)
+    assert room.arms_that_fit(session) == 2
+    assert room.arms_that_fit(session, share=0.2) == 1
+    runs = train_many([DENSE.changed(seed=seed) for seed in range(3)], device="cpu")
+    assert stacks == [2, 1]
+    assert len(runs) == 3
+
+
+def test_as_many_trainings_are_held_as_fit(monkeypatch):
+    session = Training(CONVOLVED, device="cpu")
+    parameters = sum(parameter.numel() for parameter in session.model.parameters())
+    step = 8 * 4 * room.outputs_per_image(session) * 8
+    for count in (1, 3, room.IN_TURN):
+        free(2 * (step + (count + 0.5) * 8 * 4 * parameters), monkeypatch)
+        assert room.held_that_fit(session) == count
+    free(0, monkeypatch)
+    assert room.held_that_fit(session) == 1
+    free(10**12, monkeypatch)
+    assert room.held_that_fit(session) == room.IN_TURN
+
+
+def test_a_stack_that_does_not_fit_after_all_is_trained_in_halves(stacks, tmp_path, monkeypatch):
+    update = Rows.step
+
+    def crowded(self, gradients, rates):
+        if len(gradients) > 2:
+            raise MemoryError
+        update(self, gradients, rates)
+
+    monkeypatch.setattr(Rows, "step", crowded)
+    folders = [tmp_path / str(seed) for seed in range(5)]
+    runs = train_many([DENSE.changed(seed=seed) for seed in range(5)], folders=folders, device="cpu")
+    assert stacks == [5, 3, 2, 1, 2]
+    for run, folder in zip(runs, folders, strict=True):
+        assert_as_alone(run)
+        assert (lab.open_run(folder).status, lab.open_run(folder).problems) == (run.status, [])
+
+
+def test_what_does_not_fit_beside_others_is_trained_again_alone(monkeypatch):
+    step, seen = loop.update, []
+
+    def crowded(model, *arguments, **settings):
+        seen.append(model)
+        if model is not seen[0] and len(seen) == 2:  # the second one's first step
+            raise MemoryError
+        return step(model, *arguments, **settings)
+
+    monkeypatch.setattr(loop, "update", crowded)
+    monkeypatch.setattr(loop, "BLOCK_SECONDS", 0)
+    told = list(many := many_on_cpu([CONVOLVED, CONVOLVED.changed(seed=8)], spread=False))
+    assert sum(isinstance(event, Started) for _, event in told) == 3
+    assert sum(isinstance(event, Finished) for _, event in told) == 2
+    for run in many.runs.values():
+        assert_as_alone(run)
+
+
+def test_an_error_is_kept_with_the_run_whose_step_it_came_from(tmp_path, monkeypatch):
+    step, seen = loop.update, []
+
+    def broken(model, *arguments, **settings):
+        seen.append(model)
+        if model is not seen[0]:
+            raise ZeroDivisionError("an option's own mistake")
+        return step(model, *arguments, **settings)
+
+    monkeypatch.setattr(loop, "update", broken)
+    monkeypatch.setattr(loop, "BLOCK_SECONDS", 0)
+    folders = [tmp_path / "0", tmp_path / "1"]
+    with pytest.raises(ZeroDivisionError):
+        train_many([CONVOLVED, CONVOLVED.changed(seed=8)], folders=folders, device="cpu", spread=False)
+    left = [lab.open_run(folder) for folder in folders]
+    assert [run.status for run in left] == ["stopped", "failed"]
+    assert left[1].detail == "ZeroDivisionError: an option's own mistake"
 
 
 def test_a_stack_that_was_killed_is_resumed_from_its_checkpoints(tmp_path, monkeypatch):

@@ -17,11 +17,11 @@ from torch import nn
 from lab.activations import activations
 from lab.catalogue import knob_of, options_of
 from lab.events import Epoch, Finished, History, Looking, Metrics, Started, Step
-from lab.many import draws
 from lab.models import models
 from lab.optimizers import optimizers
 from lab.recipe import CATALOGUES
 from lab.stacks import ALIKE, Stack
+from lab.stacks.misfit import draws
 from lab.stacks.rows import Rows
 from lab.training import Training
 from lab.transfer import sources, transfers

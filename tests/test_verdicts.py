@@ -11,19 +11,19 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy import integrate, stats
 
+from lab.sentences import ranking_claim, words
 from lab.verdicts import (
     PRIOR_PRECISION,
     Interval,
     Outcome,
     Verdict,
     critical,
+    doubled_interval,
     interval,
-    ranking_claim,
     seeds_needed,
     sensitivity,
     verdict,
     verdicts,
-    words,
 )
 
 Shape = tuple[int, ...]
@@ -165,23 +165,37 @@ def test_five_equal_arms_seldom_differ():
     assert 0.01 < np.mean(shown) <= 0.05 + four_errors(0.05, len(families))
 
 
+SHOWN = [(2, 1, False, False), (5, 1, False, False), (6, 1, True, False), (8, 1, True, False), (9, 1, True, True)]
+SHOWN += [(8, 10, False, False), (9, 10, True, False), (30, 1, True, True)]
+
+
 @pytest.mark.parametrize("difference", [1 / IMAGES, -0.25])
-def test_a_constant_difference_is_shown_once_chance_seldom_does_it(difference: float):
-    for n, comparisons, shown in [
-        (2, 1, False),
-        (5, 1, False),
-        (6, 1, True),
-        (8, 10, False),
-        (9, 10, True),
-        (30, 1, True),
-    ]:
-        for sequential in (False, True):
-            scores = np.linspace(0.3, 0.7, n)
-            found = verdict("A", "B", scores + difference, scores, comparisons=comparisons, sequential=sequential)
-            assert found.interval.method == "sign test"
-            assert (found.winner is not None) == shown
-            assert found.interval.low <= found.difference <= found.interval.high
-            assert found.needed is None
+@pytest.mark.parametrize(("n", "comparisons", "at_once", "looked"), SHOWN)
+def test_a_constant_difference_is_shown_once_chance_seldom_does_it(difference, n, comparisons, at_once, looked):
+    scores = np.linspace(0.3, 0.7, n)
+    for sequential in (False, True):
+        found = verdict("A", "B", scores + difference, scores, comparisons=comparisons, sequential=sequential)
+        assert found.interval.method == "sign test"
+        assert (found.winner is not None) == (looked if sequential else at_once)
+        assert found.interval.low <= found.difference <= found.interval.high
+        assert max(abs(found.interval.low), abs(found.interval.high)) == 1, "of the size nothing is known"
+        assert found.needed is None
+
+
+def test_scores_equal_at_every_seed_leave_room_for_others_that_were_not_seen():
+    for n, sequential, alpha in ((8, False, 0.05), (30, False, 0.05), (8, True, 0.005)):
+        found = interval(np.zeros(n), sequential=sequential)
+        assert (1 - found.high) ** n == pytest.approx(alpha), "so seldom none of n seeds differs"
+        assert found.low == -found.high
+
+
+def test_the_change_of_a_difference_has_the_interval_of_its_own():
+    changes = 0.4 * np.random.default_rng(1).standard_normal(8)
+    error = changes.std(ddof=1) / math.sqrt(8)
+    found = doubled_interval(changes)
+    assert (found.low + found.high) / 2 == pytest.approx(changes.mean())
+    assert (found.high - found.low) / 2 == pytest.approx(critical(8, 0.95) * error)
+    assert doubled_interval([2, -2, 2]).high == 2
 
 
 def test_float32_noise_is_no_difference():
@@ -266,22 +280,21 @@ GOLDEN = [
     (
         told(NONE, 0.001, -0.004, 0.006),
         "No difference shown between A and B at 8 seeds (A - B: 0.1 points, 95% interval -0.4 to 0.6); "
-        "30 seeds would be needed to see half a point.",
+        "about 30 seeds would be needed to see half a point.",
     ),
     (
         told(NONE, -0.0004, -0.004, 0.0032, comparisons=10, worth=0.01, needed=1234),
         "No difference shown between A and B at 8 seeds (A - B: -0.04 points, 95% interval -0.40 to 0.32, "
-        "corrected for 10 comparisons); 1,234 seeds would be needed to see one point.",
+        "corrected for 10 comparisons); about 1,234 seeds would be needed to see one point.",
     ),
     (
         told(NONE, 0.0, -0.001, 0.001, worth=0.002, needed=5),
-        "No difference shown between A and B at 8 seeds (A - B: 0.00 points, 95% interval -0.10 to 0.10); "
-        "5 seeds would have been enough to see 0.2 points.",
+        "No difference shown between A and B at 8 seeds (A - B: 0.00 points, 95% interval -0.10 to 0.10).",
     ),
     (
         told(NONE, 0.001, -1e-8, 0.006),
         "No difference shown between A and B at 8 seeds (A - B: 0.1 points, 95% interval 0.0 to 0.6); "
-        "30 seeds would be needed to see half a point.",
+        "about 30 seeds would be needed to see half a point.",
     ),
     (
         told(NONE, 0.1, -0.2, 0.4, needed=None),
@@ -291,7 +304,7 @@ GOLDEN = [
     (
         told(NONE, 0.01, -1, 1, "anytime-valid t", seeds=3),
         "No difference shown between A and B at 3 seeds (A - B: 1.0 points, too few seeds for any 95% anytime-valid "
-        "interval); 30 seeds would be needed to see half a point.",
+        "interval); about 30 seeds would be needed to see half a point.",
     ),
     (
         told(NONE, 0.01, -1, 1, "sign test", seeds=3, needed=None),
@@ -299,11 +312,11 @@ GOLDEN = [
         "sign-test interval).",
     ),
     (
-        told("better", 0.01, 0.01, 0.01, "sign test", needed=None),
-        "A is better than B by 1.0 points (95% sign-test interval 1.0 to 1.0, 8 seeds).",
+        told("better", 0.01, 1e-6, 1, "sign test", needed=None),
+        "A is better than B by 1.0 points (at each of 8 seeds; 95% sign test, which does not say how large it is).",
     ),
     (
-        told(NONE, 0.0, 0.0, 0.0, "sign test", needed=None),
+        told(NONE, 0.0, -0.31, 0.31, "sign test", needed=None),
         "No difference shown between A and B at 8 seeds (equal scores at every seed).",
     ),
 ]
@@ -434,7 +447,7 @@ def test_halved_scores_halve_the_interval_unless_it_ended_at_one(pair: Pair):
     half = verdict("A", "B", *(np.array(scores) / 2 for scores in pair), worth=plain.worth / 2)
     assert half.difference == plain.difference / 2
     assert (half.winner, half.needed) == (plain.winner, plain.needed)
-    if plain.interval.low > -1 and plain.interval.high < 1:
+    if plain.interval.method != "sign test" and plain.interval.low > -1 and plain.interval.high < 1:
         assert (half.interval.low * 2, half.interval.high * 2) == pytest.approx(
             (plain.interval.low, plain.interval.high)
         )

@@ -10,7 +10,7 @@ from typing import Any
 import ipywidgets as widgets
 
 from lab.catalogue import RecipeError
-from lab.compare import Comparison, Trial
+from lab.compare import Comparison
 from lab.comparison_plots import accuracy_by_rate, differences
 from lab.panel.controls import wide
 from lab.panel.live_figure import LiveFigure
@@ -27,8 +27,8 @@ BUDGETS = {"equal epochs": "epochs", "equal steps": "steps", "equal FLOPs": "flo
 class ComparisonJob:
     """A comparison in the worker thread: stopped and paused like a training, told by snapshots and what goes wrong."""
 
-    def __init__(self, plan: Plan, post: Post, device: str | None, known: Sequence[Trial], *, looked: bool) -> None:
-        self.plan, self.post, self.device, self.known, self.looked = plan, post, device, known, looked
+    def __init__(self, plan: Plan, post: Post, device: str | None, before: Comparison | None) -> None:
+        self.plan, self.post, self.device, self.before = plan, post, device, before
         self.stopping, self.going, self.done, self.told = (threading.Event() for _ in range(4))
         self.going.set()
         self.run = None  # what a training's job has here
@@ -47,10 +47,11 @@ class ComparisonJob:
 
     def _compare(self) -> None:
         self._look_up()
-        comparison = Comparison(self.plan, known=self.known, looked=self.looked, device=self.device)
-        comparison.told = lambda _: self._look_up()
+        comparison = Comparison(self.plan, before=self.before, device=self.device)
+        comparison.told = lambda *_: self._look_up()
         for _ in comparison:
-            self.post(("comparison", comparison.snapshot()))
+            judge(still := comparison.snapshot())
+            self.post(("comparison", still))
 
     def _look_up(self) -> None:
         wait_while_paused(self)
@@ -60,6 +61,13 @@ class ComparisonJob:
     def stop(self) -> None:
         self.stopping.set()
         self.going.set()
+
+
+def judge(comparison: Comparison) -> None:
+    """Work the verdicts out here: a bootstrap would hold up the main loop, which finds them ready."""
+    for phase in comparison.phases:
+        if comparison.judged(phase):
+            comparison.verdicts(phase)
 
 
 class Arms:
@@ -196,16 +204,9 @@ class ComparePane:
 
     def start(self) -> None:
         """Compare; trials that are known from before are not made again."""
-        known = self.comparison.trials if self.comparison else []
-        self.job = ComparisonJob(self.plan, self._post, self.device, list(known), looked=self._looked())
+        self.job = ComparisonJob(self.plan, self._post, self.device, self.comparison)
         self._start(self.job)
         self.refresh()
-
-    def _looked(self) -> bool:
-        """Whether a verdict with another number of seeds was on the screen."""
-        before = self.comparison
-        judged = before is not None and any(before.judged(phase) for phase in before.phases)
-        return judged and before is not None and (before.looked or before.plan.seeds != self.seeds.value)
 
     def refresh_button(self) -> None:
         self.go.disabled = len(self.arms.recipes) < 2 or self.busy
@@ -217,15 +218,22 @@ class ComparePane:
             self.cost.value = EMPTY
             return
         runs = planned_runs(self.plan)
-        self.cost.value = f'<div class="lab-detail">{runs:,} runs{self._duration(runs)}</div>'
+        text = f"{runs:,} runs, more if the best rate of an arm lies at the edge{self._duration(runs)}"
+        self.cost.value = f'<div class="lab-detail">{text}</div>'
 
     def _duration(self, runs: int) -> str:
         recipes = self.arms.recipes
         self._ask_for([recipe for recipe in recipes if recipe.id not in self._asked])
         if not all(recipe.id in self._seconds for recipe in recipes):
-            return ", measuring what they take ..."
-        each = sum(self._seconds[recipe.id] * recipe.epochs for recipe in recipes) / len(recipes)
-        return f", at most {duration(runs * each)} one after the other; stacked, often several times faster"
+            return "; measuring what they take ..."
+        taken = duration(runs * self._seconds_of_a_run())
+        return f"; about {taken} one after the other, stacked often several times less"
+
+    def _seconds_of_a_run(self) -> float:
+        """Mean over the arms; with another budget than epochs each pays about what the first does."""
+        first, recipes = self.arms.recipes[0], self.arms.recipes
+        payers = recipes if self.budget.value == "epochs" else [first]
+        return first.epochs * sum(self._seconds[recipe.id] for recipe in payers) / len(payers)
 
     def _ask_for(self, recipes: Sequence[Recipe]) -> None:
         if recipes:

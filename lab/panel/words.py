@@ -13,7 +13,7 @@ from lab.export import script
 from lab.plans import planned_runs
 from lab.plots import colour_and_dash
 from lab.recipe import Recipe, labels, overrides
-from lab.reports import CAVEAT, PHASES, arms_table, changes, cost_line, edges, findings
+from lab.reports import arms_table, notes, sections_of, title
 from lab.runs import Run
 
 SAY = {
@@ -110,22 +110,25 @@ def line_sample(index: int) -> str:
 def how_far(comparison: Comparison | None, ended: str) -> str:
     runs = len(comparison.trials) if comparison else 0
     planned = planned_runs(comparison.plan) if comparison else 0
-    state = {"finished": f"Finished: {runs} runs", "stopped": f"Stopped after {runs} runs; press Compare to go on"}
+    early = comparison is not None and ended == "finished" and comparison.stopped_early
+    finished = f"Every verdict is clear after {runs} runs: untick “stop” and press Compare to go on all the same"
+    state = {
+        "finished": finished if early else f"Finished: {runs} runs",
+        "stopped": f"Stopped after {runs} runs; press Compare to go on",
+    }
     text = state.get(ended, f"Run {runs} of about {max(runs, planned)}")
     return f'<div class="lab-detail" role="status">{text}.</div>'
 
 
 def comparison_in_html(comparison: Comparison) -> str:
-    """The report, as far as it goes."""
-    found = {phase: comparison.verdicts(phase) for phase in comparison.phases if comparison.judged(phase)}
-    parts = [f"<b>{PHASES[phase]}</b>{bullets(findings(verdicts))}" for phase, verdicts in found.items() if verdicts]
-    if found.get("tuned"):
-        parts.append(f"<b>What tuning changed</b>{bullets(changes(comparison))}")
-        parts.append(f'<pre class="lab-arms-table">{escape(arms_table(comparison))}</pre>')
-    if parts:
-        said = [*edges(comparison), CAVEAT, cost_line(comparison)]
-        parts += [f'<div class="lab-detail">{escape(text)}</div>' for text in said]
-    return f'<div class="lab-verdicts">{"".join(parts)}</div>'
+    """The report, as far as it goes: nothing before a verdict may be seen."""
+    sections = sections_of(comparison)
+    if not sections:
+        return ""
+    table = f'<pre class="lab-arms-table">{escape(arms_table(comparison))}</pre>'
+    parts = [f"<b>{escape(heading)}</b>{bullets(lines)}" for heading, lines in sections]
+    parts += [f'<div class="lab-detail">{escape(text)}</div>' for text in notes(comparison)]
+    return f'<div class="lab-verdicts"><div>{escape(title(comparison))}</div>{table}{"".join(parts)}</div>'
 
 
 def bullets(lines: Sequence[str]) -> str:

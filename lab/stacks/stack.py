@@ -18,6 +18,7 @@ from lab.recipe import Recipe
 from lab.schedules import rate_factor
 from lab.stacks.feed import Feed, in_order
 from lab.stacks.forward import forward_of
+from lab.stacks.misfit import WATCHES, misfit_of
 from lab.stacks.rows import Rows, kind_order
 from lab.steps import EVALUATION_BATCH, at_least_float32, enough_threads, is_out_of_memory, no_memory
 from lab.training import BLOCK_SECONDS, Training
@@ -50,7 +51,8 @@ class Stack:
     Args:
         recipes: one per arm; where: as of `training`.
     Raises:
-        ValueError: the recipes cannot be trained together, and why.
+        ValueError: the recipes cannot be trained together, and why: their data is streamed, their network draws random
+            numbers (its arms would share them), torch cannot vectorise it, or one of them watches the validation.
     """
 
     def __init__(self, recipes: Sequence[Recipe], **where: Any) -> None:
@@ -58,9 +60,10 @@ class Stack:
             if len({str(getattr(recipe, field)) for recipe in recipes}) > 1:
                 raise ValueError(f"The arms of a stack must have the same {field}.")
         if any(recipe.watches_validation for recipe in recipes):
-            # A stack rounds otherwise than an arm alone: a loss that is a bit lower could turn the whole run.
-            raise ValueError("A recipe whose schedule or patience watches the validation trains alone, not in a stack.")
+            raise ValueError(WATCHES)
         first = Arm(recipes[0], **where)
+        if misfit := misfit_of(first):
+            raise ValueError(misfit)
         shared: dict[str, Any] = {**where, "like": first}
         self.arms = [first, *(Arm(recipe, **shared) for recipe in recipes[1:])]
         self.device, self.steps_per_epoch = first.device, first.steps_per_epoch

@@ -1,0 +1,78 @@
+"""What is kept of a comparison: its plan, the epochs of its arms, every trial, and when a verdict was seen."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import asdict
+from pathlib import Path
+
+from lab.plans import Plan
+from lab.store import RunError, write_atomically
+from lab.trials import Trial, end_last_line, read_trials
+
+PLAN, EPOCHS, TRIALS, JUDGED = "plan.json", "epochs.json", "trials.jsonl", "judged.json"
+DECIDING = ("arms", "budget", "tune", "trials", "knobs", "tuning_seeds", "finalists")  # of a plan, what trials need
+
+
+class ComparisonFolder:
+    """The folder of a comparison; whoever writes there holds it.
+
+    Raises:
+        RunError: it cannot be made, or holds another comparison.
+    """
+
+    def __init__(self, path: Path, plan: Plan) -> None:
+        self.path, self.plan = path, plan
+        try:
+            path.mkdir(parents=True, exist_ok=True)
+        except OSError as error:
+            raise RunError(f"Cannot make the folder {path}: {error.strerror}. Choose another folder.") from None
+        if (path / PLAN).exists() and not self._same_work():
+            raise RunError(f"{path} holds another comparison. Choose another folder.")
+
+    def _same_work(self) -> bool:
+        try:
+            return same_work(Plan.model_validate_json((self.path / PLAN).read_text(encoding="utf-8")), self.plan)
+        except (OSError, ValueError):
+            return False
+
+    def epochs(self) -> dict[str, int] | None:
+        """Of each arm, from before: seconds are not measured the same twice. Raises RunError when damaged."""
+        kept = self.path / EPOCHS
+        if not kept.exists():
+            return None
+        try:
+            epochs = json.loads(kept.read_text(encoding="utf-8"))
+            return {name: int(epochs[name]) for name in self.plan.arms}
+        except (OSError, ValueError, KeyError, TypeError) as error:
+            raise RunError(f"{kept} is damaged ({error}). Choose another folder.") from None
+
+    def trials(self) -> list[Trial]:
+        return read_trials(self.path / TRIALS) if (self.path / TRIALS).exists() else []
+
+    def looked(self, *, sequential: bool) -> bool:
+        """Whether a verdict was seen from which this one goes on."""
+        try:
+            seen = json.loads((self.path / JUDGED).read_text())
+            return bool(seen["sequential"]) != sequential or seen["seeds"] != self.plan.seeds
+        except (OSError, ValueError, KeyError, TypeError):
+            return False
+
+    def start(self, epochs: dict[str, int]) -> None:
+        write_atomically(self.path / PLAN, self.plan.model_dump_json(indent=1).encode())
+        write_atomically(self.path / EPOCHS, json.dumps(epochs).encode())
+        if (self.path / TRIALS).exists():
+            end_last_line(self.path / TRIALS)
+
+    def add(self, trial: Trial) -> None:
+        with (self.path / TRIALS).open("a", encoding="utf-8") as file:
+            file.write(json.dumps(asdict(trial)) + "\n")
+
+    def judged(self, *, sequential: bool) -> None:
+        seen = {"seeds": self.plan.seeds, "sequential": sequential}
+        write_atomically(self.path / JUDGED, json.dumps(seen).encode())
+
+
+def same_work(kept: Plan, plan: Plan) -> bool:
+    """Whether two plans need the same trials; one may have more seeds, or other words."""
+    return all(getattr(plan, field) == getattr(kept, field) for field in DECIDING)

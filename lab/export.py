@@ -15,12 +15,13 @@ from lab.augmentations import augmentations
 from lab.bundle import Bundle
 from lab.catalogue import Catalogue, Choice
 from lab.data import batches, datasets, modifiers
+from lab.depth import rate_groups
 from lab.initializers import after_filling, initializers
 from lab.models import initialise, models
 from lab.optimizers import optimizers, parameter_groups
 from lab.recipe import Recipe
-from lab.schedules import schedules
-from lab.steps import EVALUATION_BATCH, ONE_THREAD_FLOPS, STREAMS, dropout_stream, seed_dropout
+from lab.schedules import ramped, schedules, watches
+from lab.steps import EVALUATION_BATCH, ONE_THREAD_FLOPS, STREAMS, dropout_stream, seed_dropout, stalled
 from lab.training import Training
 from lab.transfer import sources, transfers
 
@@ -64,10 +65,14 @@ def functions_of(session: Training) -> Iterator[Any]:
     if recipe.source.name != "nothing" or recipe.transfer.name != "scratch":
         yield from (sources.functions[recipe.source.name], transfers.functions[recipe.transfer.name])
     yield from (
-        parameter_groups,
+        parameter_groups if recipe.depth_decay == 1 else rate_groups,
         optimizers.functions[recipe.optimizer.name],
         schedules.functions[recipe.schedule.name],
     )
+    if recipe.warmup or recipe.cooldown:
+        yield ramped
+    if recipe.patience:
+        yield stalled
     if draws_randomly(session):
         yield seed_dropout
 
@@ -170,7 +175,8 @@ def model_lines(session: Training) -> Iterator[str]:
     layout = ".to(memory_format=torch.channels_last)" if has(session, "Conv2d") else ""
     double = ", torch.float64" if recipe.precision == "float64" else ""
     yield f"model = model.to(device{double}){layout}"
-    yield f"optimizer = {call(optimizers, recipe.optimizer, 'parameter_groups(model)')}"
+    groups = "parameter_groups(model)" if recipe.depth_decay == 1 else f"rate_groups(model, {recipe.depth_decay})"
+    yield f"optimizer = {call(optimizers, recipe.optimizer, groups)}"
     if recipe.precision == "bfloat16":
         yield "autocast = torch.autocast(device.type, torch.bfloat16)"
 
@@ -180,6 +186,10 @@ def loop_lines(session: Training) -> Iterator[str]:
     yield ""
     yield "steps = EPOCHS * math.ceil(len(train_images) / BATCH_SIZE)"
     yield "losses = []"
+    if recipe.watches_validation:
+        yield "validations = []"
+    if recipe.warmup or recipe.cooldown:
+        yield from ["", "def schedule(progress):", f"    return {schedule_call(recipe, 'progress')}", ""]
     if session.flops_per_step < ONE_THREAD_FLOPS:
         yield "torch.set_num_threads(1)  # a second thread saves nothing on so small a network"
     yield "for epoch in range(EPOCHS):"
@@ -190,14 +200,33 @@ def loop_lines(session: Training) -> Iterator[str]:
     autocast = ", autocast" if recipe.precision == "bfloat16" else ""
     yield f"    loss, accuracy = evaluate(model, prepare, validation_images, validation_labels{autocast})"
     yield '    print(f"epoch {epoch + 1}: validation loss {loss:.4f}, accuracy {accuracy:.4f}")'
+    if recipe.watches_validation:
+        yield "    validations.append((loss, accuracy))"
+    if recipe.patience:
+        yield f"    if stalled([loss for loss, _ in validations], {recipe.patience}):"
+        yield "        break"
     yield "return [loss.item() for loss in losses], model"
+
+
+def schedule_call(recipe: Recipe, progress: str) -> str:
+    return call(schedules, recipe.schedule, progress, *(["validations"] if watches(recipe.schedule) else []))
+
+
+def rate_lines(recipe: Recipe) -> Iterator[str]:
+    """This step's learning rate, and what each group has of it."""
+    factor = schedule_call(recipe, "len(losses) / steps")
+    if recipe.warmup or recipe.cooldown:
+        factor = f"ramped(schedule, len(losses) / steps, warmup={recipe.warmup}, cooldown={recipe.cooldown})"
+    scale = "" if recipe.depth_decay == 1 else 'group["scale"] * '
+    yield f"factor = {factor}"
+    yield "for group in optimizer.param_groups:"
+    yield f'    group["lr"] = LR * {scale}factor'
 
 
 def step_lines(session: Training) -> Iterator[str]:
     recipe = session.recipe
     smoothing = f", label_smoothing={recipe.label_smoothing}" if recipe.label_smoothing else ""
-    yield "for group in optimizer.param_groups:"
-    yield f'    group["lr"] = LR * {call(schedules, recipe.schedule, "len(losses) / steps")}'
+    yield from rate_lines(recipe)
     if draws_randomly(session):
         yield "seed_dropout(SEED, len(losses), device)"
     if recipe.precision == "bfloat16":

@@ -174,7 +174,8 @@ def groups(recipes: Sequence[Recipe]) -> list[list[int]]:
     """Indices of recipes that could train in one stack, in order of appearance."""
     found: dict[str, list[int]] = {}
     for index, recipe in enumerate(recipes):
-        found.setdefault("\n".join(str(getattr(recipe, field)) for field in (*ALIKE, "epochs")), []).append(index)
+        alike = (*ALIKE, "epochs", "watches_validation")
+        found.setdefault("\n".join(str(getattr(recipe, field)) for field in alike), []).append(index)
     return list(found.values())
 
 
@@ -206,7 +207,7 @@ def pays(session: Training) -> bool:
 def endless(recipe: Recipe) -> Recipe:
     """The same steps without an end, to be measured; so small that they do not diverge."""
     small = {"optimizer.lr": 1e-12} if "optimizer.lr" in flat(recipe) else {}
-    return recipe.changed(epochs=1_000_000, **small)
+    return recipe.changed(epochs=1_000_000, patience=0, **small)
 
 
 def seconds_per_step(session: Training, least: float = 0.2) -> float:

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Annotated, Any, ClassVar, Literal
 
 import yaml
-from pydantic import AfterValidator, BeforeValidator, Field, ValidationError
+from pydantic import AfterValidator, BeforeValidator, Field, ValidationError, model_validator
 
 from lab.activations import activations
 from lab.augmentations import augmentations
@@ -18,7 +18,7 @@ from lab.data import datasets, modifiers
 from lab.initializers import initializers
 from lab.models import models
 from lab.optimizers import optimizers
-from lab.schedules import schedules
+from lab.schedules import schedules, watches
 from lab.transfer import sources, transfers
 
 CATALOGUES: dict[str, Catalogue] = {
@@ -70,6 +70,17 @@ class Recipe(Settings):
     init: Annotated[Choice, OneOf(initializers)] = initializers.parse("he_normal")
     optimizer: Annotated[Choice, OneOf(optimizers)] = optimizers.parse("sgd")
     schedule: Annotated[Choice, OneOf(schedules)] = schedules.parse("constant")
+    warmup: Annotated[
+        float, Field(ge=0, lt=1, description="fraction of the run in which the rate rises from 0"), Knob(0, 0.5)
+    ] = 0.0
+    cooldown: Annotated[
+        float,
+        Field(ge=0, lt=1, description="fraction of the run in which the rate falls to 0 at the end"),
+        Knob(0, 0.4),
+    ] = 0.0
+    depth_decay: Annotated[
+        float, Field(gt=0, le=1, description="rate of a layer as a share of the next one's; 1: all alike"), Knob(0.3, 1)
+    ] = 1.0
     augment: Annotated[
         tuple[Annotated[Choice, OneOf(augmentations)], ...],
         BeforeValidator(_as_list),
@@ -86,6 +97,15 @@ class Recipe(Settings):
         float, Field(ge=0, lt=1, description="share of each label given to all classes"), Knob(0, 0.3)
     ] = 0.0
     clip_norm: Annotated[float, Field(ge=0, description="largest gradient norm; 0 does not clip"), Knob(0, 10)] = 0.0
+    patience: Annotated[
+        int,
+        Field(
+            ge=0,
+            le=1_000_000,
+            description="stop after so many epochs without a lower validation loss, as it stands; 0: never",
+        ),
+        Knob(0, 20),
+    ] = 0
     precision: Annotated[
         Literal["float32", "bfloat16", "float64"],
         Field(description="arithmetic: bfloat16 is mixed precision (autocast)"),
@@ -98,8 +118,20 @@ class Recipe(Settings):
         except ValidationError as error:
             raise RecipeError(explain(error, type(self))) from None
 
+    @model_validator(mode="after")
+    def _something_is_left_between_the_ramps(self) -> Recipe:
+        if 1 - self.warmup - self.cooldown <= 0:
+            said = f"warmup {self.warmup} and cooldown {self.cooldown} leave nothing of the run between them"
+            raise RecipeError(f"{said}: together they must be less than 1.")
+        return self
+
     def __reduce__(self) -> Any:
         return Recipe.from_yaml, (self.to_yaml(),)  # an option's class cannot be found by name; its YAML can
+
+    @property
+    def watches_validation(self) -> bool:
+        """Whether what the validation split says decides how training goes on."""
+        return self.patience > 0 or watches(self.schedule)
 
     @property
     def id(self) -> str:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Callable, Generator, Iterable
+from collections.abc import Callable, Generator, Iterable, Sequence
 from functools import partial
 from typing import Any
 
@@ -106,6 +106,11 @@ def loss_and_accuracy(sums: Iterable[Tensor], count: int) -> tuple[float, float]
     """Mean loss (nats) and accuracy (fraction) of `count` examples from the sums of their batches."""
     loss, correct = torch.stack(list(sums)).sum(0).tolist()
     return loss / count, correct / count
+
+
+def stalled(losses: Sequence[float], patience: int) -> bool:
+    """Whether the last `patience` validation losses were no lower than the lowest before them; 0 has no end."""
+    return 0 < patience < len(losses) and min(losses[-patience:]) >= min(losses[:-patience])
 
 
 def at_least_float32(logits: Tensor) -> Tensor:

@@ -19,10 +19,11 @@ from torch import Tensor, nn
 from lab.augmentations import augmentations
 from lab.data import Split, load
 from lab.data.batches import batches, normalise, place, to_float
+from lab.depth import rate_groups
 from lab.events import Epoch, Event, Finished, History, Looking, Metrics, Started, State, Step
 from lab.optimizers import optimizers, parameter_groups
 from lab.recipe import Recipe
-from lab.schedules import schedules
+from lab.schedules import rate_factor, watches
 from lab.steps import (
     build_model,
     dropout_stream,
@@ -34,6 +35,7 @@ from lab.steps import (
     loss_and_accuracy,
     no_memory,
     pick_device,
+    stalled,
     stream,
     update,
 )
@@ -104,8 +106,10 @@ class Training:
         convolutional = any(isinstance(layer, nn.Conv2d) for layer in self.model.modules())
         self.memory_format = torch.channels_last if convolutional else torch.contiguous_format
         self.model = self.model.to(self.device, self.dtype).to(memory_format=self.memory_format)  # pyright: ignore[reportCallIssue]
-        self.optimizer: torch.optim.Optimizer = optimizers.build(recipe.optimizer, parameter_groups(self.model))
-        self._base_rates = [group["lr"] for group in self.optimizer.param_groups]
+        decay = recipe.depth_decay
+        groups = parameter_groups(self.model) if decay == 1 else rate_groups(self.model, decay)
+        self.optimizer: torch.optim.Optimizer = optimizers.build(recipe.optimizer, groups)
+        self._base_rates = [group["lr"] * group.get("scale", 1.0) for group in self.optimizer.param_groups]
         self.autocast = torch.autocast(self.device.type, torch.bfloat16, enabled=recipe.precision == "bfloat16")
         constants = [torch.tensor(values, dtype=self.dtype, device=self.device) for values in self.data.statistics]
         self._mean, self._std = (constant.view(1, -1, 1, 1) for constant in constants)
@@ -162,6 +166,8 @@ class Training:
             yield self.diverged(len(self.history.loss) - 1)
             return
         for epoch in range(len(self.history.epochs), self.recipe.epochs):
+            if self.stalled:
+                break
             for event in self._steps(epoch):
                 yield event
                 if isinstance(event, Metrics) and not isfinite(event.loss[-1]):
@@ -247,15 +253,32 @@ class Training:
 
     @property
     def base_rate(self) -> float:
-        """The recipe's learning rate, before its schedule."""
+        """The recipe's learning rate, before its schedule; with a rate per depth that of the output."""
         return self._base_rates[0]
 
     def set_rate(self) -> float:
         """Give the optimizer the rate that its schedule has for this step."""
-        factor = schedules.build(self.recipe.schedule, self.step / self.steps)
+        recipe = self.recipe
+        factor = rate_factor(
+            recipe.schedule,
+            warmup=recipe.warmup,
+            cooldown=recipe.cooldown,
+            progress=self.step / self.steps,
+            validations=self.validations if watches(recipe.schedule) else (),
+        )
         for group, base in zip(self.optimizer.param_groups, self._base_rates, strict=True):
             group["lr"] = base * factor
         return self._base_rates[0] * factor
+
+    @property
+    def validations(self) -> list[tuple[float, float]]:
+        """Loss and accuracy on the validation split after each epoch so far."""
+        return [(epoch.validation_loss, epoch.validation_accuracy) for epoch in self.history.epochs]
+
+    @property
+    def stalled(self) -> bool:
+        """Whether the recipe's patience is at an end."""
+        return self.recipe.patience > 0 and stalled([loss for loss, _ in self.validations], self.recipe.patience)
 
     def prepare(self, images: Tensor, *, augment: bool = False) -> Tensor:
         """uint8 (b, c, h, w) -> what the model sees: float, augmented on request, normalised."""
@@ -327,9 +350,18 @@ class Training:
         noise = sqrt(share * (1 - share) / len(self.train_split))
         accuracy = self.history.epochs[-1].train_accuracy
         if accuracy > share + 3 * noise:
-            return Finished("finished", self.step)
+            return Finished("finished", self.step, self._stopped_early())
         detail = f"Training accuracy {accuracy:.3f} is not above chance ({share:.3f})"
         return Finished("stuck", self.step, f"{detail}: try another learning rate or initialisation.")
+
+    def _stopped_early(self) -> str:
+        """Why it ended before its last epoch, in words; nothing when it did not."""
+        losses = [loss for loss, _ in self.validations]
+        if len(losses) == self.recipe.epochs:
+            return ""
+        best = losses.index(min(losses)) + 1
+        said = f"Stopped early: the validation loss was lowest, {min(losses):.4f}, after epoch {best}"
+        return f"{said}; the weights are those after epoch {len(losses)} of {self.recipe.epochs}."
 
     def state(self) -> State:
         """Everything that decides the rest of the run; what is unread is read into the history first."""

@@ -110,7 +110,8 @@ def recipes(*, usual=False, **fixed):
         key: chosen[key] if key in chosen else entries(key, field, usual=usual)
         for key, field in Recipe.model_fields.items()
     }
-    return st.fixed_dictionaries(keys).map(lambda spec: Recipe(**spec))
+    whole = st.fixed_dictionaries(keys).filter(lambda spec: 1 - spec["warmup"] - spec["cooldown"] > 0)
+    return whole.map(lambda spec: Recipe(**spec))
 
 
 def small_recipes(**fixed):

@@ -108,8 +108,8 @@ RECIPES = [
     ),
     bad(
         "warm-up longer than the run",
-        choices(schedule={"name": "cosine", "warmup": 1}),
-        "schedule cosine: warmup is 1, but must be a number at least 0 and less than 1 (usual: 0 to 0.5).",
+        choices(schedule="cosine", warmup=1),
+        "warmup is 1, but must be a number at least 0 and less than 1 (usual: 0 to 0.5).",
     ),
     bad(
         "path a number",

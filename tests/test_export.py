@@ -6,12 +6,16 @@ import json
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 import pytest
 from PIL import Image
 
 import lab
-from lab.export import script
+from lab.bundle import Bundle
+from lab.export import rate_lines, script
+from lab.schedules import watches
+from lab.training import Training
 
 ALONE = """
 import json, runpy, sys
@@ -24,7 +28,8 @@ RECIPES = {
     "schedule": {
         "epochs": 2,
         "optimizer": "adam",
-        "schedule": {"name": "cosine", "warmup": 0.2},
+        "schedule": "cosine",
+        "warmup": 0.2,
         "activation": {"name": "leaky_relu", "slope": 0.2},
     },
     "cnn with everything": {
@@ -51,6 +56,26 @@ RECIPES = {
         "activation": {"name": "gelu", "approximate": "tanh"},
     },
     "trained slope": {"epochs": 1, "init": "orthogonal", "activation": "prelu", "optimizer": "adamw"},
+    "on plateau between ramps": {
+        "epochs": 6,
+        "modify": [{"name": "subset", "per_class": 9}],
+        "schedule": {"name": "on_plateau", "patience": 0, "threshold": 0.1, "metric": "accuracy", "factor": 0.5},
+        "warmup": 0.1,
+        "cooldown": 0.2,
+    },
+    "stops early": {
+        "epochs": 60,
+        "modify": [{"name": "subset", "per_class": 5}],
+        "optimizer": {"name": "sgd", "lr": 0.5},
+        "patience": 1,
+    },
+    "rate per depth": {
+        "epochs": 1,
+        "model": {"name": "cnn", "width": 4},
+        "optimizer": {"name": "adamw", "weight_decay": 0.1},
+        "depth_decay": 0.6,
+        "schedule": {"name": "cosine_restarts", "final": 0.1},
+    },
     "two threads": {"epochs": 1, "model": {"name": "mlp", "width": 512, "depth": 3}, "batch_size": 256},
 }
 
@@ -68,6 +93,26 @@ def run_alone(recipe: lab.Recipe, folder: Path) -> list[float]:
 def test_the_script_gives_the_same_losses_bit_for_bit(name: str, tmp_path: Path) -> None:
     recipe = lab.Recipe(**RECIPES[name])
     assert run_alone(recipe, tmp_path) == lab.train(recipe, progress=False).history.loss
+
+
+@pytest.mark.parametrize("name", lab.schedules)
+def test_every_schedule_is_the_same_function_in_the_script(name: str) -> None:
+    session = Training(lab.Recipe(schedule=name), device="cpu")
+    bundle, places, seen = Bundle(), [place / 97 for place in range(98)], [(1.0, 0.5)] * 9
+    bundle.add(lab.schedules.functions[name])
+    names: dict[str, Any] = {
+        "losses": range(13),
+        "steps": 97,
+        "LR": 1.0,
+        "validations": seen,
+        "optimizer": session.optimizer,
+    }
+    exec("\n".join([*bundle.import_lines(), *bundle.constants.values(), *bundle.definitions.values()]), names)
+    context = (seen,) if watches(session.recipe.schedule) else ()
+    for place in places:
+        assert names[name](place, *context) == lab.schedules.build(session.recipe.schedule, place, *context)
+    exec("\n".join(rate_lines(session.recipe)), names)
+    assert session.optimizer.param_groups[1]["lr"] == names[name](13 / 97, *context)
 
 
 def test_a_folder_of_images_exports(tmp_path: Path) -> None:

@@ -13,6 +13,7 @@ ROOT = Path(lab.__file__).parent
 ORDER = [
     *("catalogue", "data", "activations", "initializers", "models", "optimizers", "schedules", "augmentations"),
     *(
+        "depth",
         "transfer",
         "recipe",
         "events",
@@ -39,6 +40,7 @@ ORDER = [
     ),
     *(
         "plots",
+        "schedule_plots",
         "figure_parts",
         "activation_plots",
         "comparison_plots",

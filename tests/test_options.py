@@ -1,8 +1,5 @@
-"""Schedules, models and modifiers against an independent account of each."""
+"""Models and modifiers against an independent account of each."""
 
-import math
-
-import numpy as np
 import pytest
 import torch
 from hypothesis import given
@@ -12,32 +9,6 @@ from torch import nn
 
 from lab.data import datasets, load, modifiers
 from lab.models import models
-from lab.schedules import schedules
-
-
-@pytest.mark.parametrize(("warmup", "final"), [(0.0, 0.0), (0.25, 0.0), (0.25, 0.1)])
-def test_cosine_is_torchs_after_a_linear_warm_up(warmup, final):
-    steps, rising = 20, int(20 * warmup)
-    weight = nn.Parameter(torch.zeros(1))
-    optimizer = torch.optim.SGD([weight], lr=1.0)
-    scheduler = torch.optim.lr_scheduler.CosineAnnealingLR(optimizer, steps - rising, eta_min=final)
-    expected = [step / rising for step in range(rising)]
-    for _ in range(steps - rising):
-        expected.append(scheduler.get_last_lr()[0])
-        optimizer.step()
-        scheduler.step()
-    choice = schedules.parse({"name": "cosine", "warmup": warmup, "final": final})
-    factors = [schedules.build(choice, step / steps) for step in range(steps)]
-    np.testing.assert_allclose(factors, expected, rtol=0, atol=1e-12)
-
-
-@pytest.mark.parametrize("name", schedules)
-@given(st.data())
-def test_every_schedule_gives_a_rate_that_can_be_used(name, data):
-    choice = schedules.parse(data.draw(specs("schedule", name)))
-    factor = schedules.build(choice, data.draw(st.floats(0, 1, exclude_max=True)))
-    assert math.isfinite(factor)
-    assert factor >= 0
 
 
 def network(spec, shape, classes=10):

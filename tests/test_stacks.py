@@ -1,6 +1,7 @@
 """A stack gives each of its arms the numbers that the arm has alone."""
 
 import math
+import re
 from dataclasses import astuple, replace
 from functools import cache, partial
 
@@ -115,7 +116,12 @@ def small(name):
 
 @pytest.mark.parametrize(
     ("kind", "name"),
-    [(kind, name) for kind in ("optimizer", "schedule", "augment", "init") for name in CATALOGUES[kind]],
+    [
+        (kind, name)
+        for kind in ("optimizer", "schedule", "augment", "init")
+        for name in CATALOGUES[kind]
+        if not EXACT.changed(**{kind: name}).watches_validation  # refused, see below
+    ],
 )
 def test_arms_with_any_option_have_the_numbers_they_have_alone(kind, name):
     usual, other = {kind: name}, {kind: moved(kind, name)}
@@ -128,6 +134,21 @@ def test_arms_with_any_option_have_the_numbers_they_have_alone(kind, name):
             EXACT,
         ]
     )
+
+
+@pytest.mark.parametrize("model", [EXACT.model, TINY_CNN], ids=["mlp", "cnn"])
+def test_arms_with_ramps_and_a_rate_per_depth_have_the_numbers_they_have_alone(model):
+    recipe = EXACT.changed(model=model, schedule="cosine", warmup=0.2, cooldown=0.3, depth_decay=0.5)
+    adamw = {"name": "adamw", "weight_decay": 0.1}
+    stack = assert_as_alone(
+        [
+            recipe.changed(optimizer={"name": "sgd", "momentum": 0.9, "weight_decay": 0.1}, warmup=0),
+            recipe.changed(optimizer=adamw, depth_decay=0.9, clip_norm=0.5),
+            recipe.changed(optimizer=adamw, depth_decay=1, seed=8),
+            recipe.changed(cooldown=0, epochs=2),
+        ]
+    )
+    assert stack.rows.ruled == len(stack.arms)  # a rate per depth costs no arm its place in the matrix
 
 
 @pytest.mark.parametrize("model", [EXACT.model, TINY_CNN], ids=["mlp", "cnn"])
@@ -181,7 +202,7 @@ def add_optimizers_of_other_kinds():
 
 def test_optimizers_of_other_kinds_step_their_own_rows():
     add_optimizers_of_other_kinds()
-    recipe = EXACT.changed(schedule={"name": "cosine", "warmup": 0.2})
+    recipe = EXACT.changed(schedule="cosine", warmup=0.2)
     changes = [
         {"optimizer": "nadam", "clip_norm": 0.5},
         {"optimizer": "adam"},
@@ -599,12 +620,19 @@ def test_arms_that_differ_in_what_must_be_alike_are_refused(field):
         Stack([EXACT, EXACT.changed(**{field: other_value(field)})], device="cpu")
 
 
+@pytest.mark.parametrize("change", [{"schedule": "on_plateau"}, {"patience": 3}])
+def test_what_watches_the_validation_is_refused(change):
+    said = "A recipe whose schedule or patience watches the validation trains alone, not in a stack."
+    with pytest.raises(ValueError, match=f"^{re.escape(said)}$"):
+        Stack([EXACT, EXACT.changed(**change)], device="cpu")
+
+
 @st.composite
 def companies(draw):
     """Small recipes that may share a stack, in float64 and with rates at which rounding stays rounding."""
-    drawn = draw(
-        st.lists(small_recipes(precision=st.just("float64"), init=st.just("he_normal")), min_size=2, max_size=3)
-    )
+    fixed = {"precision": st.just("float64"), "init": st.just("he_normal"), "patience": st.just(0)}
+    unwatched = small_recipes(**fixed).filter(lambda recipe: not recipe.watches_validation)
+    drawn = draw(st.lists(unwatched, min_size=2, max_size=3))
     alike = {field: getattr(drawn[0], field) for field in ALIKE}
     return [recipe.changed(**alike, **{"optimizer.lr": min(recipe.optimizer.lr, 0.05)}) for recipe in drawn]
 

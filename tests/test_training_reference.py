@@ -13,7 +13,8 @@ from lab.recipe import Recipe
 REFERENCES = {
     "mlp, nesterov, cosine": {
         "optimizer": {"name": "sgd", "lr": 0.05, "momentum": 0.9, "nesterov": True},
-        "schedule": {"name": "cosine", "warmup": 0.2},
+        "schedule": "cosine",
+        "warmup": 0.2,
     },
     "mlp, adam, decay": {"optimizer": {"name": "adam", "lr": 0.01, "weight_decay": 0.1}, "label_smoothing": 0.1},
     "cnn, momentum": {"model": TINY_CNN, "optimizer": {"name": "sgd", "lr": 0.05, "momentum": 0.9}},
@@ -50,7 +51,7 @@ def optimizer_by_hand(recipe, model):
 def rate_by_hand(recipe, progress):
     if recipe.schedule.name == "constant":
         return recipe.optimizer.lr
-    warmup = recipe.schedule.warmup
+    warmup = recipe.warmup
     falling = (1 + math.cos(math.pi * (progress - warmup) / (1 - warmup))) / 2
     return recipe.optimizer.lr * (progress / warmup if progress < warmup else falling)
 

@@ -11,9 +11,14 @@ from lab.stacks.forward import forward_of
 from lab.steps import dropout_stream
 from lab.training import Training
 
+# It rounds otherwise than an arm alone: a loss that is a last bit lower could turn the whole run.
+WATCHES = "A recipe whose schedule or patience watches the validation trains alone, not in a stack."
+
 
 def misfit_of(session: Training) -> str:
     """Why trainings like this one cannot be stacked; empty if they can."""
+    if session.recipe.watches_validation:
+        return WATCHES
     splits = (session.train_split, session.validation_split)
     if not all(isinstance(split.images, Tensor) and split.images.device == session.device for split in splits):
         return "The data of a stack must lie on its device; these images are streamed."

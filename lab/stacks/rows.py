@@ -55,7 +55,7 @@ def rule_of(optimizer: Optimizer) -> Rule | None:
 
 
 def _settings(group: dict[str, Any]) -> dict[str, Any]:
-    return {key: value for key, value in group.items() if key not in ("params", "weight_decay", "initial_lr")}
+    return {key: value for key, value in group.items() if key not in ("params", "weight_decay", "initial_lr", "scale")}
 
 
 class Rows:
@@ -78,6 +78,7 @@ class Rows:
         self.clip_norms = self._column(clip_norms) if any(clip_norms) else None
         self._coefficients()
         self.decay = self._decay_matrix()
+        self.scale = self._scale_matrix()
         self.first = torch.zeros_like(values[: self.ruled])
         self.second = torch.zeros_like(values[self.plain : self.ruled])
         self.steps = [self._take_over(row) for row in range(self.ruled)]
@@ -106,6 +107,15 @@ class Rows:
                     for parameter in group["params"]:
                         self._part(matrix[row], row, parameter).fill_(group["weight_decay"])
         return tuple(matrix if matrix.any() else None for matrix in (inside, beside))  # pyright: ignore[reportReturnType]
+
+    def _scale_matrix(self) -> Tensor | None:
+        """(K, P) what each parameter's rate is of its arm's, in a recipe with a rate per depth; None: all alike."""
+        matrix = torch.ones_like(self.values)
+        for row in range(self.ruled):
+            for group in self.optimizers[row].param_groups:
+                for parameter in group["params"]:
+                    self._part(matrix[row], row, parameter).fill_(group.get("scale", 1.0))
+        return None if matrix.eq(1).all() else matrix
 
     def _part(self, vector: Tensor, row: int, parameter: Tensor) -> Tensor:
         """Where in a vector (P,) a parameter lies, as it does in its row of the values."""
@@ -144,6 +154,8 @@ class Rows:
             rates: (K, 1) learning rates of this step; those of other optimizers stand in their own groups.
         """
         self._clip(gradients)
+        if self.scale is not None:
+            rates = rates * self.scale
         if self.decay[0] is not None:
             gradients.addcmul_(self.values, self.decay[0])
         if self.decay[1] is not None:
@@ -182,7 +194,7 @@ class Rows:
         values.addcdiv_(first * scale, self.second.sqrt().add_(eps))
 
     def _corrected(self, rates: Tensor) -> tuple[Tensor, Tensor]:
-        """Rates and eps with the corrections of both moments in them."""
+        """Rates (K, 1) or (K, P), and eps (K, 1), with the corrections of both moments in them."""
         corrections = []
         for row in range(self.plain, self.ruled):
             rule = self.rules[row]

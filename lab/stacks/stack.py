@@ -15,10 +15,10 @@ from torch.nn import functional
 
 from lab.events import Epoch, Event, Finished, Looking, Metrics, State, Step
 from lab.recipe import Recipe
-from lab.schedules import schedules
+from lab.schedules import rate_factor
 from lab.stacks.feed import Feed, in_order
 from lab.stacks.forward import forward_of
-from lab.stacks.misfit import misfit_of
+from lab.stacks.misfit import WATCHES, misfit_of
 from lab.stacks.rows import Rows, kind_order
 from lab.steps import EVALUATION_BATCH, at_least_float32, enough_threads, is_out_of_memory, no_memory
 from lab.training import BLOCK_SECONDS, Training
@@ -52,13 +52,15 @@ class Stack:
         recipes: one per arm; where: as of `training`.
     Raises:
         ValueError: the recipes cannot be trained together, and why: their data is streamed, their network draws random
-            numbers (its arms would share them), or torch cannot vectorise it.
+            numbers (its arms would share them), torch cannot vectorise it, or one of them watches the validation.
     """
 
     def __init__(self, recipes: Sequence[Recipe], **where: Any) -> None:
         for field in ALIKE:
             if len({str(getattr(recipe, field)) for recipe in recipes}) > 1:
                 raise ValueError(f"The arms of a stack must have the same {field}.")
+        if any(recipe.watches_validation for recipe in recipes):
+            raise ValueError(WATCHES)
         first = Arm(recipes[0], **where)
         if misfit := misfit_of(first):
             raise ValueError(misfit)
@@ -224,12 +226,19 @@ class Stack:
     def _factors(self, steps: range) -> np.ndarray:
         """(steps, K): what each arm's schedule makes of its learning rate, in float64."""
         arms = [self.arms[index] for index in self._row_of]
-        columns: dict[tuple[str, int], list[float]] = {}
-        for arm in arms:
-            key = (str(arm.recipe.schedule), arm.steps)
-            if key not in columns:
-                columns[key] = [schedules.build(arm.recipe.schedule, min(1.0, step / arm.steps)) for step in steps]
-        return np.array([columns[str(arm.recipe.schedule), arm.steps] for arm in arms]).T
+        keys = [(str(arm.recipe.schedule), arm.recipe.warmup, arm.recipe.cooldown, arm.steps) for arm in arms]
+        columns = {key: self._column(arm, steps) for key, arm in dict(zip(keys, arms, strict=True)).items()}
+        return np.array([columns[key] for key in keys]).T
+
+    @staticmethod
+    def _column(arm: Arm, steps: range) -> list[float]:
+        recipe = arm.recipe
+        return [
+            rate_factor(
+                recipe.schedule, warmup=recipe.warmup, cooldown=recipe.cooldown, progress=min(1.0, step / arm.steps)
+            )
+            for step in steps
+        ]
 
     def _step(self, images: Tensor, labels: Tensor, factors: np.ndarray) -> None:
         arms = [self.arms[index] for index in self._row_of]

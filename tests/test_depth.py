@@ -1,0 +1,88 @@
+"""A learning rate per depth: which layer has which, and that a step is as large as that says."""
+
+import pytest
+import torch
+from small_runs import SMALL, TINY_CNN
+from torch import nn
+
+from lab.depth import by_depth, rate_groups
+from lab.events import Step
+from lab.optimizers import parameter_groups
+from lab.training import Training
+
+
+def scales(model, depth_decay=0.5):
+    """Scale by name, and the names that are not decayed."""
+    names = {parameter: name for name, parameter in model.named_parameters()}
+    found, spared = {}, set()
+    for group in rate_groups(model, depth_decay):
+        found |= {names[parameter]: group["scale"] for parameter in group["params"]}
+        spared |= {names[parameter] for parameter in group["params"] if group.get("weight_decay") == 0}
+    return found, spared
+
+
+def test_each_layer_has_its_share_and_norms_go_with_the_layer_before():
+    layers = [nn.Conv2d(1, 2, 3), nn.BatchNorm2d(2), nn.ReLU(), nn.Flatten(), nn.Linear(2, 3), nn.LayerNorm(3)]
+    found, spared = scales(nn.Sequential(*layers, nn.Linear(3, 2, bias=False)))
+    first = dict.fromkeys(["0.weight", "0.bias", "1.weight", "1.bias"], 0.25)
+    second = dict.fromkeys(["4.weight", "4.bias", "5.weight", "5.bias"], 0.5)
+    assert found == first | second | {"6.weight": 1.0}
+    assert spared == {name for name in found if name not in {"0.weight", "4.weight", "6.weight"}}
+
+
+def test_a_norm_that_comes_first_goes_with_the_first_layer():
+    found, _ = scales(nn.Sequential(nn.BatchNorm1d(2), nn.Linear(2, 2), nn.Linear(2, 2)))
+    assert found == {
+        **dict.fromkeys(["0.weight", "0.bias", "1.weight", "1.bias"], 0.5),
+        **dict.fromkeys(["2.weight", "2.bias"], 1.0),
+    }
+
+
+def test_a_layer_in_two_places_counts_once_and_frozen_ones_keep_the_distance():
+    twice, frozen = nn.Linear(2, 2), nn.Linear(2, 2).requires_grad_(requires_grad=False)
+    model = nn.Sequential(nn.Linear(2, 2), twice, frozen, twice, nn.Linear(2, 2))
+    found, _ = scales(model)
+    assert {name: found[name] for name in ("0.weight", "1.weight", "4.weight")} == {
+        "0.weight": 0.125,
+        "1.weight": 0.25,
+        "4.weight": 1,
+    }
+    assert "2.weight" not in found
+    assert len(by_depth(model)) == 4
+
+
+@pytest.mark.parametrize("model", ["mlp", TINY_CNN])
+def test_the_first_group_is_the_outputs(model):
+    session = Training(SMALL.changed(model=model, depth_decay=0.1), device="cpu")
+    assert session.base_rate == 0.1
+    assert [session.optimizer.param_groups[0]["scale"], session.optimizer.param_groups[-1]["scale"]] == [
+        1,
+        pytest.approx(0.1 ** (len(by_depth(session.model)) - 1)),
+    ]
+
+
+def test_one_rate_for_all_has_the_two_groups_of_before():
+    session = Training(SMALL, device="cpu")
+    plain = parameter_groups(session.model)
+    found = session.optimizer.param_groups
+    assert [group["params"] for group in found] == [group["params"] for group in plain]
+    assert all("scale" not in group for group in found)
+
+
+def first_update(recipe):
+    """How far each parameter moves in the first step."""
+    session = Training(recipe, device="cpu")
+    before = {name: parameter.detach().clone() for name, parameter in session.model.named_parameters()}
+    next(event for event in session if isinstance(event, Step))
+    return {name: parameter.detach() - before[name] for name, parameter in session.model.named_parameters()}
+
+
+@pytest.mark.parametrize("optimizer", ["sgd", "adam"])
+@pytest.mark.parametrize("model", ["mlp", TINY_CNN])
+def test_the_first_step_of_a_layer_is_its_share_of_the_step_it_would_make(model, optimizer):
+    recipe = SMALL.changed(model=model, optimizer=optimizer, precision="float64")
+    alike, decayed = first_update(recipe), first_update(recipe.changed(depth_decay=0.5))
+    found, _ = scales(Training(recipe, device="cpu").model)
+    assert min(found.values()) <= 0.25
+    for name, share in found.items():
+        torch.testing.assert_close(decayed[name], share * alike[name], rtol=1e-9, atol=1e-15)

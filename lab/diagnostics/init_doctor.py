@@ -72,12 +72,12 @@ def examine(recipe: Recipe, *, images: int = 256, device: str | torch.device | N
     images are the first of the recipe's own order, not augmented; of large images fewer are looked at. When
     something is wrong, up to two other choices are tried, and only what was seen to help is suggested.
 
-    Example:
-        >>> examine(Recipe(), device="cpu").sentence
-        'Signal and gradient keep their size through all 3 layers.'
     Raises:
         DataError, DeviceError: no data; no such device.
         ValueError: fewer than one image.
+    Example:
+        >>> examine(Recipe(), device="cpu").sentence
+        'Signal and gradient keep their size through all 3 layers.'
     """
     if images < 1:
         raise ValueError(f"images is {images}, but must be at least 1.")

@@ -17,7 +17,7 @@ import torch
 
 from lab.diagnostics.rate_rules import REACH, RULES, SETTLED, smoothed
 from lab.events import Event, Finished, Metrics
-from lab.recipe import Recipe
+from lab.recipe import Recipe, RecipeError
 from lab.steps import stream
 from lab.store import RunError
 from lab.training import Training
@@ -135,7 +135,7 @@ def range_test(
         steps: updates in each repeat, if the loss does not run away before.
     Raises:
         DataError, DeviceError: no data; no such device.
-        ValueError: not 0 < low < high, fewer than 20 steps or no repeat.
+        RecipeError: not 0 < low < high, fewer than 20 steps or no repeat.
     """
     check(low, high, steps, repeats)
     recipes = [recipe.changed(seed=(recipe.seed + n) % 2**30) for n in range(repeats)]
@@ -153,7 +153,8 @@ def on(
     batches, each further one an order of its own.
 
     Raises:
-        ValueError: the training has diverged, or as `range_test`.
+        ValueError: the training has diverged.
+        RecipeError: as `range_test`.
     """
     check(low, high, steps, repeats)
     state = session.state()
@@ -171,9 +172,9 @@ def on(
 
 def check(low: float, high: float, steps: int, repeats: int) -> None:
     if not 0 < low < high or not isfinite(high):
-        raise ValueError(f"The rates go from {low:g} to {high:g}, but must go from above 0 to something higher.")
+        raise RecipeError(f"The rates go from {low:g} to {high:g}, but must go from above 0 to something higher.")
     if steps < FEWEST or repeats < 1:
-        raise ValueError(f"steps is {steps} and repeats {repeats}, but must be at least {FEWEST} and 1.")
+        raise RecipeError(f"steps is {steps} and repeats {repeats}, but must be at least {FEWEST} and 1.")
 
 
 class Sweep(Training):

@@ -6,7 +6,9 @@ from collections.abc import Callable
 
 import numpy as np
 
-SMOOTHING = 0.8  # share of the last mean that is kept; the curve lags by 4 steps, at 100 steps over 7 decades a factor of 2
+SMOOTHING = (
+    0.8  # share of the last mean that is kept; the curve lags by 4 steps, at 100 steps over 7 decades a factor of 2
+)
 SETTLED = 10  # steps until a smoothed loss no longer hangs on the first batches
 REACH = 5  # steps to either side over which a slope is taken: chance makes single steps steep anywhere
 
@@ -36,7 +38,8 @@ def steepest(rates: np.ndarray, losses: np.ndarray) -> float:
 def valley(rates: np.ndarray, losses: np.ndarray) -> float:
     """In the middle of the longest valley: the longest series of falling losses, whose members need not be neighbours.
 
-    The series is taken to begin as many steps before its end as it has members; the rate is a third and a sixth further.
+    The series is taken to begin as many steps before its end as it has members; the rate is a third and a sixth
+    of that further.
 
     Source: fastai, `fastai.callback.schedule.valley`.
     """

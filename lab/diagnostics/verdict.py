@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass
 from math import isfinite
 from typing import Any
@@ -177,7 +177,9 @@ def exploding(look: Look) -> Trouble | None:
         words = f"The gradient at layer 1 is {short(look.back)} times the last layer's: no rate suits both"
         return Trouble("exploding", words, lambda other: other.back)
     if look.forth > 1 / FAR:
-        words = f"The signal at layer {len(look.layers)} is {short(look.forth)} times layer 1's: the first steps will leap"
+        words = (
+            f"The signal at layer {len(look.layers)} is {short(look.forth)} times layer 1's: the first steps will leap"
+        )
         return Trouble("exploding", words, lambda other: other.forth)
     return None
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Generator, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass, field
 from math import nan
 
@@ -81,14 +81,14 @@ class HealthHistory:
         return pd.DataFrame(rows)
 
 
-def watched(
-    session: Training, every: int = EVERY, *, images: int = PROBE_IMAGES
-) -> Generator[Event | Health, None, None]:
+def watched(session: Training, every: int = EVERY, *, images: int = PROBE_IMAGES) -> Iterator[Event | Health]:
     """The events of a training, and after every n-th step the health of its layers.
 
     Nothing of the training is changed: between two events its network is read, and run on a fixed batch of training
     images with copies of its buffers and a random stream of its own. Only at these steps is the device waited for.
 
+    Raises:
+        ValueError: every or images below 1.
     Example:
         >>> from lab.recipe import Recipe
         >>> history = HealthHistory()
@@ -96,8 +96,6 @@ def watched(
         ...     history.add(event)
         >>> history.steps
         [10, 20]
-    Raises:
-        ValueError: every or images below 1.
     """
     if every < 1 or images < 1:
         raise ValueError(f"every is {every} and images {images}, but both must be at least 1.")
@@ -105,13 +103,14 @@ def watched(
 
 
 def _watched(session: Training, every: int, images: int) -> Iterator[Event | Health]:
-    probe, before = probe_of(session, images), []
+    probe = probe_of(session, images)
+    before: dict[str, list[Tensor]] = {}
     for event in session:
         yield event
         if isinstance(event, Step) and event.step % every == 0:
             yield health(session, probe, before)
         if isinstance(event, Started | Step):
-            before = weights_of(session) if (event.step + 1) % every == 0 else []
+            before = weights_of(session) if (event.step + 1) % every == 0 else {}
 
 
 def probe_of(session: Training, images: int) -> Tensor:

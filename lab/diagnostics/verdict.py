@@ -44,7 +44,8 @@ class LayerSignal:
     weight_std: of the weights; weight_gradient: norm of the loss gradient of the weights, None when frozen.
     gradient_rms: root mean square of the gradient of an image's loss by one output value;
         gradient_norm: norm of the gradient by all of them, which layers of any size can be compared by.
-    gain: std over that of the layer before, if it is of the same kind; expected_gain: what mean-field theory says.
+    gain: std over that of the layer before, if it is of the same kind; expected_gain: what mean-field theory says, from
+        what the activation between received. Zero padding and sums with a shortcut are not in it.
     identical: whether all units have the same weights and the same gradient, and so stay the same.
     """
 

@@ -20,6 +20,7 @@ from lab.augmentations import augmentations
 from lab.catalogue import Catalogue, Choice, Knob, RecipeError
 from lab.compare import Comparison, compare
 from lab.data import DataError, datasets, fetch, load, modifiers
+from lab.diagnostics import examine, predictions, range_test, watched
 from lab.events import Epoch, Finished, Metrics, Started, Step
 from lab.initializers import initializers
 from lab.many import train_many
@@ -61,6 +62,7 @@ __all__ = [
     "compare",
     "datasets",
     "difference",
+    "examine",
     "fetch",
     "initializers",
     "load",
@@ -68,6 +70,8 @@ __all__ = [
     "modifiers",
     "open_run",
     "optimizers",
+    "predictions",
+    "range_test",
     "report",
     "resume",
     "runs",
@@ -77,6 +81,7 @@ __all__ = [
     "train_many",
     "training",
     "transfers",
+    "watched",
 ]
 
 

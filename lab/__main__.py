@@ -1,4 +1,4 @@
-"""The command `lab`: run, resume, test, compare, claim, runs, options, export, fetch, doctor."""
+"""The command `lab`: run, resume, test, examine, range, compare, claim, runs, options, export, fetch, doctor."""
 
 from __future__ import annotations
 
@@ -18,6 +18,8 @@ from lab.catalogue import Catalogue, RecipeError, unknown, values_of
 from lab.claims import Claim, numbers
 from lab.compare import Comparison
 from lab.data import DataError, fetch
+from lab.diagnostics import examine, range_test
+from lab.diagnostics.range_test import HIGH, LOW, REPEATS, STEPS
 from lab.export import script
 from lab.plans import Plan, planned_runs
 from lab.recipe import CATALOGUES, Recipe, parse_overrides
@@ -38,6 +40,12 @@ KINDS = {
     "sources": "source",
     "transfers": "transfer",
 }
+RANGE = (
+    ("low", float, LOW, "first rate"),
+    ("high", float, HIGH, "last rate"),
+    ("steps", int, STEPS, "updates in each repeat"),
+    ("repeats", int, REPEATS, "passes, each with an initialisation and an order of batches of its own"),
+)
 EXITS = (
     "exit codes: 0 done; 2 bad input; 3 the run diverged, got stuck or ran out of memory, or the claim did not pass; "
     "130 stopped by Ctrl-C"
@@ -87,6 +95,17 @@ def parser() -> argparse.ArgumentParser:
         ("test", test, "look at the test split with a run's weights; looks are counted"),
     ):
         add(name, action, sentence, where, machine).add_argument("folder", type=Path)
+    add(
+        "examine",
+        examine_start,
+        "look at signal and gradient of each layer before the first step",
+        recipe,
+        where,
+        machine,
+    )
+    command = add("range", try_rates, "try rates that grow at every step, and suggest some", recipe, where, machine)
+    for name, kind, usual, words in RANGE:
+        command.add_argument(f"--{name}", type=kind, default=usual, help=f"{words} (default: {usual:g})")
     command = add("compare", compare, "compare arms fairly: at the rates given and each at its own", where, machine)
     command.add_argument("plan", nargs="+", metavar="PLAN.yaml | key=value", help="a comparison's file, then changes")
     command.add_argument("--folder", type=Path, help="keep the trials there; the same folder goes on where it was left")
@@ -157,6 +176,20 @@ def claim(given: argparse.Namespace) -> int:
     said = {"name": found.name, "claim": found.claim, "output": str(output), **asdict(finding)}
     print(json.dumps(said) if given.json else found.line(finding))
     return OK if finding.result == "PASS" else BAD_RESULT
+
+
+def examine_start(given: argparse.Namespace) -> int:
+    found = examine(read_recipe(given.recipe), device=given.device)
+    print(json.dumps(found.facts()) if given.json else found)
+    return OK
+
+
+def try_rates(given: argparse.Namespace) -> int:
+    rates = {name: getattr(given, name) for name, *_ in RANGE}
+    recipe = read_recipe(given.recipe)
+    found = range_test(recipe, device=given.device, **rates)
+    print(json.dumps(found.facts()) if given.json else found)
+    return OK
 
 
 def show_run(result: runs.Run, given: argparse.Namespace) -> int:

@@ -8,6 +8,7 @@ import pytest
 import torch
 
 import lab
+from lab.diagnostics import examine, on, watched
 from lab.events import Step
 
 pytestmark = [
@@ -60,3 +61,15 @@ def test_streamed_equals_resident() -> None:
 def test_too_large_a_network_is_a_result() -> None:
     recipe = lab.Recipe(model={"name": "mlp", "width": 65536, "depth": 100}, epochs=1)
     assert lab.train(recipe, device="cuda", progress=False).status == "out_of_memory"
+
+
+def test_looking_at_layers_on_the_device_changes_no_bit() -> None:
+    recipe = lab.Recipe(**CNN)
+    assert examine(recipe, device="cuda").trouble == ""
+    undisturbed, session = lab.Training(recipe, device="cuda"), lab.Training(recipe, device="cuda")
+    list(undisturbed)
+    for event in watched(session, 10):
+        if isinstance(event, Step) and event.step == 15:
+            on(session, steps=20, repeats=1, high=0.1)
+    states = [each.model.state_dict() for each in (undisturbed, session)]
+    assert all(torch.allclose(a, b, atol=1e-4) for a, b in zip(*(state.values() for state in states), strict=True))

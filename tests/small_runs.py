@@ -12,6 +12,11 @@ from lab.training import Training
 loop = import_module("lab.training")  # the module: `lab.training` is its function of the same name
 SMALL = Recipe(modify=[{"name": "subset", "per_class": 5}], epochs=3, batch_size=8, seed=7)
 TINY_CNN = {"name": "cnn", "width": 2, "hidden": 8}
+SMALLER = {  # what makes a model small beside its widths
+    "resnet": {"depth": 1},
+    "densenet": {"depth": 2, "blocks": 2},
+    "torchvision": {"network": "shufflenet_v2_x0_5"},
+}
 
 
 def trained(recipe, **where):

@@ -17,6 +17,7 @@ ORDER = [
         "recipe",
         "events",
         "steps",
+        "costs",
         "training",
         "stacks",
         "store",

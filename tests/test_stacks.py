@@ -9,7 +9,7 @@ import pytest
 import torch
 from hypothesis import Phase, given, settings
 from hypothesis import strategies as st
-from small_runs import SMALL, SMALLER, TINY_CNN, first_batch, loop, same_history, same_weights, trained
+from small_runs import SMALL, TINY_CNN, first_batch, loop, same_history, same_weights, small_model, trained
 from strategies import keeps_the_rules, small_recipes
 from torch import nn
 
@@ -104,13 +104,6 @@ def moved(kind, name):
     return spec if keeps_the_rules(CATALOGUES[kind], spec) else {"name": name}
 
 
-def small(name):
-    """A model with its widths (the sliders that are logarithmic) as low as they go."""
-    knobs = {key: knob_of(field) for key, field in models[name].model_fields.items()}
-    lowest = {key: int(knob.low) for key, knob in knobs.items() if knob and knob.log}
-    return {"name": name, **lowest, **SMALLER.get(name, {})}
-
-
 # -- every option -----------------------------------------------------------------------------------------------------
 
 
@@ -140,7 +133,7 @@ def test_stacks_with_any_activation_have_the_numbers_of_arms_alone(name, model):
 
 @pytest.mark.parametrize("name", models)
 def test_stacks_of_any_model_have_the_numbers_of_arms_alone(name):
-    recipe = EXACT.changed(model=small(name), batch_size=25, epochs=1)
+    recipe = EXACT.changed(model=small_model(name), batch_size=25, epochs=1)
     if draws(Training(recipe, device="cpu")):
         pytest.skip(f"{name} draws random numbers: it trains in turn")
     adam = {"name": "adam", "eps": 1e-3}  # with 1e-8 gradients that are rounding alone would move weights

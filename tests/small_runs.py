@@ -5,6 +5,8 @@ from importlib import import_module
 
 import torch
 
+from lab.catalogue import knob_of
+from lab.models import models
 from lab.recipe import Recipe
 from lab.runs import Run
 from lab.training import Training
@@ -12,6 +14,18 @@ from lab.training import Training
 loop = import_module("lab.training")  # the module: `lab.training` is its function of the same name
 SMALL = Recipe(modify=[{"name": "subset", "per_class": 5}], epochs=3, batch_size=8, seed=7)
 TINY_CNN = {"name": "cnn", "width": 2, "hidden": 8}
+SMALLER = {  # what makes a model small beside its widths
+    "resnet": {"depth": 1},
+    "densenet": {"depth": 2, "blocks": 2},
+    "torchvision": {"network": "shufflenet_v2_x0_5"},
+}
+
+
+def small_model(name):
+    """A model with its widths (the sliders that are logarithmic) as low as they go."""
+    knobs = {key: knob_of(field) for key, field in models[name].model_fields.items()}
+    lowest = {key: int(knob.low) for key, knob in knobs.items() if knob and knob.log}
+    return {"name": name, **lowest, **SMALLER.get(name, {})}
 
 
 def trained(recipe, **where):

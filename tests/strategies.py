@@ -116,7 +116,12 @@ def recipes(*, usual=False, **fixed):
 
 def small_recipes(**fixed):
     """Recipes that train in a few milliseconds, with every choice within its slider."""
-    models = [{"name": "mlp", "width": 8}, {"name": "cnn", "width": 2, "hidden": 8}]
+    models = [
+        {"name": "mlp", "width": 8},
+        {"name": "cnn", "width": 2, "hidden": 8},
+        {"name": "rnn", "width": 4},
+        {"name": "transformer", "width": 8, "depth": 1},
+    ]
     few = [{"name": "subset", "per_class": 3}]
     return recipes(
         usual=True,

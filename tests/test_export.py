@@ -18,10 +18,15 @@ from lab.schedules import watches
 from lab.training import Training
 
 ALONE = """
-import json, runpy, sys
+import json, runpy, sys, torch
 sys.modules["lab"] = None  # importing the lab is an error
-losses, model = runpy.run_path(sys.argv[1])["main"]()
-print(json.dumps(losses))
+threads = torch.get_num_threads()  # which a script for a tiny network sets to one
+
+def losses_of(path):
+    torch.set_num_threads(threads)
+    return runpy.run_path(path)["main"]()[0]
+
+print(json.dumps([losses_of(path) for path in sys.argv[1:]]))
 """
 RECIPES = {
     "default": {"epochs": 2},
@@ -78,12 +83,32 @@ RECIPES = {
     },
     "two threads": {"epochs": 1, "model": {"name": "mlp", "width": 512, "depth": 3}, "batch_size": 256},
 }
+FEW = {"epochs": 1, "modify": {"name": "subset", "per_class": 3}}
+MODELS = {
+    "normed mlp": {"name": "mlp", "width": 8, "norm": "batch", "dropout": 0.2},
+    "local cnn": {"name": "cnn", "width": 2, "shared": False, "norm": "group", "hidden": 0},
+    "resnet": {"name": "resnet", "depth": 1, "width": 4, "zero_last": True},
+    "densenet": {"name": "densenet", "depth": 1, "growth": 4, "dropout": 0.2},
+    "rnn": {"name": "rnn", "width": 4},
+    "lstm": {"name": "lstm", "width": 4, "depth": 2, "forget_bias": 2},
+    "gru": {"name": "gru", "width": 4, "dropout": 0.1, "depth": 2},
+    "transformer": {"name": "transformer", "width": 8, "positions": "sine"},
+    "shared transformer": {"name": "transformer", "width": 8, "shared": True, "zero_last": True},
+    "torchvision": {"name": "torchvision", "network": "mobilenet_v3_small", "small_stem": True},
+}
+RECIPES_OF_MODELS = {name: {**FEW, "model": spec} for name, spec in MODELS.items()}
 
 
 def run_alone(recipe: lab.Recipe, folder: Path) -> list[float]:
-    path = folder / "script.py"
-    path.write_text(script(recipe), encoding="utf-8")
-    command = [sys.executable, "-W", "error", "-c", ALONE, str(path)]
+    return run_all_alone([recipe], folder)[0]
+
+
+def run_all_alone(recipes: list[lab.Recipe], folder: Path) -> list[list[float]]:
+    """The losses of each recipe's script, all in one process without the lab."""
+    paths = [folder / f"script_{number}.py" for number in range(len(recipes))]
+    for path, recipe in zip(paths, recipes, strict=True):
+        path.write_text(script(recipe), encoding="utf-8")
+    command = [sys.executable, "-W", "error", "-c", ALONE, *map(str, paths)]
     done = subprocess.run(command, capture_output=True, text=True, check=False, cwd=folder)
     assert done.returncode == 0, done.stderr
     return json.loads(done.stdout.splitlines()[-1])
@@ -115,6 +140,13 @@ def test_every_schedule_is_the_same_function_in_the_script(name: str) -> None:
     assert session.optimizer.param_groups[1]["lr"] == names[name](13 / 97, *context)
 
 
+def test_the_scripts_of_all_models_give_the_same_losses_bit_for_bit(tmp_path: Path) -> None:
+    assert {spec["name"] for spec in MODELS.values()} | {"mlp", "cnn"} == set(lab.models)
+    recipes = [lab.Recipe(**spec) for spec in RECIPES_OF_MODELS.values()]
+    for losses, recipe in zip(run_all_alone(recipes, tmp_path), recipes, strict=True):
+        assert losses == lab.train(recipe, progress=False).history.loss, recipe.model
+
+
 def test_a_folder_of_images_exports(tmp_path: Path) -> None:
     for name, shade in (("dark", 40), ("light", 200)):
         (tmp_path / "images" / name).mkdir(parents=True)
@@ -142,10 +174,10 @@ def test_a_persons_own_option_goes_with_the_script(tmp_path: Path) -> None:
         lab.initializers._choices.pop("halves")
 
 
-@pytest.mark.parametrize("name", RECIPES)
+@pytest.mark.parametrize("name", {**RECIPES, **RECIPES_OF_MODELS})
 def test_the_script_reads_as_clean_code(name: str, tmp_path: Path) -> None:
     path = tmp_path / "script.py"
-    path.write_text(script(lab.Recipe(**RECIPES[name])), encoding="utf-8")
+    path.write_text(script(lab.Recipe(**{**RECIPES, **RECIPES_OF_MODELS}[name])), encoding="utf-8")
     rules = ["--isolated", "--select", "E4,E7,E9,F,I,B,UP", "--line-length", "120"]
     done = subprocess.run(
         [sys.executable, "-m", "ruff", "check", *rules, str(path)], capture_output=True, text=True, check=False

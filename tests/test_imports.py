@@ -18,6 +18,7 @@ ORDER = [
         "recipe",
         "events",
         "steps",
+        "costs",
         "training",
         "stacks",
         "store",

@@ -146,6 +146,22 @@ def recurrent(shape, classes, activation):
     return Recurrent(shape[2], classes)
 
 
+class Attending(nn.Module):
+    """The rows of an image look at each other, in torch's one function for it."""
+
+    def __init__(self, width, classes):
+        super().__init__()
+        self.head = nn.Linear(width, classes)
+
+    def forward(self, images):
+        return self.head(nn.functional.scaled_dot_product_attention(images, images, images).mean((1, 2)))
+
+
+def attending(shape, classes, activation):
+    """A network that torch would take arm by arm, with a warning. Source: this test."""
+    return Attending(shape[2], classes)
+
+
 def averaged(shape, classes, activation):
     """Statistics over all batches, for which torch asks a tensor for its value. Source: this test."""
     first = [nn.Linear(math.prod(shape), 8), nn.BatchNorm1d(8, momentum=None), activation()]
@@ -158,7 +174,7 @@ def layered(shape, classes, activation):
     return nn.Sequential(nn.Flatten(), *first, nn.Linear(8, classes))
 
 
-@pytest.mark.parametrize("network", [dropped, recurrent, averaged])
+@pytest.mark.parametrize("network", [dropped, recurrent, averaged, attending])
 def test_a_network_that_cannot_be_stacked_trains_in_turn_with_the_very_bits_it_has_alone(network, stacks):
     models.add(network)
     recipe = SMALL.changed(model=network.__name__)

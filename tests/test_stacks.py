@@ -10,7 +10,7 @@ import pytest
 import torch
 from hypothesis import Phase, given, settings
 from hypothesis import strategies as st
-from small_runs import SMALL, TINY_CNN, first_batch, loop, same_history, same_weights, trained
+from small_runs import SMALL, TINY_CNN, first_batch, loop, same_history, same_weights, small_model, trained
 from strategies import keeps_the_rules, small_recipes
 from torch import nn
 
@@ -105,12 +105,6 @@ def moved(kind, name):
     return spec if keeps_the_rules(CATALOGUES[kind], spec) else {"name": name}
 
 
-def small(name):
-    """A model with its widths (the sliders that are logarithmic) as low as they go."""
-    knobs = {key: knob_of(field) for key, field in models[name].model_fields.items()}
-    return {"name": name, **{key: int(knob.low) for key, knob in knobs.items() if knob and knob.log}}
-
-
 # -- every option -----------------------------------------------------------------------------------------------------
 
 
@@ -160,10 +154,12 @@ def test_stacks_with_any_activation_have_the_numbers_of_arms_alone(name, model):
 
 @pytest.mark.parametrize("name", models)
 def test_stacks_of_any_model_have_the_numbers_of_arms_alone(name):
-    recipe = EXACT.changed(model=small(name), batch_size=25, epochs=1)
+    recipe = EXACT.changed(model=small_model(name), batch_size=25, epochs=1)
     if draws(Training(recipe, device="cpu")):
         pytest.skip(f"{name} draws random numbers: it trains in turn")
-    assert_as_alone([recipe, recipe.changed(optimizer="adam"), recipe.changed(seed=8), recipe.changed(augment="crop")])
+    adam = {"name": "adam", "eps": 1e-3}  # with 1e-8 gradients that are rounding alone would move weights
+    recipes = [recipe, recipe.changed(optimizer=adam), recipe.changed(seed=8), recipe.changed(augment="crop")]
+    assert_as_alone(recipes, tolerance=1e-9)  # fifty layers with batch norms: 3e-11 were measured
 
 
 @pytest.mark.parametrize("model", [EXACT.model, TINY_CNN], ids=["mlp", "cnn"])

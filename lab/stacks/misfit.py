@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from copy import deepcopy
 
 import torch
@@ -40,14 +41,17 @@ def draws(session: Training) -> bool:
 
 
 def maps(session: Training) -> bool:
-    """Whether torch can vectorise the network: not an LSTM, nor a layer that asks a tensor for its value."""
+    """Whether torch can vectorise the network: not nn.LSTM, nor a layer that asks a tensor for its value.
+
+    Nor one of which torch warns that it would take the networks one by one.
+    """
     images = session.train_split.images
     assert isinstance(images, Tensor)
     model = deepcopy(session.model).train()
-    parameters = {name: tensor[None] for name, tensor in (*model.named_parameters(), *model.named_buffers())}
+    parameters = {name: torch.stack([part, part]) for name, part in (*model.named_parameters(), *model.named_buffers())}
     try:
-        with torch.no_grad(), session.autocast:
-            forward_of(model)(parameters, session.prepare(images[:2])[None])
-    except RuntimeError:
+        with torch.no_grad(), session.autocast, warnings.catch_warnings(action="error", category=UserWarning):
+            forward_of(model)(parameters, torch.stack([session.prepare(images[:2])] * 2))
+    except (RuntimeError, UserWarning):
         return False
     return True

@@ -1,0 +1,181 @@
+"""What a network costs, measured without training it: parameters, arithmetic, memory."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import AbstractContextManager
+from dataclasses import dataclass
+from functools import partial
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch.autograd.graph import saved_tensors_hooks
+from torch.nn import functional
+
+from lab.data import Dataset, load
+from lab.optimizers import optimizers, parameter_groups
+from lab.recipe import Recipe
+from lab.steps import at_least_float32, build_model, flops_per_image, update
+
+FEW, MORE = 2, 4  # images of the two batches from which a batch of any size follows
+
+
+@dataclass(frozen=True)
+class Layer:
+    """One layer of a network, as the images pass it.
+
+    name: where it stands; kind: its class; shape: of its last output for one image, () where it was never called;
+    parameters: its own; applied: how often for each image: more than once where its weights are shared.
+    """
+
+    name: str
+    kind: str
+    shape: tuple[int, ...]
+    parameters: int
+    applied: int
+
+
+@dataclass(frozen=True)
+class Costs:
+    """What a recipe's network costs on a CPU; other devices choose other kernels, which may keep a little more or less.
+
+    trained, frozen: numbers of parameters. flops_forward: of one image, forward only, as torch counts them: products
+    of matrices and convolutions. bytes: of the weights (with buffers); of what the optimizer keeps beside them; of what
+    the forward pass of one batch keeps for the backward pass, the images among it.
+    """
+
+    trained: int
+    frozen: int
+    layers: tuple[Layer, ...]
+    flops_forward: float
+    batch_size: int
+    weight_bytes: int
+    optimizer_bytes: int
+    activation_bytes: int
+
+    @property
+    def parameters(self) -> int:
+        return self.trained + self.frozen
+
+    @property
+    def flops_per_image(self) -> float:
+        """Of one image's part in an update: the backward pass costs twice the forward pass."""
+        return 3 * self.flops_forward
+
+
+def costs(recipe: Recipe, data: Dataset | None = None) -> Costs:
+    """Build the recipe's network and measure it on a few images that mean nothing.
+
+    Args:
+        data: the recipe's data set, where it is at hand; only its shape and classes are used.
+    Raises:
+        DataError: the data set is missing; ValueError: the network cannot read its images.
+    """
+    data = data or load(recipe.data, recipe.modify)
+    with torch.random.fork_rng(devices=[]):  # dropout draws
+        return _measured(recipe, build_model(recipe, data), data)
+
+
+def _measured(recipe: Recipe, model: nn.Module, data: Dataset) -> Costs:
+    dtype = torch.float64 if recipe.precision == "float64" else torch.float32
+    model, images = model.to(dtype), torch.rand(MORE, *data.shape, dtype=dtype)
+    autocast = torch.autocast("cpu", torch.bfloat16, enabled=recipe.precision == "bfloat16")
+    frozen = sum(parameter.numel() for parameter in model.parameters() if not parameter.requires_grad)
+    return Costs(
+        trained=sum(parameter.numel() for parameter in model.parameters()) - frozen,
+        frozen=frozen,
+        layers=tuple(layers_of(model, images[:1])),
+        flops_forward=flops_per_image(model, images[:1]),
+        batch_size=recipe.batch_size,
+        weight_bytes=sum(tensor.nbytes for tensor in (*model.parameters(), *model.buffers())),
+        activation_bytes=bytes_of_batch(model, images, recipe.batch_size, autocast),
+        optimizer_bytes=bytes_of_optimizer(recipe, model, images, autocast),  # last: it moves the weights
+    )
+
+
+@torch.no_grad()
+def layers_of(model: nn.Module, image: Tensor) -> Iterator[Layer]:
+    """Every layer that holds parameters or does arithmetic itself, in the order of the network.
+
+    Args:
+        image: (1, c, h, w).
+    """
+    outputs: dict[str, list[Any]] = {}
+    listed = [(name, layer) for name, layer in model.named_modules() if is_listed(layer)]
+    hooks = [layer.register_forward_hook(partial(_note, outputs.setdefault(name, []))) for name, layer in listed]
+    was_training = model.training
+    model.eval()(image)
+    model.train(was_training)
+    for hook in hooks:
+        hook.remove()
+    for name, layer in listed:
+        shapes = outputs[name]
+        own = sum(parameter.numel() for parameter in layer.parameters(recurse=False))
+        yield Layer(name, type(layer).__name__, shapes[-1] if shapes else (), own, len(shapes))
+
+
+def is_listed(layer: nn.Module) -> bool:
+    return not any(True for _ in layer.children()) or any(True for _ in layer.parameters(recurse=False))
+
+
+def _note(shapes: list[Any], layer: nn.Module, inputs: Any, output: Any) -> None:  # noqa: ARG001  # torch's signature
+    shapes.append(tuple(output.shape[1:]) if isinstance(output, Tensor) else ())
+
+
+def bytes_of_batch(model: nn.Module, images: Tensor, batch_size: int, autocast: AbstractContextManager[Any]) -> int:
+    """What the forward pass of a batch keeps: a part for each image, and a part that all share."""
+    few, more = (kept_bytes(model, images[:count].clone(), autocast) for count in (FEW, MORE))
+    each = (more - few) / (MORE - FEW)
+    return round(few + each * (batch_size - FEW))
+
+
+def kept_bytes(model: nn.Module, images: Tensor, autocast: AbstractContextManager[Any]) -> int:
+    """Bytes that the forward pass keeps for the backward pass beside the weights; memory that is shared counts once."""
+    kept: dict[int, int] = {}
+
+    def keep(tensor: Tensor) -> Tensor:
+        memory = tensor.untyped_storage()
+        kept[memory.data_ptr()] = memory.nbytes()
+        return tensor.detach()  # the tensor itself would hold the graph that holds it
+
+    with saved_tensors_hooks(keep, lambda tensor: tensor), autocast:
+        logits = at_least_float32(model(images))
+        loss = functional.cross_entropy(logits, torch.zeros(len(images), dtype=torch.long))
+    own = {tensor.untyped_storage().data_ptr() for tensor in (*model.parameters(), *model.buffers())}
+    del loss  # until here it held what was kept, so that no memory was used twice
+    return sum(size for address, size in kept.items() if address not in own)
+
+
+def bytes_of_optimizer(recipe: Recipe, model: nn.Module, images: Tensor, autocast: AbstractContextManager[Any]) -> int:
+    """What the optimizer keeps after a step, counters aside: none, one or two numbers for each weight, or more."""
+    optimizer = optimizers.build(recipe.optimizer, parameter_groups(model))
+    labels = torch.zeros(len(images), dtype=torch.long)
+    smoothing, norm = recipe.label_smoothing, recipe.clip_norm
+    update(model, optimizer, images, labels, label_smoothing=smoothing, clip_norm=norm, autocast=autocast)
+    states = (value for state in optimizer.state.values() for value in state.values())
+    return sum(value.nbytes for value in states if isinstance(value, Tensor) and value.ndim)
+
+
+def words(found: Costs) -> str:
+    """One line for people.
+
+    Example:
+        >>> words(Costs(25_450, 0, (), 266_000.0, 64, 101_800, 0, 2_100_000))
+        '25,450 parameters · 0.798 MFLOP per image · 2.1 MB per batch of 64'
+    """
+    flops, memory = with_prefix(found.flops_per_image), with_prefix(found.activation_bytes)
+    return f"{found.parameters:,} parameters · {flops}FLOP per image · {memory}B per batch of {found.batch_size:,}"
+
+
+def with_prefix(number: float) -> str:
+    """Three digits and the prefix that keeps them short: `0.8 M`, `12.3 G`."""
+    size, prefix = next(
+        (
+            (size, prefix)
+            for size, prefix in ((1e15, "P"), (1e12, "T"), (1e9, "G"), (1e6, "M"), (1e3, "k"))
+            if number >= size / 2
+        ),
+        (1.0, ""),
+    )
+    return f"{number / size:.3g} {prefix}"

@@ -117,3 +117,11 @@ class State:
     step: int
     seconds: float
     history: History
+
+    def weights(self) -> dict[str, Tensor]:
+        """What the network is used with, by name: what it is trained with, or else what is used in its place."""
+        trained, used = (
+            {name.removeprefix(part): tensor for name, tensor in self.tensors.items() if name.startswith(part)}
+            for part in ("model.", "used.")
+        )
+        return {**trained, **used}

@@ -12,10 +12,11 @@ import torch
 from torch import Tensor, nn
 
 from lab.events import Event, Finished, Looking, Metrics, Step
+from lab.optimizers import batch_of, uses_other_weights
 from lab.recipe import Recipe, flat
 from lab.runs import Run, run_of
 from lab.spread import Heard, Spread, Task, packed, processors
-from lab.stacks import ALIKE, Stack
+from lab.stacks import ALIKE, Stack, alone_because
 from lab.stacks.forward import forward_of, is_chain
 from lab.steps import dropout_stream
 from lab.store import Recorder, custom_sources
@@ -154,7 +155,9 @@ def groups(recipes: Sequence[Recipe]) -> list[list[int]]:
     """Indices of recipes that could train in one stack, in order of appearance."""
     found: dict[str, list[int]] = {}
     for index, recipe in enumerate(recipes):
-        found.setdefault("\n".join(str(getattr(recipe, field)) for field in (*ALIKE, "epochs")), []).append(index)
+        choice = recipe.optimizer
+        key = [*(getattr(recipe, field) for field in (*ALIKE, "epochs")), batch_of(choice, recipe.batch_size)]
+        found.setdefault("\n".join(map(str, [*key, uses_other_weights(choice)])), []).append(index)
     return list(found.values())
 
 
@@ -169,11 +172,12 @@ def until_a_block(events: Iterator[Event]) -> Generator[Event]:
 def pays(session: Training) -> bool:
     """Whether a stack of trainings like this one is faster than training them in turn; `bench/stacks.py` measures it.
 
-    Never where arms would not have the numbers they have alone (dropout draws from one stream) or the data is streamed.
+    Never where arms would not have the numbers they have alone (dropout draws from one stream), where the stack would
+    refuse them, or where the data is streamed.
     """
     splits = (session.train_split, session.validation_split)
     resident = all(isinstance(split.images, Tensor) and split.images.device == session.device for split in splits)
-    if not resident or draws(session) or not maps(session):
+    if not resident or alone_because(session) or draws(session) or not maps(session):
         return False
     if session.device.type != "cpu":
         return True
@@ -232,7 +236,7 @@ def arms_that_fit(session: Training) -> int:
 def bytes_of_arm(session: Training) -> int:
     """A rough upper bound of what an arm needs on the device."""
     parameters = sum(parameter.numel() for parameter in session.model.parameters())
-    return session.dtype.itemsize * (6 * parameters + 4 * outputs_per_image(session) * session.recipe.batch_size)
+    return session.dtype.itemsize * (6 * parameters + 4 * outputs_per_image(session) * session.batch_size)
 
 
 @torch.no_grad()

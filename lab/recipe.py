@@ -13,8 +13,10 @@ from pydantic import AfterValidator, BeforeValidator, Field, ValidationError
 
 from lab.activations import activations
 from lab.augmentations import augmentations
+from lab.averages import averages
 from lab.catalogue import Catalogue, Choice, Knob, OneOf, RecipeError, Settings, explain, unknown
 from lab.data import datasets, modifiers
+from lab.gradients import gradients
 from lab.initializers import initializers
 from lab.models import models
 from lab.optimizers import optimizers
@@ -29,12 +31,14 @@ CATALOGUES: dict[str, Catalogue] = {
     "init": initializers,
     "optimizer": optimizers,
     "schedule": schedules,
+    "gradient": gradients,
+    "average": averages,
     "augment": augmentations,
     "source": sources,
     "transfer": transfers,
 }
 
-LISTS = ("modify", "augment")  # fields that hold several options in order
+LISTS = ("modify", "gradient", "augment")  # fields that hold several options in order
 
 
 def _as_list(value: Any) -> Any:
@@ -70,6 +74,13 @@ class Recipe(Settings):
     init: Annotated[Choice, OneOf(initializers)] = initializers.parse("he_normal")
     optimizer: Annotated[Choice, OneOf(optimizers)] = optimizers.parse("sgd")
     schedule: Annotated[Choice, OneOf(schedules)] = schedules.parse("constant")
+    gradient: Annotated[
+        tuple[Annotated[Choice, OneOf(gradients)], ...],
+        BeforeValidator(_as_list),
+        AfterValidator(_each_once),
+        Field(description="changes to the gradient before the optimizer sees it, the first one innermost"),
+    ] = ()
+    average: Annotated[Choice, OneOf(averages)] = averages.parse("nothing")
     augment: Annotated[
         tuple[Annotated[Choice, OneOf(augmentations)], ...],
         BeforeValidator(_as_list),

@@ -2,22 +2,26 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
+import math
 import subprocess
 import sys
 from pathlib import Path
 
 import pytest
 from PIL import Image
+from torch import nn
 
 import lab
 from lab.export import script
 
 ALONE = """
-import json, runpy, sys
+import hashlib, json, runpy, sys
 sys.modules["lab"] = None  # importing the lab is an error
 losses, model = runpy.run_path(sys.argv[1])["main"]()
-print(json.dumps(losses))
+weights = [tensor.contiguous().numpy().tobytes() for tensor in model.state_dict().values()]
+print(json.dumps([losses, hashlib.sha256(b"".join(weights)).hexdigest()]))
 """
 RECIPES = {
     "default": {"epochs": 2},
@@ -44,23 +48,42 @@ RECIPES = {
         "init": "xavier_normal",
         "activation": "tanh",
     },
+    "batch, gradient, average": {
+        "epochs": 2,
+        "model": {"name": "cnn", "width": 8},
+        "optimizer": "muon",
+        "gradient": ["sam", "gradient_noise", "l1", {"name": "clip_value", "limit": 0.01}, "centralise"],
+        "average": {"name": "swa", "start": 0.2},
+        "precision": "bfloat16",
+    },
+    "schedule-free": {"epochs": 1, "optimizer": "schedule_free_adamw", "schedule": {"name": "cosine", "warmup": 0.2}},
+    "whole batches": {"epochs": 3, "optimizer": "batch_gd", "average": "ema"},
     "two threads": {"epochs": 1, "model": {"name": "mlp", "width": 512, "depth": 3}, "batch_size": 256},
 }
 
 
-def run_alone(recipe: lab.Recipe, folder: Path) -> list[float]:
+def run_alone(recipe: lab.Recipe, folder: Path) -> tuple[list[float], str]:
+    """The losses of a script, and a hash of the weights it ends with."""
     path = folder / "script.py"
     path.write_text(script(recipe), encoding="utf-8")
     command = [sys.executable, "-W", "error", "-c", ALONE, str(path)]
     done = subprocess.run(command, capture_output=True, text=True, check=False, cwd=folder)
     assert done.returncode == 0, done.stderr
-    return json.loads(done.stdout.splitlines()[-1])
+    losses, weights = json.loads(done.stdout.splitlines()[-1])
+    return losses, weights
+
+
+def trained(recipe: lab.Recipe) -> tuple[list[float], str]:
+    run = lab.train(recipe, progress=False)
+    assert run.weights is not None
+    weights = [tensor.contiguous().numpy().tobytes() for tensor in run.weights.values()]
+    return run.history.loss, hashlib.sha256(b"".join(weights)).hexdigest()
 
 
 @pytest.mark.parametrize("name", RECIPES)
 def test_the_script_gives_the_same_losses_bit_for_bit(name: str, tmp_path: Path) -> None:
     recipe = lab.Recipe(**RECIPES[name])
-    assert run_alone(recipe, tmp_path) == lab.train(recipe, progress=False).history.loss
+    assert run_alone(recipe, tmp_path) == trained(recipe)
 
 
 def test_a_folder_of_images_exports(tmp_path: Path) -> None:
@@ -69,7 +92,7 @@ def test_a_folder_of_images_exports(tmp_path: Path) -> None:
         for number in range(6):
             Image.new("RGB", (12, 9), (shade + number, shade, shade)).save(tmp_path / "images" / name / f"{number}.png")
     recipe = lab.Recipe(data={"name": "folder", "path": str(tmp_path / "images"), "size": 8}, epochs=2, batch_size=4)
-    assert run_alone(recipe, tmp_path) == lab.train(recipe, progress=False).history.loss
+    assert run_alone(recipe, tmp_path) == trained(recipe)
 
 
 def test_a_persons_own_option_goes_with_the_script(tmp_path: Path) -> None:
@@ -83,7 +106,7 @@ def test_a_persons_own_option_goes_with_the_script(tmp_path: Path) -> None:
         text = script(recipe)
         assert "def halves(weight, gain, generator, *, size=0.5):" in text
         assert "initializers.add" not in text
-        assert run_alone(recipe, tmp_path) == lab.train(recipe, progress=False).history.loss
+        assert run_alone(recipe, tmp_path) == trained(recipe)
     finally:
         lab.initializers.functions.pop("halves")
         lab.initializers._choices.pop("halves")
@@ -99,6 +122,21 @@ def test_the_script_reads_as_clean_code(name: str, tmp_path: Path) -> None:
     )
     assert done.returncode == 0, done.stdout
     assert "lab." not in path.read_text().replace("`lab", "")
+
+
+def test_batch_normalisation_under_averaged_weights_goes_with_the_script(tmp_path: Path) -> None:
+    @lab.models.add
+    def dropped_and_normed(shape, classes, activation):
+        """Batch normalisation and dropout. Source: this test."""
+        layers = [nn.Linear(math.prod(shape), 16), nn.BatchNorm1d(16), activation(), nn.Dropout(0.5)]
+        return nn.Sequential(nn.Flatten(), *layers, nn.Linear(16, classes))
+
+    try:
+        recipe = lab.Recipe(model="dropped_and_normed", epochs=2, average="ema", gradient="sam")
+        assert run_alone(recipe, tmp_path) == trained(recipe)
+    finally:
+        lab.models.functions.pop("dropped_and_normed")
+        lab.models._choices.pop("dropped_and_normed")
 
 
 def test_quotes_in_a_recipe_do_not_break_out_of_the_script(tmp_path: Path) -> None:

@@ -12,6 +12,7 @@ import lab
 ROOT = Path(lab.__file__).parent
 ORDER = [
     *("catalogue", "data", "activations", "initializers", "models", "optimizers", "schedules", "augmentations"),
+    *("gradients", "averages"),
     *(
         "transfer",
         "recipe",

@@ -28,7 +28,10 @@ from lab.training import load
 SECTIONS = {
     "Data": ("data", "modify"),
     "Network": ("model", "activation", "init"),
-    "Optimisation": ("optimizer", "schedule", "epochs", "batch_size", "clip_norm", "label_smoothing"),
+    "Optimisation": (
+        *("optimizer", "schedule", "epochs", "batch_size", "clip_norm", "label_smoothing"),
+        *("gradient", "average"),
+    ),
     "Augmentation": ("augment",),
     "Transfer": ("source", "transfer"),
     "Numbers": ("precision", "seed"),

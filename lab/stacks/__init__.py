@@ -2,6 +2,6 @@
 
 from __future__ import annotations
 
-from lab.stacks.stack import ALIKE, Stack
+from lab.stacks.stack import ALIKE, Stack, alone_because
 
-__all__ = ["ALIKE", "Stack"]
+__all__ = ["ALIKE", "Stack", "alone_because"]

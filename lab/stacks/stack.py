@@ -22,7 +22,10 @@ from lab.stacks.rows import Rows, kind_order
 from lab.steps import EVALUATION_BATCH, at_least_float32, enough_threads, is_out_of_memory, no_memory
 from lab.training import BLOCK_SECONDS, Training
 
-ALIKE = ("data", "modify", "model", "activation", "source", "transfer", "batch_size", "precision")
+ALIKE = (
+    *("data", "modify", "model", "activation", "source", "transfer", "batch_size", "precision"),
+    *("gradient", "average"),
+)
 Told = tuple[int, Event]  # which arm, and what happened to it
 
 
@@ -37,6 +40,18 @@ class Arm(Training):
 
     def _elapsed(self) -> float:
         return self.seconds  # the stack's time, in equal shares
+
+
+def alone_because(session: Training) -> str:
+    """Why a training cannot be an arm of a stack, in words; empty where it can."""
+    recipe = session.recipe
+    if recipe.gradient:
+        return f"The recipe changes its gradient ({recipe.gradient[0].name})"
+    if recipe.average.name != "nothing":
+        return f"The recipe is evaluated with an average of its weights ({recipe.average.name})"
+    if hasattr(session.optimizer, "used_weights"):
+        return f"Optimizer {recipe.optimizer.name} is evaluated with other weights than it steps"
+    return ""
 
 
 class Stack:
@@ -60,6 +75,7 @@ class Stack:
         first = Arm(recipes[0], **where)
         shared: dict[str, Any] = {**where, "like": first}
         self.arms = [first, *(Arm(recipe, **shared) for recipe in recipes[1:])]
+        self._check()
         self.device, self.steps_per_epoch = first.device, first.steps_per_epoch
         self.flops_per_step = first.flops_per_step
         self.network = deepcopy(first.model)
@@ -70,6 +86,13 @@ class Stack:
         self._pending: list[Told] = []
         for arm in self.arms:
             arm.before_state = self._before_state
+
+    def _check(self) -> None:
+        if len({arm.batch_size for arm in self.arms}) > 1:
+            raise ValueError("The arms of a stack must have the same batch_size: an optimizer sets its own.")
+        for arm in self.arms:
+            if reason := alone_because(arm):
+                raise ValueError(f"{reason}: it cannot stand in a stack.")
 
     def __iter__(self) -> Iterator[Told]:
         events = self._guarded()

@@ -71,7 +71,7 @@ def swa(step: int, steps_per_epoch: int, epochs: int, *, start: Start = 0.75) ->
     Source: Izmailov et al. 2018, arXiv 1803.05407, algorithm 1 with a cycle of an epoch; torch.optim.swa_utils.
     """
     ended, rest = divmod(step + 1, steps_per_epoch)
-    known = ended - max(1, ceil(start * epochs - 1e-9))  # 0.55 * 20 is a little above 11
+    known = ended - max(1, ceil(start * epochs - 1e-9))  # 0.07 * 100 is a little above 7
     if known < 0:
         return None
     return 0.0 if rest else 1 / (1 + known)

@@ -33,7 +33,7 @@ class Bundle:
         self.definitions[name] = ""  # seen: a function may use itself
         text = definition(thing)
         for used in global_names(text):
-            self.resolve(used, sys.modules.get(thing.__module__), getattr(thing, "__globals__", {}))
+            self.resolve(used, sys.modules.get(thing.__module__), getattr(inspect.unwrap(thing), "__globals__", {}))
         del self.definitions[name]
         self.definitions[name] = text
 

@@ -407,3 +407,6 @@ class Training:
                 _, index, slot = name.split(".", 2)
                 slots.setdefault(int(index), {})[slot] = like(value, parameters[int(index)])
         self.optimizer.load_state_dict({"state": slots, "param_groups": self.optimizer.state_dict()["param_groups"]})
+        for index, own in slots.items():  # torch gives all of it the weights' type
+            state = self.optimizer.state[parameters[index]]
+            state |= {slot: state[slot].to(value.dtype) for slot, value in own.items() if isinstance(value, Tensor)}

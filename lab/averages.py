@@ -91,7 +91,7 @@ def blend(
     weights = {**named, **used_weights(model, optimizer)}
     if not mean:
         return {name: weight.detach().clone() for name, weight in weights.items()}
-    torch._foreach_lerp_([mean[name] for name in weights], list(weights.values()), share)
+    torch._foreach_lerp_([mean[name] for name in weights], list(weights.values()), share)  # pyright: ignore[reportPrivateImportUsage]
     return mean
 
 

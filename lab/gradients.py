@@ -135,12 +135,13 @@ def shifted(model: nn.Module, distance: float) -> Generator[None]:
     kept = [weight.detach().clone() for weight in weights]
     norm = nn.utils.get_total_norm([weight.grad for weight in weights])
     with torch.no_grad():
-        torch._foreach_add_(weights, torch._foreach_mul([weight.grad for weight in weights], distance / (norm + 1e-12)))
+        moves = torch._foreach_mul([weight.grad for weight in weights], distance / (norm + 1e-12))  # pyright: ignore[reportPrivateImportUsage]
+        torch._foreach_add_(weights, moves)  # pyright: ignore[reportPrivateImportUsage]
     try:
         yield
     finally:
         with torch.no_grad():
-            torch._foreach_copy_(weights, kept)
+            torch._foreach_copy_(weights, kept)  # pyright: ignore[reportPrivateImportUsage]
 
 
 @contextmanager

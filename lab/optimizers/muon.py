@@ -56,29 +56,29 @@ class Muon(torch.optim.Optimizer):
         for group in self.param_groups:
             for parameter in group["params"]:
                 if parameter.grad is not None:
+                    direction = self.turned if parameter in self.hidden else self.adapted
                     parameter.mul_(1 - group["lr"] * group["weight_decay"])
-                    turn = self.turned if parameter in self.hidden else self.adapted
-                    parameter.sub_(turn(parameter, group), alpha=group["lr"])
+                    parameter.sub_(direction(parameter, parameter.grad, group), alpha=group["lr"])
         return loss
 
-    def turned(self, parameter: Tensor, group: dict[str, Any]) -> Tensor:
+    def turned(self, parameter: Tensor, gradient: Tensor, group: dict[str, Any]) -> Tensor:
         """Muon's direction; a kernel (out, in, h, w) counts as a matrix (out, in h w)."""
         state = self.state[parameter]
         if not state:
             state["momentum_buffer"] = torch.zeros_like(parameter)
-        mean = state["momentum_buffer"].lerp_(parameter.grad, 1 - group["momentum"])
-        ahead = parameter.grad.lerp(mean, group["momentum"]).flatten(1)
+        mean = state["momentum_buffer"].lerp_(gradient, 1 - group["momentum"])
+        ahead = gradient.lerp(mean, group["momentum"]).flatten(1)
         length = 0.2 * max(ahead.shape) ** 0.5
         return length * orthogonalised(ahead, group["iterations"]).reshape(parameter.shape)
 
-    def adapted(self, parameter: Tensor, group: dict[str, Any]) -> Tensor:
+    def adapted(self, parameter: Tensor, gradient: Tensor, group: dict[str, Any]) -> Tensor:
         """Adam's direction."""
         (beta1, beta2), state = group["betas"], self.state[parameter]
         if not state:
             state |= {"step": 0, "exp_avg": torch.zeros_like(parameter), "exp_avg_sq": torch.zeros_like(parameter)}
         state["step"] += 1
-        mean = state["exp_avg"].lerp_(parameter.grad, 1 - beta1)
-        square = state["exp_avg_sq"].mul_(beta2).addcmul_(parameter.grad, parameter.grad, value=1 - beta2)
+        mean = state["exp_avg"].lerp_(gradient, 1 - beta1)
+        square = state["exp_avg_sq"].mul_(beta2).addcmul_(gradient, gradient, value=1 - beta2)
         step = state["step"]
         return mean / (1 - beta1**step) / ((square / (1 - beta2**step)).sqrt() + group["eps"])
 

@@ -92,7 +92,11 @@ class Recipe(Settings):
     epochs: Annotated[
         int, Field(ge=1, le=1_000_000, description="passes over the training split"), Knob(1, 200, log=True)
     ] = 20
-    batch_size: Annotated[int, Field(ge=1, le=1_000_000, description="images per update; batch_gd and stochastic_gd set their own"), Knob(1, 1024, log=True)] = 64
+    batch_size: Annotated[
+        int,
+        Field(ge=1, le=1_000_000, description="images per update; batch_gd and stochastic_gd set their own"),
+        Knob(1, 1024, log=True),
+    ] = 64
     label_smoothing: Annotated[
         float, Field(ge=0, lt=1, description="share of each label given to all classes"), Knob(0, 0.3)
     ] = 0.0

@@ -60,3 +60,16 @@ def test_streamed_equals_resident() -> None:
 def test_too_large_a_network_is_a_result() -> None:
     recipe = lab.Recipe(model={"name": "mlp", "width": 65536, "depth": 100}, epochs=1)
     assert lab.train(recipe, device="cuda", progress=False).status == "out_of_memory"
+
+
+@pytest.mark.parametrize("optimizer", lab.optimizers)
+def test_every_optimizer_trains_and_goes_on(optimizer: str) -> None:
+    recipe = lab.Recipe(**{**CNN, "optimizer": optimizer, "modify": [{"name": "subset", "per_class": 5}]})
+    recipe = recipe.changed(gradient=list(lab.gradients), average="ema", precision="float64")
+    whole, session = (lab.Training(recipe, device="cuda") for _ in range(2))
+    list(whole)
+    next(event for event in session if isinstance(event, Step) and event.step == session.steps_per_epoch)
+    again = lab.Training(recipe, device="cuda")
+    again.restore(session.state())
+    list(again)
+    assert again.history.loss == pytest.approx(whole.history.loss, rel=1e-6)

@@ -238,7 +238,7 @@ def test_optimizers_step_as_written_down_and_as_torch_does(name, by_hand, settin
     ],
 )
 def test_every_optimizer_descends_with_some_learning_rate(name, valley, start, steps, left):
-    rates = [{"lr": rate} for rate in (10, 0.1, 0.002)]
+    rates = [{"lr": rate} for rate in ([10] if name == "adadelta" else [0.1, 0.002])]
     ends = [float(valley(descend(lab_optimizer(name, rate), valley, start, steps))) for rate in rates]
     assert min(end for end in ends if math.isfinite(end)) < left * float(
         valley(torch.tensor(start, dtype=torch.float64))

@@ -17,11 +17,13 @@ os.environ.setdefault("GOMP_SPINCOUNT", "1000")
 from lab import runs
 from lab.activations import activations
 from lab.augmentations import augmentations
+from lab.averages import averages
 from lab.catalogue import Catalogue, Choice, Knob, RecipeError
 from lab.compare import Comparison, compare
 from lab.data import DataError, datasets, fetch, load, modifiers
 from lab.diagnostics import examine, predictions, range_test, watched
 from lab.events import Epoch, Finished, Metrics, Started, Step
+from lab.gradients import gradients
 from lab.initializers import initializers
 from lab.many import train_many
 from lab.models import models
@@ -59,11 +61,13 @@ __all__ = [
     "Training",
     "activations",
     "augmentations",
+    "averages",
     "compare",
     "datasets",
     "difference",
     "examine",
     "fetch",
+    "gradients",
     "initializers",
     "load",
     "models",

@@ -36,6 +36,8 @@ KINDS = {
     "initializers": "init",
     "optimizers": "optimizer",
     "schedules": "schedule",
+    "gradients": "gradient",
+    "averages": "average",
     "augmentations": "augment",
     "sources": "source",
     "transfers": "transfer",

@@ -24,10 +24,16 @@ class Bundle:
         self.imports: set[tuple[str, str, str]] = set()  # module, name (empty: the module itself), name here
         self.constants: dict[str, str] = {}
         self.definitions: dict[str, str] = {}
+        self._meanings: dict[str, Any] = {}  # what each name stands for: in one text it can be one thing only
 
     def add(self, thing: Any) -> None:
-        """Take in a function or class, after everything that it uses."""
+        """Take in a function or class, after everything that it uses.
+
+        Raises:
+            ValueError: it, or something that it uses, has the name of another thing.
+        """
         name = thing.__name__
+        self.claim(name, thing)
         if name in self.definitions:
             return
         self.definitions[name] = ""  # seen: a function may use itself
@@ -37,6 +43,15 @@ class Bundle:
             self.resolve(used, sys.modules.get(thing.__module__), names)
         del self.definitions[name]
         self.definitions[name] = text
+
+    def claim(self, name: str, meaning: Any) -> None:
+        """Raises ValueError when the name stands for something else already."""
+        known = self._meanings.setdefault(name, meaning)
+        if not means_the_same(known, meaning):
+            places = " and ".join(sorted({place_of(known), place_of(meaning)}))
+            raise ValueError(
+                f"Two things are called {name!r} ({places}), but a script can have one: rename one of them."
+            )
 
     def use(self, text: str, module: ModuleType) -> None:
         """Take in what a piece of code uses, its names as `module` knows them."""
@@ -48,6 +63,7 @@ class Bundle:
         if name not in known:
             return
         value = known[name]
+        self.claim(name, value)
         if is_ours(value, module):
             self.add(value)
         elif (origin := imported_from(module, name)) and not origin[0].startswith("lab."):
@@ -73,6 +89,16 @@ class Bundle:
         standard = [item for item in ours if item[0].split(".")[0] in sys.stdlib_module_names]
         others = [item for item in ours if item not in standard]
         return [*statements(standard), "", *statements(others)]
+
+
+def means_the_same(one: Any, other: Any) -> bool:
+    """Constants that look alike do; functions, classes and modules only when they are one."""
+    return one is other or (not isinstance(one, type | FunctionType | ModuleType) and repr(one) == repr(other))
+
+
+def place_of(meaning: Any) -> str:
+    """Where a function or class is from; of all else how it looks."""
+    return f"in {meaning.__module__}" if isinstance(meaning, type | FunctionType) else repr(meaning)
 
 
 def statements(imports: list[tuple[str, str, str]]) -> list[str]:

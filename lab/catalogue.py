@@ -110,6 +110,8 @@ class Catalogue(Mapping[str, type[Choice]]):
     def add(self, function: Any = None, *, rules: Rules | None = None) -> Any:
         """Decorator: the function's keyword-only arguments become the option's settings.
 
+        The option has the function's name, without a last underscore: that is for two catalogues with one name.
+
         Args:
             function: context arguments first, then keyword-only settings with type and default.
             rules: sentence -> test of a Choice, for what involves two settings at once.
@@ -118,8 +120,7 @@ class Catalogue(Mapping[str, type[Choice]]):
         """
         if function is None:
             return lambda decorated: self.add(decorated, rules=rules)
-        name = function.__name__
-        self._refuse_clash(function)
+        name = self._name_of(function)
         fields: dict[str, Any] = {"name": (Literal[name], name), **_settings(self.kind, function)}
         choice = create_model(
             name,
@@ -135,12 +136,14 @@ class Catalogue(Mapping[str, type[Choice]]):
             listener()
         return function
 
-    def _refuse_clash(self, function: Callable[..., Any]) -> None:
-        name, known = function.__name__, self.functions.get(function.__name__)
+    def _name_of(self, function: Callable[..., Any]) -> str:
+        name = function.__name__.removesuffix("_")
+        known = self.functions.get(name)
         if name.lower() in YAML_BOOLEANS:
             raise ValueError(f"An option cannot be called {name!r}: YAML reads that as a boolean.")
         if known is not None and known.__module__ != function.__module__:
             raise ValueError(f"{self.kind} {name!r} exists already, in {known.__module__}.")
+        return name
 
     def parse(self, value: object) -> Choice:
         """`"sgd"`, `{"name": "sgd", "lr": 0.3}` or a Choice -> a checked Choice.

@@ -14,7 +14,8 @@ from torch.autograd.graph import saved_tensors_hooks
 from torch.nn import functional
 
 from lab.data import Dataset, load
-from lab.optimizers import optimizers, parameter_groups
+from lab.gradients import passes_of, unchanged
+from lab.optimizers import batch_of, optimizers, parameter_groups
 from lab.recipe import Recipe
 from lab.steps import at_least_float32, build_model, flops_per_image, update
 
@@ -41,8 +42,9 @@ class Costs:
     """What a recipe's network costs on a CPU; other devices choose other kernels, which may keep a little more or less.
 
     trained, frozen: numbers of parameters. flops_forward: of one image, forward only, as torch counts them: products
-    of matrices and convolutions. bytes: of the weights (with buffers); of what the optimizer keeps beside them; of what
-    the forward pass of one batch keeps for the backward pass, the images among it.
+    of matrices and convolutions; passes: of the batch in one update. bytes: of the weights (with buffers); of what the
+    optimizer and an average keep beside them; of what the forward pass of one batch keeps for the backward pass, the
+    images among it. What a change of the gradient holds in the middle of an update is not counted.
     """
 
     trained: int
@@ -53,6 +55,8 @@ class Costs:
     weight_bytes: int
     optimizer_bytes: int
     activation_bytes: int
+    average_bytes: int
+    passes: int
 
     @property
     def parameters(self) -> int:
@@ -61,14 +65,14 @@ class Costs:
     @property
     def flops_per_image(self) -> float:
         """Of one image's part in an update: the backward pass costs twice the forward pass."""
-        return 3 * self.flops_forward
+        return 3 * self.flops_forward * self.passes
 
 
 def costs(recipe: Recipe, data: Dataset | None = None) -> Costs:
     """Build the recipe's network and measure it on a few images that mean nothing.
 
     Args:
-        data: the recipe's data set, where it is at hand; only its shape and classes are used.
+        data: the recipe's data set, where it is at hand; only its shape, classes and number of images are used.
     Raises:
         DataError: the data set is missing; ValueError: the network cannot read its images.
     """
@@ -82,14 +86,18 @@ def _measured(recipe: Recipe, model: nn.Module, data: Dataset) -> Costs:
     model, images = model.to(dtype), torch.rand(MORE, *data.shape, dtype=dtype)
     autocast = torch.autocast("cpu", torch.bfloat16, enabled=recipe.precision == "bfloat16")
     frozen = sum(parameter.numel() for parameter in model.parameters() if not parameter.requires_grad)
+    trained = sum(parameter.numel() for parameter in model.parameters()) - frozen
+    batch_size = batch_of(recipe.optimizer, recipe.batch_size) or len(data.train)
     return Costs(
-        trained=sum(parameter.numel() for parameter in model.parameters()) - frozen,
+        trained=trained,
         frozen=frozen,
         layers=tuple(layers_of(model, images[:1])),
         flops_forward=flops_per_image(model, images[:1]),
-        batch_size=recipe.batch_size,
+        batch_size=batch_size,
         weight_bytes=sum(tensor.nbytes for tensor in (*model.parameters(), *model.buffers())),
-        activation_bytes=bytes_of_batch(model, images, recipe.batch_size, autocast),
+        activation_bytes=bytes_of_batch(model, images, batch_size, autocast),
+        average_bytes=0 if recipe.average.name == "nothing" else trained * dtype.itemsize,
+        passes=passes_of(recipe.gradient),
         optimizer_bytes=bytes_of_optimizer(recipe, model, images, autocast),  # last: it moves the weights
     )
 
@@ -152,7 +160,8 @@ def bytes_of_optimizer(recipe: Recipe, model: nn.Module, images: Tensor, autocas
     optimizer = optimizers.build(recipe.optimizer, parameter_groups(model))
     labels = torch.zeros(len(images), dtype=torch.long)
     smoothing, norm = recipe.label_smoothing, recipe.clip_norm
-    update(model, optimizer, images, labels, label_smoothing=smoothing, clip_norm=norm, autocast=autocast)
+    step = partial(update, label_smoothing=smoothing, clip_norm=norm, autocast=autocast, change=unchanged)
+    step(model, optimizer, images, labels)
     states = (value for state in optimizer.state.values() for value in state.values())
     return sum(value.nbytes for value in states if isinstance(value, Tensor) and value.ndim)
 
@@ -161,7 +170,7 @@ def words(found: Costs) -> str:
     """One line for people.
 
     Example:
-        >>> words(Costs(25_450, 0, (), 266_000.0, 64, 101_800, 0, 2_100_000))
+        >>> words(Costs(25_450, 0, (), 266_000.0, 64, 101_800, 0, 2_100_000, 0, 1))
         '25,450 parameters · 0.798 MFLOP per image · 2.1 MB per batch of 64'
     """
     flops, memory = with_prefix(found.flops_per_image), with_prefix(found.activation_bytes)

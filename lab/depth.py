@@ -24,7 +24,7 @@ def rate_groups(model: nn.Module, depth_decay: float) -> Groups:
     """
     groups: Groups = []
     for above, layer in enumerate(reversed(by_depth(model))):
-        parts = parameter_groups(nn.ParameterList(layer))  # what is decayed is decided there
+        parts = parameter_groups(model, layer)  # what is decayed is decided there
         groups += [{**part, "scale": depth_decay**above} for part in parts]
     return groups
 

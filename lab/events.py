@@ -117,3 +117,11 @@ class State:
     step: int
     seconds: float
     history: History
+
+    def weights(self) -> dict[str, Tensor]:
+        """What the network is used with, by name: what it is trained with, or else what is used in its place."""
+        return {**self.part("model."), **self.part("used.")}
+
+    def part(self, prefix: str) -> dict[str, Tensor]:
+        """The tensors whose names begin so, by the rest of their names."""
+        return {name.removeprefix(prefix): part for name, part in self.tensors.items() if name.startswith(prefix)}

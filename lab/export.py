@@ -12,18 +12,29 @@ import torch
 
 from lab.activations import activations, gain_of
 from lab.augmentations import augmentations
+from lab.averages import averages, blend
 from lab.bundle import Bundle
 from lab.catalogue import Catalogue, Choice
 from lab.data import batches, datasets, modifiers
 from lab.depth import rate_groups
+from lab.gradients import gradients
 from lab.initializers import after_filling, initializers
 from lab.models import initialise, models
 from lab.optimizers import optimizers, parameter_groups
 from lab.recipe import Recipe
 from lab.schedules import ramped, schedules, watches
-from lab.steps import EVALUATION_BATCH, ONE_THREAD_FLOPS, STREAMS, dropout_stream, seed_dropout, stalled
+from lab.steps import (
+    EVALUATION_BATCH,
+    ONE_THREAD_FLOPS,
+    STREAMS,
+    dropout_stream,
+    noise_stream,
+    seed_dropout,
+    stalled,
+)
 from lab.training import Training
 from lab.transfer import sources, transfers
+from lab.used_weights import spread, statistics, used_weights
 
 STREAM = {purpose: f"{len(STREAMS)} * SEED + {index}" for index, purpose in enumerate(STREAMS)}
 
@@ -40,12 +51,16 @@ def script(recipe: Recipe) -> str:
         bundle.add(function)
     body = "\n".join(main_lines(session))
     bundle.use(body, sys.modules[__name__])
+    if recipe.gradient:
+        bundle.imports.add(("functools", "partial", "partial"))
+    if uses_other_weights(session):
+        bundle.imports.add(("torch.func", "functional_call", "functional_call"))
     bundle.imports |= {
         ("torch", "", "torch"),
         ("math", "", "math"),
         ("torch.nn", "functional", "functional"),
     }
-    constants = [*settings(recipe), *bundle.constants.values()]
+    constants = [*settings(session), *bundle.constants.values()]
     parts = [*bundle.definitions.values(), "\n".join(evaluate_lines(session)), body, ENTRY]
     head = "\n".join([docstring(recipe), "", "from __future__ import annotations", "", *bundle.import_lines()])
     return "\n\n\n".join(["\n\n".join([head, "\n".join(constants)]), *parts]) + "\n"
@@ -73,6 +88,13 @@ def functions_of(session: Training) -> Iterator[Any]:
         yield ramped
     if recipe.patience:
         yield stalled
+    yield from (gradients.functions[choice.name] for choice in recipe.gradient)
+    if recipe.gradient:
+        yield noise_stream
+    if averaging(session):
+        yield from (averages.functions[recipe.average.name], blend)
+    if uses_other_weights(session):
+        yield from (used_weights, spread, statistics)
     if draws_randomly(session):
         yield seed_dropout
 
@@ -89,8 +111,9 @@ def docstring(recipe: Recipe) -> str:
     )
 
 
-def settings(recipe: Recipe) -> list[str]:
-    lines = [f"SEED = {recipe.seed}", f"EPOCHS = {recipe.epochs}", f"BATCH_SIZE = {recipe.batch_size}"]
+def settings(session: Training) -> list[str]:
+    recipe = session.recipe
+    lines = [f"SEED = {recipe.seed}", f"EPOCHS = {recipe.epochs}", f"BATCH_SIZE = {session.batch_size}"]
     return [*lines, f"LR = {getattr(recipe.optimizer, 'lr', 1.0)!r}", f"EVALUATION_BATCH = {EVALUATION_BATCH}"]
 
 
@@ -107,6 +130,15 @@ def arguments(choice: Choice) -> list[str]:
 def has(session: Training, kind: str) -> bool:
     """Whether the network has a layer whose class name contains `kind`."""
     return any(kind in type(layer).__name__ for layer in session.model.modules())
+
+
+def averaging(session: Training) -> bool:
+    return session.recipe.average.name != "nothing"
+
+
+def uses_other_weights(session: Training) -> bool:
+    """Whether the network is used with other weights than those that training goes on with."""
+    return averaging(session) or hasattr(session.optimizer, "used_weights")
 
 
 def draws_randomly(session: Training) -> bool:
@@ -184,12 +216,17 @@ def model_lines(session: Training) -> Iterator[str]:
 def loop_lines(session: Training) -> Iterator[str]:
     recipe = session.recipe
     yield ""
-    yield "steps = EPOCHS * math.ceil(len(train_images) / BATCH_SIZE)"
+    yield "steps_per_epoch = math.ceil(len(train_images) / BATCH_SIZE)"
+    yield "steps = EPOCHS * steps_per_epoch"
     yield "losses = []"
     if recipe.watches_validation:
         yield "validations = []"
     if recipe.warmup or recipe.cooldown:
         yield from ["", "def schedule(progress):", f"    return {schedule_call(recipe, 'progress')}", ""]
+    if averaging(session):
+        yield "average = {}"
+    if recipe.gradient:
+        yield from backward_lines(session)
     if session.flops_per_step < ONE_THREAD_FLOPS:
         yield "torch.set_num_threads(1)  # a second thread saves nothing on so small a network"
     yield "for epoch in range(EPOCHS):"
@@ -198,6 +235,9 @@ def loop_lines(session: Training) -> Iterator[str]:
     for line in step_lines(session):
         yield f"        {line}"
     autocast = ", autocast" if recipe.precision == "bfloat16" else ""
+    if uses_other_weights(session):
+        yield from other_weights_lines(session)
+        autocast += ", weights"
     yield f"    loss, accuracy = evaluate(model, prepare, validation_images, validation_labels{autocast})"
     yield '    print(f"epoch {epoch + 1}: validation loss {loss:.4f}, accuracy {accuracy:.4f}")'
     if recipe.watches_validation:
@@ -205,6 +245,8 @@ def loop_lines(session: Training) -> Iterator[str]:
     if recipe.patience:
         yield f"    if stalled([loss for loss, _ in validations], {recipe.patience}):"
         yield "        break"
+    if uses_other_weights(session):
+        yield "model.load_state_dict(weights, strict=False)"
     yield "return [loss.item() for loss in losses], model"
 
 
@@ -225,29 +267,73 @@ def rate_lines(recipe: Recipe) -> Iterator[str]:
 
 def step_lines(session: Training) -> Iterator[str]:
     recipe = session.recipe
-    smoothing = f", label_smoothing={recipe.label_smoothing}" if recipe.label_smoothing else ""
     yield from rate_lines(recipe)
     if draws_randomly(session):
         yield "seed_dropout(SEED, len(losses), device)"
-    if recipe.precision == "bfloat16":
-        yield "with autocast:"
-        yield "    logits = model(prepare(train_images[index], augment=True)).float()"
-        yield f"    loss = functional.cross_entropy(logits, train_labels[index]{smoothing})"
+    if recipe.gradient:
+        yield "compute = partial(backward, prepare(train_images[index], augment=True), train_labels[index])"
+        for choice in recipe.gradient:
+            yield f"compute = {partial_call(choice)}"
+        yield "loss = compute()"
     else:
-        yield "logits = model(prepare(train_images[index], augment=True))"
-        yield f"loss = functional.cross_entropy(logits, train_labels[index]{smoothing})"
-    yield "optimizer.zero_grad()"
-    yield "loss.backward()"
+        yield from gradient_lines(session, "prepare(train_images[index], augment=True)", "train_labels[index]")
     if recipe.clip_norm:
         yield f"torch.nn.utils.clip_grad_norm_(model.parameters(), {recipe.clip_norm})"
     yield "optimizer.step()"
+    if averaging(session):
+        yield f"share = {call(averages, recipe.average, 'len(losses)', 'steps_per_epoch', 'EPOCHS')}"
+        yield "average = blend(average, share, model, optimizer)"
     yield "losses.append(loss.detach())"
 
 
-def evaluate_lines(session: Training) -> Iterator[str]:
+def gradient_lines(session: Training, images: str, labels: str) -> Iterator[str]:
+    """One pass of a batch, forward and backward."""
+    smoothing = session.recipe.label_smoothing
+    smoothed = f", label_smoothing={smoothing}" if smoothing else ""
+    if session.recipe.precision == "bfloat16":
+        yield "with autocast:"
+        yield f"    logits = model({images}).float()"
+        yield f"    loss = functional.cross_entropy(logits, {labels}{smoothed})"
+    else:
+        yield f"logits = model({images})"
+        yield f"loss = functional.cross_entropy(logits, {labels}{smoothed})"
+    yield "optimizer.zero_grad()"
+    yield "loss.backward()"
+
+
+def backward_lines(session: Training) -> Iterator[str]:
+    yield ""
+    yield "def backward(images, labels):"
+    for line in gradient_lines(session, "images", "labels"):
+        yield f"    {line}"
+    yield "    return loss"
+    yield ""
+
+
+def partial_call(choice: Choice) -> str:
+    """A change to the gradient around what is computed so far."""
+    start = f"{gradients.functions[choice.name].__name__}, compute, model"
+    chosen = [f"{key}={value!r}" for key, value in choice if key != "name"]
+    return f"partial({', '.join([start, 'noise_stream(SEED, len(losses), device)', 'len(losses)', *chosen])})"
+
+
+def other_weights_lines(session: Training) -> Iterator[str]:
+    """At the end of an epoch: what the network is used with in place of what it is trained with."""
+    average = "average or " if averaging(session) else ""
     mixed = session.recipe.precision == "bfloat16"
+    start = "weights |= statistics(model, weights, (prepare(train_images[i]) for i in spread(len(train_images))))"
+    yield f"    weights = dict({average}used_weights(model, optimizer))"
+    yield "    if weights:"
+    if mixed:
+        yield "        with autocast:"
+    yield f"        {'    ' * mixed}{start}"
+
+
+def evaluate_lines(session: Training) -> Iterator[str]:
+    mixed, other = session.recipe.precision == "bfloat16", uses_other_weights(session)
+    network = "functional_call(model, weights, (prepare(images[part]),))" if other else "model(prepare(images[part]))"
     yield "@torch.inference_mode()"
-    yield f"def evaluate(model, prepare, images, labels{', autocast' if mixed else ''}):"
+    yield f"def evaluate(model, prepare, images, labels{', autocast' * mixed}{', weights' * other}):"
     yield '    """Loss (mean nats per example) and accuracy (fraction)."""'
     yield "    model.eval()"
     yield "    sums = []"
@@ -255,9 +341,9 @@ def evaluate_lines(session: Training) -> Iterator[str]:
     yield "        part = slice(start, start + EVALUATION_BATCH)"
     if mixed:
         yield "        with autocast:"
-        yield "            logits = model(prepare(images[part])).float()"
+        yield f"            logits = {network}.float()"
     else:
-        yield "        logits = model(prepare(images[part]))"
+        yield f"        logits = {network}"
     yield '        loss = functional.cross_entropy(logits, labels[part], reduction="sum")'
     yield "        sums.append(torch.stack([loss, (logits.argmax(1) == labels[part]).sum()]))"
     yield "    model.train()"

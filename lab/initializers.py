@@ -170,7 +170,7 @@ def random_uniform(weight: Tensor, activation_gain: float, generator: torch.Gene
 
 
 @initializers.add
-def constant(weight: Tensor, activation_gain: float, generator: torch.Generator, *, value: Value = 0.1) -> None:
+def constant_(weight: Tensor, activation_gain: float, generator: torch.Generator, *, value: Value = 0.1) -> None:
     """The same number everywhere: the units of a layer start alike and, having the same gradients, stay alike.
 
     w = value

@@ -9,12 +9,13 @@ from typing import Any
 from torch import nn
 
 from lab.events import Event, Finished, Looking, Metrics, Step
+from lab.optimizers import batch_of
 from lab.recipe import Recipe, flat
 from lab.runs import Run, run_of
 from lab.spread import Heard, Spread, Task, packed, processors
 from lab.stacks import ALIKE, Stack
 from lab.stacks.forward import is_chain
-from lab.stacks.misfit import misfit_of
+from lab.stacks.misfit import alone_because, misfit_of
 from lab.stacks.room import SHARE, arms_that_fit, held_that_fit
 from lab.store import Recorder, custom_sources
 from lab.training import Training
@@ -174,8 +175,9 @@ def groups(recipes: Sequence[Recipe]) -> list[list[int]]:
     """Indices of recipes that could train in one stack, in order of appearance."""
     found: dict[str, list[int]] = {}
     for index, recipe in enumerate(recipes):
-        alike = (*ALIKE, "epochs", "watches_validation")
-        found.setdefault("\n".join(str(getattr(recipe, field)) for field in alike), []).append(index)
+        alike = [str(getattr(recipe, field)) for field in (*ALIKE, "epochs")]
+        batch = batch_of(recipe.optimizer, recipe.batch_size)
+        found.setdefault("\n".join([*alike, str(batch), alone_because(recipe)]), []).append(index)
     return list(found.values())
 
 

@@ -13,8 +13,10 @@ from pydantic import AfterValidator, BeforeValidator, Field, ValidationError, mo
 
 from lab.activations import activations
 from lab.augmentations import augmentations
+from lab.averages import averages
 from lab.catalogue import Catalogue, Choice, Knob, OneOf, RecipeError, Settings, explain, unknown
 from lab.data import datasets, modifiers
+from lab.gradients import gradients
 from lab.initializers import initializers
 from lab.models import models
 from lab.optimizers import optimizers
@@ -29,12 +31,14 @@ CATALOGUES: dict[str, Catalogue] = {
     "init": initializers,
     "optimizer": optimizers,
     "schedule": schedules,
+    "gradient": gradients,
+    "average": averages,
     "augment": augmentations,
     "source": sources,
     "transfer": transfers,
 }
 
-LISTS = ("modify", "augment")  # fields that hold several options in order
+LISTS = ("modify", "gradient", "augment")  # fields that hold several options in order
 
 
 def _as_list(value: Any) -> Any:
@@ -81,6 +85,13 @@ class Recipe(Settings):
     depth_decay: Annotated[
         float, Field(gt=0, le=1, description="rate of a layer as a share of the next one's; 1: all alike"), Knob(0.3, 1)
     ] = 1.0
+    gradient: Annotated[
+        tuple[Annotated[Choice, OneOf(gradients)], ...],
+        BeforeValidator(_as_list),
+        AfterValidator(_each_once),
+        Field(description="changes to the gradient before the optimizer sees it, the first one innermost"),
+    ] = ()
+    average: Annotated[Choice, OneOf(averages)] = averages.parse("nothing")
     augment: Annotated[
         tuple[Annotated[Choice, OneOf(augmentations)], ...],
         BeforeValidator(_as_list),
@@ -92,7 +103,11 @@ class Recipe(Settings):
     epochs: Annotated[
         int, Field(ge=1, le=1_000_000, description="passes over the training split"), Knob(1, 200, log=True)
     ] = 20
-    batch_size: Annotated[int, Field(ge=1, le=1_000_000, description="images per update"), Knob(1, 1024, log=True)] = 64
+    batch_size: Annotated[
+        int,
+        Field(ge=1, le=1_000_000, description="images per update; batch_gd and stochastic_gd set their own"),
+        Knob(1, 1024, log=True),
+    ] = 64
     label_smoothing: Annotated[
         float, Field(ge=0, lt=1, description="share of each label given to all classes"), Knob(0, 0.3)
     ] = 0.0

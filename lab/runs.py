@@ -203,7 +203,7 @@ def run_of(session: Training, last: Finished, recorder: Recorder | None = None) 
         seconds=session.seconds,
         step=last.step,
         folder=recorder.folder if recorder else None,
-        weights={name: tensor.detach().cpu().clone() for name, tensor in session.model.state_dict().items()},
+        weights={name: tensor.detach().cpu().clone() for name, tensor in session.weights().items()},
         provenance=recorder.facts["provenance"] if recorder else provenance(session),
         problems=recorder.problems if recorder else [],
         test_looks=recorder.facts["test_looks"] if recorder else 0,
@@ -331,7 +331,7 @@ def _weights(folder: Path, status: str, problems: list[str]) -> dict[str, Tensor
     problems += damage
     if status in ("finished", "stuck"):
         problems.append(f"{WEIGHTS} is missing.")
-    return {k.removeprefix("model."): t for k, t in state.tensors.items() if k.startswith("model.")} if state else None
+    return state.weights() if state else None
 
 
 def _status(folder: Path, facts: Facts) -> str:

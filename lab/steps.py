@@ -15,6 +15,7 @@ from torch.utils.flop_counter import FlopCounterMode
 from lab.activations import activations, gain_of
 from lab.data import Dataset, Split
 from lab.data.batches import batches, sample
+from lab.gradients import Compute
 from lab.initializers import finish, initializers
 from lab.models import initialise, models
 from lab.recipe import Recipe
@@ -74,13 +75,23 @@ def update(
     label_smoothing: float,
     clip_norm: float,
     autocast: contextlib.AbstractContextManager[Any],
+    change: Callable[[Compute], Compute],
 ) -> tuple[Tensor, Tensor]:
-    """One step. Returns the batch's loss (mean nats) and accuracy (fraction), still on the device."""
-    with autocast:
-        logits = at_least_float32(model(images))
-        loss = functional.cross_entropy(logits, labels, label_smoothing=label_smoothing)
-    optimizer.zero_grad()
-    loss.backward()
+    """One step. Returns the batch's loss (mean nats) and accuracy (fraction), still on the device.
+
+    Args:
+        change: what the recipe makes of the computation of the gradient.
+    """
+
+    def compute() -> tuple[Tensor, Tensor]:
+        with autocast:
+            logits = at_least_float32(model(images))
+            loss = functional.cross_entropy(logits, labels, label_smoothing=label_smoothing)
+        optimizer.zero_grad()
+        loss.backward()
+        return loss, logits
+
+    loss, logits = change(compute)()
     if clip_norm:
         nn.utils.clip_grad_norm_(model.parameters(), clip_norm)
     optimizer.step()
@@ -156,6 +167,11 @@ def seed_dropout(seed: int, step: int, device: torch.device) -> None:
     torch.default_generator.manual_seed(start)
     if device.type == "cuda":
         torch.cuda.default_generators[device.index or 0].manual_seed(start)
+
+
+def noise_stream(seed: int, step: int, device: torch.device) -> torch.Generator:
+    """What a change to the gradient draws from: each step has its own start, so that a resumed run needs none."""
+    return torch.Generator(device).manual_seed((2**31 + seed * 1_000_003 + step) % 2**32)
 
 
 @contextlib.contextmanager

@@ -292,7 +292,7 @@ class Recorder:
 
     def _leave_result(self) -> None:
         self.write(HISTORY, encode_history(self.session.history))
-        if self.write(WEIGHTS, save(flattened(self.session.model.state_dict()))):
+        if self.write(WEIGHTS, save(flattened(self.session.weights()))):
             for name in (CHECKPOINT, PREVIOUS):
                 (self.folder / name).unlink(missing_ok=True)
 

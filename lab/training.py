@@ -10,20 +10,25 @@ import contextlib
 import time
 from collections.abc import Generator, Iterator
 from copy import copy
-from math import isfinite, sqrt
+from functools import partial
+from math import isfinite
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 
 from lab.augmentations import augmentations
+from lab.averages import averages, blend
 from lab.data import Split, load
 from lab.data.batches import batches, normalise, place, to_float
 from lab.depth import rate_groups
+from lab.endings import diverged, verdict
 from lab.events import Epoch, Event, Finished, History, Looking, Metrics, Started, State, Step
-from lab.optimizers import optimizers, parameter_groups
+from lab.gradients import Compute, gradients, passes_of
+from lab.optimizers import batch_of, optimizers, parameter_groups
 from lab.recipe import Recipe
 from lab.schedules import rate_factor, watches
+from lab.states import put_back, taken
 from lab.steps import (
     build_model,
     dropout_stream,
@@ -34,11 +39,13 @@ from lab.steps import (
     like,
     loss_and_accuracy,
     no_memory,
+    noise_stream,
     pick_device,
     stalled,
     stream,
     update,
 )
+from lab.used_weights import answer, spread, statistics, used_weights
 
 BLOCK_SECONDS = 0.05
 DATA_BUDGET_BYTES = 4 * 2**30
@@ -87,7 +94,8 @@ class Training:
         self.validation_split = (
             like.validation_split if like else place(self.data.validation, self.device, data_budget_bytes)
         )
-        self.steps_per_epoch = -(-len(self.train_split) // recipe.batch_size)
+        self.batch_size = batch_of(recipe.optimizer, recipe.batch_size) or len(self.train_split)
+        self.steps_per_epoch = -(-len(self.train_split) // self.batch_size)
         self.steps = self.steps_per_epoch * recipe.epochs
         self.step, self.seconds, self.history, self.between_steps = 0, 0.0, History(), True
         self._prepare_model()
@@ -95,6 +103,7 @@ class Training:
         self._order = stream(recipe.seed, "order")
         self._augment = stream(recipe.seed, "augment", self.device)
         self._order_of_epoch = self._order.get_state()  # as the stream stood before this epoch's permutation
+        self.average: dict[str, Tensor] = {}  # of the trained weights, by name, as far as the recipe has one
         self._unread: list[tuple[Tensor, Tensor, float]] = []
         self._draws: bool | None = None  # whether the network draws random numbers; not known before a step
         self._read_early: list[Metrics] = []  # by state(), between two blocks
@@ -117,17 +126,18 @@ class Training:
     @property
     def flops_per_image(self) -> float:
         """Floating-point operations of one image's part in an update, forward and backward."""
-        return self.flops_per_step / self.recipe.batch_size
+        return self.flops_per_step / self.batch_size
 
     @property
     def images_seen(self) -> int:
         """So far; the last batch of an epoch may be smaller."""
         epochs, rest = divmod(self.step, self.steps_per_epoch)
-        return epochs * len(self.train_split) + min(rest * self.recipe.batch_size, len(self.train_split))
+        return epochs * len(self.train_split) + min(rest * self.batch_size, len(self.train_split))
 
     def _count_flops(self) -> float:
         probe = torch.zeros(1, *self.data.shape, dtype=self.dtype, device=self.device)
-        return 3 * flops_per_image(self.model, probe) * self.recipe.batch_size
+        per_image = 3 * flops_per_image(self.model, probe) * passes_of(self.recipe.gradient)
+        return per_image * self.batch_size
 
     def __iter__(self) -> Iterator[Event]:
         """The run's events, from where it stands to its end; only the time spent here is counted."""
@@ -181,9 +191,9 @@ class Training:
         yield self.verdict()
 
     def _steps(self, epoch: int) -> Iterator[Event]:
-        rest = self.permutation()[(self.step - epoch * self.steps_per_epoch) * self.recipe.batch_size :]
+        rest = self.permutation()[(self.step - epoch * self.steps_per_epoch) * self.batch_size :]
         read_at = time.perf_counter() + BLOCK_SECONDS
-        for images, labels in batches(self.train_split, rest, self.recipe.batch_size, self.device, self.workers):
+        for images, labels in batches(self.train_split, rest, self.batch_size, self.device, self.workers):
             self._step(images, labels)
             yield Step(self.step, epoch)
             if time.perf_counter() >= read_at:
@@ -231,12 +241,22 @@ class Training:
                 label_smoothing=self.recipe.label_smoothing,
                 clip_norm=self.recipe.clip_norm,
                 autocast=self.autocast,
+                change=self._changed,
             )
+        share = averages.build(self.recipe.average, self.step, self.steps_per_epoch, self.recipe.epochs)
+        self.average = blend(self.average, share, self.model, self.optimizer)
         self._unread.append((loss, accuracy, lr))
         self.step += 1
         if self.step % self.steps_per_epoch == 0:
             self.end_permutation()
         self.between_steps = True
+
+    def _changed(self, compute: Compute) -> Compute:
+        """The computation of the gradient with the recipe's changes around it, the first one innermost."""
+        for choice in self.recipe.gradient:
+            draws = noise_stream(self.recipe.seed, self.step, self.device)
+            compute = partial(gradients.build, choice, compute, self.model, draws, self.step)
+        return compute
 
     @contextlib.contextmanager
     def _own_stream(self) -> Generator[None]:
@@ -308,8 +328,8 @@ class Training:
 
     def close_epoch(self, epoch: int, validation_loss: float, validation_accuracy: float) -> Epoch:
         """Sum the epoch up, over images: its last batch may be smaller."""
-        sizes = torch.full((self.steps_per_epoch,), self.recipe.batch_size, dtype=torch.float64)
-        sizes[-1] -= self.steps_per_epoch * self.recipe.batch_size - len(self.train_split)
+        sizes = torch.full((self.steps_per_epoch,), self.batch_size, dtype=torch.float64)
+        sizes[-1] -= self.steps_per_epoch * self.batch_size - len(self.train_split)
         weights = sizes / len(self.train_split)
         loss, accuracy = (
             float(torch.tensor(values[-self.steps_per_epoch :], dtype=torch.float64) @ weights)
@@ -322,57 +342,52 @@ class Training:
     def _look(self, split: Split) -> Generator[Event, None, tuple[float, float]]:
         """Evaluate, with an event after each batch: whoever wants to stop need not wait for the last one."""
         sums: list[Tensor] = []
-        for part in evaluation(self._predict, split, self.device):
+        for part in evaluation(partial(self.answer, self.other_weights()), split, self.device):
             sums.append(part)
             yield Looking(self.step, len(sums))
         return loss_and_accuracy(sums, len(split))
 
     def evaluate(self, split: Split) -> tuple[float, float]:
         """Loss and accuracy on a split in inference mode: stored BatchNorm statistics, no dropout."""
-        return loss_and_accuracy(evaluation(self._predict, split, self.device), len(split))
+        predict = partial(self.answer, self.other_weights())
+        return loss_and_accuracy(evaluation(predict, split, self.device), len(split))
 
-    def _predict(self, images: Tensor) -> Tensor:
+    def weights(self) -> dict[str, Tensor]:
+        """All that the network is used with, by name: what evaluation sees and a finished run keeps."""
+        return {**self.model.state_dict(), **self.other_weights()}
+
+    def other_weights(self) -> dict[str, Tensor]:
+        """By name what the network is used with in place of what it is trained with: a mean, and statistics for it."""
+        weights = self.average or used_weights(self.model, self.optimizer)
+        with self.autocast:
+            return {**weights, **statistics(self.model, weights, self._plain_images())} if weights else {}
+
+    def _plain_images(self) -> Iterator[Tensor]:
+        """Some of the training images as the network sees them, without augmentation."""
+        for index in spread(len(self.train_split)):
+            for images, _ in batches(self.train_split, index, len(index), self.device):
+                yield self.prepare(images)
+
+    def answer(self, weights: dict[str, Tensor], images: Tensor) -> Tensor:
         """uint8 (b, c, h, w) -> logits (b, classes) of the network as it is used, not as it is trained."""
-        self.model.eval()
-        try:
-            with self.autocast:
-                return self.model(self.prepare(images))
-        finally:
-            self.model.train()
+        with self.autocast:
+            return answer(self.model, weights, self.prepare(images))
 
     def diverged(self, step: int) -> Finished:
-        lr = self.history.lr[min(step, len(self.history.lr) - 1)]
-        return Finished("diverged", step, f"The loss is not finite at step {step}: try a learning rate below {lr:.3g}.")
+        return diverged(self.history, step)
 
     def verdict(self) -> Finished:
-        """Finished, or stuck: no better on its own training images than naming the most frequent class."""
-        share = float(self.train_split.labels.bincount().max()) / len(self.train_split)
-        noise = sqrt(share * (1 - share) / len(self.train_split))
-        accuracy = self.history.epochs[-1].train_accuracy
-        if accuracy > share + 3 * noise:
-            return Finished("finished", self.step, self._stopped_early())
-        detail = f"Training accuracy {accuracy:.3f} is not above chance ({share:.3f})"
-        return Finished("stuck", self.step, f"{detail}: try another learning rate or initialisation.")
-
-    def _stopped_early(self) -> str:
-        """Why it ended before its last epoch, in words; nothing when it did not."""
-        losses = [loss for loss, _ in self.validations]
-        if len(losses) == self.recipe.epochs:
-            return ""
-        best = losses.index(min(losses)) + 1
-        said = f"Stopped early: the validation loss was lowest, {min(losses):.4f}, after epoch {best}"
-        return f"{said}; the weights are those after epoch {len(losses)} of {self.recipe.epochs}."
+        """Finished, or stuck, after the last epoch there was."""
+        return verdict(self.history, self.step, self.train_split.labels, self.recipe.epochs)
 
     def state(self) -> State:
         """Everything that decides the rest of the run; what is unread is read into the history first."""
         if self._unread and not self.history.diverged:
             self._read_early.append(self._read())
-        tensors = {f"model.{name}": tensor for name, tensor in self.model.state_dict().items()}
-        scalars: dict[str, Any] = {}
-        for index, slots in self.optimizer.state_dict()["state"].items():
-            for slot, value in slots.items():
-                (tensors if isinstance(value, Tensor) else scalars)[f"optimizer.{index}.{slot}"] = value
+        tensors, scalars = taken(self.model, self.optimizer)
         tensors |= {"stream.order": self._order_of_epoch, "stream.augment": self._augment.get_state()}
+        tensors |= {f"average.{name}": tensor for name, tensor in self.average.items()}
+        tensors |= {f"used.{name}": tensor for name, tensor in self.other_weights().items()}
         snapshot = {name: tensor.detach().to("cpu", copy=True) for name, tensor in tensors.items()}
         return State(self.recipe.id, snapshot, scalars, self.step, self.seconds, self.history.copy())
 
@@ -380,21 +395,9 @@ class Training:
         """Go on from a state of the same recipe. Raises ValueError when it belongs to another one."""
         if state.recipe != self.recipe.id:
             raise ValueError(f"This checkpoint belongs to another recipe ({state.recipe}, not {self.recipe.id}).")
-        model = {name.removeprefix("model."): t for name, t in state.tensors.items() if name.startswith("model.")}
-        try:
-            self.model.load_state_dict(model)
-        except RuntimeError as error:
-            raise ValueError(f"This checkpoint belongs to another network. {error}") from None
-        self._restore_optimizer({**state.tensors, **state.scalars})
+        put_back(state, self.model, self.optimizer)
+        parameters = dict(self.model.named_parameters())
+        self.average = {name: like(mean, parameters[name]) for name, mean in state.part("average.").items()}
         self._order_of_epoch = state.tensors["stream.order"]
         self._augment.set_state(state.tensors["stream.augment"])
         self.step, self.seconds, self.history = state.step, state.seconds, state.history.copy()
-
-    def _restore_optimizer(self, values: dict[str, Any]) -> None:
-        parameters = [parameter for group in self.optimizer.param_groups for parameter in group["params"]]
-        slots: dict[int, dict[str, Any]] = {}
-        for name, value in values.items():
-            if name.startswith("optimizer."):
-                _, index, slot = name.split(".", 2)
-                slots.setdefault(int(index), {})[slot] = like(value, parameters[int(index)])
-        self.optimizer.load_state_dict({"state": slots, "param_groups": self.optimizer.state_dict()["param_groups"]})

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
+import math
 import subprocess
 import sys
 from pathlib import Path
@@ -10,6 +12,7 @@ from typing import Any
 
 import pytest
 from PIL import Image
+from torch import nn
 
 import lab
 from lab.bundle import Bundle
@@ -17,16 +20,19 @@ from lab.export import rate_lines, script
 from lab.schedules import watches
 from lab.training import Training
 
+Result = tuple[list[float], str]  # the losses, and a hash of the weights it ends with
 ALONE = """
-import json, runpy, sys, torch
+import hashlib, json, runpy, sys, torch
 sys.modules["lab"] = None  # importing the lab is an error
 threads = torch.get_num_threads()  # which a script for a tiny network sets to one
 
-def losses_of(path):
+def result_of(path):
     torch.set_num_threads(threads)
-    return runpy.run_path(path)["main"]()[0]
+    losses, model = runpy.run_path(path)["main"]()
+    weights = [tensor.contiguous().numpy().tobytes() for tensor in model.state_dict().values()]
+    return losses, hashlib.sha256(b"".join(weights)).hexdigest()
 
-print(json.dumps([losses_of(path) for path in sys.argv[1:]]))
+print(json.dumps([result_of(path) for path in sys.argv[1:]]))
 """
 RECIPES = {
     "default": {"epochs": 2},
@@ -81,6 +87,26 @@ RECIPES = {
         "depth_decay": 0.6,
         "schedule": {"name": "cosine_restarts", "final": 0.1},
     },
+    "batch, gradient, average": {
+        "epochs": 2,
+        "model": {"name": "cnn", "width": 8},
+        "optimizer": "muon",
+        "gradient": ["sam", "gradient_noise", "l1", {"name": "clip_value", "limit": 0.01}, "centralise"],
+        "average": {"name": "swa", "start": 0.2},
+        "precision": "bfloat16",
+    },
+    "schedule-free": {"epochs": 1, "optimizer": "schedule_free_adamw", "schedule": "cosine", "warmup": 0.2},
+    "averages that stop early": {
+        "epochs": 60,
+        "modify": [{"name": "subset", "per_class": 5}],
+        "model": {"name": "mlp", "width": 16, "norm": "batch"},
+        "optimizer": {"name": "muon", "lr": 0.02},
+        "depth_decay": 0.8,
+        "average": {"name": "ema", "decay": 0.5},
+        "patience": 2,
+    },
+    "whole batches": {"epochs": 3, "optimizer": "batch_gd", "average": "ema"},
+    "one name in two catalogues": {"epochs": 1, "init": "constant", "schedule": "constant"},
     "two threads": {"epochs": 1, "model": {"name": "mlp", "width": 512, "depth": 3}, "batch_size": 256},
 }
 FEW = {"epochs": 1, "modify": {"name": "subset", "per_class": 3}}
@@ -99,25 +125,32 @@ MODELS = {
 RECIPES_OF_MODELS = {name: {**FEW, "model": spec} for name, spec in MODELS.items()}
 
 
-def run_alone(recipe: lab.Recipe, folder: Path) -> list[float]:
+def run_alone(recipe: lab.Recipe, folder: Path) -> Result:
     return run_all_alone([recipe], folder)[0]
 
 
-def run_all_alone(recipes: list[lab.Recipe], folder: Path) -> list[list[float]]:
-    """The losses of each recipe's script, all in one process without the lab."""
+def run_all_alone(recipes: list[lab.Recipe], folder: Path) -> list[Result]:
+    """What each recipe's script gives, all in one process without the lab."""
     paths = [folder / f"script_{number}.py" for number in range(len(recipes))]
     for path, recipe in zip(paths, recipes, strict=True):
         path.write_text(script(recipe), encoding="utf-8")
     command = [sys.executable, "-W", "error", "-c", ALONE, *map(str, paths)]
     done = subprocess.run(command, capture_output=True, text=True, check=False, cwd=folder)
     assert done.returncode == 0, done.stderr
-    return json.loads(done.stdout.splitlines()[-1])
+    return [(losses, weights) for losses, weights in json.loads(done.stdout.splitlines()[-1])]
+
+
+def trained(recipe: lab.Recipe) -> Result:
+    run = lab.train(recipe, progress=False)
+    assert run.weights is not None
+    weights = [tensor.contiguous().numpy().tobytes() for tensor in run.weights.values()]
+    return run.history.loss, hashlib.sha256(b"".join(weights)).hexdigest()
 
 
 @pytest.mark.parametrize("name", RECIPES)
 def test_the_script_gives_the_same_losses_bit_for_bit(name: str, tmp_path: Path) -> None:
     recipe = lab.Recipe(**RECIPES[name])
-    assert run_alone(recipe, tmp_path) == lab.train(recipe, progress=False).history.loss
+    assert run_alone(recipe, tmp_path) == trained(recipe)
 
 
 @pytest.mark.parametrize("name", lab.schedules)
@@ -143,8 +176,8 @@ def test_every_schedule_is_the_same_function_in_the_script(name: str) -> None:
 def test_the_scripts_of_all_models_give_the_same_losses_bit_for_bit(tmp_path: Path) -> None:
     assert {spec["name"] for spec in MODELS.values()} | {"mlp", "cnn"} == set(lab.models)
     recipes = [lab.Recipe(**spec) for spec in RECIPES_OF_MODELS.values()]
-    for losses, recipe in zip(run_all_alone(recipes, tmp_path), recipes, strict=True):
-        assert losses == lab.train(recipe, progress=False).history.loss, recipe.model
+    for found, recipe in zip(run_all_alone(recipes, tmp_path), recipes, strict=True):
+        assert found == trained(recipe), recipe.model
 
 
 def test_a_folder_of_images_exports(tmp_path: Path) -> None:
@@ -154,7 +187,7 @@ def test_a_folder_of_images_exports(tmp_path: Path) -> None:
             Image.new("RGB", (12, 9), (shade + number, shade, shade)).save(tmp_path / "images" / name / f"{number}.png")
     data = {"name": "folder", "path": str(tmp_path / "images"), "size": 8}
     recipe = lab.Recipe(data=data, init="lsuv", epochs=2, batch_size=4)
-    assert run_alone(recipe, tmp_path) == lab.train(recipe, progress=False).history.loss
+    assert run_alone(recipe, tmp_path) == trained(recipe)
 
 
 def test_a_persons_own_option_goes_with_the_script(tmp_path: Path) -> None:
@@ -168,7 +201,7 @@ def test_a_persons_own_option_goes_with_the_script(tmp_path: Path) -> None:
         text = script(recipe)
         assert "def halves(weight, gain, generator, *, size=0.5):" in text
         assert "initializers.add" not in text
-        assert run_alone(recipe, tmp_path) == lab.train(recipe, progress=False).history.loss
+        assert run_alone(recipe, tmp_path) == trained(recipe)
     finally:
         lab.initializers.functions.pop("halves")
         lab.initializers._choices.pop("halves")
@@ -184,6 +217,21 @@ def test_the_script_reads_as_clean_code(name: str, tmp_path: Path) -> None:
     )
     assert done.returncode == 0, done.stdout
     assert "lab." not in path.read_text().replace("`lab", "")
+
+
+def test_batch_normalisation_under_averaged_weights_goes_with_the_script(tmp_path: Path) -> None:
+    @lab.models.add
+    def dropped_and_normed(shape, classes, activation):
+        """Batch normalisation and dropout. Source: this test."""
+        layers = [nn.Linear(math.prod(shape), 16), nn.BatchNorm1d(16), activation(), nn.Dropout(0.5)]
+        return nn.Sequential(nn.Flatten(), *layers, nn.Linear(16, classes))
+
+    try:
+        recipe = lab.Recipe(model="dropped_and_normed", epochs=2, average="ema", gradient="sam")
+        assert run_alone(recipe, tmp_path) == trained(recipe)
+    finally:
+        lab.models.functions.pop("dropped_and_normed")
+        lab.models._choices.pop("dropped_and_normed")
 
 
 def test_quotes_in_a_recipe_do_not_break_out_of_the_script(tmp_path: Path) -> None:

@@ -73,3 +73,16 @@ def test_looking_at_layers_on_the_device_changes_no_bit() -> None:
             on(session, steps=20, repeats=1, high=0.1)
     states = [each.model.state_dict() for each in (undisturbed, session)]
     assert all(torch.allclose(a, b, atol=1e-4) for a, b in zip(*(state.values() for state in states), strict=True))
+
+
+@pytest.mark.parametrize("optimizer", lab.optimizers)
+def test_every_optimizer_trains_and_goes_on(optimizer: str) -> None:
+    recipe = lab.Recipe(**{**CNN, "optimizer": optimizer, "modify": [{"name": "subset", "per_class": 5}]})
+    recipe = recipe.changed(gradient=list(lab.gradients), average="ema", precision="float64")
+    whole, session = (lab.Training(recipe, device="cuda") for _ in range(2))
+    list(whole)
+    next(event for event in session if isinstance(event, Step) and event.step == session.steps_per_epoch)
+    again = lab.Training(recipe, device="cuda")
+    again.restore(session.state())
+    list(again)
+    assert again.history.loss == pytest.approx(whole.history.loss, rel=1e-6)

@@ -12,12 +12,15 @@ import lab
 ROOT = Path(lab.__file__).parent
 ORDER = [
     *("catalogue", "data", "activations", "initializers", "models", "optimizers", "schedules", "augmentations"),
+    *("gradients", "used_weights", "averages"),
     *(
         "depth",
         "transfer",
         "recipe",
         "events",
         "steps",
+        "states",
+        "endings",
         "costs",
         "training",
         "stacks",

@@ -11,20 +11,22 @@ import torch
 from hypothesis import Phase, given, settings
 from hypothesis import strategies as st
 from small_runs import SMALL, TINY_CNN, first_batch, loop, same_history, same_weights, small_model, trained
-from strategies import keeps_the_rules, small_recipes
+from strategies import any_spec, keeps_the_rules, small_recipes
 from torch import nn
 
 from lab.activations import activations
 from lab.catalogue import knob_of, options_of
 from lab.events import Epoch, Finished, History, Looking, Metrics, Started, Step
+from lab.many import groups, pays, train_many
 from lab.models import models
-from lab.optimizers import optimizers
+from lab.optimizers import BATCH, optimizers
 from lab.recipe import CATALOGUES
 from lab.stacks import ALIKE, Stack
 from lab.stacks.misfit import draws
 from lab.stacks.rows import Rows
 from lab.training import Training
 from lab.transfer import sources, transfers
+from lab.used_weights import uses_other_weights
 
 # In float64 what a stack computes in another order differs in the last bits: after 21 steps by up to 2e-15, and
 # 2e-12 where Adam divides by the root of a tiny second moment. A wrong formula differs by 1e-4 or more.
@@ -33,6 +35,13 @@ EXACT = SMALL.changed(precision="float64", model={"name": "mlp", "width": 8})
 QUICK = EXACT.changed(batch_size=20)  # three steps an epoch
 WILD = {"optimizer.lr": 1e200, "optimizer": "sgd"}
 SINGLE = SMALL.changed(model={"name": "mlp", "width": 8})  # in float32
+WATCHES = "A recipe whose schedule or patience watches the validation trains alone, not in a stack."
+AVERAGES = "A recipe that is evaluated with an average of its weights (ema) trains alone, not in a stack."
+OTHER_WEIGHTS = (
+    "A recipe whose optimizer ({}) is evaluated with other weights than it steps trains alone, not in a stack."
+)
+ALONE = [name for name in optimizers if uses_other_weights(optimizers.parse(name))]
+OF_ONE_BATCH = [name for name in optimizers if name not in (*ALONE, *BATCH)]
 BLOCKS = pytest.mark.parametrize("block_seconds", [0, 1e9])
 
 
@@ -114,7 +123,7 @@ def moved(kind, name):
         (kind, name)
         for kind in ("optimizer", "schedule", "augment", "init")
         for name in CATALOGUES[kind]
-        if not EXACT.changed(**{kind: name}).watches_validation  # refused, see below
+        if name not in ALONE and not EXACT.changed(**{kind: name}).watches_validation  # refused, see below
     ],
 )
 def test_arms_with_any_option_have_the_numbers_they_have_alone(kind, name):
@@ -125,7 +134,7 @@ def test_arms_with_any_option_have_the_numbers_they_have_alone(kind, name):
             EXACT.changed(**other),
             EXACT.changed(**other, seed=8, label_smoothing=0.1),
             EXACT.changed(**usual, epochs=2, clip_norm=0.5),
-            EXACT,
+            EXACT.changed(**usual) if name in BATCH else EXACT,
         ]
     )
 
@@ -164,7 +173,7 @@ def test_stacks_of_any_model_have_the_numbers_of_arms_alone(name):
 
 @pytest.mark.parametrize("model", [EXACT.model, TINY_CNN], ids=["mlp", "cnn"])
 def test_one_stack_holds_all_optimizers_at_once(model):
-    specs = [spec for name in reversed(list(optimizers)) for spec in (moved("optimizer", name), name)]
+    specs = [spec for name in reversed(OF_ONE_BATCH) for spec in (moved("optimizer", name), name)]
     recipes = [
         EXACT.changed(model=model, optimizer=spec, epochs=1 + number % 2, seed=number % 3, clip_norm=number % 4)
         for number, spec in enumerate(specs)
@@ -173,17 +182,7 @@ def test_one_stack_holds_all_optimizers_at_once(model):
 
 
 def add_optimizers_of_other_kinds():
-    """torch optimizers that have no row rule, one of them with a rate for each group."""
-
-    @optimizers.add
-    def adagrad(params, *, lr: float = 0.05):
-        """Adagrad. Source: this test."""
-        return torch.optim.Adagrad(params, lr=lr, weight_decay=0.01)
-
-    @optimizers.add
-    def nadam(params, *, lr: float = 0.01):
-        """NAdam. Source: this test."""
-        return torch.optim.NAdam(params, lr=lr)
+    """Optimizers with a rate for each group, and of one kind by a setting of another."""
 
     @optimizers.add
     def slow_biases(params, *, lr: float = 0.1):
@@ -202,7 +201,7 @@ def test_optimizers_of_other_kinds_step_their_own_rows():
     changes = [
         {"optimizer": "nadam", "clip_norm": 0.5},
         {"optimizer": "adam"},
-        {"optimizer": "adagrad", "epochs": 2},
+        {"optimizer": {"name": "adagrad", "lr": 0.05, "weight_decay": 0.01}, "epochs": 2},
         {"optimizer": "slow_biases", "seed": 8},
         {"optimizer": "decoupled"},
         {"optimizer": {"name": "sgd", "momentum": 0.9}, "epochs": 1},
@@ -296,7 +295,7 @@ def test_frozen_parameters_never_move(network):
 # -- rounding ---------------------------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("optimizer", optimizers)
+@pytest.mark.parametrize("optimizer", [name for name in optimizers if name not in ALONE])
 @pytest.mark.parametrize(
     ("precision", "model", "floor"),
     [
@@ -603,7 +602,14 @@ def another(*_):
 
 
 def other_value(field):
-    values = {"modify": (), "batch_size": 9, "precision": "float32", "source": "another", "transfer": "another"}
+    values = {
+        "modify": (),
+        "gradient": ("l1",),
+        "batch_size": 9,
+        "precision": "float32",
+        "source": "another",
+        "transfer": "another",
+    }
     used = getattr(EXACT, field)
     return values[field] if field in values else next(name for name in CATALOGUES[field] if name != used.name)
 
@@ -616,19 +622,60 @@ def test_arms_that_differ_in_what_must_be_alike_are_refused(field):
         Stack([EXACT, EXACT.changed(**{field: other_value(field)})], device="cpu")
 
 
-@pytest.mark.parametrize("change", [{"schedule": "on_plateau"}, {"patience": 3}])
-def test_what_watches_the_validation_is_refused(change):
-    said = "A recipe whose schedule or patience watches the validation trains alone, not in a stack."
+@pytest.mark.parametrize(
+    ("change", "said"),
+    [
+        ({"schedule": "on_plateau"}, WATCHES),
+        ({"patience": 3}, WATCHES),
+        ({"gradient": ["l1"]}, "A recipe that changes its gradient (l1) trains alone, not in a stack."),
+        ({"average": "ema"}, AVERAGES),
+        *(({"optimizer": name}, OTHER_WEIGHTS.format(name)) for name in ALONE),
+    ],
+    ids=str,
+)
+def test_recipes_that_a_stack_would_get_wrong_are_refused_and_train_in_turn(change, said):
+    recipes = [EXACT.changed(**change, seed=seed) for seed in (1, 2)]
     with pytest.raises(ValueError, match=f"^{re.escape(said)}$"):
-        Stack([EXACT, EXACT.changed(**change)], device="cpu")
+        Stack(recipes, device="cpu")
+    assert not pays(Training(recipes[0], device="cpu"))
+    for run in train_many(recipes, device="cpu"):
+        alone, _ = trained(run.recipe)
+        assert same_history(run, alone)
+        assert all(torch.equal(tensor, alone.weights()[name]) for name, tensor in run.weights.items())
+
+
+@pytest.mark.parametrize("name", BATCH)
+def test_optimizers_that_set_the_batch_stand_in_stacks_of_their_own(name):
+    recipes = [EXACT, EXACT.changed(optimizer=name), EXACT.changed(seed=8), EXACT.changed(optimizer=name, seed=8)]
+    assert groups(recipes) == [[0, 2], [1, 3]]
+    with pytest.raises(ValueError, match=r"^The arms of a stack must have the same batch_size: an optimizer sets its"):
+        Stack(recipes, device="cpu")
+
+
+def test_what_trains_alone_is_not_grouped_with_what_stacks():
+    recipes = [EXACT.changed(optimizer=name) for name in ("sgd", ALONE[0], "muon")]
+    recipes += [EXACT.changed(patience=patience) for patience in (1, 2)]
+    assert groups(recipes) == [[0, 2], [1], [3, 4]]
+
+
+STACKABLE = {
+    "precision": st.just("float64"),
+    "init": st.just("he_normal"),
+    "patience": st.just(0),
+    "optimizer": any_spec("optimizer", usual=True).filter(lambda spec: spec["name"] in OF_ONE_BATCH),
+    "gradient": st.just(()),
+    "average": st.just("nothing"),
+}
+
+
+def not_watching(recipe):
+    return not recipe.watches_validation
 
 
 @st.composite
 def companies(draw):
     """Small recipes that may share a stack, in float64 and with rates at which rounding stays rounding."""
-    fixed = {"precision": st.just("float64"), "init": st.just("he_normal"), "patience": st.just(0)}
-    unwatched = small_recipes(**fixed).filter(lambda recipe: not recipe.watches_validation)
-    drawn = draw(st.lists(unwatched, min_size=2, max_size=3))
+    drawn = draw(st.lists(small_recipes(**STACKABLE).filter(not_watching), min_size=2, max_size=3))
     alike = {field: getattr(drawn[0], field) for field in ALIKE}
     return [recipe.changed(**alike, **{"optimizer.lr": min(recipe.optimizer.lr, 0.05)}) for recipe in drawn]
 

@@ -17,6 +17,7 @@ from lab.data.batches import batches
 from lab.runs import Run
 from lab.steps import EVALUATION_BATCH, at_least_float32
 from lab.training import Training
+from lab.used_weights import answer
 
 SplitName = Literal["train", "validation", "test"]
 Z95 = 1.959964  # of a standard normal, 97.5%
@@ -181,7 +182,8 @@ def filled(run: Run, device: str | torch.device | None, *, count_look: bool) -> 
 @torch.inference_mode()
 def logits_of(session: Training, split: Split) -> Tensor:
     parts = batches(split, torch.arange(len(split)), EVALUATION_BATCH, session.device)
-    return torch.cat([at_least_float32(session._predict(images)).cpu() for images, _ in parts]).clone()
+    weights = session.other_weights()
+    return torch.cat([at_least_float32(session.answer(weights, images)).cpu() for images, _ in parts]).clone()
 
 
 def saliency(session: Training, image: Tensor, label: int, *, samples: int = 1) -> Tensor:
@@ -193,13 +195,10 @@ def saliency(session: Training, image: Tensor, label: int, *, samples: int = 1) 
         noise = torch.randn(seen.shape, generator=torch.Generator().manual_seed(0))
         seen = seen + NOISE_SHARE * (seen.max() - seen.min()) * noise.to(seen)
     seen.requires_grad_()
-    session.model.eval()
-    try:
-        with torch.enable_grad(), session.autocast:
-            logit = session.model(seen)[:, label].sum()
-        gradient = torch.autograd.grad(logit, seen)[0].mean(0)
-    finally:
-        session.model.train()
+    weights = session.other_weights()
+    with torch.enable_grad(), session.autocast:
+        logit = answer(session.model, weights, seen)[:, label].sum()
+    gradient = torch.autograd.grad(logit, seen)[0].mean(0)
     return gradient.abs().amax(0).cpu()
 
 

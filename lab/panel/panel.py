@@ -31,6 +31,7 @@ SECTIONS = {
     "Optimisation": (
         *("optimizer", "schedule", "warmup", "cooldown", "depth_decay"),
         *("epochs", "patience", "batch_size", "clip_norm", "label_smoothing"),
+        *("gradient", "average"),
     ),
     "Augmentation": ("augment",),
     "Transfer": ("source", "transfer"),

@@ -32,7 +32,7 @@ class Feed:
         self.leaders = [arms[keys.index(key)].twin() for key in groups]
         self.group = [groups.index(key) for key in keys]
         lead = arms[0]
-        self.batch_size = lead.recipe.batch_size
+        self.batch_size = lead.batch_size
         images, self.labels = lead.train_split.images, lead.train_split.labels
         assert isinstance(images, Tensor)
         self.pixels = images

@@ -8,18 +8,17 @@ from copy import deepcopy
 import torch
 from torch import Tensor
 
+from lab.recipe import Recipe
 from lab.stacks.forward import forward_of
 from lab.steps import dropout_stream
 from lab.training import Training
-
-# It rounds otherwise than an arm alone: a loss that is a last bit lower could turn the whole run.
-WATCHES = "A recipe whose schedule or patience watches the validation trains alone, not in a stack."
+from lab.used_weights import uses_other_weights
 
 
 def misfit_of(session: Training) -> str:
     """Why trainings like this one cannot be stacked; empty if they can."""
-    if session.recipe.watches_validation:
-        return WATCHES
+    if said := alone_because(session.recipe):
+        return said
     splits = (session.train_split, session.validation_split)
     if not all(isinstance(split.images, Tensor) and split.images.device == session.device for split in splits):
         return "The data of a stack must lie on its device; these images are streamed."
@@ -28,6 +27,22 @@ def misfit_of(session: Training) -> str:
     if not maps(session):
         return f"torch cannot vectorise {session.recipe.model}: train its recipes in turn."
     return ""
+
+
+def alone_because(recipe: Recipe) -> str:
+    """Why a recipe trains alone whatever its network and its data are; empty if it need not."""
+    optimizer, average = recipe.optimizer, recipe.average.name
+    reasons = {
+        # A stack rounds otherwise than an arm alone: a loss that is a last bit lower could turn the whole run.
+        "whose schedule or patience watches the validation": recipe.watches_validation,
+        f"that changes its gradient ({', '.join(choice.name for choice in recipe.gradient)})": bool(recipe.gradient),
+        f"that is evaluated with an average of its weights ({average})": average != "nothing",
+        f"whose optimizer ({optimizer.name}) is evaluated with other weights than it steps": uses_other_weights(
+            optimizer
+        ),
+    }
+    said = next((reason for reason, holds in reasons.items() if holds), "")
+    return f"A recipe {said} trains alone, not in a stack." if said else ""
 
 
 def draws(session: Training) -> bool:

@@ -15,6 +15,7 @@ ARMS = {"cpu": 32, "cuda": 256}  # in one stack: more fall out of a CPU's cache
 IN_TURN = 8  # trainings that are held at once where nothing is stacked
 SHARE = 0.5  # of the free memory: the bounds below are rough, and others want some too
 KEPT = 4  # numbers for each parameter: itself, its gradient and two moments
+KEPT_ALONE = 6  # an optimizer's third one and an average of the weights, which have no place in a stack
 COPIES = 2  # and in a stack two more, made and dropped in each update
 
 
@@ -28,7 +29,7 @@ def arms_that_fit(session: Training, share: float = SHARE) -> int:
 def held_that_fit(session: Training, share: float = SHARE) -> int:
     """How many trainings like this one may be held to take turns, at least 1: only one of them is in a step."""
     free = share * free_bytes(session.device) - bytes_of_backward(session)
-    return max(1, min(IN_TURN, int(free / (KEPT * bytes_of_parameters(session)))))
+    return max(1, min(IN_TURN, int(free / (KEPT_ALONE * bytes_of_parameters(session)))))
 
 
 def free_bytes(device: torch.device) -> int:
@@ -42,7 +43,7 @@ def bytes_of_parameters(session: Training) -> int:
 
 def bytes_of_backward(session: Training) -> int:
     """A rough upper bound of what a step keeps for the backward pass and makes in it."""
-    return session.dtype.itemsize * 4 * outputs_per_image(session) * session.recipe.batch_size
+    return session.dtype.itemsize * 4 * outputs_per_image(session) * session.batch_size
 
 
 @torch.no_grad()

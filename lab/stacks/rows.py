@@ -55,7 +55,8 @@ def rule_of(optimizer: Optimizer) -> Rule | None:
 
 
 def _settings(group: dict[str, Any]) -> dict[str, Any]:
-    return {key: value for key, value in group.items() if key not in ("params", "weight_decay", "initial_lr", "scale")}
+    of_each_group = ("params", "weight_decay", "initial_lr", "scale", "hidden")
+    return {key: value for key, value in group.items() if key not in of_each_group}
 
 
 class Rows:

@@ -14,16 +14,20 @@ from torch import Tensor
 from torch.nn import functional
 
 from lab.events import Epoch, Event, Finished, Looking, Metrics, State, Step
+from lab.optimizers import batch_of
 from lab.recipe import Recipe
 from lab.schedules import rate_factor
 from lab.stacks.feed import Feed, in_order
 from lab.stacks.forward import forward_of
-from lab.stacks.misfit import WATCHES, misfit_of
+from lab.stacks.misfit import alone_because, misfit_of
 from lab.stacks.rows import Rows, kind_order
 from lab.steps import EVALUATION_BATCH, at_least_float32, enough_threads, is_out_of_memory, no_memory
 from lab.training import BLOCK_SECONDS, Training
 
-ALIKE = ("data", "modify", "model", "activation", "source", "transfer", "batch_size", "precision")
+ALIKE = (
+    *("data", "modify", "model", "activation", "source", "transfer", "batch_size", "precision"),
+    *("gradient", "average"),
+)
 Told = tuple[int, Event]  # which arm, and what happened to it
 
 
@@ -52,15 +56,12 @@ class Stack:
         recipes: one per arm; where: as of `training`.
     Raises:
         ValueError: the recipes cannot be trained together, and why: their data is streamed, their network draws random
-            numbers (its arms would share them), torch cannot vectorise it, or one of them watches the validation.
+            numbers (its arms would share them), torch cannot vectorise it, or one of them trains alone (it watches the
+            validation, changes its gradient or is evaluated with other weights than it steps).
     """
 
     def __init__(self, recipes: Sequence[Recipe], **where: Any) -> None:
-        for field in ALIKE:
-            if len({str(getattr(recipe, field)) for recipe in recipes}) > 1:
-                raise ValueError(f"The arms of a stack must have the same {field}.")
-        if any(recipe.watches_validation for recipe in recipes):
-            raise ValueError(WATCHES)
+        self._check(recipes)
         first = Arm(recipes[0], **where)
         if misfit := misfit_of(first):
             raise ValueError(misfit)
@@ -76,6 +77,16 @@ class Stack:
         self._pending: list[Told] = []
         for arm in self.arms:
             arm.before_state = self._before_state
+
+    @staticmethod
+    def _check(recipes: Sequence[Recipe]) -> None:
+        for field in ALIKE:
+            if len({str(getattr(recipe, field)) for recipe in recipes}) > 1:
+                raise ValueError(f"The arms of a stack must have the same {field}.")
+        if len({batch_of(recipe.optimizer, recipe.batch_size) for recipe in recipes}) > 1:
+            raise ValueError("The arms of a stack must have the same batch_size: an optimizer sets its own.")
+        if said := next(filter(None, map(alone_because, recipes)), ""):
+            raise ValueError(said)
 
     def __iter__(self) -> Iterator[Told]:
         events = self._guarded()

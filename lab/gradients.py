@@ -1,0 +1,168 @@
+"""Catalogue `gradients`: what is done to the gradient before the optimizer sees it.
+
+Each option gets `compute`, which fills every parameter's `.grad` from the batch at the weights as they stand and
+returns what was measured; it calls that once or more, leaves in `.grad` what it wants, and returns what the first call
+gave. Options wrap each other: what stands first in the recipe's list is innermost. Gradients may be None: no part in
+the loss.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Generator
+from contextlib import contextmanager
+from typing import Annotated, Any
+
+import torch
+from pydantic import Field
+from torch import Tensor, nn
+
+from lab.catalogue import Catalogue, Choice, Knob
+
+gradients = Catalogue("gradient change")
+
+Compute = Callable[[], Any]
+Radius = Annotated[
+    float, Field(gt=0, description="distance at which the worst loss is sought"), Knob(0.001, 1, log=True)
+]
+L1 = Annotated[float, Field(ge=0, description="pull of every weight to zero"), Knob(1e-6, 0.1, log=True)]
+Variance = Annotated[float, Field(ge=0, description="variance of the first step's noise"), Knob(0.001, 1, log=True)]
+Fall = Annotated[float, Field(ge=0, description="how fast the noise falls with the steps"), Knob(0, 1)]
+Limit = Annotated[float, Field(gt=0, description="largest size of any gradient's entry"), Knob(1e-4, 10, log=True)]
+PASSES = {"sam": 2}  # passes of the batch that a change takes, where it is not one
+
+
+@gradients.add
+def sam(compute: Compute, model: nn.Module, draws: torch.Generator, step: int, *, rho: Radius = 0.05) -> Any:
+    """Sharpness-aware minimisation: the gradient of the worst loss nearby, at the price of a second pass.
+
+    e = rho g / |g| ;  the gradient is taken at theta + e and used at theta
+    |g| is the norm over all parameters together. The second pass has the dropout masks of the first and moves no
+    statistics of batch normalisation; the loss that is recorded is the first one's, at theta.
+
+    Source: Foret et al. 2021, arXiv 2010.01412, algorithm 1 and eq. 2.
+    """
+    streams = [(stream, stream.get_state()) for stream in global_streams(model)]
+    measured = compute()
+    for stream, state in streams:
+        stream.set_state(state)
+    with shifted(model, rho), buffers_kept(model):
+        compute()
+    return measured
+
+
+@gradients.add
+def l1(compute: Compute, model: nn.Module, draws: torch.Generator, step: int, *, strength: L1 = 0.0001) -> Any:
+    """Pull every weight to zero by the same amount, however small it is: many end close to it.
+
+    g <- g + strength sign(theta), for matrices and kernels, not for biases and norms; the recorded loss is without it
+
+    Source: Tibshirani, JRSS B 1996; Goodfellow et al., Deep Learning 2016, eq. 7.20.
+    """
+    measured = compute()
+    for weight in with_gradient(model):
+        if weight.ndim > 1:
+            weight.grad.add_(weight.detach().sign(), alpha=strength)
+    return measured
+
+
+@gradients.add
+def gradient_noise(
+    compute: Compute,
+    model: nn.Module,
+    draws: torch.Generator,
+    step: int,
+    *,
+    eta: Variance = 0.01,
+    gamma: Fall = 0.55,
+) -> Any:
+    """Noise on every gradient, less and less of it: it helps very deep networks out of bad starts.
+
+    g <- g + N(0, eta / (1 + t)^gamma), with t = 0, 1, ... the step; drawn from a stream of the step's own
+
+    Source: Neelakantan et al. 2015, arXiv 1511.06807, eqs. 1 and 2.
+    """
+    measured = compute()
+    deviation = (eta / (1 + step) ** gamma) ** 0.5
+    for weight in with_gradient(model):
+        weight.grad.add_(torch.empty_like(weight.grad).normal_(generator=draws), alpha=deviation)
+    return measured
+
+
+@gradients.add
+def clip_value(compute: Compute, model: nn.Module, draws: torch.Generator, step: int, *, limit: Limit = 0.1) -> Any:
+    """Cut every entry of the gradient off at a limit; unlike clip_norm this changes its direction.
+
+    g <- min(max(g, -limit), limit)
+
+    Source: Mikolov, PhD thesis, Brno 2012, who cuts at 15; torch.nn.utils.clip_grad_value_.
+    """
+    measured = compute()
+    nn.utils.clip_grad_value_(model.parameters(), limit)
+    return measured
+
+
+@gradients.add
+def centralise(compute: Compute, model: nn.Module, draws: torch.Generator, step: int) -> Any:
+    """Take from each unit's gradient its mean, so that the sum of the unit's weights stays as it is.
+
+    g[o] <- g[o] - mean(g[o]), for each output o of a matrix (out, in) or kernel (out, in, h, w)
+
+    Source: Yong et al. 2020, arXiv 2004.01461, eq. 1.
+    """
+    measured = compute()
+    for weight in with_gradient(model):
+        if weight.ndim > 1:
+            weight.grad.sub_(weight.grad.mean(dim=tuple(range(1, weight.ndim)), keepdim=True))
+    return measured
+
+
+def unchanged(compute: Compute) -> Compute:
+    """No change at all."""
+    return compute
+
+
+def with_gradient(model: nn.Module) -> list[Any]:
+    """The parameters that have a gradient; it may be changed in place."""
+    return [parameter for parameter in model.parameters() if parameter.grad is not None]
+
+
+def global_streams(model: nn.Module) -> list[torch.Generator]:
+    """The generators from which the network's layers draw (dropout)."""
+    device = next(model.parameters()).device
+    cuda = [torch.cuda.default_generators[device.index or 0]] if device.type == "cuda" else []
+    return [torch.default_generator, *cuda]
+
+
+@contextmanager
+def shifted(model: nn.Module, distance: float) -> Generator[None]:
+    """The weights go uphill along their gradient for a while, and come back to the same bits."""
+    weights = with_gradient(model)
+    kept = [weight.detach().clone() for weight in weights]
+    norm = nn.utils.get_total_norm([weight.grad for weight in weights])
+    with torch.no_grad():
+        moves = torch._foreach_mul([weight.grad for weight in weights], distance / (norm + 1e-12))  # pyright: ignore[reportPrivateImportUsage]
+        torch._foreach_add_(weights, moves)  # pyright: ignore[reportPrivateImportUsage]
+    try:
+        yield
+    finally:
+        with torch.no_grad():
+            torch._foreach_copy_(weights, kept)  # pyright: ignore[reportPrivateImportUsage]
+
+
+@contextmanager
+def buffers_kept(model: nn.Module) -> Generator[None]:
+    """What the network keeps beside its weights (statistics of batch normalisation) is put back afterwards."""
+    kept: list[tuple[Tensor, Tensor]] = [(buffer, buffer.clone()) for buffer in model.buffers()]
+    try:
+        yield
+    finally:
+        for buffer, value in kept:
+            buffer.copy_(value)
+
+
+def passes_of(changes: tuple[Choice, ...]) -> int:
+    """How often a batch goes through the network for one update."""
+    passes = 1
+    for change in changes:
+        passes *= PASSES.get(change.name, 1)
+    return passes

@@ -1,0 +1,48 @@
+"""Catalogue `optimizers`: how a gradient becomes a step.
+
+Each option takes torch's parameter groups and returns a torch optimizer. One that wants the network used with other
+weights than those it steps has a method `used_weights() -> {parameter: tensor}`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import Any
+
+from torch import nn
+
+from lab.catalogue import Catalogue, Choice
+
+optimizers = Catalogue("optimizer")
+
+from lab.optimizers import descent, each_weight, lion, muon, schedule_free  # noqa: F401  # pyright: ignore[reportUnusedImport]  # they fill the catalogue
+
+Groups = list[dict[str, Any]]
+WHOLE = 0
+BATCH = {"batch_gd": WHOLE, "stochastic_gd": 1}  # images per update of those whose name says it
+
+
+def parameter_groups(model: nn.Module, layer: Iterable[nn.Parameter] | None = None) -> Groups:
+    """Weights in one group, biases and norms in another that is never decayed; of the model or of one layer of it.
+
+    `hidden` tells of each weight whether it stands between the model's first matrix or kernel and its last.
+
+    Source: Loshchilov & Hutter 2019 leave it open; this is the common practice since He et al. 2019,
+    arXiv 1812.01187, section 3.1.
+    """
+    trained = [parameter for parameter in (model.parameters() if layer is None else layer) if parameter.requires_grad]
+    weights = [parameter for parameter in trained if parameter.ndim > 1]
+    others = [parameter for parameter in trained if parameter.ndim <= 1]
+    inner = hidden_weights(model)
+    hidden = [weight in inner for weight in weights]
+    return [{"params": weights, "hidden": hidden}, {"params": others, "weight_decay": 0.0}]
+
+
+def hidden_weights(model: nn.Module) -> set[nn.Parameter]:
+    """Matrices and kernels without those that read the image and give the logits: the first and last to be defined."""
+    return set([parameter for parameter in model.parameters() if parameter.ndim in (2, 4)][1:-1])
+
+
+def batch_of(optimizer: Choice, asked: int) -> int:
+    """Images per update: what the optimizer's name says, else what was asked for; `WHOLE` for the training split."""
+    return BATCH.get(optimizer.name, asked)

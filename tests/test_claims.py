@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 import pytest
-import torch
-from test_compare import Asked, Outcome, Pretended, noise
+from small_comparisons import Asked, Outcome, Pretended, noise, rate_of
 from wording import NOT_EPOCHS, Act, bad, complaint, options
 
 from lab.__main__ import main
@@ -29,14 +28,7 @@ FEW = {
 RECIPES = {"a": Recipe(), "b": Recipe(optimizer="adam"), "c": Recipe(optimizer="rmsprop")}
 SEEDS = 8
 
-
-@pytest.fixture(autouse=True, scope="module")
-def one_thread() -> Iterator[None]:
-    """On a busy machine two threads that wait for each other are a hundred times slower than one."""
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(before)
+pytestmark = pytest.mark.usefixtures("one_thread")
 
 
 def outcome_of(given: Mapping[str, float], tuned: Mapping[str, float]) -> Outcome:
@@ -45,7 +37,7 @@ def outcome_of(given: Mapping[str, float], tuned: Mapping[str, float]) -> Outcom
     def outcome(asked: Asked) -> float:
         phase, name, rate, seed = asked
         if phase == "search":
-            return 0.5 - abs(rate - RECIPES[name].model_dump()["optimizer"]["lr"])
+            return 0.5 - abs(rate - rate_of(RECIPES[name]))
         return {"given": given, "tuned": tuned}[phase][name] + noise(seed * (2 + ord(name) - ord("a")))
 
     return outcome

@@ -16,13 +16,14 @@ from test_plots import luminance
 
 from lab.compare import Comparison, Phase, Trial
 from lab.comparison_plots import (
+    GREY,
     accuracy_by_rate,
     curves_with_bands,
     differences,
     front,
     pareto,
 )
-from lab.figure_parts import DEPTH, GREY
+from lab.figure_parts import DEPTH
 from lab.plans import Plan
 from lab.recipe import Recipe
 from lab.trial_plots import WORST_TO_BEST, heat, parallel

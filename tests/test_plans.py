@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Sequence
-from importlib import import_module
+from collections.abc import Sequence
 from itertools import pairwise
 from pathlib import Path
 from typing import Any
@@ -14,6 +13,7 @@ import torch
 import yaml
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
+from small_runs import loop
 from wording import KEYS, NOT_EPOCHS, NOT_LR, Act, bad, complaint, options
 
 import lab
@@ -24,13 +24,14 @@ from lab.plans import Plan, equal_budget, planned_runs, seconds_per_epoch
 from lab.recipe import Recipe, RecipeError, parse_overrides
 from lab.training import Training
 
-loop = import_module("lab.training")  # the module: `lab.training` is its function of the same name
 RECIPES = Path(__file__).parents[1] / "recipes"
 TWO = "arms: {sgd: , adam: {optimizer: adam}}\n"
 SETTINGS = ", ".join(Plan.model_fields)
 NEEDS_ARMS = "PLACE/plan.yaml: A comparison is a mapping with `arms`: a name, then what this arm changes."
 BASE_IS = "PLACE/plan.yaml: base must be a mapping such as `optimizer: sgd`, but is"
 NO_YAML = "Cannot read PLACE/plan.yaml as YAML:"
+
+pytestmark = pytest.mark.usefixtures("one_thread")
 
 
 def load(text: str, *changes: str) -> Act:
@@ -45,15 +46,6 @@ def load(text: str, *changes: str) -> Act:
 
 def loaded(text: str, place: Path, *changes: str) -> Plan:
     return load(text, *changes)(place)
-
-
-@pytest.fixture(autouse=True, scope="module")
-def one_thread() -> Iterator[None]:
-    """On a busy machine two threads that wait for each other are a hundred times slower than one."""
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(before)
 
 
 # -- what a person writes -----------------------------------------------------------------------------------
@@ -186,7 +178,7 @@ WRITTEN = [
     bad(
         "budget",
         load(TWO + "budget: epoch"),
-        "PLACE/plan.yaml: budget is 'epoch', but must be one of: epochs, steps, flops, seconds.",
+        "PLACE/plan.yaml: budget is 'epoch', but must be one of: epochs, steps, flops, seconds, target.",
     ),
     bad("tune", load(TWO + "tune: maybe"), "PLACE/plan.yaml: tune is 'maybe', but must be true or false."),
     bad(
@@ -318,7 +310,7 @@ def steps_per_epoch(recipe: Recipe) -> int:
 
 def budget(name: str, recipes: Sequence[Recipe]) -> list[Recipe]:
     plan = Plan(arms={str(index): recipe for index, recipe in enumerate(recipes)}, budget=name)  # pyright: ignore[reportArgumentType]
-    equal = equal_budget(plan, device="cpu")
+    equal, _ = equal_budget(plan, device="cpu")
     assert list(equal) == list(plan.arms)
     assert [arm.changed(epochs=1) for arm in equal.values()] == [arm.changed(epochs=1) for arm in recipes]
     return list(equal.values())

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from test_compare import Asked, Outcome, Pretended, noise
+from small_comparisons import Asked, Outcome, Pretended, noise
 
 from lab.compare import Comparison, Phase
 from lab.plans import Plan

@@ -1,0 +1,247 @@
+"""A comparison goes on where it was, in its folder or from another one; it stops when it may; nothing is redone."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+from small_comparisons import (
+    ADAM,
+    FEW,
+    QUICK,
+    TWO,
+    Outcome,
+    Pretended,
+    by_distance,
+    keys,
+    lines,
+    noise,
+    small,
+    stopped_after,
+    without_clock,
+)
+
+from lab import plans
+from lab.compare import Comparison
+from lab.events import Event, Started
+from lab.plans import Plan
+from lab.recipe import Recipe
+from lab.reports import report
+from lab.store import RunError
+
+pytestmark = pytest.mark.usefixtures("one_thread")
+
+
+# -- folders ----------------------------------------------------------------------------------------------
+
+
+def test_a_comparison_that_was_left_goes_on_wherever_that_was(tmp_path: Path) -> None:
+    whole = Pretended(TWO, by_distance)
+    whole.run()
+    assert len(whole.trials) >= 16
+    for count in range(len(whole.trials) + 1):
+        left = Pretended(TWO, by_distance, folder=tmp_path / str(count))
+        told = stopped_after(count, left)
+        again = Pretended(TWO, by_distance, folder=tmp_path / str(count))
+        again.run()
+        assert len(again.asked) == len(whole.trials) - count
+        assert not set(again.asked) & set(left.asked[:count])
+        assert without_clock(again.trials) == without_clock(whole.trials)
+        assert report(again) == report(whole)
+        assert keys(told) == keys(whole.trials)[:count]
+        assert len(lines(tmp_path / str(count))) == len(whole.trials)
+
+
+def test_a_real_comparison_that_was_left_goes_on_and_trains_only_the_rest(two: Comparison, tmp_path: Path) -> None:
+    first = stopped_after(5, Comparison(TWO, folder=tmp_path, device="cpu"))
+    again = Comparison(TWO, folder=tmp_path, device="cpu")
+    started: list[str] = []
+
+    def hear(recipe: Recipe, event: Event) -> None:
+        if isinstance(event, Started):
+            started.append(recipe.id)
+
+    again.told = hear
+    again.run()
+    assert len(started) == len(two.trials) - 5
+    assert keys(again.trials)[:5] == keys(first)
+    assert sorted(keys(again.trials)) == sorted(keys(two.trials))
+    for phase in two.phases:
+        for name, scores in two.scores(phase).items():
+            assert again.scores(phase)[name] == pytest.approx(scores, abs=1e-6)
+
+
+def test_a_comparison_that_is_asked_again_goes_on_without_a_folder() -> None:
+    whole = Pretended(TWO, by_distance)
+    whole.run()
+    comparison = Pretended(TWO, by_distance)
+    stopped_after(7, comparison)
+    comparison.run()
+    assert sorted(comparison.asked) == sorted(whole.asked)
+    assert without_clock(comparison.trials) == without_clock(whole.trials)
+    comparison.run()
+    assert len(comparison.asked) == len(whole.asked)
+
+
+def test_a_finished_comparison_trains_nothing_more(tmp_path: Path) -> None:
+    Pretended(TWO, by_distance, folder=tmp_path).run()
+    before = lines(tmp_path)
+    again = Pretended(TWO, by_distance, folder=tmp_path)
+    again.run()
+    assert again.asked == []
+    assert lines(tmp_path) == before
+
+
+def cut_off(folder: Path) -> None:
+    """As a kill in the middle of the last line leaves it."""
+    path = folder / "trials.jsonl"
+    path.write_bytes(path.read_bytes()[:-40])
+
+
+def test_a_last_line_that_was_cut_off_costs_one_trial(tmp_path: Path) -> None:
+    stopped_after(7, left := Pretended(TWO, by_distance, folder=tmp_path))
+    cut_off(tmp_path)
+    again = Pretended(TWO, by_distance, folder=tmp_path)
+    again.run()
+    assert set(again.asked) & set(left.asked[:7]) == {left.asked[6]}
+    whole = Pretended(TWO, by_distance)
+    whole.run()
+    assert without_clock(again.trials) == without_clock(whole.trials)
+
+
+def test_a_last_line_that_was_cut_off_does_not_spoil_the_next(tmp_path: Path) -> None:
+    stopped_after(7, Pretended(TWO, by_distance, folder=tmp_path))
+    cut_off(tmp_path)
+    Pretended(TWO, by_distance, folder=tmp_path).run()
+    again = Pretended(TWO, by_distance, folder=tmp_path)
+    again.run()
+    assert again.asked == []
+
+
+OTHERS: list[dict[str, Any]] = [
+    {"arms": {"sgd": FEW, "adam": FEW.changed(optimizer="adam")}},
+    {"trials": 4},
+    {"tuning_seeds": 1},
+    {"budget": "steps"},
+    {"tune": False},
+]
+
+
+@pytest.mark.parametrize("change", OTHERS, ids=lambda change: next(iter(change)))
+def test_another_plan_in_the_same_folder_is_refused(change: dict[str, Any], tmp_path: Path) -> None:
+    stopped_after(1, Pretended(TWO, by_distance, folder=tmp_path))
+    before = {path.name: path.read_text() for path in tmp_path.iterdir()}
+    with pytest.raises(RunError) as error:
+        Comparison(TWO.model_copy(update=change), folder=tmp_path, device="cpu")
+    assert str(error.value) == f"{tmp_path} holds another comparison. Choose another folder."
+    assert {path.name: path.read_text() for path in tmp_path.iterdir()} == before
+
+
+def test_a_folder_whose_plan_cannot_be_read_is_another_comparison(tmp_path: Path) -> None:
+    (tmp_path / "plan.json").write_text("{")
+    with pytest.raises(RunError, match="holds another comparison"):
+        Comparison(TWO, folder=tmp_path)
+
+
+@pytest.mark.parametrize("change", [{"seeds": 4}, {"worth": 0.01}, {"level": 0.9}, {"stop_early": True}])
+def test_more_seeds_or_another_question_go_on_in_the_same_folder(change: dict[str, Any], tmp_path: Path) -> None:
+    Pretended(TWO, by_distance, folder=tmp_path).run()
+    more = Pretended(TWO.model_copy(update=change), by_distance, folder=tmp_path)
+    more.run()
+    assert {seed for _, _, _, seed in more.asked} == ({2, 3} if "seeds" in change else set())
+    Pretended(more.plan, by_distance, folder=tmp_path).run()  # it is this plan's folder from now on
+    assert Plan(**json.loads((tmp_path / "plan.json").read_text())) == more.plan
+
+
+def test_a_file_in_the_place_of_the_folder_is_refused_in_words(tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("mine")
+    with pytest.raises(RunError) as error:
+        Comparison(TWO, folder=tmp_path / "file")
+    assert str(error.value) == f"Cannot make the folder {tmp_path / 'file'}: File exists. Choose another folder."
+
+
+def test_a_comparison_of_equal_seconds_goes_on_with_the_epochs_it_had(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    plan = Plan(arms={"sgd": FEW, "adam": ADAM}, budget="seconds", **QUICK)
+    prices = iter([{"sgd": 2.0, "adam": 1.0}, {"sgd": 2.0, "adam": 0.5}])
+    monkeypatch.setattr(plans, "seconds_per_epoch", lambda *_, **__: next(prices))  # pyright: ignore[reportUnknownLambdaType]
+    Pretended(plan, by_distance, folder=tmp_path).run()
+    again = Pretended(plan, by_distance, folder=tmp_path)
+    again.run()
+    assert again.asked == []
+
+
+@pytest.mark.parametrize(("name", "content"), [("epochs.json", b"{"), ("trials.jsonl", b"\xff\n")])
+def test_a_damaged_folder_goes_on_or_is_refused_in_words(name: str, content: bytes, tmp_path: Path) -> None:
+    Pretended(TWO, by_distance, folder=tmp_path).run()
+    (tmp_path / name).write_bytes(content)
+    try:
+        again = Pretended(TWO, by_distance, folder=tmp_path)
+    except RunError as error:
+        assert str(tmp_path) in str(error)  # noqa: PT017  # either answer will do
+    else:
+        again.run()
+        assert len(again.scores("tuned")["sgd"]) == 2
+
+
+def test_trials_that_are_known_are_not_made_again() -> None:
+    fewer = Pretended(TWO, by_distance)
+    fewer.run()
+    more = Pretended(TWO.model_copy(update={"seeds": 5}), by_distance, known=fewer.trials)
+    more.run()
+    assert {(phase, seed) for phase, _, _, seed in more.asked} == {
+        (phase, seed) for phase in ("given", "tuned") for seed in (2, 3, 4)
+    }
+    assert len(more.trials) == len(fewer.trials) + 12
+
+
+def test_a_snapshot_stays_as_it_was() -> None:
+    comparison = Pretended(TWO, by_distance)
+    trials = iter(comparison)
+    for _ in range(10):
+        next(trials)
+    still = comparison.snapshot()
+    before = still.table().to_json(), still.by_rate("sgd"), still.cost()
+    for _ in trials:
+        pass
+    assert (still.table().to_json(), still.by_rate("sgd"), still.cost()) == before
+    assert (len(still.trials), comparison.table().to_json() == before[0]) == (10, False)
+
+
+# -- stopping early ---------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("tune", "outcome", "seeds"),
+    [
+        (False, lambda asked: (0.9 if asked[1] == "sgd" else 0.2) + noise(asked[3]) * len(asked[1]), 4),
+        (False, lambda asked: 0.9 + noise(asked[3] * len(asked[1])), 16),
+        (True, lambda asked: (0.2 if asked[:2] == ("given", "adam") else 0.9) + noise(asked[3] * len(asked[1])), 16),
+    ],
+    ids=["a huge difference", "none", "one that tuning removes"],
+)
+def test_stopping_early_waits_until_every_verdict_is_clear(tune: bool, outcome: Outcome, seeds: int) -> None:
+    plan = TWO.model_copy(update={"seeds": 16, "stop_early": True, "tune": tune})
+    comparison = Pretended(plan, outcome)
+    comparison.run()
+    assert [len(scores) for scores in comparison.scores("given").values()] == [seeds, seeds]
+    assert comparison.verdicts("given")[0].interval.method == "anytime-valid t"
+
+
+def test_without_stopping_early_all_seeds_are_run_at_once() -> None:
+    comparison = Pretended(TWO.model_copy(update={"seeds": 16, "tune": False}), lambda asked: noise(asked[3]) + 0.5)
+    comparison.run()
+    assert len(comparison.scores("given")["sgd"]) == 16
+    assert comparison.verdicts("given")[0].interval.method != "anytime-valid t"
+
+
+def test_a_broken_initialisation_is_seen_before_all_seeds_are_spent() -> None:
+    longer = FEW.changed(epochs=8)
+    dead = longer.changed(init={"name": "random_normal", "std": 1e-6})
+    comparison = small({"good": longer, "dead": dead}, seeds=16, tune=False, stop_early=True)
+    (verdict,) = comparison.verdicts("given")
+    assert verdict.winner == "good"
+    assert verdict.seeds < 16

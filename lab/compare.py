@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import nullcontext
+from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
+from contextlib import contextmanager, nullcontext
 from copy import copy
 from dataclasses import asdict, replace
 from functools import cached_property, partial
@@ -22,6 +22,7 @@ from lab.knobs import KnobSearch
 from lab.many import Many
 from lab.plans import Plan, arm_names, equal_budget, seconds_per_epoch
 from lab.recipe import Recipe, flat
+from lab.steps import is_out_of_memory, no_memory, pick_device
 from lab.store import RunError, holding
 from lab.trials import Phase, Trial, trial_of
 from lab.tuning import RateSearch, widen
@@ -68,7 +69,8 @@ class Comparison:
         epochs = self.kept.epochs() if self.kept else None
         if before and same_work(before.plan, self.plan):
             epochs = {name: arm.epochs for name, arm in before.arms.items()}
-        return equal_budget(self.plan, epochs, **self.where)
+        with fitting(self.where):
+            return equal_budget(self.plan, epochs, **self.where)
 
     def seen_by(self, plan: Plan) -> bool:
         """Whether a plan that goes on from here was made with a verdict in sight."""
@@ -82,14 +84,15 @@ class Comparison:
         return RateSearch(flat(recipe)["optimizer.lr"], self.plan.trials, seeds, self.plan.finalists)
 
     def __iter__(self) -> Iterator[Trial]:
-        self.trials = []
+        self.trials, self._judged = [], {}  # what is known comes back in another order
         self.searches = {name: self._search(recipe) for name, recipe in self.arms.items()}
         with holding(self.kept.path) if self.kept else nullcontext():
             if self.kept:
                 self.kept.start({name: arm.epochs for name, arm in self.arms.items()})
-            if self.plan.tune:
-                yield from self._tune()
-            yield from self._seeds()
+            with fitting(self.where):
+                if self.plan.tune:
+                    yield from self._tune()
+                yield from self._seeds()
             if self.kept:
                 self.kept.judged(sequential=self.sequential)
 
@@ -159,7 +162,8 @@ class Comparison:
         return [range(first, min(first + size, self.plan.seeds)) for first in range(0, self.plan.seeds, size)]
 
     def _clear(self, phase: Phase) -> bool:
-        return all(verdict.winner for verdict in self.verdicts(phase))
+        found = self.verdicts(phase)
+        return bool(found) and all(verdict.winner for verdict in found)
 
     def _train(self, phase: Phase, wanted: Sequence[Wanted]) -> Iterator[Trial]:
         recipes = [self._recipe(name, point, seed) for name, point, seed in wanted]
@@ -290,6 +294,17 @@ class Comparison:
             for key, amount in (("runs", 1), ("steps", trial.steps), ("seconds", trial.seconds)):
                 sums[key] += amount
         return found
+
+
+@contextmanager
+def fitting(where: Mapping[str, Any]) -> Generator[None]:
+    """A network that does not fit even before its first step has no run that could say so."""
+    try:
+        yield
+    except (MemoryError, RuntimeError) as error:
+        if not is_out_of_memory(error):
+            raise
+        raise RunError(no_memory(pick_device(where.get("device")))) from None
 
 
 def compare(

@@ -119,3 +119,43 @@ def stopped_after(count: int, comparison: Comparison) -> list[Trial]:
 def lines(folder: Path) -> list[str]:
     """The trials that a folder keeps."""
     return [line for line in (folder / "trials.jsonl").read_text().splitlines() if line]
+
+
+# -- comparisons that have come as far as some trials ---------------------------------------------------------
+
+
+def trial(arm: str, phase: Phase, seed: int, accuracy: float, **changes: Any) -> Trial:
+    start = {"rate": 0.01, "recipe": "", "status": "finished", "loss": 0.1, "epochs": 3, "steps": 9, "seconds": 2.0}
+    start |= {
+        "flops": 1e9,
+        "steps_per_epoch": 3,
+        "curve": (accuracy - 0.2, accuracy - 0.1, accuracy),
+        "test_accuracy": accuracy,
+    }
+    return Trial(arm=arm, phase=phase, seed=seed, accuracy=accuracy, **(start | changes))
+
+
+def finals(scores: Mapping[str, Sequence[float]], phase: Phase = "given", **changes: Any) -> list[Trial]:
+    return [trial(arm, phase, seed, score, **changes) for arm in scores for seed, score in enumerate(scores[arm])]
+
+
+def come_to(trials: Sequence[Trial], arms: Mapping[str, Recipe], **settings: Any) -> Comparison:
+    """One that has come as far as these trials; what a step takes need not be measured."""
+    found = Comparison(Plan(arms=dict(arms), **{"seeds": 4, "trials": 3, "tuning_seeds": 2, **settings}))
+    found.trials = list(trials)
+    found.__dict__["step_seconds"] = dict.fromkeys(arms, 0.2)
+    for each in trials:
+        if each.phase == "search":
+            found.searches[each.arm].tell(each.rate, each.seed, (each.accuracy, -each.loss))
+    return found
+
+
+def plain(*names: str) -> dict[str, Recipe]:
+    """Arms that differ a little."""
+    return {name: FEW.changed(label_smoothing=index / 100) for index, name in enumerate(names)}
+
+
+def scored(scores: Mapping[str, Sequence[float]], **settings: Any) -> Comparison:
+    """One without a search that has come to its end with these scores."""
+    seeds = len(next(iter(scores.values())))
+    return come_to(finals(scores), plain(*scores), **{"tune": False, "seeds": max(2, seeds), **settings})

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
+import re
+from collections.abc import Iterator, Sequence
 from dataclasses import replace
+from math import log10
 from pathlib import Path
 from typing import Any
 
@@ -17,10 +19,13 @@ from small_comparisons import (
     FEW,
     QUICK,
     TWO,
+    Asked,
     Pretended,
     by_distance,
     keys,
     lines,
+    noise,
+    plain,
     search_of,
     small,
     without_clock,
@@ -28,14 +33,19 @@ from small_comparisons import (
 from small_runs import TINY_CNN, loop
 
 import lab
-from lab.compare import TUNING_SEEDS, Comparison, Phase, Trial, compare
+from lab.compare import FAILURES, TUNING_SEEDS, Comparison, Phase, Trial, compare
 from lab.data import load
 from lab.events import Event, Finished, Started
 from lab.plans import Plan, planned_runs
 from lab.recipe import Recipe, RecipeError
 from lab.reports import facts
 from lab.sentences import words
+from lab.stacks.rows import Rows
+from lab.store import RunError
 from lab.training import Training
+from lab.verdicts import verdicts
+
+SEEDS = {"seeds": 2, "tuning_seeds": 1}
 
 pytestmark = pytest.mark.usefixtures("one_thread")
 
@@ -243,8 +253,41 @@ def test_an_arm_that_diverges_at_the_rate_given_finds_one_that_trains() -> None:
     assert comparison.rate("huge", "tuned") < 10
 
 
+TOO_LITTLE = "Not enough memory on cpu: try a smaller batch_size or model."
+
+
+@pytest.mark.parametrize("tune", [True, False])
+@pytest.mark.parametrize(
+    ("model", "place", "step"), [(FEW.model, Rows, "step"), (TINY_CNN, loop, "update")], ids=["stacked", "in turn"]
+)
+def test_a_run_that_does_not_fit_is_an_error_in_words_and_no_score(
+    model: Any, place: Any, step: str, tune: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def crowded(*_: Any, **__: Any) -> None:
+        raise MemoryError
+
+    monkeypatch.setattr(place, step, crowded)
+    arms = {name: arm.changed(model=model) for name, arm in {"sgd": FEW, "adam": ADAM}.items()}
+    comparison = Comparison(Plan(arms=arms, tune=tune, **QUICK), device="cpu")
+    with pytest.raises(RunError, match=f"^{re.escape(TOO_LITTLE)}$"):
+        comparison.run()
+    assert comparison.trials == []
+
+
+@pytest.mark.parametrize("budget", ["epochs", "flops"])
+def test_a_network_that_does_not_fit_at_all_is_an_error_in_words(budget: str, own_options: None) -> None:
+    def too_large(shape: Any, classes: Any, activation: Any) -> None:
+        """A network that does not even fit before the first step. Source: this test."""
+        raise torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 1 PiB")
+
+    lab.models.add(too_large)
+    with pytest.raises(RunError, match=f"^{re.escape(TOO_LITTLE)}$"):
+        small({"sgd": FEW, "large": FEW.changed(model="too_large")}, tune=False, budget=budget)
+
+
 def test_facts_are_json_without_a_nan_in_it() -> None:
-    comparison = small({"sgd": FEW, "huge": HUGE.changed(activation="tanh", model=TINY_CNN)})
+    huge = HUGE.changed(activation={"name": "leaky_relu", "slope": 0.5})
+    comparison = small({"sgd": FEW, "huge": huge}, tune=False)
     found = json.loads(json.dumps(facts(comparison)), parse_constant=pytest.fail)
     assert len(found["trials"]) == len(comparison.trials)
     lost = [trial for trial in found["trials"] if trial["status"] == "diverged"]
@@ -284,9 +327,10 @@ def test_a_plan_takes_as_many_runs_as_it_says_when_nothing_widens(
 
 
 def test_a_plan_takes_as_many_real_runs_as_it_says_and_more_when_it_widens(two: Comparison) -> None:
-    widened = two.searches["sgd"].trials - two.plan.trials
-    finalists = -(-two.searches["sgd"].trials // 3) - 1
-    assert len(two.trials) == planned_runs(two.plan) + 2 * (widened + finalists)
+    rates = [search_of(two, name).scores for name in two.arms]
+    assert len(rates[0]) == len(rates[1]) > two.plan.trials
+    searched = sum(len(scores) for tried in rates for scores in tried.values())
+    assert len(two.trials) == searched + 2 * 2 * two.plan.seeds > planned_runs(two.plan)
 
 
 def test_cost_adds_up(two: Comparison) -> None:
@@ -309,9 +353,67 @@ def test_the_table_says_rates_means_failures_and_the_range_of_good_rates() -> No
     scores = comparison.scores("tuned")["adam"]
     assert row["tuned accuracy"] == pytest.approx(sum(scores) / 4)
     assert row["tuned sd"] == pytest.approx(torch.tensor(scores, dtype=torch.float64).std().item())
-    assert row["given failed"] == 0
+    assert [row[f"{phase} {status}"] for phase in ("given", "tuned") for status in FAILURES] == [0] * 4
+    assert (row["search runs"], row["search diverged"], row["search stuck"]) == (
+        len(comparison.of("adam", "search")),
+        0,
+        0,
+    )
     assert list(comparison.by_rate("adam")) == search_of(comparison, "adam").tried
     assert row["good from"] <= row["tuned rate"] <= row["good to"]
+
+
+def test_a_range_of_good_rates_says_whether_it_was_cut_off() -> None:
+    inside, beyond = (
+        Pretended(Plan(arms=plain("a", "b"), trials=5, **SEEDS), lambda asked, most=most: 0.9 - min(most, falls(asked)))
+        for most in (0.5, 0.0)
+    )
+    rows = [comparison.run().table().loc["a"] for comparison in (inside, beyond)]
+    assert [(row["good from"], row["good to"], row["cut off"]) for row in rows] == [
+        (0.1, 0.1, False),
+        (0.01, 1.0, True),
+    ]
+
+
+def falls(asked: Asked) -> float:
+    """By 5 points for each half decade from 0.1, and more for other seeds, so that no two rates are alike."""
+    return abs(log10(asked[2] / 0.1)) / 10 + (asked[3] % 100) / 1e6
+
+
+def test_runs_that_diverged_are_counted_apart_from_those_that_got_stuck() -> None:
+    def failing(asked: Asked) -> float | str:
+        phase, name, rate, seed = asked
+        if name == "a" and phase == "given":
+            return {0: "diverged", 1: "stuck", 2: "stuck"}.get(seed, 0.9)
+        return "diverged" if name == "b" and rate > 0.5 else 0.9 - falls(asked)
+
+    comparison = Pretended(Plan(arms=plain("a", "b"), seeds=4, trials=5, tuning_seeds=1), failing).run()
+    assert comparison.failures("given") == {"a": {"diverged": 1, "stuck": 2}, "b": {}}
+    table = comparison.table()
+    assert (table["given diverged"]["a"], table["given stuck"]["a"], table["tuned stuck"]["a"]) == (1, 2, 0)
+    assert list(table["search diverged"]) == [0, sum(trial.rate > 0.5 for trial in comparison.of("b", "search"))]
+    assert table["search diverged"]["b"] > 0
+
+
+def test_verdicts_are_those_of_the_scores_at_any_moment_and_when_it_is_asked_again() -> None:
+    plan = TWO.model_copy(update={"seeds": 16, "tune": False, "stop_early": True})
+    comparison = Backwards(plan, lambda asked: 0.9 + noise(asked[3] * len(asked[1])))
+
+    def as_the_scores_say() -> bool:
+        scores = comparison.scores("given")
+        said = verdicts(scores, sequential=True) if len(scores["sgd"]) > 1 else []
+        return comparison.verdicts("given") == said
+
+    for count in (6, 32):  # left with seeds 1 to 3, of which the later ones came first
+        assert all(as_the_scores_say() for _ in zip(range(count), comparison, strict=False))
+    assert len(comparison.scores("given")["sgd"]) == 16
+
+
+class Backwards(Pretended):
+    """What was asked for last is told first."""
+
+    def _trained(self, phase: Phase, recipes: Sequence[Recipe]) -> Iterator[tuple[int, Trial]]:
+        yield from reversed(list(super()._trained(phase, recipes)))
 
 
 def test_the_frame_has_a_row_per_trial_and_a_comparison_that_did_not_run_none(two: Comparison) -> None:

@@ -12,6 +12,7 @@ from small_comparisons import (
     FEW,
     QUICK,
     TWO,
+    Asked,
     Outcome,
     Pretended,
     by_distance,
@@ -187,15 +188,100 @@ def test_a_damaged_folder_goes_on_or_is_refused_in_words(name: str, content: byt
         assert len(again.scores("tuned")["sgd"]) == 2
 
 
-def test_trials_that_are_known_are_not_made_again() -> None:
-    fewer = Pretended(TWO, by_distance)
-    fewer.run()
-    more = Pretended(TWO.model_copy(update={"seeds": 5}), by_distance, known=fewer.trials)
-    more.run()
+def test_a_folder_keeps_when_its_verdict_was_seen(tmp_path: Path) -> None:
+    stopped_after(3, Pretended(TWO, by_distance, folder=tmp_path))
+    assert not (tmp_path / "judged.json").exists()
+    Pretended(TWO, by_distance, folder=tmp_path).run()
+    assert json.loads((tmp_path / "judged.json").read_text()) == {"seeds": 2, "sequential": False}
+    again = Pretended(TWO, by_distance, folder=tmp_path).run()
+    assert not again.sequential
+    for seeds in (5, 5, 8):  # also when it is read again: it was seen with 2 seeds once
+        more = Pretended(TWO.model_copy(update={"seeds": seeds}), by_distance, folder=tmp_path).run()
+        assert more.sequential
+        assert json.loads((tmp_path / "judged.json").read_text()) == {"seeds": seeds, "sequential": True}
+
+
+@pytest.mark.parametrize("content", ["", "{", "3", "[]", '{"seeds": 2}'])
+def test_what_was_seen_may_be_unreadable(content: str, tmp_path: Path) -> None:
+    Pretended(TWO, by_distance, folder=tmp_path).run()
+    (tmp_path / "judged.json").write_text(content)
+    assert Pretended(TWO, by_distance, folder=tmp_path).run().asked == []
+
+
+# -- from another comparison --------------------------------------------------------------------------------
+
+
+def test_what_is_known_from_before_is_not_made_again() -> None:
+    fewer = Pretended(TWO, by_distance).run()
+    more = Pretended(TWO.model_copy(update={"seeds": 5}), by_distance, before=fewer).run()
     assert {(phase, seed) for phase, _, _, seed in more.asked} == {
         (phase, seed) for phase in ("given", "tuned") for seed in (2, 3, 4)
     }
     assert len(more.trials) == len(fewer.trials) + 12
+    assert without_clock(more.trials) == without_clock(Pretended(more.plan, by_distance).run().trials)
+
+
+def no_difference(asked: Asked) -> float:
+    return 0.9 + noise(asked[3] * len(asked[1]))
+
+
+def huge_difference(asked: Asked) -> float:
+    return (0.9 if asked[1] == "sgd" else 0.2) + noise(asked[3]) * len(asked[1])
+
+
+LONG = TWO.model_copy(update={"seeds": 16, "tune": False})
+EARLY = LONG.model_copy(update={"stop_early": True})
+
+
+def test_after_an_early_stop_it_goes_on_with_all_seeds_and_intervals_for_every_look() -> None:
+    early = Pretended(EARLY, huge_difference).run()
+    on = Pretended(LONG, huge_difference, before=early).run()
+    assert early.stopped_early
+    assert not on.stopped_early
+    assert not set(on.asked) & set(early.asked)
+    assert len(on.scores("given")["sgd"]) == len(set(on.asked) | set(early.asked)) / 2 == 16
+    assert on.sequential
+    assert on.verdicts("given")[0].interval.method == "anytime-valid t"
+
+
+def test_after_an_early_stop_a_folder_goes_on_likewise(tmp_path: Path) -> None:
+    early = Pretended(EARLY, huge_difference, folder=tmp_path).run()
+    on = Pretended(LONG, huge_difference, folder=tmp_path).run()
+    assert len(on.asked) + len(early.asked) == 32
+    assert on.verdicts("given")[0].interval.method == "anytime-valid t"
+
+
+@pytest.mark.parametrize(
+    ("before", "trials", "seeds", "sequential"),
+    [
+        (LONG, 32, 16, False),
+        (LONG, 32, 20, True),
+        (LONG, 32, 8, True),  # fewer are a choice too
+        (LONG, 31, 20, False),  # nothing was judged yet
+        (EARLY, 2, 16, False),  # one seed is no verdict
+        (EARLY, 4, 16, True),
+    ],
+)
+def test_intervals_hold_at_every_look_once_a_verdict_could_be_seen(
+    before: Plan, trials: int, seeds: int, sequential: bool
+) -> None:
+    seen = Pretended(before, no_difference)
+    stopped_after(trials, seen)
+    on = Pretended(LONG.model_copy(update={"seeds": seeds}), no_difference, before=seen)
+    assert on.sequential == sequential
+    assert Pretended(on.plan, no_difference, before=on.run()).sequential == sequential  # and so it stays
+
+
+def test_equal_seconds_are_not_measured_anew_for_the_same_work(monkeypatch: pytest.MonkeyPatch) -> None:
+    prices = iter([{"sgd": 2.0, "adam": 1.0}, {"sgd": 2.0, "adam": 0.5}])
+    monkeypatch.setattr(plans, "seconds_per_epoch", lambda *_, **__: next(prices))  # pyright: ignore[reportUnknownLambdaType]
+    plan = TWO.model_copy(update={"budget": "seconds"})
+    before = Pretended(plan, by_distance).run()
+    more = Pretended(plan.model_copy(update={"seeds": 3}), by_distance, before=before).run()
+    assert {name: arm.epochs for name, arm in more.arms.items()} == {"sgd": 2, "adam": 4}
+    assert {seed for *_, seed in more.asked} == {2}
+    other = Pretended(plan.model_copy(update={"trials": 4}), by_distance, before=before)  # other work
+    assert other.arms["adam"].epochs == 8
 
 
 def test_a_snapshot_stays_as_it_was() -> None:
@@ -245,3 +331,25 @@ def test_a_broken_initialisation_is_seen_before_all_seeds_are_spent() -> None:
     (verdict,) = comparison.verdicts("given")
     assert verdict.winner == "good"
     assert verdict.seeds < 16
+    assert comparison.stopped_early
+
+
+@pytest.mark.parametrize(
+    ("plan", "outcome", "expected"),
+    [
+        (EARLY, huge_difference, True),
+        (EARLY, no_difference, False),
+        (LONG, huge_difference, False),
+        (EARLY.model_copy(update={"seeds": 2}), huge_difference, False),
+    ],
+)
+def test_whether_it_stopped_early_is_known(plan: Plan, outcome: Outcome, expected: bool) -> None:
+    assert Pretended(plan, outcome).run().stopped_early == expected
+    assert not Pretended(plan, outcome).stopped_early
+
+
+def test_it_has_not_stopped_early_while_a_phase_has_no_verdict() -> None:
+    comparison = Pretended(EARLY.model_copy(update={"tune": True}), huge_difference)
+    stopped_early = [comparison.stopped_early for _ in comparison]
+    assert not any(stopped_early[:-7])
+    assert stopped_early[-1]

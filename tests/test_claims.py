@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -185,14 +186,18 @@ CLAIM: dict[str, Any] = {
     "comparisons": {
         "tuned": {
             "base": FEW,
-            "arms": {"one": {"optimizer.lr": 0.2}, "two": {"optimizer.lr": 0.2}},
+            "arms": {"one": {"optimizer.lr": 0.2}, "two": {"optimizer.lr": 0.2, "label_smoothing": 0.01}},
             "seeds": 6,
             "trials": 3,
             "tuning_seeds": 1,
         }
     },
-    "check": {"name": "no_difference", "within": 0.02},
+    "check": {"name": "no_difference", "within": 0.05},
 }
+ALIKE = (  # by how little depends on the machine's rounding
+    r"PASS  alike: Arms are alike\. Allowed: 5 points; "
+    r"widest: (one - two|two - one): \d\.\d points, -?\d\.\d to \d\.\d\."
+)
 BROKEN: dict[str, Any] = {"arms": {"one": {"epochs": 8}, "two": {"init": {"name": "random_normal", "std": 1e-6}}}}
 
 
@@ -205,9 +210,13 @@ def test_a_claim_is_tried_and_said_in_one_line() -> None:
     claim = claim_of()
     finding, comparisons = claim.tried(device="cpu")
     assert list(comparisons) == ["tuned"]
-    assert claim.line(finding) == (
-        "PASS  alike: Arms are alike. Allowed: 2 points; widest: one - two: 0.0 points, 0.0 to 0.0."
-    )
+    assert re.fullmatch(ALIKE, claim.line(finding))
+
+
+def test_arms_that_are_the_same_are_alike_only_as_far_as_so_few_seeds_can_tell() -> None:
+    finding, _ = claim_of(arms={"one": {}, "two": {}}, tune=True).tried(device="cpu")
+    assert finding.result == "INCONCLUSIVE"  # if 39% of all seeds differed, 6 would miss it in one case of 20
+    assert finding.margin == "Allowed: 5 points; widest: one - two: 0.0 points, -39.3 to 39.3."
 
 
 def test_the_line_is_stable() -> None:
@@ -412,10 +421,7 @@ def in_a_folder_of_its_own(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> N
 
 def test_a_claim_that_passes_exits_0_and_leaves_its_numbers(capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["claim", str(file_of(CLAIM)), "--device", "cpu"]) == 0
-    printed = capsys.readouterr()
-    assert printed.out == (
-        "PASS  alike: Arms are alike. Allowed: 2 points; widest: one - two: 0.0 points, 0.0 to 0.0.\n"
-    )
+    assert re.fullmatch(f"{ALIKE}\n", capsys.readouterr().out)
     kept = json.loads(Path("runs/claims/alike.json").read_text(), parse_constant=pytest.fail)
     assert (kept["result"], list(kept["comparisons"])) == ("PASS", ["tuned"])
 
@@ -459,6 +465,20 @@ def test_a_bad_claim_exits_2(text: str, said: str, capsys: pytest.CaptureFixture
 def test_a_claim_that_is_not_there_exits_2(capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["claim", "none.yaml"]) == 2
     assert capsys.readouterr().err == "lab: Cannot read the claim none.yaml: No such file or directory.\n"
+
+
+@pytest.mark.parametrize("there", [None, "mine"])
+def test_a_claim_that_fails_leaves_no_numbers_and_what_was_there(
+    there: str | None, capsys: pytest.CaptureFixture[str]
+) -> None:
+    output = Path("runs/claims/alike.json")
+    if there:
+        output.parent.mkdir(parents=True)
+        output.write_text(there)
+    plan = {**CLAIM["comparisons"]["tuned"], "base": {**FEW, "data": {"name": "folder", "path": "nowhere"}}}
+    assert main(["claim", str(file_of({**CLAIM, "comparisons": {"tuned": plan}})), "--device", "cpu"]) == 2
+    assert "There is no folder nowhere" in capsys.readouterr().err
+    assert (output.read_text() if output.exists() else None) == there
 
 
 def test_numbers_that_cannot_be_written_are_said_in_words(capsys: pytest.CaptureFixture[str]) -> None:

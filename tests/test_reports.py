@@ -5,18 +5,33 @@ from __future__ import annotations
 import json
 import math
 import os
-from collections.abc import Callable
+import re
+from collections.abc import Callable, Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
-from small_comparisons import Asked, Outcome, Pretended, noise
+from small_comparisons import CHANCE, Asked, Outcome, Pretended, come_to, finals, noise, plain, scored
 
+from lab import plans
 from lab.compare import Comparison, Phase
 from lab.plans import Plan
 from lab.recipe import Recipe
-from lab.reports import aligned, arms_table, changes, cost_line, edges, facts, findings, points, report, title
-from lab.verdicts import verdicts
+from lab.reports import (
+    aligned,
+    arms_table,
+    change_line,
+    changes,
+    cost_line,
+    edges,
+    facts,
+    findings,
+    points,
+    report,
+    title,
+)
 
 GOLDEN = Path(__file__).parent / "golden"
 ARMS = {
@@ -29,27 +44,25 @@ BEST = {"sgd": 0.316, "momentum": 0.0316, "adam": 0.00178}  # rates
 
 def made(outcome: Outcome, arms: dict[str, Recipe] = ARMS, **plan: Any) -> Comparison:
     """A comparison that trained nothing, run to its end."""
-    comparison = Pretended(Plan(arms=arms, **plan), outcome)
-    comparison.run()
-    return comparison
+    return Pretended(Plan(arms=arms, **plan), outcome).run()
 
 
 def usual(asked: Asked) -> float | None:
     """Each arm falls off on both sides of its best rate, and above 0.7 it diverges; at the best rate all are alike."""
-    _, name, rate, seed = asked
+    phase, name, rate, seed = asked
     away = max(rate / BEST[name], BEST[name] / rate)
-    return None if rate > 0.7 else round(max(0.1, 0.9725 - 0.012 * (away - 1)) + noise(seed * len(name)), 4)
+    mean = max(0.1, 0.9725 - 0.012 * (away - 1))
+    return None if rate > 0.7 else round(mean + noise(seed * len(name) * (1 + (phase == "tuned"))), 4)
 
 
 def alike(asked: Asked) -> float:
     """Nothing but seeds, and in the search a little for the rate given."""
     phase, name, rate, seed = asked
-    return 0.9 + noise(seed * len(name)) - (abs(math.log10(rate / 0.01)) / 1000 if phase == "search" else 0)
-
-
-def only_given(name: str) -> Outcome:
-    """At the rates given one arm is better; tuned, all are alike."""
-    return lambda asked: alike(asked) + (0.05 if asked[:2] == ("given", name) else 0)
+    return (
+        0.9
+        + noise(seed * len(name) * (1 + (phase == "tuned")))
+        - (abs(math.log10(rate / 0.01)) / 1000 if phase == "search" else 0)
+    )
 
 
 @pytest.fixture
@@ -100,62 +113,176 @@ def test_the_title_says_arms_data_budget_seeds_and_images() -> None:
     assert title(comparison).startswith("2 arms on digits, equal epochs (5 to 30 epochs), 3 paired seeds;")
 
 
+def test_the_title_says_how_far_from_equal_a_budget_is(monkeypatch: pytest.MonkeyPatch) -> None:
+    prices = {"a": 2.0, "b": 0.8}  # of an epoch, of which a has 3: 7.5 would be equal
+    monkeypatch.setattr(plans, "seconds_per_epoch", lambda *_, **__: prices)  # pyright: ignore[reportUnknownLambdaType]
+    arms = {name: arm.changed(epochs=3) for name, arm in plain("a", "b").items()}
+    comparison = Comparison(Plan(arms=arms, budget="seconds"))
+    assert "equal seconds (3 to 8 epochs, equal up to 7%)" in title(comparison)
+    prices["b"] = 0.75
+    assert "equal seconds (3 to 8 epochs)" in title(Comparison(comparison.plan))
+
+
 def test_one_epoch_is_no_plural() -> None:
     plan = Plan(arms={name: arm.changed(epochs=1) for name, arm in ARMS.items()})
     assert "(1 epoch each)" in title(Comparison(plan))
 
 
+FLAT = [0.9 + noise(seed) for seed in range(8)]
+
+
 def test_no_difference_between_many_is_one_sentence_with_the_two_furthest_apart() -> None:
-    flat = [0.9 + noise(seed) for seed in range(8)]
-    scores = {"a": flat, "b": [score + noise(3 * i) / 9 for i, score in enumerate(flat)], "c": flat[::-1]}
-    (line,) = findings(verdicts(scores))
+    near = [score + noise(3 * seed) / 9 for seed, score in enumerate(FLAT)]
+    comparison = scored({"a": FLAT, "b": near, "c": FLAT[::-1]})
+    (line,) = findings(comparison, "given")
     assert line.startswith("No difference shown between any two of the arms. The two furthest apart: No difference ")
     assert line.count("No difference shown between") == 2
-    largest = max(verdicts(scores), key=lambda verdict: abs(verdict.difference))
+    largest = max(comparison.verdicts("given"), key=lambda verdict: abs(verdict.difference))
     assert f"between {largest.a} and {largest.b} at 8 seeds" in line
 
 
 def test_one_difference_among_many_is_told_with_every_pair() -> None:
-    flat = [0.9 + noise(seed) for seed in range(8)]
-    lines = findings(verdicts({"a": flat, "b": flat[::-1], "c": [score - 0.3 for score in flat[3:] + flat[:3]]}))
+    lower = [score - 0.3 for score in FLAT[3:] + FLAT[:3]]
+    lines = findings(scored({"a": FLAT, "b": FLAT[::-1], "c": lower}), "given")
     assert len(lines) == 3
     assert sum(" is better than c by 30.0 points" in line for line in lines) == 2
 
 
 def test_a_single_pair_gets_its_own_sentence() -> None:
-    flat = [0.9 + noise(seed) for seed in range(8)]
-    (line,) = findings(verdicts({"a": flat, "b": flat[::-1]}))
+    (line,) = findings(scored({"a": FLAT, "b": FLAT[::-1]}), "given")
     assert line.startswith("No difference shown between a and b at 8 seeds")
 
 
 def test_without_verdicts_one_is_told_to_run_two_seeds() -> None:
-    assert findings([]) == ["One seed shows nothing: run at least two."]
+    assert findings(scored({"a": [0.9], "b": [0.8]}), "given") == ["One seed shows nothing: run at least two."]
+
+
+ROUGH = {"a": [0.9 + 5 * noise(seed) for seed in range(8)], "b": [0.9 - 5 * noise(2 * seed) for seed in range(8)]}
+
+
+def failing(**statuses: Mapping[int, str]) -> Comparison:
+    """Two arms, alike but for runs that failed: by arm, then by seed."""
+    comparison = scored(ROUGH)
+    for place, each in enumerate(comparison.trials):
+        if status := statuses.get(each.arm, {}).get(each.seed):
+            comparison.trials[place] = replace(each, status=status, test_accuracy=CHANCE)
+    return comparison
+
+
+def test_how_many_seeds_would_be_needed_is_told_unless_runs_failed() -> None:
+    (line,) = findings(failing(), "given")
+    assert re.search(r"; about \d+ seeds would be needed to see half a point\.$", line)
+    for arm in ("a", "b"):
+        assert "would be needed" not in findings(failing(**{arm: {2: "stuck"}}), "given")[0]
+
+
+def test_every_arm_of_which_runs_failed_is_told_with_how_they_did() -> None:
+    lines = findings(failing(a={0: "diverged", 3: "stuck", 4: "stuck"}, b={2: "diverged"}), "given")
+    assert lines[1:] == [
+        "a diverged at 1 of 8 seeds and stuck at 2 of 8 seeds: those count as chance, "
+        "so its mean stands for no single run.",
+        "b diverged at 1 of 8 seeds: those count as chance, so its mean stands for no single run.",
+    ]
+
+
+def lifted(*shifted: tuple[Phase, str]) -> Outcome:
+    """All are alike, but for five points more of these arms in these phases."""
+    return lambda asked: alike(asked) + (0.05 if asked[:2] in shifted else 0)
+
+
+UNCHANGED = "No verdict: every pair of arms stands as it stood at the rates given."
 
 
 @pytest.mark.parametrize(
-    ("outcome", "lines"),
+    ("outcome", "claim", "change"),
     [
-        (only_given("sgd"), ["sgd and adam: sgd won at the rate given, not once both were tuned."]),
-        (alike, ["No verdict: every pair of arms stands as it stood at the rates given."]),
+        (lifted(("given", "sgd")), "sgd won at the rate given, not once both were tuned.", -5),
         (
-            lambda asked: alike(asked) + (0.05 if asked[:2] in (("given", "sgd"), ("tuned", "adam")) else 0),
-            ["sgd and adam: adam, worse at the rate given, won once both were tuned."],
+            lifted(("given", "sgd"), ("tuned", "adam")),
+            "adam, worse at the rate given, won once both were tuned.",
+            -10,
         ),
-        (
-            lambda asked: alike(asked) + (0.05 if asked[:2] == ("tuned", "adam") else 0),
-            ["sgd and adam: No difference was shown at the rate given; adam won once both were tuned."],
-        ),
-        (
-            lambda asked: alike(asked) + (0.05 if asked[1] == "sgd" else 0),
-            ["No verdict: every pair of arms stands as it stood at the rates given."],
-        ),
+        (lifted(("tuned", "adam")), "No difference was shown at the rate given; adam won once both were tuned.", -5),
+        (lifted(("tuned", "sgd")), "No difference was shown at the rate given; sgd won once both were tuned.", 5),
     ],
-    ids=["gone", "none", "turned round", "new", "the same"],
+    ids=["gone", "turned round", "new", "new, the other way"],
 )
-def test_what_tuning_changed(outcome: Outcome, lines: list[str]) -> None:
-    caution = "That a difference is shown in one and not in the other does not show that tuning changed it."
-    cautioned = lines if lines[0].startswith("No verdict") else [*lines, caution]
-    assert changes(made(outcome, {name: ARMS[name] for name in ("sgd", "adam")})) == cautioned
+def test_what_tuning_changed(outcome: Outcome, claim: str, change: float) -> None:
+    (line,) = changes(made(outcome, {name: ARMS[name] for name in ("sgd", "adam")}))
+    said, moved = line.split(" Tuning ")
+    assert said == f"sgd and adam: {claim}"
+    by, low, high = map(float, re.findall(r"-?\d+\.\d+", moved))
+    assert re.sub(r"-?\d+\.\d+", "_", moved) == "moved sgd - adam by _ points (95% interval _ to _)."
+    assert low < by < high
+    assert by == pytest.approx(change, abs=0.5)
+
+
+@pytest.mark.parametrize("outcome", [alike, lifted(("given", "sgd"), ("tuned", "sgd"))], ids=["none", "the same"])
+def test_where_tuning_changed_no_verdict_that_is_said(outcome: Outcome) -> None:
+    assert changes(made(outcome, {name: ARMS[name] for name in ("sgd", "adam")})) == [UNCHANGED]
+
+
+def test_a_verdict_that_changed_may_be_no_change_shown() -> None:
+    ahead = {"given": [3, 4, 5, 3, 4, 5, 4, 4], "tuned": [-4, 9, 2, -3, 8, 1, 5, -1]}  # thousandths
+    phases: list[Phase] = ["given", "tuned"]
+    trials = [finals({"a": [0.9 + each / 1000 for each in ahead[phase]], "b": [0.9] * 8}, phase) for phase in phases]
+    (line,) = changes(come_to(trials[0] + trials[1], plain("a", "b"), seeds=8))
+    assert line.startswith(
+        "a and b: a won at the rate given, not once both were tuned. Tuning moved a - b by -0.2 points"
+    )
+    assert line.endswith("; no change shown).")
+
+
+def test_a_change_that_is_the_same_at_every_seed_has_no_interval() -> None:
+    def steady(asked: Asked) -> float:
+        return 0.9 + noise(asked[3] * len(asked[1])) + (0.05 if asked[:2] == ("tuned", "adam") else 0)
+
+    (line,) = changes(made(steady, {name: ARMS[name] for name in ("sgd", "adam")}))
+    assert line.endswith(" Tuning moved sgd - adam by -5.0 points at every seed.")
+
+
+class Drawn(Comparison):
+    """Scores from a normal distribution instead of runs: one for each arm, seed and phase."""
+
+    def draw(self, rng: np.random.Generator, change: float) -> None:
+        normal = 0.5 + 0.01 * rng.standard_normal((2, len(self.arms), self.plan.seeds))
+        normal[1, 0] += change
+        self.drawn = {
+            phase: dict(zip(self.arms, scores.tolist(), strict=True))
+            for phase, scores in zip(("given", "tuned"), normal, strict=True)
+        }
+
+    def scores(self, phase: Phase) -> dict[str, list[float]]:
+        return self.drawn[phase]
+
+
+REPEATS = 3_000
+FOUR_ERRORS = 4 * math.sqrt(0.05 * 0.95 / REPEATS)
+
+
+@pytest.mark.parametrize("change", [0.0, 0.03])
+def test_the_change_through_tuning_is_covered_as_often_as_is_said(change: float) -> None:
+    comparison, rng = Drawn(Plan(arms=plain("a", "b"))), np.random.default_rng(4)
+    covered = shown = 0
+    for _ in range(REPEATS):
+        comparison.draw(rng, change)
+        line = change_line(comparison, "a", "b", 1)
+        _, low, high = map(float, re.findall(r"-?\d+\.\d+", line))
+        covered += low <= 100 * change <= high
+        shown += "no change shown" not in line
+    assert covered / REPEATS == pytest.approx(0.95, abs=FOUR_ERRORS)
+    assert shown / REPEATS == pytest.approx(0.05, abs=FOUR_ERRORS) if change == 0 else shown / REPEATS > 0.9
+
+
+def test_changes_of_equal_arms_are_seldom_shown_in_a_whole_list() -> None:
+    comparison, rng = Drawn(Plan(arms=plain("a", "b", "c", "d"))), np.random.default_rng(5)
+    repeats, false = 600, 0
+    for _ in range(repeats):
+        comparison.draw(rng, 0.0)
+        comparison._judged.clear()
+        false += any("no change shown" not in line for line in changes(comparison) if line != UNCHANGED)
+    assert false / repeats <= 0.05 + 4 * math.sqrt(0.05 * 0.95 / repeats)
+    assert false > 0
 
 
 def test_arms_still_best_at_the_edge_are_named() -> None:
@@ -164,24 +291,28 @@ def test_arms_still_best_at_the_edge_are_named() -> None:
         return {"sgd": 0.5 + upwards, "adam": 0.5 - upwards, "momentum": alike(asked)}[asked[1]]
 
     comparison = made(edge)
-    said = "Still best at the edge of the rates tried, so perhaps not tuned enough: sgd, adam."
+    said = "Still best at the edge of what was tried, so perhaps not tuned enough: sgd (rate), adam (rate)."
     assert edges(comparison) == [said]
     assert f"\n\n{said}\n\n" in report(comparison)
     assert edges(made(usual)) == []
     assert edges(made(usual, tune=False)) == []
 
 
-def test_failures_are_counted_in_the_final_runs_and_as_a_share_of_the_search() -> None:
-    def failing(asked: Asked) -> float | None:
+def test_failures_are_counted_by_kind_in_each_phase() -> None:
+    def failing(asked: Asked) -> float | str | None:
         phase, name, rate, seed = asked
-        lost = rate > 0.5 if phase == "search" else (phase, name, seed) == ("given", "adam", 2)
-        return None if lost else 0.9 - abs(rate - 0.1) + noise(seed)
+        if phase == "search":
+            return ("diverged" if name == "adam" else "stuck") if rate > 0.5 else 0.9 - abs(rate - 0.1)
+        return "stuck" if (phase, name, seed) == ("tuned", "adam", 2) else 0.9 + noise(seed * len(name))
 
     table = arms_table(made(failing, trials=5, tuning_seeds=1)).splitlines()
     assert table[0].endswith("  failed")
-    rows = {line.split()[0]: line for line in table[1:]}
-    assert rows["adam"].endswith("  1, 14% of the search")
-    assert rows["sgd"].endswith("  0, 14% of the search")
+    rows = {line.split()[0]: line.split("decades)")[1].strip() for line in table[1:]}
+    assert rows == {
+        "sgd": "search: 1 stuck of 7 runs",
+        "momentum": "search: 1 stuck of 7 runs",
+        "adam": "tuned: 1 stuck; search: 1 diverged of 7 runs",
+    }
 
 
 def test_columns_are_aligned_and_lines_have_no_trailing_blanks() -> None:

@@ -104,6 +104,8 @@ def listen(process: subprocess.Popen[bytes], wire: Connection, hear: Any) -> Non
     told: Any = None
     while not isinstance(told, Done | Exception):
         try:
+            if told is not None:
+                wire.send("taken")
             told = wire.recv()
         except (EOFError, OSError):
             told = RunError(LOST.format(process.wait()))
@@ -139,8 +141,13 @@ def serve(work: Callable[[Task, Callable[[Any], None]], None]) -> None:
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is the parent's affair
     wire = Connection(int(sys.argv[1]))
     task = wire.recv()
+
+    def tell(heard: Any) -> None:
+        wire.send(heard)
+        wire.recv()  # until it is taken: the wire itself would hold hundreds of events
+
     try:
-        work(task, wire.send)
+        work(task, tell)
         wire.send(Done())
     except Exception as error:  # noqa: BLE001  # raised anew by the parent
         wire.send(error)

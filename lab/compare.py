@@ -56,7 +56,7 @@ class Comparison:
         self.arms, self.uneven = self._arms(before)
         self.searches = {name: self._search(recipe) for name, recipe in self.arms.items()}
         self.trials: list[Trial] = []
-        known = [*(before.trials if before else ()), *(self.kept.trials() if self.kept else ())]
+        known = [*(before._known.values() if before else ()), *(self.kept.trials() if self.kept else ())]
         self._known = {(trial.phase, trial.arm, trial.recipe): trial for trial in known}
         self.looked = (before is not None and before.seen_by(plan)) or (
             self.kept is not None and self.kept.looked(sequential=plan.stop_early)
@@ -75,7 +75,7 @@ class Comparison:
     def seen_by(self, plan: Plan) -> bool:
         """Whether a plan that goes on from here was made with a verdict in sight."""
         judged = any(self.judged(phase) for phase in self.phases)
-        return judged and (self.sequential or plan.seeds != self.plan.seeds)
+        return self.looked or (judged and (self.sequential or plan.seeds != self.plan.seeds))
 
     def _search(self, recipe: Recipe) -> RateSearch | KnobSearch:
         seeds = tuple(range(TUNING_SEEDS, TUNING_SEEDS + self.plan.tuning_seeds))

@@ -66,10 +66,11 @@ def facts(comparison: Comparison) -> dict[str, Any]:
 def title(comparison: Comparison) -> str:
     recipes = list(comparison.arms.values())
     epochs = sorted({recipe.epochs for recipe in recipes})
-    length = f"{epochs[0]} epoch{'s' * (epochs[0] > 1)} each"
-    if len(epochs) > 1:
-        uneven = f", equal up to {100 * comparison.uneven:.0f}%" if comparison.uneven else ""
-        length = f"{epochs[0]} to {epochs[-1]} epochs{uneven}"
+    length = (
+        f"{epochs[0]} to {epochs[-1]} epochs" if len(epochs) > 1 else f"{epochs[0]} epoch{'s' * (epochs[0] > 1)} each"
+    )
+    if comparison.uneven >= 0.005:
+        length += f", equal up to {100 * comparison.uneven:.0f}%"
     equal = {"target": "epochs at most"}.get(comparison.plan.budget, comparison.plan.budget)
     data = load(recipes[0].data, recipes[0].modify)
     seeds = min(map(len, comparison.scores("given").values()))

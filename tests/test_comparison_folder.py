@@ -272,6 +272,14 @@ def test_intervals_hold_at_every_look_once_a_verdict_could_be_seen(
     assert Pretended(on.plan, no_difference, before=on.run()).sequential == sequential  # and so it stays
 
 
+def test_what_was_seen_and_known_is_passed_on_by_one_that_hardly_began() -> None:
+    first = Pretended(LONG, no_difference).run()
+    stopped_after(1, second := Pretended(LONG.model_copy(update={"seeds": 20}), no_difference, before=first))
+    third = Pretended(second.plan, no_difference, before=second.snapshot()).run()
+    assert third.sequential
+    assert {seed for *_, seed in third.asked} == {16, 17, 18, 19}
+
+
 def test_equal_seconds_are_not_measured_anew_for_the_same_work(monkeypatch: pytest.MonkeyPatch) -> None:
     prices = iter([{"sgd": 2.0, "adam": 1.0}, {"sgd": 2.0, "adam": 0.5}])
     monkeypatch.setattr(plans, "seconds_per_epoch", lambda *_, **__: next(prices))  # pyright: ignore[reportUnknownLambdaType]

@@ -9,7 +9,7 @@ from collections.abc import Callable
 import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
-from small_comparisons import noise
+from small_comparisons import FEW, noise, small
 
 from lab import knobs
 from lab.catalogue import Knob, RecipeError, knob_of
@@ -17,11 +17,13 @@ from lab.compare import Comparison
 from lab.knobs import KnobSearch, Point, at_end, range_of, tidy
 from lab.plans import Plan
 from lab.recipe import CATALOGUES, Recipe
+from lab.reports import report
 from lab.tuning import Score, widen
 
 SEEDS = (10, 11, 12)
 ADAM = Recipe(optimizer="adam")
 LINEAR, LOG = Knob(0, 10), Knob(1e-4, 1, log=True)
+pytestmark = pytest.mark.usefixtures("one_thread")
 
 
 def searched(search: KnobSearch, outcome: Callable[[dict[str, float], int], Score]) -> KnobSearch:
@@ -177,6 +179,17 @@ def test_betas_close_to_1_make_recipes_that_are_valid(monkeypatch: pytest.Monkey
     searched(search, lambda *_: (0.9, 0.0))
     recipes = [comparison._recipe("adam", point, 0) for point in search.scores]
     assert sum(0.9995 < recipe.model_dump()["optimizer"]["beta2"] < 1 for recipe in recipes) == 17  # not 1.000
+
+
+def test_a_comparison_tunes_several_settings_and_says_what_was_chosen() -> None:
+    arms = {"plain": FEW, "smooth": FEW.changed(label_smoothing=0.1)}
+    comparison = small(arms, knobs=("optimizer.momentum",), trials=4, tuning_seeds=1)
+    for name, search in comparison.searches.items():
+        best = dict(search.best)
+        assert {trial.settings for trial in comparison.of(name, "tuned")} == {tuple(best.items())}
+        assert len(comparison.of(name, "search")) == 4
+        said = f"  {name}: optimizer.lr {best['optimizer.lr']:g}, optimizer.momentum {best['optimizer.momentum']:g}\n"
+        assert said in report(comparison).split("\n\nWhat the search chose\n")[1]
 
 
 def test_an_optimizer_without_the_knob_is_refused_before_anything_trains() -> None:

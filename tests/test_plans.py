@@ -370,6 +370,25 @@ def test_equal_seconds_follow_from_what_an_epoch_takes(monkeypatch: pytest.Monke
     assert [arm.epochs for arm in arms] == [10, 40, 7, 1]
 
 
+@pytest.mark.parametrize(("price", "uneven"), [(2.0, 0), (0.5, 0), (3.0, 0.05), (1.9, 0.045), (1000.0, 49)])
+def test_how_uneven_whole_epochs_leave_it_is_known(
+    price: float, uneven: float, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    prices = {"first": 2.0, "other": price}  # 20 seconds each; as near as whole epochs of the other come to that
+    monkeypatch.setattr(plans, "seconds_per_epoch", lambda *_, **__: prices)  # pyright: ignore[reportUnknownLambdaType]
+    plan = Plan(arms={"first": SMALL.changed(epochs=10), "other": SMALL.changed(label_smoothing=0.1)}, budget="seconds")
+    arms, found = equal_budget(plan)
+    assert found == pytest.approx(uneven)
+    kept = {name: arm.epochs for name, arm in arms.items()}
+    assert equal_budget(plan, kept) == (arms, 0.0)  # not measured again: it is not known
+
+
+def test_a_budget_of_a_target_gives_all_arms_the_epochs_of_the_first() -> None:
+    arms = {"first": SMALL.changed(epochs=3), "other": SMALL.changed(epochs=9)}
+    equal, uneven = equal_budget(Plan(arms=arms, budget="target", target=0.9))
+    assert ([arm.epochs for arm in equal.values()], uneven) == ([3, 3], 0.0)
+
+
 @pytest.fixture
 def clock(monkeypatch: pytest.MonkeyPatch) -> dict[str, float]:
     """A clock that stands still but for steps: each takes as many seconds as its batch size has here."""

@@ -113,14 +113,22 @@ def test_the_title_says_arms_data_budget_seeds_and_images() -> None:
     assert title(comparison).startswith("2 arms on digits, equal epochs (5 to 30 epochs), 3 paired seeds;")
 
 
-def test_the_title_says_how_far_from_equal_a_budget_is(monkeypatch: pytest.MonkeyPatch) -> None:
-    prices = {"a": 2.0, "b": 0.8}  # of an epoch, of which a has 3: 7.5 would be equal
+@pytest.mark.parametrize(
+    ("price", "said"),
+    [
+        (0.8, "equal seconds (3 to 8 epochs, equal up to 7%)"),  # 7.5 would be equal
+        (1.9, "equal seconds (3 epochs each, equal up to 5%)"),
+        (0.75, "equal seconds (3 to 8 epochs)"),
+        (0.7501, "equal seconds (3 to 8 epochs)"),  # to a tenth of a thousandth
+    ],
+)
+def test_the_title_says_how_far_from_equal_a_budget_is(
+    price: float, said: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    prices = {"a": 2.0, "b": price}  # of an epoch
     monkeypatch.setattr(plans, "seconds_per_epoch", lambda *_, **__: prices)  # pyright: ignore[reportUnknownLambdaType]
     arms = {name: arm.changed(epochs=3) for name, arm in plain("a", "b").items()}
-    comparison = Comparison(Plan(arms=arms, budget="seconds"))
-    assert "equal seconds (3 to 8 epochs, equal up to 7%)" in title(comparison)
-    prices["b"] = 0.75
-    assert "equal seconds (3 to 8 epochs)" in title(Comparison(comparison.plan))
+    assert said in title(Comparison(Plan(arms=arms, budget="seconds")))
 
 
 def test_one_epoch_is_no_plural() -> None:

@@ -13,6 +13,8 @@ from lab.models import models
 from lab.optimizers import optimizers
 from lab.transfer import sources, transfers
 
+collect_ignore = ["conftest.py"]  # it has no doctests, and two modules of one name would meet in the search for them
+
 
 @pytest.fixture(scope="module")
 def one_thread() -> Iterator[None]:

@@ -146,7 +146,8 @@ def keep(given: argparse.Namespace, rows: list[dict[str, Any]]) -> None:
     """Every cell with its rounds; cells that were not measured this time stay as they were, if on such a machine."""
     path, here = RESULTS / f"stacks-{given.device}.json", machine(given.device, ("lab", "torch"))
     kept = json.loads(path.read_text()) if path.exists() else {"cells": []}
-    named = {named_by(row): row for row in (kept["cells"] if kept.get("machine") == here else [])}
+    alike = {**kept.get("machine", {}), "load": here["load"]} == here
+    named = {named_by(row): row for row in (kept["cells"] if alike else [])}
     named |= {named_by(row): {**row, "rounds": given.rounds} for row in rows}
     path.write_text(json.dumps({"machine": here, "cells": list(named.values())}, indent=1) + "\n")
 

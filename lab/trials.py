@@ -73,6 +73,11 @@ def trial_of(phase: Phase, session: Training) -> Trial:
     )
 
 
+def epochs_to(trial: Trial, target: float) -> int | None:
+    """After how many epochs the validation accuracy first was `target`; None if it never was."""
+    return next((epoch for epoch, accuracy in enumerate(trial.curve, start=1) if accuracy >= target), None)
+
+
 def tested(session: Training) -> float:
     """The look at the test split: one for each final run."""
     return session.evaluate(session.data.test)[1]

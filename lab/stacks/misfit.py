@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 from lab.stacks.forward import forward_of
-from lab.steps import dropout_stream
+from lab.steps import dropout_stream, is_out_of_memory
 from lab.training import Training
 
 
@@ -43,6 +43,8 @@ def maps(session: Training) -> bool:
     try:
         with torch.no_grad(), session.autocast:
             forward_of(model)(parameters, session.prepare(images[:2])[None])
-    except RuntimeError:
+    except RuntimeError as error:
+        if is_out_of_memory(error):
+            raise
         return False
     return True

@@ -17,7 +17,7 @@ from lab.claims import KEYS, Claim, checks, margin, numbers
 from lab.compare import Comparison
 from lab.plans import Plan
 from lab.recipe import Recipe, RecipeError
-from lab.verdicts import oriented, verdict
+from lab.verdicts import Verdict, oriented, verdict
 
 CLAIMS = Path(__file__).parents[1] / "recipes" / "claims"
 FEW = {
@@ -62,7 +62,8 @@ def made(given: Mapping[str, float], tuned: Mapping[str, float] | None = None) -
         (
             {"a": 0.6, "b": 0.9},
             {"a": 0.8, "b": 0.7},
-            "PASS a - b: -30.0 points, -30.4 to -29.7 (low); a - b: 10.0 points, 9.6 to 10.3 (high).",
+            "PASS a - b: -30.0 points (95% interval -30.4 to -29.7, 8 seeds) (low); "
+            "a - b: 10.0 points (95% interval 9.6 to 10.3, 8 seeds) (high).",
         ),
         ({"a": 0.6, "b": 0.9}, {"a": 0.7, "b": 0.8}, "FAIL No pair of arms changes places."),
         ({"a": 0.6, "b": 0.9}, {"a": 0.7, "b": 0.7}, "INCONCLUSIVE No pair of arms changes places."),
@@ -174,8 +175,30 @@ def test_the_difference_is_counted_from_a_whichever_arm_is_ahead() -> None:
 
 def test_a_margin_of_nothing_has_no_sign() -> None:
     same = verdict("a", "b", [0.9, 0.8], [0.9, 0.8], comparisons=1)
-    assert margin(oriented(same, "b")).startswith("b - a: 0.0 points")
-    assert margin(verdict("a", "b", [0.8999, 0.8], [0.9, 0.8])).startswith("a - b: 0.0 points")
+    assert margin(oriented(same, "b")).startswith("b - a: 0.00 points")
+    assert margin(verdict("a", "b", [0.8999, 0.8], [0.9, 0.8])).startswith("a - b: -0.01 points")
+
+
+LEFT, RIGHT = [0.9, 0.92, 0.91, 0.93], [0.9, 0.91, 0.905, 0.9]
+
+
+@pytest.mark.parametrize(
+    ("judged", "said"),
+    [
+        (verdict("a", "b", LEFT, RIGHT), "a - b: _ points (95% interval _ to _, 4 seeds)"),
+        (
+            verdict("a", "b", LEFT, RIGHT, level=0.9, comparisons=3),
+            "a - b: _ points (90% interval _ to _, 4 seeds, corrected for 3 comparisons)",
+        ),
+        (
+            verdict("a", "b", LEFT, RIGHT, sequential=True),
+            "a - b: _ points (95% anytime-valid interval _ to _, 4 seeds)",
+        ),
+        (verdict("a", "b", LEFT, LEFT), "a - b: _ points (the same at every seed, 95% sign test, 4 seeds)"),
+    ],
+)
+def test_a_margin_says_level_method_seeds_and_for_how_many_pairs_it_holds(judged: Verdict, said: str) -> None:
+    assert re.sub(r"-?\d+\.\d+", "_", margin(judged)) == said
 
 
 # -- claims -------------------------------------------------------------------------------------------------
@@ -196,7 +219,7 @@ CLAIM: dict[str, Any] = {
 }
 ALIKE = (  # by how little depends on the machine's rounding
     r"PASS  alike: Arms are alike\. Allowed: 5 points; "
-    r"widest: (one - two|two - one): \d\.\d points, -?\d\.\d to \d\.\d\."
+    r"widest: (one - two|two - one): \d\.\d points \(95% (bootstrap )?interval -?\d\.\d to \d\.\d, 6 seeds\)\."
 )
 BROKEN: dict[str, Any] = {"arms": {"one": {"epochs": 8}, "two": {"init": {"name": "random_normal", "std": 1e-6}}}}
 
@@ -216,7 +239,9 @@ def test_a_claim_is_tried_and_said_in_one_line() -> None:
 def test_arms_that_are_the_same_are_alike_only_as_far_as_so_few_seeds_can_tell() -> None:
     finding, _ = claim_of(arms={"one": {}, "two": {}}, tune=True).tried(device="cpu")
     assert finding.result == "INCONCLUSIVE"  # if 39% of all seeds differed, 6 would miss it in one case of 20
-    assert finding.margin == "Allowed: 5 points; widest: one - two: 0.0 points, -39.3 to 39.3."
+    assert finding.margin == (
+        "Allowed: 5 points; widest: one - two: 0.00 points (the same at every seed, 95% sign test, 6 seeds)."
+    )
 
 
 def test_the_line_is_stable() -> None:

@@ -7,7 +7,8 @@ import math
 import os
 import re
 from collections.abc import Callable, Mapping
-from dataclasses import replace
+from dataclasses import asdict, replace
+from itertools import combinations
 from pathlib import Path
 from typing import Any
 
@@ -27,11 +28,17 @@ from lab.reports import (
     cost_line,
     edges,
     facts,
+    failure_line,
     findings,
     points,
     report,
+    row_of,
+    search_words,
     title,
+    unseen,
 )
+from lab.targets import target_lines
+from lab.verdicts import verdict
 
 GOLDEN = Path(__file__).parent / "golden"
 ARMS = {
@@ -187,10 +194,29 @@ def test_how_many_seeds_would_be_needed_is_told_unless_runs_failed() -> None:
 def test_every_arm_of_which_runs_failed_is_told_with_how_they_did() -> None:
     lines = findings(failing(a={0: "diverged", 3: "stuck", 4: "stuck"}, b={2: "diverged"}), "given")
     assert lines[1:] == [
-        "a diverged at 1 of 8 seeds and stuck at 2 of 8 seeds: those count as chance, "
-        "so its mean stands for no single run.",
-        "b diverged at 1 of 8 seeds: those count as chance, so its mean stands for no single run.",
+        "a diverged at 1 of 8 seeds and stuck at 2 of 8 seeds, counted as chance."
+        " Its mean mixes runs that failed with runs that did not.",
+        "b diverged at 1 of 8 seeds, counted as chance. Its mean mixes runs that failed with runs that did not.",
     ]
+
+
+@pytest.mark.parametrize(
+    ("counts", "said"),
+    [
+        ({"stuck": 2}, "a stuck at 2 of 8 seeds. Its mean mixes runs that failed with runs that did not."),
+        ({"stuck": 8}, "a stuck at 8 of 8 seeds."),  # all alike: a mean of one kind of run
+        ({"diverged": 8}, "a diverged at 8 of 8 seeds, counted as chance."),
+        ({"diverged": 3, "stuck": 5}, "a diverged at 3 of 8 seeds and stuck at 5 of 8 seeds, counted as chance."),
+    ],
+)
+def test_only_runs_that_diverged_count_as_chance_and_only_a_mixture_is_called_one(
+    counts: dict[str, int], said: str
+) -> None:
+    assert failure_line("a", counts, 8) == said
+
+
+def numbers_of(line: str) -> list[float]:
+    return [float(number) for number in re.findall(NUMBER, line)]
 
 
 def lifted(*shifted: tuple[Phase, str]) -> Outcome:
@@ -198,6 +224,7 @@ def lifted(*shifted: tuple[Phase, str]) -> Outcome:
     return lambda asked: alike(asked) + (0.05 if asked[:2] in shifted else 0)
 
 
+NUMBER = r"-?\d+\.\d+"
 UNCHANGED = "No verdict: every pair of arms stands as it stood at the rates given."
 
 
@@ -217,12 +244,13 @@ UNCHANGED = "No verdict: every pair of arms stands as it stood at the rates give
 )
 def test_what_tuning_changed(outcome: Outcome, claim: str, change: float) -> None:
     (line,) = changes(made(outcome, {name: ARMS[name] for name in ("sgd", "adam")}))
-    said, moved = line.split(" Tuning ")
-    assert said == f"sgd and adam: {claim}"
-    by, low, high = map(float, re.findall(r"-?\d+\.\d+", moved))
-    assert re.sub(r"-?\d+\.\d+", "_", moved) == "moved sgd - adam by _ points (95% interval _ to _)."
+    was, now, by, low, high = numbers_of(line)
+    assert re.sub(NUMBER, "_", line) == (
+        f"sgd - adam went from _ to _ points with tuning, by _ (95% interval _ to _). {claim}"
+    )
     assert low < by < high
     assert by == pytest.approx(change, abs=0.5)
+    assert now - was == pytest.approx(by, abs=0.16)  # three numbers, each rounded
 
 
 @pytest.mark.parametrize("outcome", [alike, lifted(("given", "sgd"), ("tuned", "sgd"))], ids=["none", "the same"])
@@ -235,10 +263,8 @@ def test_a_verdict_that_changed_may_be_no_change_shown() -> None:
     phases: list[Phase] = ["given", "tuned"]
     trials = [finals({"a": [0.9 + each / 1000 for each in ahead[phase]], "b": [0.9] * 8}, phase) for phase in phases]
     (line,) = changes(come_to(trials[0] + trials[1], plain("a", "b"), seeds=8))
-    assert line.startswith(
-        "a and b: a won at the rate given, not once both were tuned. Tuning moved a - b by -0.2 points"
-    )
-    assert line.endswith("; no change shown).")
+    assert line.startswith("a - b went from 0.4 to 0.2 points with tuning, by -0.2 (95% ")
+    assert line.endswith("): no change shown, though one of the two lists shows a difference and the other does not.")
 
 
 def test_a_change_that_is_the_same_at_every_seed_has_no_interval() -> None:
@@ -246,7 +272,17 @@ def test_a_change_that_is_the_same_at_every_seed_has_no_interval() -> None:
         return 0.9 + noise(asked[3] * len(asked[1])) + (0.05 if asked[:2] == ("tuned", "adam") else 0)
 
     (line,) = changes(made(steady, {name: ARMS[name] for name in ("sgd", "adam")}))
-    assert line.endswith(" Tuning moved sgd - adam by -5.0 points at every seed.")
+    assert re.sub(NUMBER, "_", line).startswith(
+        "sgd - adam went from _ to _ points with tuning, by _ (the same at each of 8 seeds). "
+    )
+    assert numbers_of(line)[2] == -5.0
+
+
+def test_of_more_than_one_pair_it_is_said_which_are_listed() -> None:
+    *lines, last = changes(made(lifted(("given", "sgd"))))
+    assert [line.split(" went from ")[0] for line in lines] == ["sgd - momentum", "sgd - adam"]
+    assert all(", corrected for 3 comparisons)" in line for line in lines)
+    assert last == "Listed are the pairs whose verdict is another one now."
 
 
 class Drawn(Comparison):
@@ -271,11 +307,13 @@ FOUR_ERRORS = 4 * math.sqrt(0.05 * 0.95 / REPEATS)
 @pytest.mark.parametrize("change", [0.0, 0.03])
 def test_the_change_through_tuning_is_covered_as_often_as_is_said(change: float) -> None:
     comparison, rng = Drawn(Plan(arms=plain("a", "b"))), np.random.default_rng(4)
+    equal = [verdict("a", "b", [0.5] * 8, [0.5] * 8)] * 2  # what the two lists say does not matter here
     covered = shown = 0
     for _ in range(REPEATS):
         comparison.draw(rng, change)
-        line = change_line(comparison, "a", "b", 1)
-        _, low, high = map(float, re.findall(r"-?\d+\.\d+", line))
+        comparison._changed.clear()
+        line = change_line(comparison, *equal)
+        *_, low, high = numbers_of(line)
         covered += low <= 100 * change <= high
         shown += "no change shown" not in line
     assert covered / REPEATS == pytest.approx(0.95, abs=FOUR_ERRORS)
@@ -288,7 +326,8 @@ def test_changes_of_equal_arms_are_seldom_shown_in_a_whole_list() -> None:
     for _ in range(repeats):
         comparison.draw(rng, 0.0)
         comparison._judged.clear()
-        false += any("no change shown" not in line for line in changes(comparison) if line != UNCHANGED)
+        comparison._changed.clear()
+        false += any("no change shown" not in line for line in changes(comparison) if " went from " in line)
     assert false / repeats <= 0.05 + 4 * math.sqrt(0.05 * 0.95 / repeats)
     assert false > 0
 
@@ -315,12 +354,46 @@ def test_failures_are_counted_by_kind_in_each_phase() -> None:
 
     table = arms_table(made(failing, trials=5, tuning_seeds=1)).splitlines()
     assert table[0].endswith("  failed")
-    rows = {line.split()[0]: line.split("decades)")[1].strip() for line in table[1:]}
+    rows = {line.split()[0]: re.split("decades\\)|of those tried", line)[1].strip() for line in table[1:]}
     assert rows == {
         "sgd": "search: 1 stuck of 7 runs",
         "momentum": "search: 1 stuck of 7 runs",
         "adam": "tuned: 1 stuck; search: 1 diverged of 7 runs",
     }
+
+
+@pytest.mark.parametrize(
+    ("good", "said"),
+    [
+        ((0.01, 0.1, 1.0, False), "0.01 to 0.1 (1.0 decades)"),
+        ((0.01, 0.1, 1.0, True), "0.01 to 0.1 (at least 1.0 decades)"),
+        ((0.1, 0.1, 0.0, False), "only 0.1 of those tried"),
+        ((0.1, 0.1, 0.0, True), "only 0.1 of those tried"),
+    ],
+)
+def test_one_good_rate_is_no_range(good: tuple[float, float, float, bool], said: str) -> None:
+    comparison = made(alike, trials=3, tuning_seeds=1)
+    row = comparison.table().loc["sgd"].copy()
+    row[["good from", "good to", "decades", "cut off"]] = good
+    assert row_of("sgd", row, tuned=True)[5] == said
+
+
+def test_where_no_run_failed_it_is_said_how_many_may_all_the_same() -> None:
+    tail = "seeds leave room for failures of up to {}% of an arm's runs."
+    assert unseen(scored(ROUGH)) == ["No final run failed; 8 " + tail.format(31)]
+    assert pytest.approx(0.05, abs=0.002) == 0.69**8  # what the 31% are
+    assert unseen(scored(ROUGH, level=0.9)) == ["No final run failed; 8 " + tail.format(25)]
+    assert unseen(made(usual))[0].startswith("No final run failed")  # the search's do not count
+    assert unseen(failing(b={7: "stuck"})) == []
+    assert unseen(Comparison(Plan(arms=ARMS))) == []
+
+
+def test_how_the_runs_of_the_search_come_about_is_said() -> None:
+    comparison = made(alike, trials=3, tuning_seeds=2, seeds=2)
+    assert search_words(comparison) == " Searched: 3 rates for each arm, the best of them at 2 seeds."
+    comparison.searches["adam"].tell(0.5, 10_000, (0.1, 0.0))  # as when it is left in the middle
+    assert search_words(comparison) == " Searched: 3 to 4 rates for each arm, the best of them at 2 seeds."
+    assert search_words(made(alike, tune=False)) == ""
 
 
 def test_columns_are_aligned_and_lines_have_no_trailing_blanks() -> None:
@@ -336,17 +409,19 @@ def test_the_cost_is_told_for_each_phase() -> None:
     cost = comparison.cost()
     assert cost["given"] == {"runs": 4, "steps": 800, "seconds": 1.0}
     runs = cost["search"]["runs"]
+    searched = int(runs / 2)
     assert cost_line(comparison) == (
         f"Cost: search {runs} runs, {200 * runs:,} steps, {runs / 4:.1f} s; "
         "given 4 runs, 800 steps, 1.0 s; tuned 4 runs, 800 steps, 1.0 s. "
-        "Looks at the test split: 8, one at the end of each final run."
+        f"Searched: {searched} rates for each arm, the best of them at 1 seed. "
+        "Looks at the test split: 8, one at the end of each final run that did not diverge."
     )
 
 
 def test_facts_are_the_whole_comparison_as_valid_json() -> None:
     comparison = made(usual)
     found = json.loads(json.dumps(facts(comparison)), parse_constant=pytest.fail)
-    assert list(found) == ["arms", "verdicts", "cost", "trials"]
+    assert list(found) == ["arms", "verdicts", "changes", "targets", "uneven", "cost", "trials"]
     assert list(found["arms"]) == list(comparison.arms)
     assert found["cost"] == comparison.cost()
     phases: list[Phase] = ["given", "tuned"]
@@ -355,6 +430,12 @@ def test_facts_are_the_whole_comparison_as_valid_json() -> None:
         assert [(each["a"], each["b"], each["difference"]) for each in found["verdicts"][phase]] == [
             (each.a, each.b, each.difference) for each in judged
         ]
+    assert [(each["a"], each["b"]) for each in found["changes"]] == list(combinations(comparison.arms, 2))
+    for each in found["changes"]:
+        interval, change = comparison.change(each["a"], each["b"])
+        assert (each["change"], each["interval"]) == (change, asdict(interval))
+        assert interval.low < change < interval.high
+    assert (found["targets"], found["uneven"]) == ({}, 0.0)
     kept = [(trial["arm"], trial["phase"], trial["seed"], trial["status"]) for trial in found["trials"]]
     assert kept == [(trial.arm, trial.phase, trial.seed, trial.status) for trial in comparison.trials]
     lost = [trial for trial in found["trials"] if trial["status"] == "diverged"]
@@ -366,3 +447,13 @@ def test_facts_of_a_comparison_that_did_not_run_are_valid_json_too() -> None:
     found = json.loads(json.dumps(facts(Comparison(Plan(arms=ARMS)))), parse_constant=pytest.fail)
     assert found["arms"]["adam"]["tuned rate"] is None
     assert (found["verdicts"], found["cost"], found["trials"]) == ({"given": [], "tuned": []}, {}, [])
+    assert (found["changes"], found["targets"]) == ([], {})
+
+
+def test_facts_tell_the_steps_to_the_target_and_how_uneven_the_budget_is() -> None:
+    comparison = made(usual, tune=False, target=0.5)
+    comparison.uneven = 0.25
+    found = facts(comparison)
+    assert found["targets"] == {"given": target_lines(comparison, "given")}
+    assert len(found["targets"]["given"]) >= 3
+    assert (found["changes"], found["uneven"]) == ([], 0.25)

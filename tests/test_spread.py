@@ -28,7 +28,7 @@ def processes(monkeypatch):
         started.extend([process] if "lab.many" in str(process.args) else [])
         return process
 
-    monkeypatch.setattr(many, "SPREAD_SECONDS", 0)
+    monkeypatch.setattr(many, "SPREAD_FLOPS", 0)
     monkeypatch.setattr(many, "processors", lambda: 2)
     monkeypatch.setattr(spread.subprocess, "Popen", starting)
     yield started

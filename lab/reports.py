@@ -199,10 +199,11 @@ def winner(found: Mapping[frozenset[str], Verdict], pair: tuple[str, str]) -> st
 def change_line(comparison: Comparison, before: Verdict, after: Verdict) -> str:
     a, b = before.a, before.b
     found, change = comparison.change(a, b)
-    moved, low, high = in_points([change, found.low, found.high])
+    constant = found.method == "sign test"  # its bounds are not worth printing
+    moved, *bounds = in_points([change] if constant else [change, found.low, found.high])
     was, now = (f"{round(100 * found.difference, 1) + 0.0:.1f}" for found in (before, oriented(after, a)))
-    span = f"{100 * comparison.plan.level:g}% {KINDS[found.method]}interval {low} to {high}"
-    if found.method == "sign test":
+    span = f"{100 * comparison.plan.level:g}% {KINDS[found.method]}interval {' to '.join(bounds)}"
+    if constant:
         span = f"the same at each of {before.seeds} seeds"
     corrected = f", corrected for {before.comparisons} comparisons" if before.comparisons > 1 else ""
     said = f"{a} - {b} went from {was} to {now} points with tuning, by {moved} ({span}{corrected})"

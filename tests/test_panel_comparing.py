@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from html import escape
 
 import pytest
 from small_comparisons import ADAM, FEW, come_to, finals, plain, scored
 
 import lab
-from lab.panel.comparing import judge
+from lab.panel.comparing import EMPTY, judge
 from lab.panel.words import comparison_in_html, how_far
 from lab.recipe import Recipe
 from lab.reports import CAVEAT, title
 
+NOWHERE = {"name": "folder", "path": "nowhere"}
 ALIKE = {"a": [0.9, 0.91, 0.89, 0.9], "b": [0.91, 0.9, 0.9, 0.88]}
 
 
@@ -62,13 +64,27 @@ def test_more_seeds_make_the_verdict_anew(panel: lab.Panel) -> None:
 
 def test_what_goes_wrong_is_said_in_words_and_the_panel_goes_on(panel: lab.Panel) -> None:
     panel.comparing.seeds.value = 2
-    for recipe in (FEW.changed(data={"name": "folder", "path": "nowhere"}), ADAM):
+    for recipe in (FEW.changed(data=NOWHERE), ADAM.changed(data=NOWHERE)):
         panel.recipe = recipe
         panel.comparing.add_recipe()
     panel.comparing.start()
     panel.wait()
     assert "There is no folder nowhere" in panel.comparing.problem.value
     assert not panel.comparing.busy
+
+
+def test_arms_on_different_data_are_answered_in_words_until_one_is_taken_off(panel: lab.Panel) -> None:
+    pane = panel.comparing
+    for recipe in (FEW, FEW.changed(data=NOWHERE)):
+        panel.recipe = recipe
+        pane.add_recipe()
+    assert "The arms must have the same data" in pane.cost.value
+    pane.seeds.value = 3  # works out the cost anew
+    pane.go.click()
+    assert "The arms must have the same data" in pane.problem.value
+    assert not pane.busy
+    pane.arms.remove(pane.arms.recipes[1])
+    assert pane.cost.value == EMPTY
 
 
 # -- words --------------------------------------------------------------------------------------------------
@@ -86,7 +102,13 @@ def test_the_report_is_there_with_its_table_and_its_caution() -> None:
     comparison = scored(ALIKE)
     judge(comparison)
     said = comparison_in_html(comparison)
-    for text in (title(comparison), "<b>At the rates given</b>", "No difference shown between", CAVEAT, "Cost: "):
+    for text in (
+        title(comparison),
+        "<b>At the rates given</b>",
+        "No difference shown between",
+        escape(CAVEAT),
+        "Cost: ",
+    ):
         assert text in said
     assert "<td>a</td>" in said
 

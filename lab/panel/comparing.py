@@ -250,7 +250,11 @@ class ComparePane:
         if len(self.arms.recipes) < 2:
             self.cost.value = EMPTY
             return
-        runs = planned_runs(self.plan)
+        try:
+            runs = planned_runs(self.plan)
+        except RecipeError as error:  # arms that are no comparison yet, until one of them is taken off
+            self.cost.value = message(str(error))
+            return
         text = f"{runs:,} runs, more if the search for an arm's rate has to go on{self._duration(runs)}"
         self.cost.value = f'<div class="lab-detail">{text}</div>'
 

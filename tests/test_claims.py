@@ -446,7 +446,9 @@ def in_a_folder_of_its_own(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> N
 
 def test_a_claim_that_passes_exits_0_and_leaves_its_numbers(capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["claim", str(file_of(CLAIM)), "--device", "cpu"]) == 0
-    assert re.fullmatch(f"{ALIKE}\n", capsys.readouterr().out)
+    printed = capsys.readouterr()
+    assert re.fullmatch(f"{ALIKE}\n", printed.out)
+    assert printed.err == "2 arms, 30 runs or more ...\nNumbers: runs/claims/alike.json\n"
     kept = json.loads(Path("runs/claims/alike.json").read_text(), parse_constant=pytest.fail)
     assert (kept["result"], list(kept["comparisons"])) == ("PASS", ["tuned"])
 
@@ -461,8 +463,10 @@ def test_a_claim_that_does_not_pass_exits_3(
     comparison = {**CLAIM["comparisons"]["tuned"], **plan}
     check = {**CLAIM["check"], "at": "given"}
     path = file_of({**CLAIM, "comparisons": {"tuned": comparison}, "check": check})
-    assert main(["claim", str(path), "--device", "cpu", "--json", "--output", "deep/found.json"]) == 3
-    said = json.loads(capsys.readouterr().out, parse_constant=pytest.fail)
+    assert main(["claim", str(path), "--device", "cpu", "--json", "--quiet", "--output", "deep/found.json"]) == 3
+    printed = capsys.readouterr()
+    said = json.loads(printed.out, parse_constant=pytest.fail)
+    assert printed.err == ""
     assert {key: said[key] for key in ("name", "claim", "output", "result")} == {
         "name": "alike",
         "claim": "Arms are alike.",

@@ -34,13 +34,15 @@ def test_the_command_prints_the_report(plan_file: Path, two: Comparison, capsys:
     assert main(["compare", str(plan_file), "--device", "cpu"]) == 0
     printed = capsys.readouterr()
     assert without_cost(printed.out) == without_cost(report(two))
-    assert printed.err == ""
+    assert printed.err == "2 arms, 16 runs or more ...\n"
 
 
 def test_the_command_takes_changes_and_prints_json(plan_file: Path, capsys: pytest.CaptureFixture[str]) -> None:
     changes = ["seeds=3", "tune=false", "base.epochs=1", "base.optimizer.momentum=0.5"]
     assert main(["compare", str(plan_file), *changes, "--device", "cpu", "--json", "--quiet"]) == 0
-    found = json.loads(capsys.readouterr().out, parse_constant=pytest.fail)
+    printed = capsys.readouterr()
+    found = json.loads(printed.out, parse_constant=pytest.fail)
+    assert printed.err == ""
     assert list(found["arms"]) == ["sgd", "adam"]
     assert [trial["epochs"] for trial in found["trials"]] == [1] * 6
     assert list(found["verdicts"]) == list(found["cost"]) == ["given"]

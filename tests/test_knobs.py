@@ -9,6 +9,7 @@ from collections.abc import Callable
 import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
+from small_comparisons import ADAM as FEW_ADAM
 from small_comparisons import FEW, noise, small
 
 from lab import knobs
@@ -192,6 +193,21 @@ def test_a_comparison_tunes_several_settings_and_says_what_was_chosen() -> None:
         assert said in report(comparison).split("\n\nWhat the search chose\n")[1]
 
 
-def test_an_optimizer_without_the_knob_is_refused_before_anything_trains() -> None:
-    with pytest.raises(RecipeError, match=r"^optimizer\.beta2 cannot be tuned: .* in sgd"):
-        Comparison(Plan(arms={"adam": ADAM, "sgd": Recipe()}, knobs=("optimizer.beta2",)))
+def test_an_arm_without_the_knob_is_tuned_without_it() -> None:
+    comparison = Comparison(Plan(arms={"adam": ADAM, "sgd": Recipe()}, knobs=("optimizer.beta2",)))
+    ranges = {
+        name: list(search.ranges) for name, search in comparison.searches.items() if isinstance(search, KnobSearch)
+    }
+    assert ranges == {"adam": ["optimizer.lr", "optimizer.beta2"], "sgd": ["optimizer.lr"]}
+
+
+def test_a_real_search_skips_the_knob_for_the_arm_without_it() -> None:
+    comparison = small({"adam": FEW_ADAM, "sgd": FEW}, knobs=("optimizer.beta2",), trials=4, tuning_seeds=1)
+    for name, keys in (("adam", {"optimizer.lr", "optimizer.beta2"}), ("sgd", {"optimizer.lr"})):
+        assert len(comparison.of(name, "search")) == 4
+        assert {key for trial in comparison.of(name, "tuned") for key, _ in trial.settings} == keys
+
+
+def test_a_setting_that_is_no_number_is_refused_before_anything_trains() -> None:
+    with pytest.raises(RecipeError, match=r"^optimizer\.nesterov cannot be tuned: it is no number"):
+        Comparison(Plan(arms={"adam": ADAM, "sgd": Recipe()}, knobs=("optimizer.nesterov",)))

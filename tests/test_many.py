@@ -3,6 +3,7 @@
 import math
 import shutil
 from functools import partial
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -30,6 +31,7 @@ from lab.stacks import Stack, room
 from lab.stacks.misfit import draws
 from lab.stacks.room import ARMS
 from lab.stacks.rows import Rows
+from lab.steps import EVALUATION_BATCH
 from lab.store import Recorder
 from lab.training import Training
 
@@ -304,7 +306,9 @@ def test_a_stack_has_as_many_arms_as_fit(stacks, monkeypatch):
     session = Training(EXACT, device="cpu")
     parameters = 64 * 8 + 8 + 8 * 8 + 8 + 8 * 10 + 10
     outputs = 64 + 2 * (8 + 8) + 10 + 10  # flattened, twice linear and relu, the logits, and once more as the whole
-    each = 8 * (6 * parameters + 4 * outputs * 8)
+    each = 8 * (
+        6 * parameters + outputs * 2 * min(EVALUATION_BATCH, len(session.validation_split))
+    )  # an evaluation makes more than a step of 8 images
     free(2 * 2.5 * each, monkeypatch)
     assert room.arms_that_fit(session) == 2
     assert room.arms_that_fit(session, share=0.2) == 1
@@ -313,10 +317,50 @@ def test_a_stack_has_as_many_arms_as_fit(stacks, monkeypatch):
     assert len(runs) == 3
 
 
+def test_of_steps_and_evaluations_the_larger_one_counts():
+    session = Training(EXACT, device="cpu")
+    outputs, images = room.outputs_per_image(session), len(session.validation_split)
+    assert room.bytes_of_backward(session) == 8 * outputs * 2 * min(EVALUATION_BATCH, images)
+    larger = Training(EXACT.changed(batch_size=1000), device="cpu")
+    assert room.bytes_of_backward(larger) == 8 * outputs * 4 * 1000
+
+
+@pytest.mark.parametrize(
+    ("limit", "taken", "left"),
+    [
+        ("1000\n", "300\n", 700),
+        ("1000", "1200", 0),  # over it already
+        ("max\n", "300\n", math.inf),
+        ("", "300", math.inf),
+        ("1000", None, math.inf),
+        (None, None, math.inf),
+    ],
+)
+def test_a_containers_limit_leaves_what_is_not_taken(limit, taken, left, tmp_path, monkeypatch):
+    for name, text in (("memory.max", limit), ("memory.current", taken)):
+        if text is not None:
+            (tmp_path / name).write_text(text)
+    assert room.container_bytes(tmp_path) == left
+
+
+def test_free_on_a_cpu_is_what_both_the_machine_and_the_container_have_left(monkeypatch):
+    for here, allowed in ((500, 700), (700, 500), (500, math.inf)):
+        monkeypatch.setattr(room.psutil, "virtual_memory", lambda here=here: SimpleNamespace(available=here))
+        monkeypatch.setattr(room, "container_bytes", lambda allowed=allowed: allowed)
+        assert room.free_bytes(torch.device("cpu")) == 500
+
+
+def test_what_torch_has_cached_on_a_gpu_is_free(monkeypatch):
+    monkeypatch.setattr(torch.cuda, "mem_get_info", lambda _: (100, 1000))
+    monkeypatch.setattr(torch.cuda, "memory_reserved", lambda _: 70)
+    monkeypatch.setattr(torch.cuda, "memory_allocated", lambda _: 50)
+    assert room.free_bytes(torch.device("cuda")) == 120
+
+
 def test_as_many_trainings_are_held_as_fit(monkeypatch):
     session = Training(CONVOLVED, device="cpu")
     parameters = sum(parameter.numel() for parameter in session.model.parameters())
-    step = 8 * 4 * room.outputs_per_image(session) * 8
+    step = 8 * room.outputs_per_image(session) * 2 * min(EVALUATION_BATCH, len(session.validation_split))
     for count in (1, 3, room.IN_TURN):
         free(2 * (step + (count + 0.5) * 8 * 4 * parameters), monkeypatch)
         assert room.held_that_fit(session) == count
@@ -341,6 +385,64 @@ def test_a_stack_that_does_not_fit_after_all_is_trained_in_halves(stacks, tmp_pa
     for run, folder in zip(runs, folders, strict=True):
         assert_as_alone(run)
         assert (lab.open_run(folder).status, lab.open_run(folder).problems) == (run.status, [])
+
+
+@pytest.mark.parametrize("trouble", [MemoryError(), RuntimeError("DefaultCPUAllocator: can't allocate memory")])
+def test_a_stack_that_does_not_fit_while_it_is_set_up_is_made_in_halves(trouble, stacks, tmp_path, monkeypatch):
+    make = Stack.__init__
+
+    def crowded(self, recipes, **where):
+        make(self, recipes, **where)
+        if len(recipes) > 2:
+            raise trouble
+
+    monkeypatch.setattr(Stack, "__init__", crowded)
+    folders = [tmp_path / str(seed) for seed in range(5)]
+    runs = train_many([EXACT.changed(seed=seed) for seed in range(5)], folders=folders, device="cpu")
+    assert stacks == [5, 3, 2, 1, 2]
+    for run, folder in zip(runs, folders, strict=True):
+        assert_as_alone(run)
+        assert (lab.open_run(folder).status, lab.open_run(folder).problems) == (run.status, [])
+
+
+def test_what_takes_turns_and_does_not_fit_while_it_is_set_up_is_held_in_halves(tmp_path, monkeypatch):
+    made, make = [], Training.__init__
+
+    def crowded(self, recipe, **where):
+        made.append(recipe.seed)
+        if len(made) == 3:  # after the probe and the first
+            raise MemoryError
+        make(self, recipe, **where)
+
+    monkeypatch.setattr(Training, "__init__", crowded)
+    folders = [tmp_path / str(seed) for seed in range(2)]
+    recipes = [CONVOLVED.changed(seed=seed) for seed in range(2)]
+    runs = train_many(recipes, folders=folders, device="cpu", spread=False)
+    assert made == [0, 0, 1, 0, 1]
+    monkeypatch.undo()
+    for run, folder in zip(runs, folders, strict=True):
+        assert_as_alone(run)
+        assert (lab.open_run(folder).status, lab.open_run(folder).problems) == (run.status, [])
+
+
+@pytest.mark.parametrize("trouble", [MemoryError(), ValueError("an option's own mistake")])
+def test_what_does_not_fit_even_alone_and_what_is_no_lack_of_memory_is_raised(trouble, monkeypatch):
+    def failing(self, recipes, **where):
+        raise trouble
+
+    monkeypatch.setattr(Stack, "__init__", failing)
+    with pytest.raises(type(trouble)):
+        train_many([EXACT, EXACT.changed(seed=8)], device="cpu")
+
+
+def test_how_long_work_is_is_counted_not_timed(monkeypatch):
+    monkeypatch.setattr("lab.many.processors", lambda: 2)
+    probe = Training(CONVOLVED, device="cpu")
+    run = probe.flops_per_step * probe.steps_per_epoch * CONVOLVED.epochs
+    many = many_on_cpu([CONVOLVED.changed(seed=seed) for seed in range(3)])
+    monkeypatch.setattr("lab.many.SPREAD_FLOPS", 2.5 * run)
+    assert many._long_enough([0, 1, 2], probe)
+    assert not many._long_enough([0, 1], probe)
 
 
 def test_what_does_not_fit_beside_others_is_trained_again_alone(monkeypatch):

@@ -100,6 +100,15 @@ def test_what_an_arm_says_itself_wins_over_changes_to_all(tmp_path: Path) -> Non
     assert {name: arm.epochs for name, arm in plan.arms.items()} == {"short": 1, "long": 5}
 
 
+def test_arms_may_differ_in_what_they_make_of_the_same_data() -> None:
+    assert Plan(arms={"a": Recipe(), "b": Recipe(augment=["flip"], modify=[{"name": "subset", "per_class": 10}])})
+
+
+def test_a_knob_that_one_arm_has_is_enough() -> None:
+    arms = {"adam": Recipe(optimizer="adam"), "sgd": Recipe()}
+    assert Plan(arms=arms, knobs=("optimizer.beta2",)).knobs == ("optimizer.beta2",)
+
+
 def test_a_plan_survives_its_json() -> None:
     plan = Plan(arms={"a": Recipe(), "b": Recipe(augment=["flip"])}, budget="flops", worth=0.01)
     assert Plan(**json.loads(plan.model_dump_json())) == plan
@@ -235,7 +244,32 @@ WRITTEN = [
     bad(
         "a recipe's key",
         load(TWO, "epochs=3"),
-        f"PLACE/plan.yaml: Unknown plan key 'epochs'. Expected one of: {SETTINGS}.",
+        "PLACE/plan.yaml: 'epochs' is a key of recipes: write base.epochs, for all arms.",
+    ),
+    bad(
+        "a recipe's key in the file",
+        load(TWO + "optimizer: adam"),
+        "PLACE/plan.yaml: 'optimizer' is a key of recipes: write base.optimizer, for all arms.",
+    ),
+    bad(
+        "no key of anything",
+        load(TWO, "colour=3"),
+        f"PLACE/plan.yaml: Unknown plan key 'colour'. Expected one of: {SETTINGS}.",
+    ),
+    bad(
+        "different data",
+        load("arms: {a: , b: {data: {name: folder, path: pictures}}}"),
+        "PLACE/plan.yaml: The arms must have the same data: accuracies on different images are no pairs.",
+    ),
+    bad(
+        "different settings of data",
+        load("base: {data: {name: folder, path: pictures}}\narms: {a: , b: {data.path: drawings}}"),
+        "PLACE/plan.yaml: The arms must have the same data: accuracies on different images are no pairs.",
+    ),
+    bad(
+        "a knob of no arm",
+        load(TWO + "knobs: [optimizer.momentun]"),
+        "PLACE/plan.yaml: optimizer.momentun cannot be tuned: no arm has it. Did you mean 'optimizer.momentum'?",
     ),
     bad("bad change to all", load(TWO, "base.epochs=0"), f"PLACE/plan.yaml: base: epochs is 0, {NOT_EPOCHS}"),
     bad(
@@ -377,10 +411,7 @@ def test_how_uneven_whole_epochs_leave_it_is_known(
     prices = {"first": 2.0, "other": price}  # 20 seconds each; as near as whole epochs of the other come to that
     monkeypatch.setattr(plans, "seconds_per_epoch", lambda *_, **__: prices)  # pyright: ignore[reportUnknownLambdaType]
     plan = Plan(arms={"first": SMALL.changed(epochs=10), "other": SMALL.changed(label_smoothing=0.1)}, budget="seconds")
-    arms, found = equal_budget(plan)
-    assert found == pytest.approx(uneven)
-    kept = {name: arm.epochs for name, arm in arms.items()}
-    assert equal_budget(plan, kept) == (arms, 0.0)  # not measured again: it is not known
+    assert equal_budget(plan)[1] == pytest.approx(uneven)
 
 
 def test_a_budget_of_a_target_gives_all_arms_the_epochs_of_the_first() -> None:

@@ -304,7 +304,16 @@ GOLDEN = [
     (
         told(NONE, 0.01, -1, 1, "anytime-valid t", seeds=3),
         "No difference shown between A and B at 3 seeds (A - B: 1.0 points, too few seeds for any 95% anytime-valid "
-        "interval); about 30 seeds would be needed to see half a point.",
+        "interval).",  # nor does the spread of so few say how many would be needed
+    ),
+    (
+        told(NONE, 0.001, -0.004, 0.006, seeds=3),
+        "No difference shown between A and B at 3 seeds (A - B: 0.1 points, 95% interval -0.4 to 0.6).",
+    ),
+    (
+        told(NONE, 0.001, -0.004, 0.006, seeds=4),
+        "No difference shown between A and B at 4 seeds (A - B: 0.1 points, 95% interval -0.4 to 0.6); "
+        "about 30 seeds would be needed to see half a point.",
     ),
     (
         told(NONE, 0.01, -1, 1, "sign test", seeds=3, needed=None),

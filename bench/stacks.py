@@ -143,10 +143,17 @@ def main() -> None:
 
 
 def keep(given: argparse.Namespace, rows: list[dict[str, Any]]) -> None:
-    report = {"machine": machine(given.device, ("lab", "torch")), "rounds": given.rounds, "cells": rows}
-    if given.only == "digits,mlp,cnn,processes":
-        path = RESULTS / f"stacks-{given.device}.json"
-        path.write_text(json.dumps(report, indent=1) + "\n")
+    """Every cell with its rounds; cells that were not measured this time stay as they were, if on such a machine."""
+    path, here = RESULTS / f"stacks-{given.device}.json", machine(given.device, ("lab", "torch"))
+    kept = json.loads(path.read_text()) if path.exists() else {"cells": []}
+    alike = {**kept.get("machine", {}), "load": here["load"]} == here
+    named = {named_by(row): row for row in (kept["cells"] if alike else [])}
+    named |= {named_by(row): {**row, "rounds": given.rounds} for row in rows}
+    path.write_text(json.dumps({"machine": here, "cells": list(named.values())}, indent=1) + "\n")
+
+
+def named_by(row: dict[str, Any]) -> tuple[Any, ...]:
+    return row["task"], row.get("optimizers"), row["arms"]
 
 
 if __name__ == "__main__":

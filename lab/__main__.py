@@ -8,6 +8,7 @@ import os
 import sys
 from collections.abc import Sequence
 from dataclasses import asdict
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -154,7 +155,9 @@ def compare(given: argparse.Namespace) -> int:
 
 
 def drain(comparison: Comparison, *, quiet: bool) -> None:
-    """Run a comparison to its end, with a bar that counts its runs."""
+    """Run a comparison to its end, with a bar that counts its runs; where there is no terminal, one line of words."""
+    if not quiet and not sys.stderr.isatty():
+        print(f"{len(comparison.arms)} arms, {planned_runs(comparison.plan)} runs or more ...", file=sys.stderr)
     with tqdm(total=planned_runs(comparison.plan), unit="run", disable=quiet or not sys.stderr.isatty()) as bar:
         for trial in comparison:
             bar.total = max(bar.total, bar.n + 1)
@@ -173,10 +176,12 @@ def claim(given: argparse.Namespace) -> int:
             output.unlink()
     except OSError as error:
         raise RecipeError(f"Cannot write {output}: {error.strerror}.") from None
-    finding, comparisons = found.tried(device=given.device)
+    finding, comparisons = found.tried(partial(drain, quiet=given.quiet), device=given.device)
     output.write_text(numbers(found, finding, comparisons) + "\n", encoding="utf-8")
     said = {"name": found.name, "claim": found.claim, "output": str(output), **asdict(finding)}
     print(json.dumps(said) if given.json else found.line(finding))
+    if not given.json and not given.quiet:
+        print(f"Numbers: {output}", file=sys.stderr)
     return OK if finding.result == "PASS" else BAD_RESULT
 
 
@@ -218,7 +223,7 @@ def in_words(facts: dict[str, Any]) -> str:
     lines = [f"{facts['status']} after {facts['steps']} steps, {facts['seconds']:.1f} s: {facts['folder']}"]
     if facts["best_epoch"]:
         scores = f"loss {facts['validation_loss']:.4f}, accuracy {facts['validation_accuracy']:.4f}"
-        lines.append(f"best validation at epoch {facts['best_epoch']}: {scores}")
+        lines.append(f"best validation accuracy at epoch {facts['best_epoch']}: {scores}")
     return "\n".join([*lines, *filter(None, [facts["detail"]]), *facts["problems"]])
 
 

@@ -150,6 +150,13 @@ def global_names(text: str) -> list[str]:
     return [name for name in dict.fromkeys(read) if name not in bound and not hasattr(builtins, name)]
 
 
+def bound_names(text: str) -> set[str]:
+    """Names that a piece of code gives to functions and variables, wherever in it."""
+    nodes = list(ast.walk(ast.parse(text)))
+    stored = {node.id for node in nodes if isinstance(node, ast.Name) and isinstance(node.ctx, ast.Store)}
+    return stored | {node.name for node in nodes if isinstance(node, ast.FunctionDef)}
+
+
 def definition(thing: Any) -> str:
     """Source of a function or class without annotations in signatures, catalogue decorators and long docstrings."""
     lines = textwrap.dedent(inspect.getsource(thing)).splitlines()

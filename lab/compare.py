@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import nullcontext
+from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
+from contextlib import contextmanager, nullcontext
 from copy import copy
 from dataclasses import asdict, replace
 from functools import cached_property, partial
-from math import inf, isfinite
+from math import comb, inf, isfinite
 from pathlib import Path
 from typing import Any, Literal
 
@@ -22,10 +22,11 @@ from lab.knobs import KnobSearch
 from lab.many import Many
 from lab.plans import Plan, arm_names, equal_budget, seconds_per_epoch
 from lab.recipe import Recipe, flat
+from lab.steps import is_out_of_memory, no_memory, pick_device
 from lab.store import RunError, holding
-from lab.trials import Phase, Trial, trial_of
+from lab.trials import Phase, Trial, epochs_to, trial_of
 from lab.tuning import RateSearch, widen
-from lab.verdicts import Verdict, sensitivity, verdicts
+from lab.verdicts import Interval, Verdict, doubled_interval, sensitivity, verdicts
 
 TUNING_SEEDS = 10_000  # where the seeds of the search begin: never those of the final runs
 FAILED = (-1.0, -inf)  # to a search, a run that failed is worse than one below chance
@@ -55,43 +56,49 @@ class Comparison:
         self.arms, self.uneven = self._arms(before)
         self.searches = {name: self._search(recipe) for name, recipe in self.arms.items()}
         self.trials: list[Trial] = []
-        known = [*(before.trials if before else ()), *(self.kept.trials() if self.kept else ())]
+        known = [*(before._known.values() if before else ()), *(self.kept.trials() if self.kept else ())]
         self._known = {(trial.phase, trial.arm, trial.recipe): trial for trial in known}
         self.looked = (before is not None and before.seen_by(plan)) or (
             self.kept is not None and self.kept.looked(sequential=plan.stop_early)
         )
         self._judged: dict[tuple[Phase, int, bool], list[Verdict]] = {}
+        self._changed: dict[tuple[str, str, int, bool], Interval] = {}
         self.told: Callable[[Recipe, Event], None] = lambda *_: None  # hears every event of every run
 
     def _arms(self, before: Comparison | None) -> tuple[dict[str, Recipe], float]:
         """The arms with the epochs of the budget, those from before if there are any; and how uneven that leaves it."""
-        epochs = self.kept.epochs() if self.kept else None
         if before and same_work(before.plan, self.plan):
-            epochs = {name: arm.epochs for name, arm in before.arms.items()}
-        return equal_budget(self.plan, epochs, **self.where)
+            return before.arms, before.uneven
+        epochs, uneven = (self.kept.epochs() if self.kept else None) or (None, 0.0)
+        if epochs:
+            return {name: arm.changed(epochs=epochs[name]) for name, arm in self.plan.arms.items()}, uneven
+        with fitting(self.where):
+            return equal_budget(self.plan, **self.where)
 
     def seen_by(self, plan: Plan) -> bool:
         """Whether a plan that goes on from here was made with a verdict in sight."""
         judged = any(self.judged(phase) for phase in self.phases)
-        return judged and (self.sequential or plan.seeds != self.plan.seeds)
+        return self.looked or (judged and (self.sequential or plan.seeds != self.plan.seeds))
 
     def _search(self, recipe: Recipe) -> RateSearch | KnobSearch:
         seeds = tuple(range(TUNING_SEEDS, TUNING_SEEDS + self.plan.tuning_seeds))
         if self.plan.tune and self.plan.knobs:
-            return KnobSearch(recipe, self.plan.knobs, self.plan.trials, seeds, self.plan.finalists)
+            knobs = [key for key in self.plan.knobs if key in flat(recipe)]  # another arm's optimizer may have others
+            return KnobSearch(recipe, knobs, self.plan.trials, seeds, self.plan.finalists)
         return RateSearch(flat(recipe)["optimizer.lr"], self.plan.trials, seeds, self.plan.finalists)
 
     def __iter__(self) -> Iterator[Trial]:
-        self.trials = []
+        self.trials, self._judged, self._changed = [], {}, {}  # what is known comes back in another order
         self.searches = {name: self._search(recipe) for name, recipe in self.arms.items()}
         with holding(self.kept.path) if self.kept else nullcontext():
             if self.kept:
-                self.kept.start({name: arm.epochs for name, arm in self.arms.items()})
-            if self.plan.tune:
-                yield from self._tune()
-            yield from self._seeds()
+                self.kept.start({name: arm.epochs for name, arm in self.arms.items()}, self.uneven)
+            with fitting(self.where):
+                if self.plan.tune:
+                    yield from self._tune()
+                yield from self._seeds()
             if self.kept:
-                self.kept.judged(sequential=self.sequential)
+                self.kept.note_look(sequential=self.sequential)
 
     def snapshot(self) -> Comparison:
         """What is known by now, for another thread: it does not change any more."""
@@ -122,9 +129,17 @@ class Comparison:
     def _try(self, wanted: Sequence[Wanted]) -> Iterator[Trial]:
         points = {(name, str(self._recipe(name, point, seed).id)): point for name, point, seed in wanted}
         for trial in self._train("search", wanted):
-            score = (trial.accuracy, -trial.loss) if isfinite(trial.loss) else FAILED
-            self.searches[trial.arm].tell(points[trial.arm, trial.recipe], trial.seed, score)
+            self.searches[trial.arm].tell(points[trial.arm, trial.recipe], trial.seed, self._merit(trial))
             yield trial
+
+    def _merit(self, trial: Trial) -> tuple[float, float]:
+        """What the search is for: accuracy, or being early at the target; of equals the lower loss."""
+        if not isfinite(trial.loss):
+            return FAILED
+        if self.plan.budget != "target" or self.plan.target is None:
+            return trial.accuracy, -trial.loss
+        epochs = epochs_to(trial, self.plan.target)
+        return (1 / epochs if epochs else 0.0), trial.accuracy
 
     def _recipe(self, name: str, point: Any, seed: int) -> Recipe:
         return self.arms[name].changed(**self.searches[name].overrides(point), seed=seed)
@@ -150,8 +165,16 @@ class Comparison:
                 # Seed by seed: stacks then mix the arms, and an equal share of their time is a fair one.
                 wanted = [(name, self.point(name, phase), seed) for seed in seeds for name in self.arms]
                 yield from self._train(phase, wanted)
-            if self.plan.stop_early and all(self._clear(phase) for phase in self.phases):
+            if (
+                self.plan.stop_early
+                and all(self._clear(phase) for phase in self.phases)
+                and not self._known_beyond(seeds)
+            ):
                 return
+
+    def _known_beyond(self, seeds: range) -> bool:
+        """Whether later seeds are there already: what was seen is not left out."""
+        return any(phase != "search" and trial.seed >= seeds.stop for (phase, *_), trial in self._known.items())
 
     def _looks(self) -> list[range]:
         """The seeds in one go, or in portions with a look at the verdict after each."""
@@ -159,7 +182,8 @@ class Comparison:
         return [range(first, min(first + size, self.plan.seeds)) for first in range(0, self.plan.seeds, size)]
 
     def _clear(self, phase: Phase) -> bool:
-        return all(verdict.winner for verdict in self.verdicts(phase))
+        found = self.verdicts(phase)
+        return bool(found) and all(verdict.winner for verdict in found)
 
     def _train(self, phase: Phase, wanted: Sequence[Wanted]) -> Iterator[Trial]:
         recipes = [self._recipe(name, point, seed) for name, point, seed in wanted]
@@ -207,6 +231,17 @@ class Comparison:
             plan = self.plan
             self._judged[key] = verdicts(scores, level=plan.level, worth=plan.worth, sequential=self.sequential)
         return self._judged[key]
+
+    def change(self, a: str, b: str) -> tuple[Interval, float]:
+        """How much tuning has changed the difference a - b: an interval corrected for all pairs, and the mean."""
+        given, tuned = (self.scores(phase) for phase in ("given", "tuned"))
+        seeds = min(len(given[a]), len(tuned[a]))
+        moved = np.subtract(tuned[a], tuned[b])[:seeds] - np.subtract(given[a], given[b])[:seeds]
+        key = a, b, seeds, self.sequential
+        if key not in self._changed:
+            level = 1 - (1 - self.plan.level) / comb(len(self.arms), 2)
+            self._changed[key] = doubled_interval(moved, level, sequential=self.sequential)
+        return self._changed[key], float(moved.mean())
 
     @property
     def sequential(self) -> bool:
@@ -290,6 +325,17 @@ class Comparison:
             for key, amount in (("runs", 1), ("steps", trial.steps), ("seconds", trial.seconds)):
                 sums[key] += amount
         return found
+
+
+@contextmanager
+def fitting(where: Mapping[str, Any]) -> Generator[None]:
+    """A network that does not fit even before its first step has no run that could say so."""
+    try:
+        yield
+    except (MemoryError, RuntimeError) as error:
+        if not is_out_of_memory(error):
+            raise
+        raise RunError(no_memory(pick_device(where.get("device")))) from None
 
 
 def compare(

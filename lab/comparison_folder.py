@@ -7,7 +7,7 @@ from dataclasses import asdict
 from pathlib import Path
 
 from lab.plans import Plan
-from lab.store import RunError, write_atomically
+from lab.store import RECIPE, RunError, write_atomically
 from lab.trials import Trial, end_last_line, read_trials
 
 PLAN, EPOCHS, TRIALS, JUDGED = "plan.json", "epochs.json", "trials.jsonl", "judged.json"
@@ -27,6 +27,8 @@ class ComparisonFolder:
             path.mkdir(parents=True, exist_ok=True)
         except OSError as error:
             raise RunError(f"Cannot make the folder {path}: {error.strerror}. Choose another folder.") from None
+        if (path / RECIPE).exists():
+            raise RunError(f"{path} holds a run. Choose another folder.")
         if (path / PLAN).exists() and not self._same_work():
             raise RunError(f"{path} holds another comparison. Choose another folder.")
 
@@ -36,14 +38,18 @@ class ComparisonFolder:
         except (OSError, ValueError):
             return False
 
-    def epochs(self) -> dict[str, int] | None:
-        """Of each arm, from before: seconds are not measured the same twice. Raises RunError when damaged."""
+    def epochs(self) -> tuple[dict[str, int], float] | None:
+        """Of each arm, from before, and how uneven they leave the budget: seconds are not measured the same twice.
+
+        Raises:
+            RunError: the file is damaged.
+        """
         kept = self.path / EPOCHS
         if not kept.exists():
             return None
         try:
-            epochs = json.loads(kept.read_text(encoding="utf-8"))
-            return {name: int(epochs[name]) for name in self.plan.arms}
+            found = json.loads(kept.read_text(encoding="utf-8"))
+            return {name: int(found["epochs"][name]) for name in self.plan.arms}, float(found["uneven"])
         except (OSError, ValueError, KeyError, TypeError) as error:
             raise RunError(f"{kept} is damaged ({error}). Choose another folder.") from None
 
@@ -58,9 +64,9 @@ class ComparisonFolder:
         except (OSError, ValueError, KeyError, TypeError):
             return False
 
-    def start(self, epochs: dict[str, int]) -> None:
+    def start(self, epochs: dict[str, int], uneven: float) -> None:
         write_atomically(self.path / PLAN, self.plan.model_dump_json(indent=1).encode())
-        write_atomically(self.path / EPOCHS, json.dumps(epochs).encode())
+        write_atomically(self.path / EPOCHS, json.dumps({"epochs": epochs, "uneven": uneven}).encode())
         if (self.path / TRIALS).exists():
             end_last_line(self.path / TRIALS)
 
@@ -68,7 +74,7 @@ class ComparisonFolder:
         with (self.path / TRIALS).open("a", encoding="utf-8") as file:
             file.write(json.dumps(asdict(trial)) + "\n")
 
-    def judged(self, *, sequential: bool) -> None:
+    def note_look(self, *, sequential: bool) -> None:
         seen = {"seeds": self.plan.seeds, "sequential": sequential}
         write_atomically(self.path / JUDGED, json.dumps(seen).encode())
 

@@ -13,7 +13,7 @@ import torch
 from lab.activations import activations, gain_of
 from lab.augmentations import augmentations
 from lab.averages import averages, blend
-from lab.bundle import Bundle
+from lab.bundle import Bundle, bound_names
 from lab.catalogue import Catalogue, Choice
 from lab.data import batches, datasets, modifiers
 from lab.depth import rate_groups
@@ -44,13 +44,15 @@ def script(recipe: Recipe) -> str:
 
     Raises:
         DataError: the recipe's data set is not on this machine (the network's shape depends on it).
+        ValueError: two things that the script needs have one name.
     """
     session = Training(recipe, device="cpu", data_budget_bytes=0)
     bundle = Bundle()
     for function in functions_of(session):
         bundle.add(function)
-    body = "\n".join(main_lines(session))
+    body, constants = "\n".join(main_lines(session)), settings(session)
     bundle.use(body, sys.modules[__name__])
+    refuse_taken(session, bundle, {"evaluate", "main", *bound_names("\n".join(constants))}, bound_names(body))
     if recipe.gradient:
         bundle.imports.add(("functools", "partial", "partial"))
     if uses_other_weights(session):
@@ -60,10 +62,23 @@ def script(recipe: Recipe) -> str:
         ("math", "", "math"),
         ("torch.nn", "functional", "functional"),
     }
-    constants = [*settings(session), *bundle.constants.values()]
+    constants += bundle.constants.values()
     parts = [*bundle.definitions.values(), "\n".join(evaluate_lines(session)), body, ENTRY]
     head = "\n".join([docstring(recipe), "", "from __future__ import annotations", "", *bundle.import_lines()])
     return "\n\n\n".join(["\n\n".join([head, "\n".join(constants)]), *parts]) + "\n"
+
+
+def refuse_taken(session: Training, bundle: Bundle, own: set[str], local: set[str]) -> None:
+    """Raises ValueError when what the script takes over has the name of something of the script's own.
+
+    Args:
+        own: its names outside of `main`; local: those inside, which hide only what `main` itself calls.
+    """
+    called = {function.__name__ for function in functions_of(session)}
+    if taken := sorted((own & {*bundle.definitions, *bundle.constants}) | (local & called)):
+        raise ValueError(
+            f"The script has something of its own that is called {taken[0]!r}: rename the option's function."
+        )
 
 
 def functions_of(session: Training) -> Iterator[Any]:

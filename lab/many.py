@@ -17,10 +17,11 @@ from lab.stacks import ALIKE, Stack
 from lab.stacks.forward import is_chain
 from lab.stacks.misfit import alone_because, misfit_of
 from lab.stacks.room import SHARE, arms_that_fit, held_that_fit
+from lab.steps import is_out_of_memory
 from lab.store import Recorder, custom_sources
 from lab.training import Training
 
-SPREAD_SECONDS = 30  # of training in turn, from which on several processes pay
+SPREAD_FLOPS = 1e12  # of training in turn, half a minute of two cores, from which on several processes pay
 MAPPED_FLOPS = 1e8  # per step of one arm: above it a CPU is busy enough without vmap
 
 Told = tuple[int, Event]
@@ -89,18 +90,27 @@ class Many:
         size = -(-len(members) // -(-len(members) // size))
         for start in range(0, len(members), size):
             pack = members[start : start + size]
-            crowded = yield from train(pack, where)
+            crowded = yield from self._tried(train, pack, where)
             if crowded:
                 yield from self._packs(train, crowded, -(-len(pack) // 2), where)
+
+    @staticmethod
+    def _tried(train: Train, pack: list[int], where: dict[str, Any]) -> Generator[Told, None, list[int]]:
+        """What did not fit, be it while the pack was set up."""
+        try:
+            return (yield from train(pack, where))
+        except (MemoryError, RuntimeError) as error:
+            if not is_out_of_memory(error) or len(pack) == 1:
+                raise
+        return pack  # outside `except`: a held exception would pin the very tensors that did not fit
 
     def _long_enough(self, members: list[int], probe: Training) -> bool:
         """Whether processes would gain more than it takes to start them; options of a person's own are not there."""
         recipes = [self.recipes[index] for index in members]
         if len(members) < 2 or probe.device.type != "cpu" or processors() < 2 or any(map(custom_sources, recipes)):
             return False
-        where: dict[str, Any] = {**self.where, "like": probe}
-        step = seconds_per_step(Training(endless(recipes[0]), **where))
-        return step * probe.steps_per_epoch * sum(recipe.epochs for recipe in recipes) > SPREAD_SECONDS
+        # Counted, not timed: the same recipes are to have the same bits each time, and threads change the last ones.
+        return probe.flops_per_step * probe.steps_per_epoch * sum(recipe.epochs for recipe in recipes) > SPREAD_FLOPS
 
     def _over_processes(self, members: list[int]) -> Iterator[Told]:
         parts = [members[start :: processors()] for start in range(min(processors(), len(members)))]

@@ -10,7 +10,7 @@ from typing import Annotated, Any, Literal
 import numpy as np
 from pydantic import Field, ValidationError
 
-from lab.catalogue import RecipeError, Settings, explain
+from lab.catalogue import RecipeError, Settings, did_you_mean, explain
 from lab.many import endless, seconds_per_step
 from lab.recipe import CATALOGUES, Recipe, flat, labels, read_text, read_yaml
 from lab.training import Training
@@ -52,6 +52,12 @@ class Plan(Settings):
             raise RecipeError("A comparison needs at least two arms.")
         if self.budget == "target" and (self.target is None or self.stop_early):
             raise RecipeError("budget target needs a target, an accuracy, and judges steps to it: no stop_early.")
+        if len({str(recipe.data) for recipe in self.arms.values()}) > 1:
+            raise RecipeError("The arms must have the same data: accuracies on different images are no pairs.")
+        settings_of_arms = set().union(*map(flat, self.arms.values()))
+        for key in self.knobs:
+            if key not in settings_of_arms:
+                raise RecipeError(f"{key} cannot be tuned: no arm has it.{did_you_mean(key, settings_of_arms)}")
         for name, recipe in self.arms.items():
             if "optimizer.lr" not in flat(recipe):
                 raise RecipeError(f"{name}: optimizer {recipe.optimizer.name} has no learning rate lr to compare at.")
@@ -76,6 +82,8 @@ class Plan(Settings):
         if not isinstance(spec, dict) or not isinstance(spec.get("arms"), dict):
             raise RecipeError("A comparison is a mapping with `arms`: a name, then what this arm changes.")
         settings = {str(key): value for key, value in spec.items() if key not in ("base", "arms")}
+        if misplaced := [key for key in settings if key not in cls.model_fields and key in Recipe.model_fields]:
+            raise RecipeError(f"{misplaced[0]!r} is a key of recipes: write base.{misplaced[0]}, for all arms.")
         base = arm(Recipe(), "base", spec.get("base"))
         arms = {str(name): arm(base, str(name), changes) for name, changes in spec["arms"].items()}
         return cls(arms=arms, **settings)
@@ -109,17 +117,15 @@ def planned_runs(plan: Plan) -> int:
     return len(plan.arms) * (finals + search)
 
 
-def equal_budget(plan: Plan, epochs: Mapping[str, int] | None = None, **where: Any) -> tuple[dict[str, Recipe], float]:
-    """The arms with as many epochs as give each of them what the first arm gets, or with these epochs.
+def equal_budget(plan: Plan, **where: Any) -> tuple[dict[str, Recipe], float]:
+    """The arms with as many epochs as give each of them what the first arm gets.
 
     Returns:
-        The arms, and by what fraction one of them gets more than another: epochs are whole. 0 where it is not known.
+        The arms, and by what fraction one of them gets more than another: epochs are whole.
     """
     first = next(iter(plan.arms.values()))
-    if plan.budget in ("epochs", "target") and not epochs:
-        epochs = dict.fromkeys(plan.arms, first.epochs)
-    if epochs:
-        return {name: recipe.changed(epochs=epochs[name]) for name, recipe in plan.arms.items()}, 0.0
+    if plan.budget in ("epochs", "target"):
+        return {name: recipe.changed(epochs=first.epochs) for name, recipe in plan.arms.items()}, 0.0
     prices = prices_of(plan.budget, plan.arms, **where)
     wealth = prices[next(iter(prices))] * first.epochs
     arms = {name: plan.arms[name].changed(epochs=max(1, round(wealth / price))) for name, price in prices.items()}

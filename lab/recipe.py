@@ -38,6 +38,7 @@ CATALOGUES: dict[str, Catalogue] = {
     "transfer": transfers,
 }
 
+ELSEWHERE = {"arms": "compare", "comparisons": "claim"}  # a key that only another kind of file has
 LISTS = ("modify", "gradient", "augment")  # fields that hold several options in order
 
 
@@ -175,6 +176,8 @@ class Recipe(Settings):
         spec = read_yaml(text, origin)
         if not isinstance(spec, dict):
             raise RecipeError(f"{origin} must be a mapping such as `optimizer: sgd`, but is {spec!r}.")
+        if other := next((command for key, command in ELSEWHERE.items() if key in spec), None):
+            raise RecipeError(f"{origin} is not a recipe. Try: lab {other} FILE")
         try:
             return cls(**{str(key): value for key, value in spec.items()})
         except RecipeError as error:

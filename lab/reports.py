@@ -9,21 +9,21 @@ from itertools import combinations
 from math import isfinite
 from typing import Any
 
-import numpy as np
 import pandas as pd
 
 from lab.compare import FAILURES, Comparison, Phase
 from lab.data import load
 from lab.sentences import KINDS, in_points, ranking_claim, words
 from lab.targets import target_lines
-from lab.verdicts import Verdict, doubled_interval
+from lab.verdicts import Verdict, oriented
 
 PHASES = {"given": "At the rates given", "tuned": "Each at its tuned rate"}
 NAMED = {"optimizer.lr": "rate"}
 CAVEAT = (
     "Intervals are over seeds (initial weights, order of batches, augmentation) on one split of one data set:\n"
     "they do not say how the arms would do on other images or other data, nor what another search would have found.\n"
-    "The level holds for the intervals of one list together, not for two lists at once."
+    "The level holds for the intervals of one list together, not for two lists at once. An interval without a name is\n"
+    "Student's t, which takes differences for normal; ± is the standard deviation over seeds."
 )
 
 
@@ -50,7 +50,16 @@ def sections_of(comparison: Comparison) -> list[tuple[str, list[str]]]:
 
 def notes(comparison: Comparison) -> list[str]:
     """What a reader should know of the numbers above."""
-    return [*edges(comparison), CAVEAT, cost_line(comparison)]
+    return [*edges(comparison), CAVEAT, *unseen(comparison), cost_line(comparison)]
+
+
+def unseen(comparison: Comparison) -> list[str]:
+    """Where no final run failed: how many may fail all the same."""
+    seeds = min(map(len, comparison.scores(comparison.phases[-1]).values()))
+    if not seeds or any(counts for phase in comparison.phases for counts in comparison.failures(phase).values()):
+        return []
+    share = 1 - (1 - comparison.plan.level) ** (1 / seeds)  # the rule of three, exactly
+    return [f"No final run failed; {seeds} seeds leave room for failures of up to {100 * share:.0f}% of an arm's runs."]
 
 
 def facts(comparison: Comparison) -> dict[str, Any]:
@@ -58,18 +67,30 @@ def facts(comparison: Comparison) -> dict[str, Any]:
     return {
         "arms": json.loads(str(comparison.table().to_json(orient="index", double_precision=15))),
         "verdicts": {phase: [asdict(verdict) for verdict in comparison.verdicts(phase)] for phase in comparison.phases},
+        "changes": comparison_changes(comparison),
+        "targets": {phase: target_lines(comparison, phase) for phase in comparison.phases if comparison.plan.target},
+        "uneven": comparison.uneven,
         "cost": comparison.cost(),
         "trials": json.loads(str(comparison.frame().to_json(orient="records", double_precision=15))),
     }
 
 
+def comparison_changes(comparison: Comparison) -> list[dict[str, Any]]:
+    """For every pair of arms that met both phases: what tuning has changed, with its interval."""
+    if comparison.phases[-1] != "tuned" or not comparison.verdicts("tuned"):
+        return []
+    found = {pair: comparison.change(*pair) for pair in combinations(comparison.arms, 2)}
+    return [{"a": a, "b": b, "change": change, "interval": asdict(span)} for (a, b), (span, change) in found.items()]
+
+
 def title(comparison: Comparison) -> str:
     recipes = list(comparison.arms.values())
     epochs = sorted({recipe.epochs for recipe in recipes})
-    length = f"{epochs[0]} epoch{'s' * (epochs[0] > 1)} each"
-    if len(epochs) > 1:
-        uneven = f", equal up to {100 * comparison.uneven:.0f}%" if comparison.uneven else ""
-        length = f"{epochs[0]} to {epochs[-1]} epochs{uneven}"
+    length = (
+        f"{epochs[0]} to {epochs[-1]} epochs" if len(epochs) > 1 else f"{epochs[0]} epoch{'s' * (epochs[0] > 1)} each"
+    )
+    if comparison.uneven >= 0.005:
+        length += f", equal up to {100 * comparison.uneven:.0f}%"
     equal = {"target": "epochs at most"}.get(comparison.plan.budget, comparison.plan.budget)
     data = load(recipes[0].data, recipes[0].modify)
     seeds = min(map(len, comparison.scores("given").values()))
@@ -87,8 +108,12 @@ def arms_table(comparison: Comparison) -> str:
 def arms_rows(comparison: Comparison) -> list[list[str]]:
     """The heads of the columns, then a row per arm."""
     rows = [row_of(str(name), row, tuned=comparison.plan.tune) for name, row in comparison.table().iterrows()]
-    head = ["arm", "rate given", "accuracy"]
-    head += ["rate tuned", "accuracy", "within a point of its best", "failed"] if comparison.plan.tune else ["failed"]
+    head = ["arm", "rate given", "accuracy ± sd"]
+    head += (
+        ["rate tuned", "accuracy ± sd", "validation within a point of its best", "failed"]
+        if comparison.plan.tune
+        else ["failed"]
+    )
     return [head, *rows]
 
 
@@ -98,7 +123,8 @@ def row_of(name: str, row: Any, *, tuned: bool) -> list[str]:
         return [*cells, failed(row, ("given",))]
     cells += [f"{row['tuned rate']:g}", points(row["tuned accuracy"], row["tuned sd"])]
     least = "at least " if row["cut off"] else ""
-    cells.append(f"{row['good from']:g} to {row['good to']:g} ({least}{row['decades']:.1f} decades)")
+    span = f"{row['good from']:g} to {row['good to']:g} ({least}{row['decades']:.1f} decades)"
+    cells.append(span if row["decades"] else f"only {row['good from']:g} of those tried")
     return [*cells, failed(row, ("given", "tuned", "search"))]
 
 
@@ -139,25 +165,30 @@ def findings(comparison: Comparison, phase: Phase) -> list[str]:
 
 
 def failure_line(name: str, counts: Mapping[str, int], seeds: int) -> str:
+    """Runs that diverged count as chance; stuck ones have the accuracy that they have."""
     said = " and ".join(f"{status} at {count} of {seeds} seeds" for status, count in counts.items())
-    return f"{name} {said}: those count as chance, so its mean stands for no single run."
+    chance = ", counted as chance" if "diverged" in counts else ""
+    mixed = " Its mean mixes runs that failed with runs that did not." if sum(counts.values()) < seeds else ""
+    return f"{name} {said}{chance}.{mixed}"
 
 
 def changes(comparison: Comparison) -> list[str]:
-    """For each pair whose verdict was another one before tuning: by how much tuning has changed the difference."""
+    """For each pair whose verdict was another one before tuning: by how much tuning has changed the difference.
+
+    A difference shown in one list and not in the other is no change shown: that takes an interval of its own.
+    """
     before, after = (
         {frozenset((verdict.a, verdict.b)): verdict for verdict in comparison.verdicts(phase)}
         for phase in ("given", "tuned")
     )
     pairs = list(combinations(comparison.arms, 2))
     moved = [pair for pair in pairs if winner(before, pair) != winner(after, pair)]
+    if not moved or not before or not after:
+        return ["No verdict: every pair of arms stands as it stood at the rates given."]
     lines = [
-        f"{a} and {b}: {ranking_claim(before[frozenset((a, b))], after[frozenset((a, b))])} "
-        f"{change_line(comparison, a, b, len(pairs))}"
-        for a, b in moved
-        if before and after
+        change_line(comparison, oriented(before[frozenset(pair)], pair[0]), after[frozenset(pair)]) for pair in moved
     ]
-    return lines or ["No verdict: every pair of arms stands as it stood at the rates given."]
+    return [*lines, "Listed are the pairs whose verdict is another one now."] if len(pairs) > 1 else lines
 
 
 def winner(found: Mapping[frozenset[str], Verdict], pair: tuple[str, str]) -> str | None:
@@ -165,19 +196,20 @@ def winner(found: Mapping[frozenset[str], Verdict], pair: tuple[str, str]) -> st
     return verdict.winner if verdict else None
 
 
-def change_line(comparison: Comparison, a: str, b: str, pairs: int) -> str:
-    """A difference shown in one list and not in the other is no change shown: that takes an interval of its own."""
-    given, tuned = (comparison.scores(phase) for phase in ("given", "tuned"))
-    moved = np.subtract(tuned[a], tuned[b]) - np.subtract(given[a], given[b])
-    level = 1 - (1 - comparison.plan.level) / pairs
-    found = doubled_interval(moved, level, sequential=comparison.sequential)
-    if found.method == "sign test":
-        return f"Tuning moved {a} - {b} by {in_points([moved.mean()])[0]} points at every seed."
-    change, low, high = in_points([float(moved.mean()), found.low, found.high])
-    corrected = f", corrected for {pairs} comparisons" if pairs > 1 else ""
-    shown = "" if found.low > 0 or found.high < 0 else "; no change shown"
-    interval = f"{100 * comparison.plan.level:g}% {KINDS[found.method]}interval"
-    return f"Tuning moved {a} - {b} by {change} points ({interval} {low} to {high}{corrected}{shown})."
+def change_line(comparison: Comparison, before: Verdict, after: Verdict) -> str:
+    a, b = before.a, before.b
+    found, change = comparison.change(a, b)
+    constant = found.method == "sign test"  # its bounds are not worth printing
+    moved, *bounds = in_points([change] if constant else [change, found.low, found.high])
+    was, now = (f"{round(100 * found.difference, 1) + 0.0:.1f}" for found in (before, oriented(after, a)))
+    span = f"{100 * comparison.plan.level:g}% {KINDS[found.method]}interval {' to '.join(bounds)}"
+    if constant:
+        span = f"the same at each of {before.seeds} seeds"
+    corrected = f", corrected for {before.comparisons} comparisons" if before.comparisons > 1 else ""
+    said = f"{a} - {b} went from {was} to {now} points with tuning, by {moved} ({span}{corrected})"
+    if found.low <= 0 <= found.high:
+        return f"{said}: no change shown, though one of the two lists shows a difference and the other does not."
+    return f"{said}. {ranking_claim(before, after)}"
 
 
 def chosen(comparison: Comparison) -> list[str]:
@@ -205,5 +237,17 @@ def cost_line(comparison: Comparison) -> str:
         for phase, cost in comparison.cost().items()
     ]
     looks = sum(trial.phase != "search" and isfinite(trial.loss) for trial in comparison.trials)
+    when = "one at the end of each final run that did not diverge"
     seen = " Verdicts were seen while seeds came in: their intervals allow for that." if comparison.sequential else ""
-    return f"Cost: {'; '.join(parts)}. Looks at the test split: {looks:,}, one at the end of each final run.{seen}"
+    return f"Cost: {'; '.join(parts)}.{search_words(comparison)} Looks at the test split: {looks:,}, {when}.{seen}"
+
+
+def search_words(comparison: Comparison) -> str:
+    """How the runs of the search come about: rates, and seeds of the best of them."""
+    tried = {len(search.scores) for search in comparison.searches.values() if search.scores}
+    if not tried:
+        return ""
+    count = f"{min(tried)}" if len(tried) == 1 else f"{min(tried)} to {max(tried)}"
+    what = "settings" if comparison.plan.knobs else "rates"
+    seeds = comparison.plan.tuning_seeds
+    return f" Searched: {count} {what} for each arm, the best of them at {seeds} seed{'s' * (seeds > 1)}."

@@ -351,7 +351,8 @@ def is_held(folder: Path) -> bool:
 
 def table(root: str | Path = "runs") -> pd.DataFrame:
     """All runs under a folder, newest first: one row each, damaged ones included with what is wrong."""
-    folders = sorted((f for f in Path(root).glob("[!.]*") if f.is_dir()), reverse=True) if Path(root).is_dir() else []
+    places = sorted(Path(root).glob("[!.]*"), reverse=True) if Path(root).is_dir() else []
+    folders = [place for place in places if place.is_dir() and might_be_run(place)]
     columns = [
         "folder",
         "id",
@@ -364,6 +365,11 @@ def table(root: str | Path = "runs") -> pd.DataFrame:
         "problem",
     ]
     return pd.DataFrame([_row(folder) for folder in folders], columns=columns)
+
+
+def might_be_run(folder: Path) -> bool:
+    """A folder with anything in it, but a comparison's or that of claims."""
+    return any(folder.iterdir()) and not (folder / "plan.json").exists() and folder.name != "claims"
 
 
 def _row(folder: Path) -> dict[str, Any]:

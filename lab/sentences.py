@@ -9,6 +9,9 @@ from lab.verdicts import MOST_SEEDS, ROUNDING, Verdict
 KINDS = {"t": "", "BCa bootstrap": "bootstrap ", "anytime-valid t": "anytime-valid ", "sign test": "sign-test "}
 
 
+FEWEST_TO_TELL = 4  # seeds whose spread says anything of how many would be needed
+
+
 def words(verdict: Verdict, *, prospect: bool = True) -> str:
     """The verdict as one sentence, in percentage points.
 
@@ -44,6 +47,15 @@ def ranking_claim(at_default: Verdict, tuned: Verdict) -> str:
     return f"{after}, worse at the rate given, won once both were tuned."
 
 
+def finding(verdict: Verdict) -> str:
+    """Difference and interval, without a verdict: `0.5 points (95% interval -0.2 to 1.2, 16 seeds)`."""
+    difference, span = _numbers(verdict)
+    found = f"{_kind(verdict)} {span}"
+    if verdict.interval.method == "sign test":
+        found = f"the same at every seed, {_level(verdict)} sign test"
+    return f"{difference} points ({found}, {verdict.seeds} seeds{_correction(verdict)})"
+
+
 def _finding(verdict: Verdict) -> str:
     constant = verdict.interval.method == "sign test"
     if constant and abs(verdict.difference) <= ROUNDING:
@@ -55,7 +67,7 @@ def _finding(verdict: Verdict) -> str:
 
 
 def _prospect(verdict: Verdict) -> str:
-    if verdict.interval.method == "sign test":
+    if verdict.interval.method == "sign test" or verdict.seeds < FEWEST_TO_TELL:
         return ""
     named = {0.005: "half a point", 0.01: "one point"}.get(verdict.worth, f"{100 * verdict.worth:g} points")
     if verdict.needed is None:

@@ -94,9 +94,10 @@ class Spread:
             command, pass_fds=[theirs.fileno()], env=environment, stdin=subprocess.DEVNULL
         )
         theirs.close()
-        ours.send(task)
         listener = threading.Thread(target=listen, args=(process, ours, heard.put), daemon=True)
         at_exit.callback(end, process, listener, heard)
+        with suppress(BrokenPipeError):  # it has ended already: the listener says so
+            ours.send(task)
         listener.start()
 
 
@@ -104,6 +105,8 @@ def listen(process: subprocess.Popen[bytes], wire: Connection, hear: Any) -> Non
     told: Any = None
     while not isinstance(told, Done | Exception):
         try:
+            if told is not None:
+                wire.send("taken")
             told = wire.recv()
         except (EOFError, OSError):
             told = RunError(LOST.format(process.wait()))
@@ -125,8 +128,9 @@ def unpacked(run: Any) -> Any:
 def end(process: subprocess.Popen[bytes], listener: threading.Thread, heard: queue.Queue[Any]) -> None:
     """Ask it to stop, wait until it has, and insist; what it still has to tell is let by."""
     process.terminate()
+    listening = listener.ident is not None
     late = time.monotonic() + END_SECONDS
-    while process.poll() is None or listener.is_alive():
+    while process.poll() is None or (listening and listener.is_alive()):
         with suppress(queue.Empty):
             heard.get(timeout=0.02)
         if time.monotonic() > late:
@@ -139,8 +143,14 @@ def serve(work: Callable[[Task, Callable[[Any], None]], None]) -> None:
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is the parent's affair
     wire = Connection(int(sys.argv[1]))
     task = wire.recv()
+
+    def tell(heard: Any) -> None:
+        wire.send(heard)
+        wire.recv()  # until it is taken: the wire itself would hold hundreds of events
+
     try:
-        work(task, wire.send)
+        work(task, tell)
+        signal.signal(signal.SIGTERM, signal.SIG_IGN)  # it ends by itself now
         wire.send(Done())
     except Exception as error:  # noqa: BLE001  # raised anew by the parent
         wire.send(error)

@@ -9,13 +9,14 @@ from math import comb, exp
 import numpy as np
 
 from lab.compare import Comparison, Phase, Trial
+from lab.trials import epochs_to
 from lab.verdicts import critical
 
 
 def steps_to(trial: Trial, target: float) -> int | None:
     """Steps until the validation accuracy, looked at after each epoch, first was `target`; None if it never was."""
-    reached = [epoch for epoch, accuracy in enumerate(trial.curve, start=1) if accuracy >= target]
-    return reached[0] * trial.steps_per_epoch if reached else None
+    epochs = epochs_to(trial, target)
+    return epochs * trial.steps_per_epoch if epochs else None
 
 
 def target_lines(comparison: Comparison, phase: Phase) -> list[str]:

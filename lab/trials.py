@@ -54,6 +54,7 @@ def trial_of(phase: Phase, session: Training) -> Trial:
     epochs = session.history.epochs
     last = epochs[-1] if epochs else None
     good = last is not None and isfinite(last.validation_loss) and not session.history.diverged
+    steps = len(session.history.loss)  # a run that diverged went on until that was noticed, which depends on the clock
     return Trial(
         arm="",
         phase=phase,
@@ -65,12 +66,17 @@ def trial_of(phase: Phase, session: Training) -> Trial:
         loss=last.validation_loss if last and good else float("nan"),
         test_accuracy=None if phase == "search" else tested(session) if good else chance(session.data.test),
         epochs=len(epochs),
-        steps=session.step,
+        steps=steps,
         seconds=session.seconds,
-        flops=session.flops_per_image * session.images_seen,
+        flops=session.flops_per_image * session.images_seen * steps / max(1, session.step),
         steps_per_epoch=session.steps_per_epoch,
         curve=tuple(epoch.validation_accuracy for epoch in epochs),
     )
+
+
+def epochs_to(trial: Trial, target: float) -> int | None:
+    """After how many epochs the validation accuracy first was `target`; None if it never was."""
+    return next((epoch for epoch, accuracy in enumerate(trial.curve, start=1) if accuracy >= target), None)
 
 
 def tested(session: Training) -> float:

@@ -285,7 +285,7 @@ def sensitivity(rates: Scores, mean_scores: Scores, within: float = 0.01) -> Sen
     worse = np.flatnonzero(scores < scores[best] - within - ROUNDING)
     low = float(tried[max(worse[worse < best], default=-1) + 1])
     high = float(tried[min(worse[worse > best], default=len(tried)) - 1])
-    return Sensitivity(low, high, math.log10(high / low), low == tried[0] or high == tried[-1])
+    return Sensitivity(low, high, math.log10(high / low), bool(low == tried[0] or high == tried[-1]))
 
 
 def _checked(values: Scores, what: str, lowest: float = 0.0) -> np.ndarray:

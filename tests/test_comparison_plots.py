@@ -12,18 +12,19 @@ import plotly.graph_objects as go
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from small_comparisons import CHANCE, come_to, finals, trial
 from test_plots import luminance
 
-from lab.compare import Comparison, Phase, Trial
+from lab.compare import Comparison, Trial
 from lab.comparison_plots import (
+    GREY,
     accuracy_by_rate,
     curves_with_bands,
     differences,
     front,
     pareto,
 )
-from lab.figure_parts import DEPTH, GREY
-from lab.plans import Plan
+from lab.figure_parts import DEPTH
 from lab.recipe import Recipe
 from lab.trial_plots import WORST_TO_BEST, heat, parallel
 
@@ -33,7 +34,6 @@ ARMS = {
     "adam": SHORT.changed(optimizer="adam", **{"optimizer.lr": 0.01}),
     "rmsprop": SHORT.changed(optimizer="rmsprop", **{"optimizer.lr": 0.01}),
 }
-CHANCE = 0.1
 SEARCHED = {0.001: [0.85], 0.01: [0.9, 0.92], 0.1: [0.95, 0.97]}
 FIGURES: dict[str, Callable[[Comparison], go.Figure]] = {
     "accuracy_by_rate": accuracy_by_rate,
@@ -47,21 +47,6 @@ FIGURES: dict[str, Callable[[Comparison], go.Figure]] = {
 every_figure = pytest.mark.parametrize("draw", FIGURES.values(), ids=FIGURES)
 
 
-def trial(arm: str, phase: Phase, seed: int, accuracy: float, **changes: Any) -> Trial:
-    start = {"rate": 0.01, "recipe": "", "status": "finished", "loss": 0.1, "epochs": 3, "steps": 9, "seconds": 2.0}
-    start |= {
-        "flops": 1e9,
-        "steps_per_epoch": 3,
-        "curve": (accuracy - 0.2, accuracy - 0.1, accuracy),
-        "test_accuracy": accuracy,
-    }
-    return Trial(arm=arm, phase=phase, seed=seed, accuracy=accuracy, **(start | changes))
-
-
-def finals(scores: Mapping[str, Sequence[float]], phase: Phase = "given", **changes: Any) -> list[Trial]:
-    return [trial(arm, phase, seed, score, **changes) for arm in scores for seed, score in enumerate(scores[arm])]
-
-
 def searched(arm: str, tried: Mapping[float, Sequence[float]]) -> list[Trial]:
     return [
         trial(arm, "search", 10_000 + seed, accuracy, rate=rate, test_accuracy=None)
@@ -71,15 +56,7 @@ def searched(arm: str, tried: Mapping[float, Sequence[float]]) -> list[Trial]:
 
 
 def comparison(trials: Sequence[Trial], arms: Mapping[str, Recipe] = ARMS, **settings: Any) -> Comparison:
-    """One that has come as far as these trials."""
-    plan = {"seeds": 4, "trials": 3, "tuning_seeds": 2, **settings}
-    found = Comparison(Plan(arms=dict(arms), **plan))
-    found.trials = list(trials)
-    found.__dict__["step_seconds"] = dict.fromkeys(arms, 0.2)  # what would be measured
-    for each in trials:
-        if each.phase == "search":
-            found.searches[each.arm].tell(each.rate, each.seed, (each.accuracy, -each.loss))
-    return found
+    return come_to(trials, arms, **settings)
 
 
 def named(figure: go.Figure, name: str) -> Any:

@@ -1,11 +1,12 @@
 """How a training ends: finished, diverged, stuck, out of memory, and what is said about it."""
 
 import contextlib
+import json
 import math
 
 import pytest
 import torch
-from small_runs import SMALL, loop, same_history, same_weights, trained
+from small_runs import SMALL, same_history, same_weights, trained
 from torch import nn
 
 import lab
@@ -17,18 +18,7 @@ from lab.training import Training
 WILD = SMALL.changed(**{"optimizer.lr": 1e4, "model.depth": 4, "epochs": 6})
 LOST = SMALL.changed(**{"model.depth": 12, "activation": "sigmoid", "optimizer.lr": 0.01})
 
-
-@pytest.fixture(autouse=True)
-def one_block_an_epoch(monkeypatch):
-    monkeypatch.setattr(loop, "BLOCK_SECONDS", 1e9)
-
-
-@pytest.fixture(autouse=True)
-def own_options(monkeypatch):
-    """Options added in a test are gone after it."""
-    for catalogue in (models, augmentations):
-        monkeypatch.setattr(catalogue, "functions", dict(catalogue.functions))
-        monkeypatch.setattr(catalogue, "_choices", dict(catalogue._choices))
+pytestmark = pytest.mark.usefixtures("one_block_an_epoch", "own_options")
 
 
 def add_poison(batch):
@@ -205,3 +195,11 @@ def test_other_errors_are_not_taken_for_a_lack_of_memory():
 def test_no_epoch_is_reported_after_a_divergence():
     _, events = trained(add_poison(batch=9))
     assert [event.epoch for event in events if isinstance(event, Epoch)] == [0]
+
+
+def test_the_folder_of_a_diverged_run_says_at_which_step(tmp_path):
+    _, events = trained(WILD)
+    lab.train(WILD, folder=tmp_path / "run", progress=False, device="cpu")
+    kept = json.loads((tmp_path / "run" / "run.json").read_text())
+    assert (kept["status"], kept["step"], kept["detail"]) == ("diverged", events[-1].step, events[-1].detail)
+    assert 0 < lab.open_run(tmp_path / "run").step == events[-1].step < len(lab.open_run(tmp_path / "run").history.lr)

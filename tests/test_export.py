@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import math
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -122,6 +123,7 @@ MODELS = {
     "shared transformer": {"name": "transformer", "width": 8, "shared": True, "zero_last": True},
     "torchvision": {"name": "torchvision", "network": "mobilenet_v3_small", "small_stem": True},
 }
+PARTS = 2  # of the recipes above: in each, one process takes all scripts
 RECIPES_OF_MODELS = {name: {**FEW, "model": spec} for name, spec in MODELS.items()}
 
 
@@ -147,10 +149,52 @@ def trained(recipe: lab.Recipe) -> Result:
     return run.history.loss, hashlib.sha256(b"".join(weights)).hexdigest()
 
 
-@pytest.mark.parametrize("name", RECIPES)
-def test_the_script_gives_the_same_losses_bit_for_bit(name: str, tmp_path: Path) -> None:
-    recipe = lab.Recipe(**RECIPES[name])
-    assert run_alone(recipe, tmp_path) == trained(recipe)
+@pytest.mark.parametrize("part", range(PARTS))
+def test_the_scripts_give_the_same_losses_and_weights_bit_for_bit(part: int, tmp_path: Path) -> None:
+    recipes = {name: lab.Recipe(**RECIPES[name]) for name in list(RECIPES)[part::PARTS]}
+    found = dict(zip(recipes, run_all_alone(list(recipes.values()), tmp_path), strict=True))
+    different = [name for name, recipe in recipes.items() if found[name] != trained(recipe)]
+    assert not different
+
+
+def own_option(name: str) -> Any:
+    """A function of this module with any name."""
+
+    def option(*context: Any) -> None:
+        """Does nothing. Source: this test."""
+
+    option.__name__ = name
+    return option
+
+
+def test_two_things_of_one_name_cannot_stand_in_one_script() -> None:
+    bundle, cosine = Bundle(), lab.schedules.functions["cosine"]
+    bundle.add(cosine)
+    bundle.add(cosine)
+    said = "Two things are called 'cosine' (in lab.schedules and in test_export), but a script can have one: rename one"
+    with pytest.raises(ValueError, match=f"^{re.escape(said)}"):
+        bundle.add(own_option("cosine"))
+
+
+@pytest.mark.usefixtures("own_options")
+@pytest.mark.parametrize("name", ["gain", "steps", "schedule", "evaluate", "LR"])
+def test_an_option_with_a_name_that_the_script_needs_itself_is_refused(name: str) -> None:
+    @lab.activations.add
+    def gain() -> nn.Module:
+        """A rectifier. Source: this test."""
+        return nn.ReLU()
+
+    gain.__name__ = name
+    with pytest.raises(ValueError, match=f"^The script has something of its own that is called '{name}': rename"):
+        script(lab.Recipe(activation="gain", warmup=0.1))
+
+
+def test_constants_of_one_name_must_be_equal() -> None:
+    bundle = Bundle()
+    bundle.claim("WHOLE", 0)
+    bundle.claim("WHOLE", 0)
+    with pytest.raises(ValueError, match=r"^Two things are called 'WHOLE' \(0 and 1\), but a script can have one: "):
+        bundle.claim("WHOLE", 1)
 
 
 @pytest.mark.parametrize("name", lab.schedules)

@@ -3,16 +3,27 @@
 import math
 import shutil
 from functools import partial
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
 import torch
-from PIL import Image
-from small_runs import SMALL, TINY_CNN, loop, same_history, same_weights, trained
+from small_networks import attending, averaged, dropped, layered, recurrent
+from small_runs import (
+    EXACT,
+    NEAR,
+    SMALL,
+    TINY_CNN,
+    loop,
+    pictures_in,
+    read_every,
+    same_history,
+    same_weights,
+    trained,
+)
 from torch import nn
 
 import lab
-from lab.data import datasets, load
 from lab.events import Finished, Metrics, Started, Step
 from lab.many import Many, groups, pays, train_many
 from lab.models import models
@@ -20,41 +31,24 @@ from lab.stacks import Stack, room
 from lab.stacks.misfit import draws
 from lab.stacks.room import ARMS
 from lab.stacks.rows import Rows
+from lab.steps import EVALUATION_BATCH
 from lab.store import Recorder
 from lab.training import Training
 
-NEAR = 1e-11  # see test_stacks: what is computed in another order differs in the last bits of float64
-DENSE = SMALL.changed(precision="float64", model={"name": "mlp", "width": 8})
 CONVOLVED = SMALL.changed(precision="float64", model=TINY_CNN, epochs=2)
 MIXTURE = [
     CONVOLVED,
-    DENSE,
-    DENSE.changed(batch_size=20),  # alone in its group
-    DENSE.changed(optimizer="adam"),
+    EXACT,
+    EXACT.changed(batch_size=20),  # alone in its group
+    EXACT.changed(optimizer="adam"),
     CONVOLVED.changed(seed=8),
-    DENSE.changed(seed=8, **{"optimizer.lr": 0.01}),
+    EXACT.changed(seed=8, **{"optimizer.lr": 0.01}),
     CONVOLVED.changed(**{"optimizer.lr": 1e200}),  # ends first
 ]
 STACKED, IN_TURN = (1, 3, 5), (0, 2, 4, 6)
 many_on_cpu = partial(Many, device="cpu")
 
-
-def read_every(seconds, monkeypatch):
-    """How long the loops leave losses on the device."""
-    monkeypatch.setattr(loop, "BLOCK_SECONDS", seconds)
-    monkeypatch.setattr("lab.stacks.stack.BLOCK_SECONDS", seconds)
-
-
-@pytest.fixture(autouse=True)
-def one_block_an_epoch(monkeypatch):
-    read_every(1e9, monkeypatch)
-
-
-@pytest.fixture(autouse=True)
-def own_options(monkeypatch):
-    """Options added in a test are gone after it."""
-    monkeypatch.setattr(models, "functions", dict(models.functions))
-    monkeypatch.setattr(models, "_choices", dict(models._choices))
+pytestmark = pytest.mark.usefixtures("one_block_an_epoch", "own_options")
 
 
 @pytest.fixture
@@ -104,7 +98,7 @@ def test_what_trains_in_turn_has_the_very_bits_it_has_alone():
 
 def test_more_recipes_than_a_stack_holds_are_trained_in_several(stacks, monkeypatch):
     monkeypatch.setitem(ARMS, "cpu", 2)
-    runs = train_many([DENSE.changed(seed=seed) for seed in range(5)], device="cpu")
+    runs = train_many([EXACT.changed(seed=seed) for seed in range(5)], device="cpu")
     assert stacks == [2, 2, 1]
     for seed, run in enumerate(runs):
         assert run.recipe.seed == seed
@@ -122,56 +116,6 @@ def test_nothing_to_train_is_nothing():
 
 
 # -- networks that are not stacked ------------------------------------------------------------------------------------
-
-
-def dropped(shape, classes, activation):
-    """Linear layers with dropout. Source: this test."""
-    layers = [nn.Linear(math.prod(shape), 16), activation(), nn.Dropout(0.5), nn.Linear(16, classes)]
-    return nn.Sequential(nn.Flatten(), *layers)
-
-
-class Recurrent(nn.Module):
-    """The rows of an image, one after the other."""
-
-    def __init__(self, width, classes):
-        super().__init__()
-        self.memory, self.head = nn.LSTM(width, 4, batch_first=True), nn.Linear(4, classes)
-
-    def forward(self, images):
-        return self.head(self.memory(images[:, 0])[0][:, -1])
-
-
-def recurrent(shape, classes, activation):
-    """A network that torch cannot vectorise. Source: this test."""
-    return Recurrent(shape[2], classes)
-
-
-class Attending(nn.Module):
-    """The rows of an image look at each other, in torch's one function for it."""
-
-    def __init__(self, width, classes):
-        super().__init__()
-        self.head = nn.Linear(width, classes)
-
-    def forward(self, images):
-        return self.head(nn.functional.scaled_dot_product_attention(images, images, images).mean((1, 2)))
-
-
-def attending(shape, classes, activation):
-    """A network that torch would take arm by arm, with a warning. Source: this test."""
-    return Attending(shape[2], classes)
-
-
-def averaged(shape, classes, activation):
-    """Statistics over all batches, for which torch asks a tensor for its value. Source: this test."""
-    first = [nn.Linear(math.prod(shape), 8), nn.BatchNorm1d(8, momentum=None), activation()]
-    return nn.Sequential(nn.Flatten(), *first, nn.Linear(8, classes))
-
-
-def layered(shape, classes, activation):
-    """A small network that is no chain of matrices. Source: this test."""
-    first = [nn.Linear(math.prod(shape), 8), nn.LayerNorm(8), activation()]
-    return nn.Sequential(nn.Flatten(), *first, nn.Linear(8, classes))
 
 
 @pytest.mark.parametrize("network", [dropped, recurrent, averaged, attending])
@@ -211,19 +155,8 @@ def test_a_stack_does_not_pay_where_one_network_keeps_the_cpu_busy(monkeypatch):
     assert pays(Training(SMALL, device="cpu"))
 
 
-@pytest.fixture
-def pictures(tmp_path):
-    """Digits as files, three classes of ten: streamed when they may not lie on the device."""
-    root, split = tmp_path / "pictures", load(datasets.parse("digits")).train
-    for label in range(3):
-        (root / str(label)).mkdir(parents=True)
-        for index, image in enumerate(split.images[split.labels == label][:10]):
-            Image.fromarray(image[0].numpy()).save(root / str(label) / f"{index}.png")
-    data = {"name": "folder", "path": str(root), "size": 8, "colour": "grey"}
-    return DENSE.changed(data=data, modify=[], epochs=2, augment=["crop"])
-
-
-def test_streamed_data_is_never_stacked(pictures, stacks):
+def test_streamed_data_is_never_stacked(stacks, tmp_path):
+    pictures = pictures_in(tmp_path)
     assert pays(Training(pictures, device="cpu"))
     assert not pays(Training(pictures, device="cpu", data_budget_bytes=0))
     recipes = [pictures, pictures.changed(seed=8)]
@@ -246,7 +179,7 @@ def test_groups_are_what_could_share_a_stack():
         {"precision": "float32"},
         {"model.width": 9, "optimizer.lr": 1},
     ]
-    assert groups([DENSE.changed(**change) for change in changes]) == [
+    assert groups([EXACT.changed(**change) for change in changes]) == [
         [0, 2, 4],
         [1, 5],
         [3],
@@ -353,7 +286,7 @@ def test_a_step_that_broke_in_the_middle_of_a_stack_is_made_again_on_resume(tmp_
         update(self, gradients, rates)
 
     monkeypatch.setattr(Rows, "step", fragile)
-    recipe = DENSE.changed(model="normed", augment="crop", epochs=2)
+    recipe = EXACT.changed(model="normed", augment="crop", epochs=2)
     folders = [tmp_path / "0", tmp_path / "1"]
     runs = train_many([recipe, recipe.changed(seed=8)], folders=folders, device="cpu")
     assert [(run.status, run.step, len(run.history.loss)) for run in runs] == [("out_of_memory", 9, 9)] * 2
@@ -370,22 +303,64 @@ def free(count, monkeypatch):
 
 
 def test_a_stack_has_as_many_arms_as_fit(stacks, monkeypatch):
-    session = Training(DENSE, device="cpu")
+    session = Training(EXACT, device="cpu")
     parameters = 64 * 8 + 8 + 8 * 8 + 8 + 8 * 10 + 10
     outputs = 64 + 2 * (8 + 8) + 10 + 10  # flattened, twice linear and relu, the logits, and once more as the whole
-    each = 8 * (6 * parameters + 4 * outputs * 8)
+    each = 8 * (
+        6 * parameters + outputs * 2 * min(EVALUATION_BATCH, len(session.validation_split))
+    )  # an evaluation makes more than a step of 8 images
     free(2 * 2.5 * each, monkeypatch)
     assert room.arms_that_fit(session) == 2
     assert room.arms_that_fit(session, share=0.2) == 1
-    runs = train_many([DENSE.changed(seed=seed) for seed in range(3)], device="cpu")
+    runs = train_many([EXACT.changed(seed=seed) for seed in range(3)], device="cpu")
     assert stacks == [2, 1]
     assert len(runs) == 3
+
+
+def test_of_steps_and_evaluations_the_larger_one_counts():
+    session = Training(EXACT, device="cpu")
+    outputs, images = room.outputs_per_image(session), len(session.validation_split)
+    assert room.bytes_of_backward(session) == 8 * outputs * 2 * min(EVALUATION_BATCH, images)
+    larger = Training(EXACT.changed(batch_size=1000), device="cpu")
+    assert room.bytes_of_backward(larger) == 8 * outputs * 4 * 1000
+
+
+@pytest.mark.parametrize(
+    ("limit", "taken", "left"),
+    [
+        ("1000\n", "300\n", 700),
+        ("1000", "1200", 0),  # over it already
+        ("max\n", "300\n", math.inf),
+        ("", "300", math.inf),
+        ("1000", None, math.inf),
+        (None, None, math.inf),
+    ],
+)
+def test_a_containers_limit_leaves_what_is_not_taken(limit, taken, left, tmp_path, monkeypatch):
+    for name, text in (("memory.max", limit), ("memory.current", taken)):
+        if text is not None:
+            (tmp_path / name).write_text(text)
+    assert room.container_bytes(tmp_path) == left
+
+
+def test_free_on_a_cpu_is_what_both_the_machine_and_the_container_have_left(monkeypatch):
+    for here, allowed in ((500, 700), (700, 500), (500, math.inf)):
+        monkeypatch.setattr(room.psutil, "virtual_memory", lambda here=here: SimpleNamespace(available=here))
+        monkeypatch.setattr(room, "container_bytes", lambda allowed=allowed: allowed)
+        assert room.free_bytes(torch.device("cpu")) == 500
+
+
+def test_what_torch_has_cached_on_a_gpu_is_free(monkeypatch):
+    monkeypatch.setattr(torch.cuda, "mem_get_info", lambda _: (100, 1000))
+    monkeypatch.setattr(torch.cuda, "memory_reserved", lambda _: 70)
+    monkeypatch.setattr(torch.cuda, "memory_allocated", lambda _: 50)
+    assert room.free_bytes(torch.device("cuda")) == 120
 
 
 def test_as_many_trainings_are_held_as_fit(monkeypatch):
     session = Training(CONVOLVED, device="cpu")
     parameters = sum(parameter.numel() for parameter in session.model.parameters())
-    step = 8 * 4 * room.outputs_per_image(session) * 8
+    step = 8 * room.outputs_per_image(session) * 2 * min(EVALUATION_BATCH, len(session.validation_split))
     for count in (1, 3, room.IN_TURN):
         free(2 * (step + (count + 0.5) * 8 * 4 * parameters), monkeypatch)
         assert room.held_that_fit(session) == count
@@ -405,11 +380,69 @@ def test_a_stack_that_does_not_fit_after_all_is_trained_in_halves(stacks, tmp_pa
 
     monkeypatch.setattr(Rows, "step", crowded)
     folders = [tmp_path / str(seed) for seed in range(5)]
-    runs = train_many([DENSE.changed(seed=seed) for seed in range(5)], folders=folders, device="cpu")
+    runs = train_many([EXACT.changed(seed=seed) for seed in range(5)], folders=folders, device="cpu")
     assert stacks == [5, 3, 2, 1, 2]
     for run, folder in zip(runs, folders, strict=True):
         assert_as_alone(run)
         assert (lab.open_run(folder).status, lab.open_run(folder).problems) == (run.status, [])
+
+
+@pytest.mark.parametrize("trouble", [MemoryError(), RuntimeError("DefaultCPUAllocator: can't allocate memory")])
+def test_a_stack_that_does_not_fit_while_it_is_set_up_is_made_in_halves(trouble, stacks, tmp_path, monkeypatch):
+    make = Stack.__init__
+
+    def crowded(self, recipes, **where):
+        make(self, recipes, **where)
+        if len(recipes) > 2:
+            raise trouble
+
+    monkeypatch.setattr(Stack, "__init__", crowded)
+    folders = [tmp_path / str(seed) for seed in range(5)]
+    runs = train_many([EXACT.changed(seed=seed) for seed in range(5)], folders=folders, device="cpu")
+    assert stacks == [5, 3, 2, 1, 2]
+    for run, folder in zip(runs, folders, strict=True):
+        assert_as_alone(run)
+        assert (lab.open_run(folder).status, lab.open_run(folder).problems) == (run.status, [])
+
+
+def test_what_takes_turns_and_does_not_fit_while_it_is_set_up_is_held_in_halves(tmp_path, monkeypatch):
+    made, make = [], Training.__init__
+
+    def crowded(self, recipe, **where):
+        made.append(recipe.seed)
+        if len(made) == 3:  # after the probe and the first
+            raise MemoryError
+        make(self, recipe, **where)
+
+    monkeypatch.setattr(Training, "__init__", crowded)
+    folders = [tmp_path / str(seed) for seed in range(2)]
+    recipes = [CONVOLVED.changed(seed=seed) for seed in range(2)]
+    runs = train_many(recipes, folders=folders, device="cpu", spread=False)
+    assert made == [0, 0, 1, 0, 1]
+    monkeypatch.undo()
+    for run, folder in zip(runs, folders, strict=True):
+        assert_as_alone(run)
+        assert (lab.open_run(folder).status, lab.open_run(folder).problems) == (run.status, [])
+
+
+@pytest.mark.parametrize("trouble", [MemoryError(), ValueError("an option's own mistake")])
+def test_what_does_not_fit_even_alone_and_what_is_no_lack_of_memory_is_raised(trouble, monkeypatch):
+    def failing(self, recipes, **where):
+        raise trouble
+
+    monkeypatch.setattr(Stack, "__init__", failing)
+    with pytest.raises(type(trouble)):
+        train_many([EXACT, EXACT.changed(seed=8)], device="cpu")
+
+
+def test_how_long_work_is_is_counted_not_timed(monkeypatch):
+    monkeypatch.setattr("lab.many.processors", lambda: 2)
+    probe = Training(CONVOLVED, device="cpu")
+    run = probe.flops_per_step * probe.steps_per_epoch * CONVOLVED.epochs
+    many = many_on_cpu([CONVOLVED.changed(seed=seed) for seed in range(3)])
+    monkeypatch.setattr("lab.many.SPREAD_FLOPS", 2.5 * run)
+    assert many._long_enough([0, 1, 2], probe)
+    assert not many._long_enough([0, 1], probe)
 
 
 def test_what_does_not_fit_beside_others_is_trained_again_alone(monkeypatch):

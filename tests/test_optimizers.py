@@ -378,8 +378,8 @@ def test_mini_batch_gradient_descent_has_the_recipes_batches(size):
 @pytest.mark.parametrize("precision", ["float32", "float64"])
 @pytest.mark.parametrize("name", optimizers)
 def test_every_optimizer_goes_on_from_the_middle_with_the_same_bits(name, precision, tmp_path):
-    schedule = {"name": "cosine", "warmup": 0.2}
-    recipe = SMALL.changed(optimizer=name, model=TINY_CNN, precision=precision, schedule=schedule, epochs=2)
+    ramped = {"schedule": "cosine", "warmup": 0.2}
+    recipe = SMALL.changed(optimizer=name, model=TINY_CNN, precision=precision, **ramped, epochs=2)
     whole, _ = trained(recipe)
     session = Training(recipe, device="cpu")
     next(event for event in session if isinstance(event, Step) and event.step == session.steps // 2)

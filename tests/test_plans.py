@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Sequence
-from importlib import import_module
+from collections.abc import Sequence
 from itertools import pairwise
 from pathlib import Path
 from typing import Any
@@ -14,6 +13,7 @@ import torch
 import yaml
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
+from small_runs import loop
 from wording import KEYS, NOT_EPOCHS, NOT_LR, Act, bad, complaint, options
 
 import lab
@@ -24,13 +24,14 @@ from lab.plans import Plan, equal_budget, planned_runs, seconds_per_epoch
 from lab.recipe import Recipe, RecipeError, parse_overrides
 from lab.training import Training
 
-loop = import_module("lab.training")  # the module: `lab.training` is its function of the same name
 RECIPES = Path(__file__).parents[1] / "recipes"
 TWO = "arms: {sgd: , adam: {optimizer: adam}}\n"
 SETTINGS = ", ".join(Plan.model_fields)
 NEEDS_ARMS = "PLACE/plan.yaml: A comparison is a mapping with `arms`: a name, then what this arm changes."
 BASE_IS = "PLACE/plan.yaml: base must be a mapping such as `optimizer: sgd`, but is"
 NO_YAML = "Cannot read PLACE/plan.yaml as YAML:"
+
+pytestmark = pytest.mark.usefixtures("one_thread")
 
 
 def load(text: str, *changes: str) -> Act:
@@ -45,15 +46,6 @@ def load(text: str, *changes: str) -> Act:
 
 def loaded(text: str, place: Path, *changes: str) -> Plan:
     return load(text, *changes)(place)
-
-
-@pytest.fixture(autouse=True, scope="module")
-def one_thread() -> Iterator[None]:
-    """On a busy machine two threads that wait for each other are a hundred times slower than one."""
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(before)
 
 
 # -- what a person writes -----------------------------------------------------------------------------------
@@ -106,6 +98,15 @@ def test_a_base_may_come_from_changes_alone(tmp_path: Path) -> None:
 def test_what_an_arm_says_itself_wins_over_changes_to_all(tmp_path: Path) -> None:
     plan = loaded("arms: {short: {epochs: 1}, long: }", tmp_path, "base.epochs=5")
     assert {name: arm.epochs for name, arm in plan.arms.items()} == {"short": 1, "long": 5}
+
+
+def test_arms_may_differ_in_what_they_make_of_the_same_data() -> None:
+    assert Plan(arms={"a": Recipe(), "b": Recipe(augment=["flip"], modify=[{"name": "subset", "per_class": 10}])})
+
+
+def test_a_knob_that_one_arm_has_is_enough() -> None:
+    arms = {"adam": Recipe(optimizer="adam"), "sgd": Recipe()}
+    assert Plan(arms=arms, knobs=("optimizer.beta2",)).knobs == ("optimizer.beta2",)
 
 
 def test_a_plan_survives_its_json() -> None:
@@ -186,7 +187,7 @@ WRITTEN = [
     bad(
         "budget",
         load(TWO + "budget: epoch"),
-        "PLACE/plan.yaml: budget is 'epoch', but must be one of: epochs, steps, flops, seconds.",
+        "PLACE/plan.yaml: budget is 'epoch', but must be one of: epochs, steps, flops, seconds, target.",
     ),
     bad("tune", load(TWO + "tune: maybe"), "PLACE/plan.yaml: tune is 'maybe', but must be true or false."),
     bad(
@@ -243,7 +244,32 @@ WRITTEN = [
     bad(
         "a recipe's key",
         load(TWO, "epochs=3"),
-        f"PLACE/plan.yaml: Unknown plan key 'epochs'. Expected one of: {SETTINGS}.",
+        "PLACE/plan.yaml: 'epochs' is a key of recipes: write base.epochs, for all arms.",
+    ),
+    bad(
+        "a recipe's key in the file",
+        load(TWO + "optimizer: adam"),
+        "PLACE/plan.yaml: 'optimizer' is a key of recipes: write base.optimizer, for all arms.",
+    ),
+    bad(
+        "no key of anything",
+        load(TWO, "colour=3"),
+        f"PLACE/plan.yaml: Unknown plan key 'colour'. Expected one of: {SETTINGS}.",
+    ),
+    bad(
+        "different data",
+        load("arms: {a: , b: {data: {name: folder, path: pictures}}}"),
+        "PLACE/plan.yaml: The arms must have the same data: accuracies on different images are no pairs.",
+    ),
+    bad(
+        "different settings of data",
+        load("base: {data: {name: folder, path: pictures}}\narms: {a: , b: {data.path: drawings}}"),
+        "PLACE/plan.yaml: The arms must have the same data: accuracies on different images are no pairs.",
+    ),
+    bad(
+        "a knob of no arm",
+        load(TWO + "knobs: [optimizer.momentun]"),
+        "PLACE/plan.yaml: optimizer.momentun cannot be tuned: no arm has it. Did you mean 'optimizer.momentum'?",
     ),
     bad("bad change to all", load(TWO, "base.epochs=0"), f"PLACE/plan.yaml: base: epochs is 0, {NOT_EPOCHS}"),
     bad(
@@ -318,7 +344,7 @@ def steps_per_epoch(recipe: Recipe) -> int:
 
 def budget(name: str, recipes: Sequence[Recipe]) -> list[Recipe]:
     plan = Plan(arms={str(index): recipe for index, recipe in enumerate(recipes)}, budget=name)  # pyright: ignore[reportArgumentType]
-    equal = equal_budget(plan, device="cpu")
+    equal, _ = equal_budget(plan, device="cpu")
     assert list(equal) == list(plan.arms)
     assert [arm.changed(epochs=1) for arm in equal.values()] == [arm.changed(epochs=1) for arm in recipes]
     return list(equal.values())
@@ -376,6 +402,22 @@ def test_equal_seconds_follow_from_what_an_epoch_takes(monkeypatch: pytest.Monke
     monkeypatch.setattr(plans, "seconds_per_epoch", lambda _, **__: prices)  # pyright: ignore[reportUnknownLambdaType]
     arms = budget("seconds", [SMALL.changed(epochs=10, label_smoothing=index / 10) for index in range(4)])
     assert [arm.epochs for arm in arms] == [10, 40, 7, 1]
+
+
+@pytest.mark.parametrize(("price", "uneven"), [(2.0, 0), (0.5, 0), (3.0, 0.05), (1.9, 0.045), (1000.0, 49)])
+def test_how_uneven_whole_epochs_leave_it_is_known(
+    price: float, uneven: float, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    prices = {"first": 2.0, "other": price}  # 20 seconds each; as near as whole epochs of the other come to that
+    monkeypatch.setattr(plans, "seconds_per_epoch", lambda *_, **__: prices)  # pyright: ignore[reportUnknownLambdaType]
+    plan = Plan(arms={"first": SMALL.changed(epochs=10), "other": SMALL.changed(label_smoothing=0.1)}, budget="seconds")
+    assert equal_budget(plan)[1] == pytest.approx(uneven)
+
+
+def test_a_budget_of_a_target_gives_all_arms_the_epochs_of_the_first() -> None:
+    arms = {"first": SMALL.changed(epochs=3), "other": SMALL.changed(epochs=9)}
+    equal, uneven = equal_budget(Plan(arms=arms, budget="target", target=0.9))
+    assert ([arm.epochs for arm in equal.values()], uneven) == ([3, 3], 0.0)
 
 
 @pytest.fixture

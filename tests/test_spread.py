@@ -3,6 +3,7 @@
 import os
 import signal
 import subprocess
+import time
 
 import pytest
 from small_runs import SMALL, TINY_CNN, same_history, same_weights, trained
@@ -27,7 +28,7 @@ def processes(monkeypatch):
         started.extend([process] if "lab.many" in str(process.args) else [])
         return process
 
-    monkeypatch.setattr(many, "SPREAD_SECONDS", 0)
+    monkeypatch.setattr(many, "SPREAD_FLOPS", 0)
     monkeypatch.setattr(many, "processors", lambda: 2)
     monkeypatch.setattr(spread.subprocess, "Popen", starting)
     yield started
@@ -54,18 +55,34 @@ def test_runs_over_processes_have_the_numbers_they_have_alone(processes, tmp_pat
         assert same_weights(lab.open_run(folders[index]), session)
 
 
-def test_leaving_ends_the_processes_and_leaves_runs_that_go_on(processes, tmp_path):
+@pytest.mark.parametrize("pause", [0, 1])
+def test_leaving_ends_the_processes_and_leaves_runs_that_go_on(pause, processes, tmp_path):
     recipes = [recipe.changed(epochs=2000) for recipe in RECIPES[:2]]
     folders = [tmp_path / str(index) for index in range(2)]
     heard = set()
     for index, event in Many(recipes, folders=folders, device="cpu"):
         heard |= {index} if isinstance(event, Metrics) else set()
         if len(heard) == 2:
+            time.sleep(pause)  # meanwhile the queue is full
             break
     assert [process.wait(30) for process in processes] == [0, 0]
     for folder in folders:
         assert lab.open_run(folder).status == "stopped"
         assert lab.open_run(folder).step > 0
+
+
+def test_who_takes_no_events_holds_the_processes(processes):
+    recipes = [recipe.changed(epochs=20_000) for recipe in RECIPES[:2]]
+    events, heard = iter(Many(recipes, device="cpu")), set()
+    while len(heard) < 2:
+        heard.add(next(events)[0])
+    time.sleep(1)  # time enough for hundreds of epochs
+    for process in processes:
+        process.kill()
+    told = []
+    with pytest.raises(RunError, match="A training process ended"):
+        told.extend(event for _, event in events)  # all that they had told by then
+    assert len(told) <= spread.AHEAD + len(processes)
 
 
 def test_a_process_that_is_killed_is_an_error_in_words(processes):

@@ -8,11 +8,36 @@ from functools import cache, partial
 import numpy as np
 import pytest
 import torch
-from hypothesis import Phase, given, settings
+from hypothesis import HealthCheck, Phase, given, settings
 from hypothesis import strategies as st
-from small_runs import SMALL, TINY_CNN, first_batch, loop, same_history, same_weights, small_model, trained
+from small_networks import (
+    attending,
+    averaged,
+    convolved,
+    dropped,
+    half_frozen,
+    hooked,
+    idle,
+    normed,
+    recurrent,
+    reused,
+    tied,
+)
+from small_runs import (
+    EXACT,
+    NEAR,
+    SMALL,
+    TINY_CNN,
+    first_batch,
+    loop,
+    pictures_in,
+    read_every,
+    same_history,
+    same_weights,
+    small_model,
+    trained,
+)
 from strategies import any_spec, keeps_the_rules, small_recipes
-from torch import nn
 
 from lab.activations import activations
 from lab.catalogue import knob_of, options_of
@@ -28,10 +53,6 @@ from lab.training import Training
 from lab.transfer import sources, transfers
 from lab.used_weights import uses_other_weights
 
-# In float64 what a stack computes in another order differs in the last bits: after 21 steps by up to 2e-15, and
-# 2e-12 where Adam divides by the root of a tiny second moment. A wrong formula differs by 1e-4 or more.
-NEAR = 1e-11
-EXACT = SMALL.changed(precision="float64", model={"name": "mlp", "width": 8})
 QUICK = EXACT.changed(batch_size=20)  # three steps an epoch
 WILD = {"optimizer.lr": 1e200, "optimizer": "sgd"}
 SINGLE = SMALL.changed(model={"name": "mlp", "width": 8})  # in float32
@@ -44,24 +65,7 @@ ALONE = [name for name in optimizers if uses_other_weights(optimizers.parse(name
 OF_ONE_BATCH = [name for name in optimizers if name not in (*ALONE, *BATCH)]
 BLOCKS = pytest.mark.parametrize("block_seconds", [0, 1e9])
 
-
-def read_every(seconds, monkeypatch):
-    """How long the loops leave losses on the device."""
-    monkeypatch.setattr(loop, "BLOCK_SECONDS", seconds)
-    monkeypatch.setattr("lab.stacks.stack.BLOCK_SECONDS", seconds)
-
-
-@pytest.fixture(autouse=True)
-def one_block_an_epoch(monkeypatch):
-    read_every(1e9, monkeypatch)
-
-
-@pytest.fixture(autouse=True)
-def own_options(monkeypatch):
-    """Options added in a test are gone after it."""
-    for catalogue in (models, optimizers, sources, transfers):
-        monkeypatch.setattr(catalogue, "functions", dict(catalogue.functions))
-        monkeypatch.setattr(catalogue, "_choices", dict(catalogue._choices))
+pytestmark = pytest.mark.usefixtures("one_block_an_epoch", "own_options")
 
 
 def stacked(recipes, **where):
@@ -210,60 +214,6 @@ def test_optimizers_of_other_kinds_step_their_own_rows():
 
 
 # -- networks of a person's own ---------------------------------------------------------------------------------------
-
-
-def normed(shape, classes, activation):
-    """Batch normalisation, which keeps statistics. Source: this test."""
-    first = nn.Linear(math.prod(shape), 8, bias=False)
-    return nn.Sequential(nn.Flatten(), first, nn.BatchNorm1d(8), activation(), nn.Linear(8, classes))
-
-
-def convolved(shape, classes, activation):
-    """Convolutions with statistics and a frozen kernel. Source: this test."""
-    first = nn.Conv2d(shape[0], 4, 3, bias=False).requires_grad_(requires_grad=False)
-    head = [nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(4, classes)]
-    return nn.Sequential(first, nn.BatchNorm2d(4), activation(), *head)
-
-
-def half_frozen(shape, classes, activation):
-    """A frozen layer, and one without a bias. Source: this test."""
-    frozen = nn.Linear(math.prod(shape), 8).requires_grad_(requires_grad=False)
-    return nn.Sequential(nn.Flatten(), frozen, activation(), nn.Linear(8, classes, bias=False))
-
-
-def reused(shape, classes, activation):
-    """One activation object in two places. Source: this test."""
-    bend = activation()
-    layers = [nn.Linear(math.prod(shape), 8), bend, nn.Linear(8, 8), bend, nn.Linear(8, classes)]
-    return nn.Sequential(nn.Flatten(), *layers)
-
-
-def tied(shape, classes, activation):
-    """One layer in two places. Source: this test."""
-    twice = nn.Linear(8, 8)
-    layers = [nn.Linear(math.prod(shape), 8), activation(), twice, activation(), twice, nn.Linear(8, classes)]
-    return nn.Sequential(nn.Flatten(), *layers)
-
-
-def hooked(shape, classes, activation):
-    """A layer whose output a hook doubles. Source: this test."""
-    first = nn.Linear(math.prod(shape), 8)
-    first.register_forward_hook(lambda _, __, output: 2 * output)
-    return nn.Sequential(nn.Flatten(), first, activation(), nn.Linear(8, classes))
-
-
-class Idle(nn.Module):
-    def __init__(self, pixels, classes):
-        super().__init__()
-        self.used, self.unused = nn.Linear(pixels, classes), nn.Linear(3, 3)
-
-    def forward(self, images):
-        return self.used(images.flatten(1))
-
-
-def idle(shape, classes, activation):
-    """A layer that has no part in the output: torch never decays it. Source: this test."""
-    return Idle(math.prod(shape), classes)
 
 
 @pytest.mark.parametrize("network", [normed, convolved, half_frozen, reused, tied, hooked, idle])
@@ -658,6 +608,28 @@ def test_what_trains_alone_is_not_grouped_with_what_stacks():
     assert groups(recipes) == [[0, 2], [1], [3, 4]]
 
 
+@pytest.mark.parametrize(
+    ("network", "why"),
+    [
+        (dropped, "dropped draws random numbers in training: the arms of a stack would share them."),
+        (recurrent, "torch cannot vectorise recurrent: train its recipes in turn."),
+        (averaged, "torch cannot vectorise averaged: train its recipes in turn."),
+        (attending, "torch cannot vectorise attending: train its recipes in turn."),
+    ],
+)
+def test_a_network_that_cannot_be_stacked_is_refused_in_words(network, why):
+    models.add(network)
+    with pytest.raises(ValueError, match=f"^{re.escape(why)}$"):
+        Stack([EXACT.changed(model=network.__name__)] * 2, device="cpu")
+
+
+def test_streamed_data_is_refused_in_words(tmp_path):
+    recipe = pictures_in(tmp_path)
+    Stack([recipe, recipe], device="cpu")
+    with pytest.raises(ValueError, match=r"^The data of a stack must lie on its device; these images are streamed\.$"):
+        Stack([recipe, recipe], device="cpu", data_budget_bytes=0)
+
+
 STACKABLE = {
     "precision": st.just("float64"),
     "init": st.just("he_normal"),
@@ -680,7 +652,11 @@ def companies(draw):
     return [recipe.changed(**alike, **{"optimizer.lr": min(recipe.optimizer.lr, 0.05)}) for recipe in drawn]
 
 
-@settings(max_examples=15, phases=[Phase.explicit, Phase.reuse, Phase.generate])
+@settings(
+    max_examples=15,
+    phases=[Phase.explicit, Phase.reuse, Phase.generate],
+    suppress_health_check=[HealthCheck.function_scoped_fixture],  # what the fixtures set holds for every example
+)
 @given(companies())
 def test_any_recipes_that_may_share_a_stack_have_the_numbers_they_have_alone(recipes):
     assert_as_alone(recipes, tolerance=1e-9)

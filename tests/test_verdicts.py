@@ -304,7 +304,16 @@ GOLDEN = [
     (
         told(NONE, 0.01, -1, 1, "anytime-valid t", seeds=3),
         "No difference shown between A and B at 3 seeds (A - B: 1.0 points, too few seeds for any 95% anytime-valid "
-        "interval); about 30 seeds would be needed to see half a point.",
+        "interval).",  # nor does the spread of so few say how many would be needed
+    ),
+    (
+        told(NONE, 0.001, -0.004, 0.006, seeds=3),
+        "No difference shown between A and B at 3 seeds (A - B: 0.1 points, 95% interval -0.4 to 0.6).",
+    ),
+    (
+        told(NONE, 0.001, -0.004, 0.006, seeds=4),
+        "No difference shown between A and B at 4 seeds (A - B: 0.1 points, 95% interval -0.4 to 0.6); "
+        "about 30 seeds would be needed to see half a point.",
     ),
     (
         told(NONE, 0.01, -1, 1, "sign test", seeds=3, needed=None),
@@ -367,18 +376,22 @@ def test_ranking_claims(at_default: Verdict, tuned: Verdict, claim: str):
 @pytest.mark.parametrize(
     ("scores", "expected"),
     [
-        ([0.10, 0.90, 0.92, 0.91, 0.30], (0.1, 0.3, math.log10(3))),
-        ([0.10, 0.11, 0.134, 0.124, 0.1], (0.1, 0.3, math.log10(3))),  # 0.134 - 0.01 > 0.124 in floats
-        ([0.92, 0.10, 0.92, 0.10, 0.92], (0.01, 0.01, 0.0)),  # equal bests: the lowest; what lies apart is left out
-        ([0.10, 0.92, 0.10, 0.915, 0.915], (0.03, 0.03, 0.0)),
-        ([0.5, 0.5, 0.5, 0.5, 0.5], (0.01, 1.0, 2.0)),
-        ([0.1, 0.2, 0.3, 0.4, 0.5], (1.0, 1.0, 0.0)),
+        ([0.10, 0.90, 0.92, 0.91, 0.30], (0.1, 0.3, math.log10(3), False)),
+        ([0.10, 0.11, 0.134, 0.124, 0.1], (0.1, 0.3, math.log10(3), False)),  # 0.134 - 0.01 > 0.124 in floats
+        (
+            [0.92, 0.10, 0.92, 0.10, 0.92],
+            (0.01, 0.01, 0.0, True),
+        ),  # equal bests: the lowest; the rest is left out
+        ([0.10, 0.92, 0.10, 0.915, 0.915], (0.03, 0.03, 0.0, False)),
+        ([0.5, 0.5, 0.5, 0.5, 0.5], (0.01, 1.0, 2.0, True)),
+        ([0.1, 0.2, 0.3, 0.4, 0.5], (1.0, 1.0, 0.0, True)),
     ],
 )
 def test_sensitivity_is_the_stretch_around_the_best_rate(scores: list[float], expected: tuple[float, ...]):
     rates = [0.01, 0.03, 0.1, 0.3, 1.0]
-    assert sensitivity(rates, scores) == pytest.approx(expected)
-    assert sensitivity(rates[::-1], scores[::-1]) == pytest.approx(expected)
+    for found in (sensitivity(rates, scores), sensitivity(rates[::-1], scores[::-1])):
+        assert found[:3] == pytest.approx(expected[:3])
+        assert found.cut_off is expected[3]
 
 
 FAULTS: list[tuple[Callable[[], object], str]] = [

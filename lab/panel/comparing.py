@@ -5,13 +5,15 @@ from __future__ import annotations
 import threading
 from collections.abc import Callable, Sequence
 from html import escape
+from itertools import combinations
 from typing import Any
 
 import ipywidgets as widgets
+import plotly.graph_objects as go
 
 from lab.catalogue import RecipeError
-from lab.compare import Comparison
-from lab.comparison_plots import accuracy_by_rate, differences
+from lab.compare import Comparison, Phase
+from lab.comparison_plots import accuracy_by_rate, curves_with_bands, differences, pareto
 from lab.panel.controls import wide
 from lab.panel.live_figure import LiveFigure
 from lab.panel.words import comparison_in_html, duration, how_far, message
@@ -22,6 +24,27 @@ from lab.recipe import Recipe
 MOST_ARMS = 8
 EMPTY = '<div class="lab-detail">Add two to eight arms: recipes that differ in what you want to know.</div>'
 BUDGETS = {"equal epochs": "epochs", "equal steps": "steps", "equal FLOPs": "flops", "equal seconds": "seconds"}
+
+
+def newest(comparison: Comparison) -> go.Figure:
+    """The search while it goes on, then the curves of the final runs, then the verdicts."""
+    final = comparison.phases[-1]
+    if comparison.judged(final):
+        return differences(comparison, final)
+    trained: list[Phase] = [
+        phase for phase in comparison.phases if any(comparison.of(name, phase) for name in comparison.arms)
+    ]
+    return curves_with_bands(comparison, trained[-1]) if trained else accuracy_by_rate(comparison)
+
+
+PICTURES: dict[str, Callable[[Comparison], go.Figure]] = {
+    "what is newest": newest,
+    "differences, tuned": lambda comparison: differences(comparison, comparison.phases[-1]),
+    "differences, rates given": lambda comparison: differences(comparison, "given"),
+    "accuracy by rate": accuracy_by_rate,
+    "curves": lambda comparison: curves_with_bands(comparison, comparison.phases[-1]),
+    "accuracy by cost (FLOPs)": lambda comparison: pareto(comparison, comparison.phases[-1], "flops"),
+}
 
 
 class ComparisonJob:
@@ -68,6 +91,9 @@ def judge(comparison: Comparison) -> None:
     for phase in comparison.phases:
         if comparison.judged(phase):
             comparison.verdicts(phase)
+    if comparison.phases[-1] == "tuned" and comparison.judged("tuned"):
+        for pair in combinations(comparison.arms, 2):
+            comparison.change(*pair)
 
 
 class Arms:
@@ -85,12 +111,14 @@ class Arms:
 
     def add(self, recipes: Sequence[Recipe]) -> None:
         """Their seeds do not matter: a comparison has its own. Raises RecipeError when there are too many."""
-        for recipe in recipes:
-            unseeded = recipe.changed(seed=0)
-            if unseeded not in self.recipes:
-                if len(self.recipes) == MOST_ARMS:
-                    raise RecipeError(f"A comparison here has at most {MOST_ARMS} arms.")
-                self.recipes.append(unseeded)
+        unseeded = [recipe.changed(seed=0) for recipe in recipes]
+        wanted = list({recipe.id: recipe for recipe in [*self.recipes, *unseeded]}.values())
+        if len(wanted) > MOST_ARMS:
+            hint = "add recipes one by one, or clear the table and train those that matter"
+            raise RecipeError(
+                f"These would be {len(wanted)} arms, and a comparison here has at most {MOST_ARMS}: {hint}."
+            )
+        self.recipes = wanted
         self._show()
 
     def clear(self) -> None:
@@ -155,9 +183,14 @@ class ComparePane:
         self.cost, self.problem, self.result = (widgets.HTML(layout=wide()) for _ in range(3))
         self.figure: Any = None  # made when there is something to draw
         self.frame = widgets.VBox(layout=_hidden())
+        self.picture = widgets.Dropdown(options=list(PICTURES), layout=_narrow("210px"), tooltip="What is drawn")
+        self.picture.layout.display = "none"
+        self.picture.add_class("lab-compare-picture")
+        self.picture.observe(lambda _: self._draw_again(), "value")
         heading = widgets.HTML('<div class="lab-heading" role="heading" aria-level="3">Compare fairly</div>')
         settings = _row([self.seeds, self.budget, self.tune, self.early])
-        parts = [heading, self._buttons(), self.arms.widget, settings, self.cost, self.problem, self.frame, self.result]
+        parts = [heading, self._buttons(), self.arms.widget, settings, self.cost, self.problem]
+        parts += [self.picture, self.frame, self.result]
         self.widget = widgets.VBox(parts, layout=_hidden())
         self.widget.add_class("lab-compare-pane")
 
@@ -217,8 +250,12 @@ class ComparePane:
         if len(self.arms.recipes) < 2:
             self.cost.value = EMPTY
             return
-        runs = planned_runs(self.plan)
-        text = f"{runs:,} runs, more if the best rate of an arm lies at the edge{self._duration(runs)}"
+        try:
+            runs = planned_runs(self.plan)
+        except RecipeError as error:  # arms that are no comparison yet, until one of them is taken off
+            self.cost.value = message(str(error))
+            return
+        text = f"{runs:,} runs, more if the search for an arm's rate has to go on{self._duration(runs)}"
         self.cost.value = f'<div class="lab-detail">{text}</div>'
 
     def _duration(self, runs: int) -> str:
@@ -230,10 +267,13 @@ class ComparePane:
         return f"; about {taken} one after the other, stacked often several times less"
 
     def _seconds_of_a_run(self) -> float:
-        """Mean over the arms; with another budget than epochs each pays about what the first does."""
+        """Mean over the arms, of whom the first says how long; steps are as many as its own."""
         first, recipes = self.arms.recipes[0], self.arms.recipes
-        payers = recipes if self.budget.value == "epochs" else [first]
-        return first.epochs * sum(self._seconds[recipe.id] for recipe in payers) / len(payers)
+        if self.budget.value in ("seconds", "flops"):  # each pays about what the first does
+            recipes = [first]
+        steps = self.budget.value == "steps"
+        each = [self._seconds[recipe.id] * (recipe.batch_size / first.batch_size if steps else 1) for recipe in recipes]
+        return first.epochs * sum(each) / len(each)
 
     def _ask_for(self, recipes: Sequence[Recipe]) -> None:
         if recipes:
@@ -277,6 +317,9 @@ class ComparePane:
             self._draw(news)
         elif isinstance(news, Exception):
             self.problem.value = message(in_words(news))
+            self._asked &= set(self._seconds)  # to be measured anew
+            if self.job is not None and self.job.done.is_set() and self.comparison is not None:
+                self.result.value = how_far(self.comparison, "failed") + comparison_in_html(self.comparison)
         elif isinstance(news, dict):
             self._seconds |= news
             self.refresh()
@@ -290,17 +333,16 @@ class ComparePane:
             self._draw(self.comparison)
 
     def _draw(self, comparison: Comparison) -> None:
-        judged = comparison.judged(comparison.phases[-1])
         self.result.value = how_far(comparison, self.ended) + comparison_in_html(comparison)
-        key = ("verdict" if judged else "search", len(comparison.trials))
+        key = (str(self.picture.value), len(comparison.trials))
         if key == self._drawn or not comparison.trials:
             return
         self._drawn = key
         if self.figure is None:
             self.figure = LiveFigure()
             self.frame.children = [self.figure]
-        self.frame.layout.display = None
-        picture = differences(comparison, comparison.phases[-1]) if judged else accuracy_by_rate(comparison)
+        self.frame.layout.display = self.picture.layout.display = None
+        picture = PICTURES[str(self.picture.value)](comparison)
         with self.figure.batch_update():
             self.figure.data = []
             self.figure.layout = picture.layout.update(width=self.width)

@@ -114,6 +114,7 @@ def how_far(comparison: Comparison | None, ended: str) -> str:
     finished = f"Every verdict is clear after {runs} runs: untick “stop” and press Compare to go on all the same"
     state = {
         "finished": finished if early else f"Finished: {runs} runs",
+        "failed": f"Broken off by an error after {runs} runs",
         "stopped": f"Stopped after {runs} runs; press Compare to go on",
     }
     text = state.get(ended, f"Run {runs} of about {max(runs, planned)}")

@@ -126,7 +126,9 @@ class Job:
 
 def in_words(error: Exception) -> str:
     """A person's mistake in its own words; ours with the place where it happened."""
-    return str(error) if isinstance(error, ValueError) else f"{type(error).__name__}: {error}\n{traceback.format_exc()}"
+    if isinstance(error, ValueError):
+        return str(error)
+    return f"{type(error).__name__}: {error}\n{''.join(traceback.format_exception(error))}"
 
 
 _jobs: queue.SimpleQueue[Callable[[], None] | None] = queue.SimpleQueue()

@@ -10,7 +10,7 @@ from torch import Tensor
 
 from lab.recipe import Recipe
 from lab.stacks.forward import forward_of
-from lab.steps import dropout_stream
+from lab.steps import dropout_stream, is_out_of_memory
 from lab.training import Training
 from lab.used_weights import uses_other_weights
 
@@ -67,6 +67,10 @@ def maps(session: Training) -> bool:
     try:
         with torch.no_grad(), session.autocast, warnings.catch_warnings(action="error", category=UserWarning):
             forward_of(model)(parameters, torch.stack([session.prepare(images[:2])] * 2))
-    except (RuntimeError, UserWarning):
+    except UserWarning:
+        return False
+    except RuntimeError as error:
+        if is_out_of_memory(error):
+            raise
         return False
     return True

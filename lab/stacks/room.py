@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import math
 from copy import deepcopy
+from pathlib import Path
 from typing import Any
 
 import psutil
 import torch
 from torch import Tensor, nn
 
+from lab.steps import EVALUATION_BATCH
 from lab.training import Training
 
 ARMS = {"cpu": 32, "cuda": 256}  # in one stack: more fall out of a CPU's cache
@@ -32,9 +35,21 @@ def held_that_fit(session: Training, share: float = SHARE) -> int:
     return max(1, min(IN_TURN, int(free / (KEPT_ALONE * bytes_of_parameters(session)))))
 
 
-def free_bytes(device: torch.device) -> int:
-    """What can still be taken on a device; on a CPU without pushing anything out of memory."""
-    return torch.cuda.mem_get_info(device)[0] if device.type == "cuda" else psutil.virtual_memory().available
+def free_bytes(device: torch.device) -> float:
+    """What can still be taken on a device; on a CPU without pushing anything out of memory, or a container's limit."""
+    if device.type == "cuda":
+        cached = torch.cuda.memory_reserved(device) - torch.cuda.memory_allocated(device)  # torch's own, to take again
+        return torch.cuda.mem_get_info(device)[0] + cached
+    return min(psutil.virtual_memory().available, container_bytes())
+
+
+def container_bytes(folder: Path = Path("/sys/fs/cgroup")) -> float:
+    """What a container (cgroup v2) may still take; infinite where there is no limit."""
+    try:
+        limit, taken = ((folder / name).read_text().strip() for name in ("memory.max", "memory.current"))
+        return math.inf if limit == "max" else max(0, int(limit) - int(taken))
+    except (OSError, ValueError):
+        return math.inf
 
 
 def bytes_of_parameters(session: Training) -> int:
@@ -42,8 +57,9 @@ def bytes_of_parameters(session: Training) -> int:
 
 
 def bytes_of_backward(session: Training) -> int:
-    """A rough upper bound of what a step keeps for the backward pass and makes in it."""
-    return session.dtype.itemsize * 4 * outputs_per_image(session) * session.batch_size
+    """A rough upper bound of what a step keeps for the backward pass and makes in it, or an evaluation makes."""
+    images = max(4 * session.batch_size, 2 * min(EVALUATION_BATCH, len(session.validation_split)))
+    return session.dtype.itemsize * outputs_per_image(session) * images
 
 
 @torch.no_grad()

@@ -1,0 +1,42 @@
+"""Fixtures that several test files ask for."""
+
+from collections.abc import Iterator
+
+import pytest
+import torch
+from small_comparisons import ADAM, FEW, small
+from small_runs import read_every
+
+from lab.compare import Comparison
+from lab.recipe import CATALOGUES
+
+collect_ignore = ["conftest.py"]  # it has no doctests, and two modules of one name would meet in the search for them
+
+
+@pytest.fixture(scope="module")
+def one_thread() -> Iterator[None]:
+    """On a busy machine two threads that wait for each other are a hundred times slower than one."""
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(before)
+
+
+@pytest.fixture
+def own_options(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Options added in a test are gone after it."""
+    for catalogue in CATALOGUES.values():
+        monkeypatch.setattr(catalogue, "functions", dict(catalogue.functions))
+        monkeypatch.setattr(catalogue, "_choices", dict(catalogue._choices))
+
+
+@pytest.fixture
+def one_block_an_epoch(monkeypatch: pytest.MonkeyPatch) -> None:
+    """However long an epoch takes, its losses are read in one go."""
+    read_every(1e9, monkeypatch)
+
+
+@pytest.fixture(scope="module")
+def two(one_thread: None) -> Comparison:
+    """A real comparison of two arms that has come to its end."""
+    return small({"sgd": FEW, "adam": ADAM})

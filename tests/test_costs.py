@@ -2,7 +2,7 @@
 
 import pytest
 import torch
-from small_runs import SMALL
+from small_runs import SMALL, trained
 from torch import nn
 
 from lab.costs import Layer, costs, with_prefix, words
@@ -63,10 +63,41 @@ def test_mixed_precision_keeps_smaller_activations_and_the_same_weights():
 
 @pytest.mark.parametrize(
     ("optimizer", "moments"),
-    [("sgd", 0), ({"name": "sgd", "momentum": 0.9}, 1), ("rmsprop", 1), ("adam", 2), ("adamw", 2)],
+    [
+        *(("sgd", 0), ({"name": "sgd", "momentum": 0.9}, 1), ("rmsprop", 1), ("adam", 2), ("adamw", 2)),
+        *(("lion", 1), ("schedule_free_adamw", 3)),
+    ],
 )
 def test_an_optimizer_keeps_so_many_numbers_for_each_weight(optimizer, moments):
     assert costs(MLP.changed(optimizer=optimizer)).optimizer_bytes == 4 * moments * MLP_PARAMETERS
+
+
+def test_muon_keeps_one_number_for_hidden_weights_and_two_for_all_others():
+    hidden = 32 * 32
+    found = costs(MLP.changed(optimizer="muon", **{"model.depth": 2}))
+    assert found.optimizer_bytes == 4 * (hidden + 2 * (found.parameters - hidden))
+
+
+@pytest.mark.parametrize(("average", "copies"), [("nothing", 0), ("ema", 1), ("swa", 1)])
+def test_an_average_is_a_number_for_each_weight(average, copies):
+    recipe = MLP.changed(average=average, precision="float64")
+    assert costs(recipe).average_bytes == copies * 8 * MLP_PARAMETERS
+    session = trained(recipe)[0]
+    assert sum(tensor.nbytes for tensor in session.average.values()) == costs(recipe).average_bytes
+
+
+def test_a_change_of_the_gradient_costs_its_passes_and_keeps_nothing():
+    recipe = MLP.changed(gradient=["sam", "l1"], optimizer="adam")
+    changed, plain = costs(recipe), costs(recipe.changed(gradient=[]))
+    assert changed.flops_per_image == 2 * plain.flops_per_image == Training(recipe, device="cpu").flops_per_image
+    assert changed.optimizer_bytes == plain.optimizer_bytes
+
+
+@pytest.mark.parametrize(("optimizer", "images"), [("batch_gd", 50), ("stochastic_gd", 1), ("mini_batch_gd", 8)])
+def test_the_batch_is_the_optimizers_own(optimizer, images):
+    found = costs(MLP.changed(optimizer=optimizer))
+    assert found.batch_size == images
+    assert found.activation_bytes == costs(MLP.changed(batch_size=images)).activation_bytes
 
 
 def test_a_shared_layer_is_counted_once_and_applied_often():

@@ -9,6 +9,7 @@ import torch
 from small_runs import SMALL, TINY_CNN, same_history, same_weights, trained
 from torch import nn
 
+from lab.depth import rate_groups
 from lab.events import Step
 from lab.optimizers import optimizers, parameter_groups
 from lab.optimizers.muon import orthogonalised
@@ -324,6 +325,32 @@ def test_muon_turns_hidden_matrices_and_kernels_and_adapts_all_others(steps):
         assert torch.allclose(parameter, adapted, rtol=0, atol=1e-12) != hidden, name
 
 
+def turned_by_muon(model, groups):
+    """Names of the parameters that Muon turns."""
+    optimizer = lab_optimizer("muon", {})(groups)
+    return [name for name, parameter in model.named_parameters() if parameter in optimizer.hidden]
+
+
+def test_muon_turns_the_same_whatever_the_order_of_its_groups_and_whatever_is_frozen():
+    model = network()
+    for groups in (parameter_groups(model), rate_groups(model, 0.5), rate_groups(model, 0.5)[::-1]):
+        assert turned_by_muon(model, groups) == ["1.weight", "3.weight"]
+    for layer in (model[0], model[4]):
+        layer.requires_grad_(requires_grad=False)
+    for groups in (parameter_groups(model), rate_groups(model, 0.5)):
+        assert turned_by_muon(model, groups) == ["1.weight", "3.weight"]
+
+
+def test_muon_under_a_rate_per_depth_goes_on_with_the_same_bits(tmp_path):
+    recipe = SMALL.changed(optimizer="muon", depth_decay=0.5, **{"model.depth": 3}, average="ema")
+    whole, session, again = trained(recipe)[0], Training(recipe, device="cpu"), Training(recipe, device="cpu")
+    next(event for event in session if isinstance(event, Step) and event.step == 5)
+    again.restore(session.state())
+    list(again)
+    assert same_history(again, whole)
+    assert same_weights(again, whole)
+
+
 @pytest.mark.parametrize(("steps", "near"), [(1, 0.02), (10, 0.02)])
 def test_muon_is_torchs_up_to_bfloat16(steps, near):
     ours, theirs = network(), network()
@@ -362,6 +389,19 @@ def test_stochastic_gradient_descent_takes_a_step_for_every_image():
     assert session.step == 2 * len(session.train_split)
     assert set(session.history.accuracy) <= {0.0, 1.0}
     assert session.images_seen == session.step
+
+
+@pytest.mark.parametrize("average", ["nothing", "ema"])
+def test_single_numbers_leave_batch_normalisation_as_it_began(average):
+    few = [{"name": "subset", "per_class": 1}]
+    recipe = SMALL.changed(optimizer="stochastic_gd", modify=few, average=average, **{"model.norm": "batch"}, epochs=1)
+    session, events = trained(recipe)
+    norms = {name for name, layer in session.model.named_modules() if isinstance(layer, nn.BatchNorm2d)}
+    assert norms
+    assert events[-1].status != "diverged"
+    for name in norms:
+        assert session.weights()[f"{name}.running_mean"].eq(0).all()
+        assert session.weights()[f"{name}.running_var"].eq(1).all()
 
 
 @pytest.mark.parametrize("size", [7, 50])

@@ -147,6 +147,19 @@ def test_the_saliency_of_a_linear_network_is_its_weights():
         found.saliency(3, samples=0)
 
 
+@pytest.mark.parametrize("change", [{"average": "ema"}, {"optimizer": "schedule_free_adamw"}], ids=str)
+def test_a_look_is_at_the_weights_that_the_network_is_used_with(change):
+    session, _ = trained(SMALL.changed(**change, **{"model.norm": "batch"}))
+    used = Training(SMALL.changed(**{"model.norm": "batch"}), device="cpu")
+    used.model.load_state_dict(session.weights())
+    found, expected = predictions(session), predictions(used)
+    assert torch.equal(found.logits, expected.logits)
+    assert found.loss == pytest.approx(session.history.epochs[-1].validation_loss, rel=1e-5)
+    assert torch.equal(found.saliency(0, samples=2), expected.saliency(0, samples=2))
+    used.model.load_state_dict(session.model.state_dict())
+    assert not torch.equal(found.saliency(0), predictions(used).saliency(0))
+
+
 def test_saliency_takes_the_strongest_channel():
     session = Training(SMALL, device="cpu")
     session.model = nn.Sequential(nn.Flatten(), nn.Linear(8, 2, bias=False))

@@ -171,7 +171,11 @@ def noisy():
     return SMALL.changed(model="shaky", augment=["crop"], optimizer={"name": "sgd", "momentum": 0.9})
 
 
-@pytest.mark.parametrize("change", [{}, {"optimizer": "adam"}, {"model": TINY_CNN, "label_smoothing": 0.1}])
+OTHER_WEIGHTS = {"optimizer": "schedule_free_adamw", "average": "swa", "gradient": ["sam", "gradient_noise"]}
+CHANGES = [{}, {"optimizer": "adam"}, {"model": TINY_CNN, "label_smoothing": 0.1}, OTHER_WEIGHTS]
+
+
+@pytest.mark.parametrize("change", CHANGES, ids=str)
 @pytest.mark.parametrize("after", [0, 5, 7])
 def test_a_test_in_the_middle_of_a_training_changes_no_bit(change, after, monkeypatch):
     monkeypatch.setattr(models, "functions", dict(models.functions))

@@ -16,6 +16,7 @@ ORDER = [
         "depth",
         "transfer",
         "recipe",
+        "idle",
         "events",
         "steps",
         "costs",

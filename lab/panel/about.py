@@ -11,7 +11,7 @@ import ipywidgets as widgets
 import plotly.graph_objects as go
 
 from lab.catalogue import Catalogue, Choice, bounds_of
-from lab.panel.live_figure import LiveFigure
+from lab.panel.live_figure import small_figure
 
 WIDTH = 310  # pixels of a picture in the column of controls
 
@@ -72,9 +72,14 @@ class About:
         if picture is None:
             return
         if self.figure is None:
-            self.figure = LiveFigure()
+            self.figure = small_figure()
             self.frame.children = [self.figure]
         redraw(self.figure, picture, dark=self.dark, width=WIDTH)
+
+
+def untitled(picture: go.Figure) -> go.Figure:
+    """Without title and subtitle: what they say stands beside the figure already."""
+    return picture.update_layout(title={"text": "", "subtitle": {"text": ""}})
 
 
 def redraw(figure: Any, picture: go.Figure, *, dark: bool, width: int | None = None) -> None:

@@ -11,9 +11,9 @@ import ipywidgets as widgets
 from lab.diagnostic_plots import rates
 from lab.diagnostics import RangeTest
 from lab.diagnostics.range_test import range_tests
-from lab.panel.about import redraw
-from lab.panel.controls import close, wide
-from lab.panel.live_figure import LiveFigure
+from lab.panel.about import redraw, untitled
+from lab.panel.controls import close
+from lab.panel.live_figure import small_figure
 from lab.panel.toolbar import Look, button, row
 from lab.panel.words import message
 from lab.panel.worker import Post, Task, in_words
@@ -98,11 +98,11 @@ class FindingPane:
         self.words.value = said(self.found.agreement)
         self._offer(self.found.suggestions)
         if self.figure is None:
-            self.figure: Any = LiveFigure()
+            self.figure: Any = small_figure()
             self.frame.children = [self.figure]
         self.frame.layout.display = None
-        picture = rates(self.found, dark=self.dark)
-        picture.update_layout(title_text="", height=280, margin={"t": 24, "b": 44})
+        picture = untitled(rates(self.found, dark=self.dark))
+        picture.update_layout(height=280, margin={"t": 10, "b": 80})
         redraw(self.figure, picture, dark=self.dark, width=self.width or None)
 
     def _offer(self, suggestions: dict[str, float]) -> None:

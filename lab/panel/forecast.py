@@ -20,7 +20,7 @@ from lab.diagnostic_plots import init_doctor
 from lab.diagnostics import InitReport, examine
 from lab.panel.about import redraw
 from lab.panel.controls import wide
-from lab.panel.live_figure import LiveFigure
+from lab.panel.live_figure import small_figure
 from lab.panel.words import message
 from lab.panel.worker import Post, errand, forget, in_short
 from lab.recipe import Recipe
@@ -28,7 +28,7 @@ from lab.schedule_plots import rate_over_run
 
 PAUSE = 0.15  # seconds without a change before anything is computed: a slider passes many values
 NETWORK = ("data", "modify", "model", "activation", "init", "source", "transfer", "precision", "seed")
-SIDE_BY_SIDE = 620  # pixels of the results from which two pictures stand beside each other
+SIDE_BY_SIDE = 560  # pixels of the results from which two pictures stand beside each other
 GAP, WIDEST, HEIGHT = 8, 480, 200
 PLACES = ("rate", "doctor")
 
@@ -160,7 +160,7 @@ class Forecast:
         self._pictures[place] = picture
         frame = self.frames[place]
         if place not in self._figures:
-            self._figures[place] = LiveFigure()
+            self._figures[place] = small_figure()
             frame.children = [self._figures[place]]
         frame.layout.display = None
         picture.update_layout(height=HEIGHT)

@@ -8,11 +8,13 @@ import ipywidgets as widgets
 
 from lab.diagnostic_plots import MEASURES, health_map
 from lab.diagnostics import HealthHistory
-from lab.panel.about import redraw
-from lab.panel.live_figure import LiveFigure
+from lab.panel.about import redraw, untitled
+from lab.panel.live_figure import small_figure
+from lab.panel.toolbar import row
 
 ROW, AROUND = 18, 96  # pixels: of a layer, and of all else in the figure
 ROWS = (4, 20)  # fewer layers leave room, more are drawn thinner
+KEY = {"update": ": pale is a thousandth of the weight in a step, orange more, blue less"}
 EMPTY = "Nothing was watched yet: health is looked at while a run trains."
 
 
@@ -26,14 +28,18 @@ class HealthView:
         self._history, self._number = HealthHistory(), 0
         names = {words.partition(",")[0]: name for name, words in MEASURES.items()}
         self.measure = widgets.Dropdown(
-            options=names, value="update", description="health of", layout=widgets.Layout(width="280px")
+            options=names,
+            value="update",
+            description="health of",
+            style={"description_width": "initial"},
+            layout=widgets.Layout(width="240px"),
         )
         self.measure.add_class("lab-health-measure")
         self.measure.observe(lambda _: self.draw(), "value")
         self.caption = widgets.HTML()
         self.frame = widgets.VBox(layout=widgets.Layout(width="100%", display="none"))
         self.widget = widgets.VBox(
-            [widgets.HBox([self.measure, self.caption]), self.frame],
+            [row("lab-toolbar", [self.measure, self.caption]), self.frame],
             layout=widgets.Layout(width="100%", display="none"),
         )
         self.widget.add_class("lab-health-pane")
@@ -57,18 +63,19 @@ class HealthView:
             return
         self._shown = state
         seen = bool(self._history.samples)
-        self.caption.value = f'<span class="lab-detail">{f"run {self._number}" if seen else EMPTY}</span>'
+        said = f"run {self._number}{KEY.get(str(self.measure.value), '')}" if seen else EMPTY
+        self.caption.value = f'<span class="lab-detail">{said}</span>'
         self.frame.layout.display = None if seen else "none"
         if seen:
             self._draw_map()
 
     def _draw_map(self) -> None:
         if self.figure is None:
-            self.figure = LiveFigure()
+            self.figure = small_figure()
             self.frame.children = [self.figure]
         picture = health_map(self._history, self.measure.value, dark=self.dark)
         rows = min(max(len(self._history.names), ROWS[0]), ROWS[1])
-        picture.update_layout(title_text="", height=AROUND + ROW * rows, font_size=11)
+        untitled(picture).update_layout(height=AROUND + ROW * rows, font_size=11)
         picture.update_layout(margin={"t": 10, "b": 40, "r": 10})
         redraw(self.figure, picture, dark=self.dark, width=self.width or None)
 

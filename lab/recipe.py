@@ -18,7 +18,7 @@ from lab.catalogue import Catalogue, Choice, Knob, OneOf, RecipeError, Settings,
 from lab.data import datasets, modifiers
 from lab.gradients import gradients
 from lab.initializers import initializers
-from lab.models import models
+from lab.models import OWN_ACTIVATION, models
 from lab.optimizers import optimizers
 from lab.schedules import schedules, watches
 from lab.transfer import sources, transfers
@@ -139,6 +139,14 @@ class Recipe(Settings):
         if 1 - self.warmup - self.cooldown <= 0:
             said = f"warmup {self.warmup} and cooldown {self.cooldown} leave nothing of the run between them"
             raise RecipeError(f"{said}: together they must be less than 1.")
+        return self
+
+    @model_validator(mode="after")
+    def _the_network_uses_the_activation(self) -> Recipe:
+        usual = type(self).model_fields["activation"].default
+        if self.model.name in OWN_ACTIVATION and self.activation != usual:
+            said = f"{self.model.name} brings its own activations, so activation {self.activation} has no effect"
+            raise RecipeError(f"{said}: leave it at {usual}.")
         return self
 
     def __reduce__(self) -> Any:

@@ -17,6 +17,7 @@ ORDER = [
         "depth",
         "transfer",
         "recipe",
+        "idle",
         "events",
         "steps",
         "states",

@@ -236,10 +236,10 @@ def test_an_option_added_in_a_cell_is_offered_at_once(panel) -> None:
 def test_an_invalid_recipe_cannot_be_copied(panel) -> None:
     panel.controls["epochs"].value = 0
     assert "epochs is 0" in panel.invalid.value
-    assert panel.text.value == ""
-    assert panel.copy_button.disabled
+    assert panel.take_away.text.value == ""
+    assert panel.take_away.copy.disabled
     panel.controls["epochs"].value = 3
-    assert "epochs: 3" in panel.text.value
+    assert "epochs: 3" in panel.take_away.text.value
     assert panel.invalid.value == ""
 
 

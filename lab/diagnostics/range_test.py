@@ -6,7 +6,7 @@ smoothing and the end at four times the best loss are those of fastai's `lr_find
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Generator, Iterator
 from dataclasses import dataclass
 from functools import cached_property
 from math import exp, isfinite, log
@@ -137,11 +137,32 @@ def range_test(
         DataError, DeviceError: no data; no such device.
         RecipeError: not 0 < low < high, fewer than 20 steps or no repeat.
     """
+    found = list(range_tests(recipe, low=low, high=high, steps=steps, repeats=repeats, device=device))
+    return next(test for test in reversed(found) if test is not None)
+
+
+def range_tests(
+    recipe: Recipe,
+    *,
+    low: float = LOW,
+    high: float = HIGH,
+    steps: int = STEPS,
+    repeats: int = REPEATS,
+    device: str | torch.device | None = None,
+) -> Iterator[RangeTest | None]:
+    """The same for those who watch: what is known after each repeat, and None after each event before that.
+
+    Whoever wants to stop need not wait for the end of a repeat.
+    """
     check(low, high, steps, repeats)
-    recipes = [recipe.changed(seed=(recipe.seed + n) % 2**30) for n in range(repeats)]
-    first = Sweep(recipes[0], device=device)
-    sweeps = [first, *(Sweep(other, device=device, like=first) for other in recipes[1:])]
-    return RangeTest(recipe, tuple(sweep.over(low, high, steps) for sweep in sweeps))
+    curves: list[Curve] = []
+    first: Sweep | None = None
+    for number in range(repeats):
+        sweep = Sweep(recipe.changed(seed=(recipe.seed + number) % 2**30), device=device, like=first)
+        first = first or sweep
+        curve = yield from sweep.steps_over(low, high, steps)
+        curves.append(curve)
+        yield RangeTest(recipe, tuple(curves))
 
 
 def on(
@@ -186,10 +207,20 @@ class Sweep(Training):
         Raises:
             RunError: out of memory.
         """
+        walk = self.steps_over(low, high, steps)
+        while True:
+            try:
+                next(walk)
+            except StopIteration as end:
+                return end.value
+
+    def steps_over(self, low: float, high: float, steps: int) -> Generator[None, None, Curve]:
+        """The same, with a stop after every event."""
         self._rates, self._start = np.geomspace(low, high, steps), len(self.history.loss)
         for event in self:
             if isinstance(event, Finished):
                 raise RunError(event.detail)
+            yield
         return self._curve()
 
     def take_another_order(self, number: int) -> None:

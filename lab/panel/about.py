@@ -11,16 +11,20 @@ import ipywidgets as widgets
 import plotly.graph_objects as go
 
 from lab.catalogue import Catalogue, Choice, bounds_of
-from lab.panel.live_figure import LiveFigure
+from lab.panel.live_figure import small_figure
 
-Picture = Callable[[Choice], go.Figure]
+WIDTH = 310  # pixels of a picture in the column of controls
 
 
 class About:
-    """A button, and what unfolds under the choice when it is pressed; nothing is made before."""
+    """A button, and what unfolds under the choice when it is pressed; nothing is made before.
 
-    def __init__(self, name: str, catalogue: Catalogue, picture: Picture | None = None) -> None:
-        self.catalogue, self.picture = catalogue, picture
+    Args:
+        ask: told when a picture is wanted, which comes back by `draw`; None where there is none.
+    """
+
+    def __init__(self, name: str, catalogue: Catalogue, ask: Callable[[], None] | None = None) -> None:
+        self.catalogue, self.ask = catalogue, ask
         self.choice: Choice | None = None
         self.dark = False
         self.button = widgets.ToggleButton(
@@ -33,37 +37,49 @@ class About:
         self.button.add_class(f"lab-about-{name}")
         self.text = widgets.HTML()
         self.text.add_class("lab-about")
+        self.picture: go.Figure | None = None
         self.figure: Any = None
-        self.box = widgets.VBox([self.text], layout=widgets.Layout(display="none", width="100%"))
+        self.frame = widgets.VBox(layout=widgets.Layout(display="none", width="100%"))
+        self.box = widgets.VBox([self.text, self.frame], layout=widgets.Layout(display="none", width="100%"))
         self.button.observe(lambda _: self._unfold(), "value")
 
+    @property
+    def open(self) -> bool:
+        return bool(self.button.value)
+
     def show(self, choice: Choice) -> None:
-        """Of another choice from now on."""
+        """Of another choice from now on; its picture is asked for by who knows the whole recipe."""
         self.choice = choice
-        if self.button.value:
-            self._fill()
+        if self.open:
+            self.text.value = explained(self.catalogue, choice)
 
     def set_theme(self, *, dark: bool) -> None:
         self.dark = dark
-        if self.button.value:
-            self._fill()
+        if self.picture is not None:
+            self.draw(self.picture)
 
     def _unfold(self) -> None:
-        if self.button.value:
-            self._fill()
-        self.box.layout.display = None if self.button.value else "none"
+        if self.open and self.choice is not None:
+            self.show(self.choice)
+            if self.ask is not None:
+                self.ask()
+        self.box.layout.display = None if self.open else "none"
 
-    def _fill(self) -> None:
-        assert self.choice is not None
-        self.text.value = explained(self.catalogue, self.choice)
-        if self.picture is not None:
-            self._draw(self.picture(self.choice))
-
-    def _draw(self, picture: go.Figure) -> None:
+    def draw(self, picture: go.Figure | None) -> None:
+        """Only the pump calls this. None: there is no picture of this choice."""
+        self.picture = picture
+        self.frame.layout.display = "none" if picture is None else None
+        if picture is None:
+            return
         if self.figure is None:
-            self.figure = LiveFigure()
-            self.box.children = [self.text, self.figure]
-        redraw(self.figure, picture, dark=self.dark)
+            self.figure = small_figure()
+            self.frame.children = [self.figure]
+        redraw(self.figure, picture, dark=self.dark, width=WIDTH)
+
+
+def untitled(picture: go.Figure) -> go.Figure:
+    """Without title and subtitle: what they say stands beside the figure already."""
+    return picture.update_layout(title={"text": "", "subtitle": {"text": ""}})
 
 
 def redraw(figure: Any, picture: go.Figure, *, dark: bool, width: int | None = None) -> None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import threading
 from collections.abc import Callable, Sequence
 from html import escape
 from itertools import combinations
@@ -17,7 +16,7 @@ from lab.comparison_plots import accuracy_by_rate, curves_with_bands, difference
 from lab.panel.controls import wide
 from lab.panel.live_figure import LiveFigure
 from lab.panel.words import comparison_in_html, duration, how_far, message
-from lab.panel.worker import Post, Stopped, in_words, submit, wait_while_paused
+from lab.panel.worker import Post, Task, in_words, submit
 from lab.plans import Plan, arm_names, planned_runs, seconds_per_epoch
 from lab.recipe import Recipe
 
@@ -47,43 +46,20 @@ PICTURES: dict[str, Callable[[Comparison], go.Figure]] = {
 }
 
 
-class ComparisonJob:
-    """A comparison in the worker thread: stopped and paused like a training, told by snapshots and what goes wrong."""
+class ComparisonJob(Task):
+    """A comparison in the worker thread, told by snapshots and what goes wrong."""
 
     def __init__(self, plan: Plan, post: Post, device: str | None, before: Comparison | None) -> None:
-        self.plan, self.post, self.device, self.before = plan, post, device, before
-        self.stopping, self.going, self.done, self.told = (threading.Event() for _ in range(4))
-        self.going.set()
-        self.run = None  # what a training's job has here
+        super().__init__("comparison", post)
+        self.plan, self.device, self.before = plan, device, before
 
-    def work(self) -> None:
-        try:
-            self._compare()
-            self.post(("comparison", "finished"))
-        except Stopped:
-            self.post(("comparison", "stopped"))
-        except Exception as error:  # noqa: BLE001  # shown in the panel, in words; the thread lives on
-            self.post(("comparison", error))
-        self.done.set()
-        self.post(("show", None), at_once=True)
-        self.told.set()
-
-    def _compare(self) -> None:
-        self._look_up()
+    def do(self) -> None:
+        self.look_up()
         comparison = Comparison(self.plan, before=self.before, device=self.device)
-        comparison.told = lambda *_: self._look_up()
+        comparison.told = lambda *_: self.look_up()
         for _ in comparison:
             judge(still := comparison.snapshot())
-            self.post(("comparison", still))
-
-    def _look_up(self) -> None:
-        wait_while_paused(self)
-        if self.stopping.is_set():
-            raise Stopped
-
-    def stop(self) -> None:
-        self.stopping.set()
-        self.going.set()
+            self.post((self.name, still))
 
 
 def judge(comparison: Comparison) -> None:

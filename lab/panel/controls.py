@@ -8,14 +8,14 @@ from __future__ import annotations
 
 import contextlib
 import math
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from typing import Any, Protocol
 
 import ipywidgets as widgets
 from pydantic.fields import FieldInfo
 
 from lab.catalogue import Catalogue, Choice, Knob, RecipeError, bounds_of, is_number, knob_of, options_of
-from lab.panel.about import About, Picture
+from lab.panel.about import About
 
 LABEL = {"description_width": "112px"}
 Changed = Callable[[], None]
@@ -67,6 +67,7 @@ class Plain:
     def rest(self, reason: str) -> None:
         """Grey it out, saying why, where it has no effect; an empty reason wakes it up."""
         self.widget.disabled = bool(reason)
+        greyed(self.widget, grey=bool(reason))
         self.titles = dict.fromkeys(self.titles, reason or self.hint)
 
     @property
@@ -142,6 +143,7 @@ class Number:
         """Grey it out, saying why, where it has no effect; an empty reason wakes it up."""
         for part in filter(None, (self.box, self.slider)):
             part.disabled = bool(reason)
+        greyed(self.widget, grey=bool(reason))
         self.titles = dict.fromkeys(self.titles, reason or self.hint)
 
     @property
@@ -157,6 +159,25 @@ class Number:
 def settings_of(choice: Choice, changed: Changed) -> dict[str, Control]:
     fields = type(choice).model_fields
     return {key: setting(key, fields[key], changed, value) for key, value in choice if key != "name"}
+
+
+def greyed(widget: widgets.DOMWidget, *, grey: bool) -> None:
+    """Its label too, which `disabled` leaves as it is."""
+    if grey:
+        widget.add_class("lab-resting")
+    else:
+        widget.remove_class("lab-resting")
+
+
+def rest(controls: Mapping[str, Control | OneChoice | ManyChoices], reasons: Mapping[str, str]) -> None:
+    """Grey out what rests, by dotted key, and wake up all else; the settings of a choice rest with it."""
+    for field, control in controls.items():
+        if isinstance(control, ManyChoices):
+            continue
+        own = reasons.get(field, "")
+        control.rest(own)
+        for key, inner in control.settings.items() if isinstance(control, OneChoice) else ():
+            inner.rest(own or reasons.get(f"{field}.{key}", ""))
 
 
 def gathered(controls: Iterable[Control | OneChoice | ManyChoices]) -> dict[str, str]:
@@ -175,14 +196,14 @@ class OneChoice:
     """A dropdown over a catalogue; picking an option swaps in its settings."""
 
     def __init__(
-        self, name: str, catalogue: Catalogue, changed: Changed, value: Choice, picture: Picture | None = None
+        self, name: str, catalogue: Catalogue, changed: Changed, value: Choice, ask: Changed | None = None
     ) -> None:
         self.catalogue, self.changed, self.idle = catalogue, changed, ""
         narrow = widgets.Layout(flex="1 1 auto", width="auto", min_width="0")
         self.dropdown = widgets.Dropdown(options=list(catalogue), description=words(name), style=LABEL, layout=narrow)
         self.css = f"lab-{name}"
         self.dropdown.add_class(self.css)
-        self.about = About(name, catalogue, picture)
+        self.about = About(name, catalogue, ask)
         self.head = widgets.HBox([self.dropdown, self.about.button], layout=wide())
         self.widget = widgets.VBox([self.head, self.about.box], layout=wide())
         self.value = value
@@ -197,6 +218,7 @@ class OneChoice:
         """Grey the choice out, saying why, where it has no effect; an empty reason wakes it up."""
         self.idle = reason
         self.dropdown.disabled = bool(reason)
+        greyed(self.dropdown, grey=bool(reason))
 
     def _picked(self, change: dict[str, Any]) -> None:
         self._show(self.catalogue.parse(change["new"]))

@@ -79,3 +79,10 @@ class LiveFigure(go.FigureWidget):
             self._trait_values["_widget_data"] = deepcopy(self._data)
             self._trait_values["_widget_layout"] = deepcopy(self._layout_obj._props)
         return super().get_state(key, drop_defaults)
+
+
+def small_figure() -> Any:
+    """A figure for a narrow place: without plotly's row of buttons, which would cover half of it."""
+    figure: Any = LiveFigure()
+    figure._config = {**figure._config, "displayModeBar": False}
+    return figure

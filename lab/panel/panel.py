@@ -3,23 +3,34 @@
 from __future__ import annotations
 
 import contextlib
+import threading
 import time
 import weakref
-from collections.abc import Sequence
+from collections.abc import Callable
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import ipywidgets as widgets
 
+from lab.catalogue import RecipeError
+from lab.diagnostics import Health, HealthHistory
 from lab.events import Finished, History, Started
-from lab.panel.comparing import ComparePane, ComparisonJob
-from lab.panel.controls import Control, ManyChoices, OneChoice, close, gathered, setting, wide
+from lab.idle import idle, without_idle
+from lab.panel.comparing import ComparePane
+from lab.panel.controls import Control, ManyChoices, OneChoice, close, gathered, rest, setting, wide
 from lab.panel.curves import Curves
+from lab.panel.finding import FindingPane
+from lab.panel.forecast import PAUSE, Forecast
+from lab.panel.health import HealthView
 from lab.panel.helper import Helper
+from lab.panel.pictures import PICTURES
 from lab.panel.pump import Pump
-from lab.panel.words import TAKE_AWAY, detail, message, run_names, runs_table, status_line
-from lab.panel.worker import Job, in_words, submit
+from lab.panel.take_away import TakeAway
+from lab.panel.toolbar import Progress, Toolbar
+from lab.panel.words import message, run_names, runs_table
+from lab.panel.worker import Job, Task, errand, forget, in_words, submit
 from lab.recipe import CATALOGUES, Recipe
 from lab.runs import Run
 from lab.store import RunError
@@ -49,6 +60,7 @@ class Entry:
         self.number, self.job = number, job
         self.run = Run(job.recipe, History(), "queued")
         self.steps, self.steps_per_epoch = 0, 1  # until training has started
+        self.health = HealthHistory()
 
 
 class Panel:
@@ -72,11 +84,14 @@ class Panel:
         _current = weakref.ref(self)
         self.folder, self.device = Path(folder) if folder else None, device
         self.entries: list[Entry] = []  # what is shown
-        self.jobs: list[Job | ComparisonJob] = []  # what was asked for, shown yet or not
+        self.jobs: list[Job | Task] = []  # what was asked for, shown yet or not
         self.pump = Pump(self._flush)
         start = recipe or Recipe()
-        self._setting, self._numbers_shown = False, 0.0
-        self.controls = {field: self._control(field, getattr(start, field)) for field in Recipe.model_fields}
+        self._setting, self._built, self._numbers_shown = False, False, 0.0
+        self.watching = threading.Event()  # whether the layers' health is looked at
+        self.controls: dict[str, Any] = {
+            field: self._control(field, getattr(start, field)) for field in Recipe.model_fields
+        }
         self._build()
         for catalogue in CATALOGUES.values():
             catalogue.listeners.append(self._options_changed)
@@ -85,38 +100,67 @@ class Panel:
     def _control(self, field: str, value: Any) -> Control | OneChoice | ManyChoices:
         if field not in CATALOGUES:
             return setting(field, Recipe.model_fields[field], self._changed, value)
-        kind: Any = ManyChoices if isinstance(value, tuple) else OneChoice
-        return kind(field, CATALOGUES[field], self._changed, value)
+        if isinstance(value, tuple):
+            return ManyChoices(field, CATALOGUES[field], self._changed, value)
+        ask = partial(self._ask_for_picture, field) if field in PICTURES else None
+        return OneChoice(field, CATALOGUES[field], self._changed, value, ask)
 
     def _build(self) -> None:
-        self.curves = Curves()
-        self.helper = Helper()
-        self.comparing = ComparePane(lambda: self.recipe, self._recipes, self.pump.post, self._work_on, self.device)
-        for trait, kind in (("dark", "theme"), ("width", "width")):
-            self.helper.observe(lambda change, kind=kind: self.pump.post((kind, change["new"])), trait)
-        self.table, self.message, self.invalid = (widgets.HTML(layout=wide()) for _ in range(3))
+        self._build_parts()
+        results = widgets.VBox(
+            [
+                self.toolbar.widget,
+                self.progress.widget,
+                self.invalid,
+                self.message,
+                self.curves.figure,
+                widgets.HTML(f'<div class="lab-caption">{CAPTION}</div>'),
+                self.health.widget,
+                self.table,
+                self.finding.widget,
+                self.forecast.widget,
+                self.comparing.widget,
+                self.take_away.widget,
+            ],
+            layout=widgets.Layout(flex="1 1 520px", min_width="0", width="auto"),
+        )
+        results.add_class("lab-results")
         controls = widgets.VBox([*self._sections()], layout=widgets.Layout(width="330px", flex="0 0 330px"))
         controls.add_class("lab-controls")
-        caption = widgets.HTML(f'<div class="lab-caption">{CAPTION}</div>')
-        parts = [
-            self._toolbar(),
-            self._progress_row(),
-            self.invalid,
-            self.message,
-            self.curves.figure,
-            caption,
-            self.table,
-            self.comparing.widget,
-            self._take_away(),
-        ]
-        results = widgets.VBox(parts, layout=widgets.Layout(flex="1 1 520px", min_width="0", width="auto"))
-        results.add_class("lab-results")
         self.ui = widgets.HBox(
             [controls, results, self.helper], layout=widgets.Layout(width="100%", flex_flow="row wrap")
         )
         self.ui.add_class("lab-panel")
+        self._built = True
         self._on_show()
         self._changed()
+
+    def _build_parts(self) -> None:
+        self.curves, self.helper, self.take_away, self.progress = Curves(), Helper(), TakeAway(), Progress()
+        self.toolbar, post = self._make_toolbar(), self.pump.post
+        self.forecast, self.health = Forecast(post, self.device), HealthView()
+        self.finding = FindingPane(self._use_rate, self._work_on, post, self.device)
+        self.comparing = ComparePane(lambda: self.recipe, self._recipes, post, self._work_on, self.device)
+        for trait, kind in (("dark", "theme"), ("width", "width")):
+            self.helper.observe(lambda change, kind=kind: self.pump.post((kind, change["new"])), trait)
+        self.table, self.message, self.invalid = (widgets.HTML(layout=wide()) for _ in range(3))
+
+    def _make_toolbar(self) -> Toolbar:
+        actions: dict[str, Callable[[], None]] = {
+            "train": self.start,
+            "pause": self._pause_or_go_on,
+            "stop": self.stop,
+            "clear": self.clear,
+            "find-rate": self.find_rate,
+        }
+        return Toolbar(
+            {name: partial(self._guarded, action) for name, action in actions.items()},
+            {
+                "log": lambda on: self.pump.post(("log", on)),
+                "health": lambda on: self.pump.post(("watch", on)),
+                "compare": lambda on: self.comparing.show(visible=on),
+            },
+        )
 
     def _sections(self) -> list[widgets.Widget]:
         rows: list[widgets.Widget] = []
@@ -125,56 +169,6 @@ class Panel:
             rows += [self.controls[field].widget for field in fields]
         return rows
 
-    def _toolbar(self) -> widgets.Widget:
-        self.train_button = self._button(
-            "Train", "play", "Train this recipe; while another trains, queue it", self.start
-        )
-        self.train_button.button_style = "primary"
-        self.pause_button = self._button("Pause", "pause", "Hold training where it is, or go on", self._pause_or_go_on)
-        self.stop_button = self._button("Stop", "stop", "Stop after the current step; empty the queue", self.stop)
-        self.clear_button = self._button(
-            "Clear", "trash", "Take ended runs and arms off the screen; folders stay", self.clear
-        )
-        self.log_button = widgets.ToggleButton(
-            value=False,
-            description="log loss",
-            tooltip="Logarithmic axis for the loss",
-            layout=widgets.Layout(width="80px"),
-        )
-        self.log_button.add_class("lab-log")
-        self.log_button.observe(lambda change: self.pump.post(("log", change["new"])), "value")
-        self.compare_button = widgets.ToggleButton(
-            value=False,
-            description="Compare",
-            icon="balance-scale",
-            tooltip="Which recipe is better? Tuned rates, paired seeds, an interval",
-            layout=widgets.Layout(width="104px"),
-        )
-        self.compare_button.add_class("lab-compare")
-        self.compare_button.observe(lambda change: self.comparing.show(visible=change["new"]), "value")
-        buttons = [self.train_button, self.pause_button, self.stop_button, self.clear_button]
-        row = [*buttons, self.log_button, self.compare_button]
-        return self._row("lab-toolbar", row)
-
-    def _progress_row(self) -> widgets.Widget:
-        self.progress = widgets.FloatProgress(
-            min=0, max=1, layout=widgets.Layout(width="352px"), tooltip="share of the run that is done"
-        )
-        self.status, self.detail = widgets.HTML(), widgets.HTML()
-        self.status.add_class("lab-speaks")
-        return self._row("lab-progress", [self.progress, self.status, self.detail])
-
-    def _row(self, css: str, children: Sequence[widgets.Widget]) -> widgets.HBox:
-        row = widgets.HBox(children, layout=wide())
-        row.add_class(css)
-        return row
-
-    def _button(self, name: str, icon: str, hint: str, action: Any) -> widgets.Button:
-        button = widgets.Button(description=name, icon=icon, tooltip=hint, layout=widgets.Layout(width="84px"))
-        button.add_class(f"lab-{name.lower()}")
-        button.on_click(lambda _: self._guarded(action))
-        return button
-
     def _guarded(self, action: Any) -> None:
         """A button's error is shown in the panel: printed in a callback it would show nowhere."""
         try:
@@ -182,25 +176,20 @@ class Panel:
         except Exception as error:  # noqa: BLE001  # shown in words, whatever it is
             self.message.value = message(in_words(error))
 
-    def _take_away(self) -> widgets.Widget:
-        hints = [hint for _, hint in TAKE_AWAY.values()]
-        self.format = widgets.ToggleButtons(options=list(TAKE_AWAY), tooltips=hints, style={"button_width": "92px"})
-        self.copy_button = self._button("Copy", "copy", "Copy to the clipboard", lambda: None)  # the helper copies
-        self.text = widgets.Textarea(layout=widgets.Layout(width="100%", height="190px"), disabled=True)
-        self.text.add_class("lab-code")
-        self.format.add_class("lab-format")
-        self.format.observe(lambda _: self._changed(), "value")
-        heading = widgets.HTML('<div class="lab-heading" role="heading" aria-level="3">Take this recipe with you</div>')
-        return widgets.VBox(
-            [heading, self._row("lab-formats", [self.format, self.copy_button]), self.text], layout=wide()
-        )
-
     # -- the recipe -----------------------------------------------------------------------------------------
 
     @property
     def recipe(self) -> Recipe:
-        """The recipe that the controls show. Raises RecipeError when they show none that is valid."""
-        return Recipe(**{field: control.value for field, control in self.controls.items()})
+        """The recipe that the controls show, with defaults where what they show has no effect.
+
+        Raises:
+            RecipeError: they show none that is valid.
+        """
+        return Recipe(**without_idle(self._shown))
+
+    @property
+    def _shown(self) -> dict[str, Any]:
+        return {field: control.value for field, control in self.controls.items()}
 
     @recipe.setter
     def recipe(self, recipe: Recipe) -> None:
@@ -211,17 +200,35 @@ class Panel:
         self._changed()
 
     def _changed(self) -> None:
-        """A control changed: say at once whether the recipe is valid, and show it in the chosen format."""
-        if self._setting or not hasattr(self, "text"):
+        """A control changed: say at once whether the recipe is valid, and show what follows from it."""
+        if self._setting or not self._built:
             return
+        rest(self.controls, idle(self._shown))
         self.helper.titles = gathered(self.controls.values())
-        text, fault = "", ""
+        recipe, fault = None, ""
         try:
-            text = TAKE_AWAY[str(self.format.value)][0](self.recipe)
+            recipe = self.recipe
         except Exception as error:  # noqa: BLE001  # shown in words, whatever it is
             fault = in_words(error)
-        self.text.value, self.invalid.value = text, message(fault)
-        self.copy_button.disabled = not text
+        self.invalid.value = message(fault)
+        self.take_away.show(recipe)
+        self.forecast.show(recipe)
+        for field in PICTURES:
+            self._ask_for_picture(field)
+
+    def _ask_for_picture(self, field: str) -> None:
+        """Of a choice whose fold-out is open, in the recipe shown; an invalid one leaves the picture as it is."""
+        if not self._built or not self.controls[field].about.open:
+            return
+        with contextlib.suppress(RecipeError):
+            errand(f"picture of {field}", partial(self._picture, field, self.recipe), after=PAUSE)
+
+    def _picture(self, field: str, recipe: Recipe) -> None:
+        """In the worker thread. What goes wrong is said by the forecast, which looks at the same recipe."""
+        picture = None
+        with contextlib.suppress(Exception):
+            picture = PICTURES[field](recipe, self.device)
+        self.pump.post(("picture", (field, picture)))
 
     def _options_changed(self) -> None:
         self.pump.post(("options", None))
@@ -230,11 +237,21 @@ class Panel:
 
     def start(self) -> None:
         """Train the recipe shown; while another one trains, it waits its turn."""
-        job = Job(self.recipe, self.pump.post, self.folder, self.device)
+        job = Job(self.recipe, self.pump.post, self.folder, self.device, self.watching)
         self.pump.post(("queue", job))
         self._work_on(job)
 
-    def _work_on(self, job: Job | ComparisonJob) -> None:
+    def find_rate(self) -> None:
+        """A learning-rate range test of the recipe shown; like a run it waits its turn, and can be stopped."""
+        self.finding.start(self.recipe)
+
+    def _use_rate(self, rate: float) -> None:
+        """Take a learning rate into the controls, where the optimizer has one."""
+        lr = self.controls["optimizer"].settings.get("lr")
+        if lr is not None:
+            lr.value = rate
+
+    def _work_on(self, job: Job | Task) -> None:
         self.jobs.append(job)
         self.pump.post(("show", None))
         submit(job.work)
@@ -266,7 +283,7 @@ class Panel:
         else:
             self.pause()
 
-    def _unfinished(self) -> list[Job | ComparisonJob]:
+    def _unfinished(self) -> list[Job | Task]:
         return [job for job in self.jobs if not job.done.is_set()]
 
     @property
@@ -300,6 +317,9 @@ class Panel:
         for catalogue in CATALOGUES.values():
             if self._options_changed in catalogue.listeners:
                 catalogue.listeners.remove(self._options_changed)
+        self.forecast.close()
+        for field in PICTURES:
+            forget(f"picture of {field}")
         self.pump.close()
         close(self.ui)
 
@@ -330,6 +350,8 @@ class Panel:
             entry.run = entry.job.run or replace(entry.run, status=event.status, detail=event.detail)
             if event.detail:
                 self.message.value = message(f"Run {entry.number}: {event.detail}")
+        elif isinstance(event, Health):
+            entry.health.add(event)
         else:
             entry.run.history.add(event)
             entry.run.step, entry.run.seconds = len(entry.run.history.loss), event.seconds
@@ -350,17 +372,39 @@ class Panel:
         for control in self.controls.values():
             if isinstance(control, OneChoice | ManyChoices):
                 control.refresh()
+        self._changed()
 
     def _on_theme(self, dark: bool) -> None:
-        self.curves.set_theme(dark=dark)
-        self.comparing.set_theme(dark=dark)
+        abouts = (control.about for control in self.controls.values() if isinstance(control, OneChoice))
+        for part in (self.curves, self.health, self.finding, self.forecast, self.comparing, *abouts):
+            part.set_theme(dark=dark)
 
     def _on_width(self, pixels: int) -> None:
-        self.curves.set_width(pixels)
-        self.comparing.set_width(pixels)
+        for part in (self.curves, self.health, self.finding, self.forecast, self.comparing):
+            part.set_width(pixels)
 
     def _on_comparison(self, news: Any) -> None:
         self.comparing.hear(news)
+
+    def _on_rates(self, news: Any) -> None:
+        self.finding.hear(news)
+
+    def _on_forecast(self, news: tuple[int, str, Any]) -> None:
+        self.forecast.hear(news)
+
+    def _on_picture(self, news: tuple[str, Any]) -> None:
+        field, picture = news
+        self.controls[field].about.draw(picture)
+
+    def _on_fault(self, words: str) -> None:
+        self.message.value = message(words)
+
+    def _on_watch(self, watch: bool) -> None:
+        if watch:
+            self.watching.set()
+        else:
+            self.watching.clear()
+        self.health.set_visible(visible=watch)
 
     def _on_log(self, log: bool) -> None:
         self.curves.set_log_loss(log=log)
@@ -380,16 +424,22 @@ class Panel:
         shown = current or next(iter(going or self.entries[-1:]), None)
         unfinished = self._unfinished()
         paused = any(not job.going.is_set() for job in unfinished)
-        self.pause_button.disabled = self.stop_button.disabled = not unfinished
+        clearable = len(going) < len(self.entries) or not self.comparing.empty
+        self.toolbar.show(busy=bool(unfinished), paused=paused, clearable=clearable)
         self.comparing.refresh_button()
-        self.clear_button.disabled = len(going) == len(self.entries) and self.comparing.empty
-        self.pause_button.description, self.pause_button.icon = ("Go on", "play") if paused else ("Pause", "pause")
-        state = "idle" if shown is None else shown.run.status
-        state = "paused" if paused else "comparing" if self.comparing.busy and current is None else state
-        self.status.value = status_line(state, shown.number if shown else None)
+        state = self._state(shown, paused=paused, training=current is not None)
+        self.progress.say(state, shown.number if shown else None)
         if state != "running" or self._due():
             self.table.value = runs_table(self._numbered())
             self._show_progress(shown, going=current is not None)
+
+    def _state(self, shown: Entry | None, *, paused: bool, training: bool) -> str:
+        if paused:
+            return "paused"
+        for part, state in ((self.comparing, "comparing"), (self.finding, "finding")):
+            if part.busy and not training:
+                return state
+        return "idle" if shown is None else shown.run.status
 
     def _due(self) -> bool:
         """Twice a second is enough for numbers that a person reads."""
@@ -400,13 +450,11 @@ class Panel:
         return True
 
     def _show_progress(self, entry: Entry | None, *, going: bool) -> None:
-        if entry is None or not entry.steps:
-            self.progress.value, self.detail.value = 0.0, ""
+        if entry is None:
+            self.progress.show(0, 0, 0.0, going=False)
             return
-        share = entry.run.step / entry.steps
-        left = entry.run.seconds * (1 / share - 1) if going and share > 0 else None
-        self.progress.value = share
-        self.detail.value = detail(entry.run.step, entry.steps, left)
+        self.progress.show(entry.run.step, entry.steps, entry.run.seconds, going=going)
+        self.health.show(entry.health, entry.number)
 
 
 def warm_up(recipe: Recipe) -> None:

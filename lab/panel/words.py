@@ -21,6 +21,7 @@ SAY = {
     "queued": "Waiting",
     "running": "Training",
     "comparing": "Comparing",
+    "finding": "Trying rates",
     "paused": "Paused",
     "finished": "Finished",
     "stopped": "Stopped",

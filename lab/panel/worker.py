@@ -10,15 +10,17 @@ import atexit
 import contextlib
 import queue
 import threading
+import time
 import traceback
 from collections.abc import Callable, Generator
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any, NamedTuple, Protocol
 
 import torch
 
 from lab import steps
 from lab.events import Event, Finished, History, Looking, Step
+from lab.panel.pulse import Pulse
 from lab.recipe import Recipe
 from lab.runs import Run, new_folder, run_of
 from lab.steps import is_out_of_memory, no_memory, pick_device
@@ -40,8 +42,10 @@ class Held(Protocol):
 
 
 def wait_while_paused(job: Held) -> None:
+    """Between two events of a job: do what errands are due, and hold the job for as long as a person does."""
+    do_errands()
     while not job.going.wait(POLL_SECONDS) and not job.stopping.is_set():
-        pass
+        do_errands()
 
 
 class Post(Protocol):
@@ -59,10 +63,19 @@ class Job:
     Args:
         post: called in the worker thread with (job, event) for every event but single steps; `at_once` for the last.
         root: folder for run folders; None keeps the run in memory.
+        watching: while it is set, the health of the layers is posted too, now and then.
     """
 
-    def __init__(self, recipe: Recipe, post: Post, root: Path | None, device: str | None) -> None:
+    def __init__(
+        self,
+        recipe: Recipe,
+        post: Post,
+        root: Path | None,
+        device: str | None,
+        watching: threading.Event | None = None,
+    ) -> None:
         self.recipe, self.post, self.root, self.device = recipe, post, root, device
+        self.watching = watching or threading.Event()
         self.stopping, self.going = threading.Event(), threading.Event()
         self.going.set()
         self.session: Training | None = None
@@ -97,15 +110,28 @@ class Job:
         self.session = Training(self.recipe, device=self.device)
         if self.root is not None:
             self.recorder = Recorder(self.session, new_folder(self.recipe, self.root))
+        pulse = Pulse(self.session)
         with contextlib.closing(self._events()) as events:
             for event in events:
                 if isinstance(event, Finished):
                     return event
                 if not isinstance(event, Step | Looking):
                     self.post((self, event))
+                self._feel(pulse, event)
                 if self._stops():
                     break
         return Finished("stopped", self.session.step)
+
+    def _feel(self, pulse: Pulse, event: Event) -> None:
+        """Post the layers' health when it is time. What cannot be watched is trained all the same."""
+        if not self.watching.is_set():
+            return
+        try:
+            if (felt := pulse.hear(event)) is not None:
+                self.post((self, felt))
+        except Exception as error:  # noqa: BLE001  # of a network that a person wrote, perhaps
+            self.watching = threading.Event()
+            self.post(("fault", f"The health of this network cannot be shown: {error}"))
 
     def _result(self, last: Finished) -> Run:
         if self.session is None:
@@ -124,6 +150,45 @@ class Job:
         self.going.set()
 
 
+class Task:
+    """Long work in the worker thread that is no training: held and stopped like one, and told by name.
+
+    A kind of task has `do`, which calls `look_up` as often as a person may want it to stop.
+    """
+
+    run = None  # what a training's job has here
+
+    def __init__(self, name: str, post: Post) -> None:
+        self.name, self.post = name, post
+        self.stopping, self.going, self.done, self.told = (threading.Event() for _ in range(4))
+        self.going.set()
+
+    def do(self) -> None:
+        raise NotImplementedError
+
+    def work(self) -> None:
+        try:
+            self.do()
+            self.post((self.name, "finished"))
+        except Stopped:
+            self.post((self.name, "stopped"))
+        except Exception as error:  # noqa: BLE001  # shown in the panel, in words; the thread lives on
+            self.post((self.name, error))
+        self.done.set()
+        self.post(("show", None), at_once=True)
+        self.told.set()
+
+    def look_up(self) -> None:
+        """Raises Stopped when a person asked for that."""
+        wait_while_paused(self)
+        if self.stopping.is_set():
+            raise Stopped
+
+    def stop(self) -> None:
+        self.stopping.set()
+        self.going.set()
+
+
 def in_words(error: Exception) -> str:
     """A person's mistake in its own words; ours with the place where it happened."""
     if isinstance(error, ValueError):
@@ -131,8 +196,66 @@ def in_words(error: Exception) -> str:
     return f"{type(error).__name__}: {error}\n{''.join(traceback.format_exception(error))}"
 
 
+def in_short(error: Exception, device: str | None) -> str:
+    """The same for what is only looked at: a person's mistake, or the first line of what torch says to a network."""
+    if is_out_of_memory(error):
+        return no_memory(pick_device(device))
+    said = str(error) or type(error).__name__
+    return said if isinstance(error, ValueError) else f"This network cannot be looked at: {said.splitlines()[0]}"
+
+
 _jobs: queue.SimpleQueue[Callable[[], None] | None] = queue.SimpleQueue()
 _thread: threading.Thread | None = None
+
+
+class Errand(NamedTuple):
+    """Something short to do, not before it is due (by the monotonic clock)."""
+
+    work: Callable[[], None]
+    due: float
+
+
+_errands: dict[str, Errand] = {}  # by name: the last request only
+_errands_lock = threading.Lock()
+
+
+def errand(name: str, work: Callable[[], None], after: float = 0.0) -> None:
+    """Do something short in the training thread: at once if it is idle, else between two events of what is at work.
+
+    A later request of the same name takes its place, if the first has not begun. `after`: seconds to wait for that.
+    """
+    with _errands_lock:
+        _errands[name] = Errand(work, time.monotonic() + after)
+    submit(do_errands)
+
+
+def forget(name: str) -> None:
+    """Leave an errand undone that has not begun."""
+    with _errands_lock:
+        _errands.pop(name, None)
+
+
+def do_errands() -> None:
+    """In the worker thread: all that are due, in the order of their names' first requests."""
+    while (found := _due()) is not None:
+        try:
+            found.work()
+        except Exception:  # noqa: BLE001  # one broken errand must not end a training
+            traceback.print_exc()
+
+
+def _due() -> Errand | None:
+    now = time.monotonic()
+    with _errands_lock:
+        name = next((name for name, waiting in _errands.items() if waiting.due <= now), None)
+        return _errands.pop(name) if name is not None else None
+
+
+def _seconds_to_errand() -> float | None:
+    """Until the next one is due; None when there is none."""
+    with _errands_lock:
+        due = min((waiting.due for waiting in _errands.values()), default=None)
+    return None if due is None else max(0.0, due - time.monotonic())
 
 
 def finish() -> None:
@@ -159,8 +282,16 @@ def submit(work: Callable[[], None]) -> None:
 
 def _work_forever(cores: int) -> None:
     torch.set_num_threads(cores)
-    while (work := _jobs.get()) is not None:
+    while (work := _next_job()) is not None:
         try:
             work()
         except Exception:  # noqa: BLE001  # one broken job must not end all later ones
             traceback.print_exc()
+
+
+def _next_job() -> Callable[[], None] | None:
+    """Wait for one, but no longer than until the next errand is due, which is then the job."""
+    try:
+        return _jobs.get(timeout=_seconds_to_errand())
+    except queue.Empty:
+        return do_errands

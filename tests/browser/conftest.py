@@ -53,6 +53,7 @@ def panel(window: Window) -> Iterator[Window]:
     assert window.refused == []
     if window.page.locator(".lab-panel").count():
         window.kernel(
-            "panel.stop(); [job.done.wait(20) for job in panel.jobs]; panel.clear(); panel.compare_button.value = False"
+            "panel.stop(); [job.done.wait(20) for job in panel.jobs]; panel.clear(); panel.finding.hide();"
+            "[setattr(toggle, 'value', False) for toggle in panel.toolbar.toggles.values()]"
         )
         window.page.wait_for_selector(".lab-empty")

@@ -1,0 +1,131 @@
+"""Which choices of a recipe have no effect beside its other choices, and why: the panel greys them out."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import Any, NamedTuple
+
+from lab import optimizers as optimizer_options
+from lab.catalogue import RecipeError
+from lab.initializers import initializers, std_of
+from lab.models import OWN_ACTIVATION
+from lab.models.vision import SMALL_STEMS
+
+RECURRENT = ("rnn", "lstm", "gru")
+BATCH: Mapping[str, int] = getattr(optimizer_options, "BATCH", {})  # images per update of those that set their own
+
+Leaves = Mapping[str, Any]
+
+
+class Rule(NamedTuple):
+    """What rests, when, and a sentence that says why; it may name choices, as {model}.
+
+    keys: dotted; when: reads the recipe's leaves, as `recipe.flat` has them.
+    """
+
+    keys: tuple[str, ...]
+    when: Callable[[Leaves], bool]
+    reason: str
+
+
+def has_no_hidden_layers(at: Leaves) -> bool:
+    return at.get("model") == "mlp" and at.get("model.depth") == 0
+
+
+def hears_no_gain(at: Leaves) -> bool:
+    """Whether the initialiser draws the same weights whatever the activation: a gain is all it takes from it."""
+    spec = {"name": at.get("init")} | {key.removeprefix("init."): at[key] for key in at if key.startswith("init.")}
+    try:
+        choice = initializers.parse(spec)
+    except RecipeError:
+        return False
+    small, large = (std_of(choice, (2, 2), gain) for gain in (1.0, 2.0))
+    return small is not None and small == large
+
+
+RULES = (
+    Rule(
+        ("activation",),
+        lambda at: at.get("model") in OWN_ACTIVATION,
+        "No effect: networks of {model} bring their own activations.",
+    ),
+    Rule(
+        ("activation",),
+        lambda at: has_no_hidden_layers(at) and hears_no_gain(at),
+        "No effect: without hidden layers there is nothing to activate.",
+    ),
+    Rule(
+        ("model.width", "model.norm", "model.dropout"),
+        has_no_hidden_layers,
+        "No effect: there are no hidden layers (depth is 0).",
+    ),
+    Rule(("depth_decay",), has_no_hidden_layers, "No effect: there is one layer (depth is 0)."),
+    Rule(
+        ("model.dropout",),
+        lambda at: at.get("model") in RECURRENT and at.get("model.depth") == 1,
+        "No effect: it stands between two layers, and there is one (depth is 1).",
+    ),
+    Rule(
+        ("model.shared",),
+        lambda at: at.get("model") == "transformer" and at.get("model.depth") == 1,
+        "No effect: a single layer (depth is 1) has none to share its weights with.",
+    ),
+    Rule(
+        ("model.zero_last",),
+        lambda at: at.get("model") == "resnet" and at.get("model.skip") is False,
+        "Not without skip: a block that starts at 0 would pass nothing on.",
+    ),
+    Rule(
+        ("model.small_stem",),
+        lambda at: "model.small_stem" in at and not str(at.get("model.network")).startswith(SMALL_STEMS),
+        "Only for networks whose names begin with " + ", ".join(SMALL_STEMS) + ".",
+    ),
+    Rule(("batch_size",), lambda at: at.get("optimizer") in BATCH, "No effect: {optimizer} sets the batch itself."),
+    Rule(
+        ("optimizer.nesterov",),
+        lambda at: at.get("optimizer.momentum") == 0,
+        "Only with momentum above 0: it looks ahead along the momentum.",
+    ),
+    Rule(("source",), lambda at: at.get("transfer") == "scratch", "No effect: scratch copies no weights."),
+)
+
+
+def idle(spec: Mapping[str, Any]) -> dict[str, str]:
+    """Dotted keys of what has no effect in a recipe, or is not allowed beside the rest, with the reason.
+
+    Args:
+        spec: what a recipe is made of, valid or not: choices as mappings with a name, or as names.
+    Example:
+        >>> idle({"model": {"name": "mlp", "depth": 0, "width": 64}})["model.width"]
+        'No effect: there are no hidden layers (depth is 0).'
+    """
+    at = leaves(spec)
+    found: dict[str, str] = {}
+    for rule in RULES:
+        if rule.when(at):
+            said = rule.reason.format(model=at.get("model"), optimizer=at.get("optimizer"))
+            found |= {key: said for key in rule.keys if key in at and key not in found}
+    return found
+
+
+def without_idle(spec: Mapping[str, Any]) -> dict[str, Any]:
+    """What is left when all that is idle is left out, so that a recipe takes its defaults there."""
+    resting = idle(spec)
+    kept = {key: value for key, value in spec.items() if key not in resting}
+    return {key: _awake(key, value, resting) for key, value in kept.items()}
+
+
+def _awake(key: str, value: Any, resting: Mapping[str, str]) -> Any:
+    if not isinstance(value, Mapping):
+        return value
+    return {inner: setting for inner, setting in value.items() if f"{key}.{inner}" not in resting}
+
+
+def leaves(spec: Mapping[str, Any]) -> dict[str, Any]:
+    """`{"model": {"name": "mlp", "depth": 2}}` -> `{"model": "mlp", "model.depth": 2}`."""
+    found: dict[str, Any] = {}
+    for key, value in spec.items():
+        inner: Mapping[str, Any] = value if isinstance(value, Mapping) else {"name": value}
+        found[key] = inner.get("name")
+        found |= {f"{key}.{name}": setting for name, setting in inner.items() if name != "name"}
+    return found

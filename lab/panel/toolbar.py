@@ -1,0 +1,107 @@
+"""The row of buttons above the curves, and the line below it that says what goes on."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, NamedTuple
+
+import ipywidgets as widgets
+
+from lab.panel.controls import wide
+from lab.panel.words import detail, status_line
+
+Action = Callable[[], None]
+
+
+class Look(NamedTuple):
+    """Of a button: its text, icon and tooltip, and its width in pixels."""
+
+    text: str
+    icon: str
+    hint: str
+    width: int = 84
+
+
+BUTTONS = {
+    "train": Look("Train", "play", "Train this recipe; while another trains, queue it"),
+    "pause": Look("Pause", "pause", "Hold training where it is, or go on"),
+    "stop": Look("Stop", "stop", "Stop after the current step; empty the queue"),
+    "clear": Look("Clear", "trash", "Take ended runs and arms off the screen; folders stay"),
+    "find-rate": Look("Find rate", "search", "Try rates from tiny to huge on this recipe, and suggest some", 100),
+}
+TOGGLES = {
+    "log": Look("log loss", "", "Logarithmic axis for the loss", 80),
+    "health": Look("health", "", "Watch every layer as it trains: a tenth of the time, no other numbers", 72),
+    "compare": Look("Compare", "balance-scale", "Which recipe is better? Tuned rates, paired seeds, an interval", 104),
+}
+
+
+class Toolbar:
+    """Buttons that act, and toggles for what is shown; each has the CSS class `lab-<name>`.
+
+    Args:
+        actions: by the names in BUTTONS; toggled: by the names in TOGGLES, told whether it is on.
+    """
+
+    def __init__(self, actions: Mapping[str, Action], toggled: Mapping[str, Callable[[bool], None]]) -> None:
+        self.buttons = {name: button(name, look, actions[name]) for name, look in BUTTONS.items()}
+        self.toggles = {name: toggle(name, look, toggled[name]) for name, look in TOGGLES.items()}
+        self.buttons["train"].button_style = "primary"
+        self.widget = row("lab-toolbar", [*self.buttons.values(), *self.toggles.values()])
+
+    def show(self, *, busy: bool, paused: bool, clearable: bool) -> None:
+        """What can be done now."""
+        pause, stop, clear = (self.buttons[name] for name in ("pause", "stop", "clear"))
+        pause.disabled = stop.disabled = not busy
+        clear.disabled = not clearable
+        pause.description, pause.icon = ("Go on", "play") if paused else (BUTTONS["pause"].text, "pause")
+
+
+class Progress:
+    """How far the run is, what state it is in, and how long it will take."""
+
+    def __init__(self) -> None:
+        self.bar = widgets.FloatProgress(
+            min=0, max=1, layout=widgets.Layout(width="352px"), tooltip="share of the run that is done"
+        )
+        self.status, self.detail = widgets.HTML(), widgets.HTML()
+        self.status.add_class("lab-speaks")
+        self.widget = row("lab-progress", [self.bar, self.status, self.detail])
+
+    def say(self, state: str, number: int | None) -> None:
+        self.status.value = status_line(state, number)
+
+    def show(self, step: int, steps: int, seconds: float, *, going: bool) -> None:
+        """Of a run with so many steps; 0 steps: of none."""
+        share = step / steps if steps else 0.0
+        left = seconds * (1 / share - 1) if going and share > 0 else None
+        self.bar.value = share
+        self.detail.value = detail(step, steps, left) if steps else ""
+
+
+def row(css: str, children: Sequence[widgets.Widget]) -> widgets.HBox:
+    made = widgets.HBox(children, layout=wide())
+    made.add_class(css)
+    return made
+
+
+def button(name: str, look: Look, action: Action) -> widgets.Button:
+    made: Any = widgets.Button(
+        description=look.text, icon=look.icon, tooltip=look.hint, layout=widgets.Layout(width=f"{look.width}px")
+    )
+    made.add_class(f"lab-{name}")
+    made.on_click(lambda _: action())
+    return made
+
+
+def toggle(name: str, look: Look, toggled: Callable[[bool], None]) -> widgets.ToggleButton:
+    made = widgets.ToggleButton(
+        value=False,
+        description=look.text,
+        icon=look.icon,
+        tooltip=look.hint,
+        layout=widgets.Layout(width=f"{look.width}px"),
+    )
+    made.add_class(f"lab-{name}")
+    made.observe(lambda change: toggled(change["new"]), "value")
+    return made

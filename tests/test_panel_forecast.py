@@ -1,0 +1,364 @@
+"""What the panel shows before the first step, what rests, and what unfolds; without a browser."""
+
+from __future__ import annotations
+
+import threading
+import time
+
+import ipywidgets
+import pytest
+import torch
+
+import lab
+from lab.diagnostics import Health
+from lab.idle import idle, without_idle
+from lab.panel import worker
+from lab.panel.pulse import Pulse
+from lab.recipe import Recipe, RecipeError
+from lab.training import Training
+
+LONG = 120  # seconds after which something hangs
+
+
+@pytest.fixture
+def panel():
+    made = lab.Panel(folder=None, device="cpu")
+    yield made
+    made.close()
+
+
+def until(panel, holds) -> None:
+    """Let the pump run until something holds."""
+    end = time.monotonic() + LONG
+    while not holds():
+        assert time.monotonic() < end
+        panel.pump.drain()
+        time.sleep(0.02)
+
+
+def resting(panel, field: str) -> str:
+    """Why a control rests; empty when it is awake."""
+    control = panel.controls[field]
+    widget = getattr(control, "dropdown", None) or getattr(control, "box", None) or control.widget
+    assert widget.disabled == bool(idle(panel._shown).get(field))
+    return control.titles[f"lab-{field}"] if widget.disabled else ""
+
+
+# -- what rests -------------------------------------------------------------------------------------------------
+
+
+IDLE = [
+    ({"model": "torchvision"}, "activation"),
+    ({"model.depth": 0, "init": "lecun_normal"}, "activation"),
+    ({"model.depth": 0}, "model.width"),
+    ({"model.depth": 0}, "model.norm"),
+    ({"model.depth": 0}, "model.dropout"),
+    ({"model.depth": 0}, "depth_decay"),
+    ({"model": "rnn"}, "model.dropout"),
+    ({"model": "lstm"}, "model.dropout"),
+    ({"model": "gru"}, "model.dropout"),
+    ({"model": "transformer", "model.depth": 1}, "model.shared"),
+    ({}, "source"),
+]
+OTHER = {
+    "activation": "tanh",
+    "model.width": 7,
+    "model.norm": "batch",
+    "model.dropout": 0.5,
+    "depth_decay": 0.5,
+    "model.shared": True,
+}
+
+
+@pytest.mark.parametrize(
+    ("changes", "key"), [pair for pair in IDLE if pair[1] in OTHER and "torchvision" not in pair[0].values()]
+)
+def test_what_rests_changes_no_number(changes: dict, key: str) -> None:
+    few = {"epochs": 1, "modify": [{"name": "subset", "per_class": 3}], **changes}
+    recipe = Recipe().changed(**few)
+    assert key in idle(recipe.model_dump())
+    other = recipe.changed(**{key: OTHER[key]})
+    assert key in idle(other.model_dump())
+    losses = [list(lab.train(each, progress=False, device="cpu").history.loss) for each in (recipe, other)]
+    assert losses[0] == losses[1]
+
+
+def test_a_choice_that_matters_does_not_rest() -> None:
+    assert set(idle(Recipe().model_dump())) == {"source", "optimizer.nesterov"}
+    awake = idle(Recipe(model={"name": "mlp", "depth": 0}).model_dump())
+    assert "activation" not in awake  # he_normal takes its gain
+
+
+@pytest.mark.parametrize(
+    ("changes", "key"),
+    [
+        ({}, "optimizer.nesterov"),
+        ({"model": {"name": "resnet", "skip": False}}, "model.zero_last"),
+        ({"model": {"name": "torchvision", "network": "alexnet"}}, "model.small_stem"),
+        ({"model": "torchvision"}, "activation"),
+    ],
+)
+def test_what_is_not_allowed_beside_the_rest_rests(changes: dict, key: str) -> None:
+    recipe = Recipe(**changes)
+    assert key in idle(recipe.model_dump())
+    with pytest.raises(RecipeError):
+        recipe.changed(**{key: "tanh" if key == "activation" else True})
+
+
+def test_a_network_with_activations_of_its_own_refuses_another() -> None:
+    with pytest.raises(RecipeError, match="torchvision brings its own activations, so activation gelu has no effect"):
+        Recipe(model="torchvision", activation="gelu")
+
+
+def test_an_optimizer_that_sets_its_batch_lets_the_batch_size_rest(monkeypatch) -> None:
+    monkeypatch.setattr("lab.idle.BATCH", {"sgd": 1})
+    assert idle({"optimizer": "sgd", "batch_size": 64})["batch_size"] == "No effect: sgd sets the batch itself."
+    assert without_idle({"optimizer": "sgd", "batch_size": 0}) == {"optimizer": "sgd"}
+
+
+def test_a_control_without_effect_is_greyed_says_why_and_wakes_up(panel) -> None:
+    panel.controls["activation"].dropdown.value = "leaky_relu"
+    panel.controls["model"].dropdown.value = "torchvision"
+    assert resting(panel, "activation") == "No effect: networks of torchvision bring their own activations."
+    assert all(control.box.disabled for control in panel.controls["activation"].settings.values())
+    assert panel.helper.titles["lab-activation"].startswith("No effect")
+    assert panel.recipe.activation.name == "relu"
+    assert panel.invalid.value == ""
+    panel.controls["model"].dropdown.value = "mlp"
+    assert resting(panel, "activation") == ""
+    assert panel.recipe.activation.name == "leaky_relu"
+
+
+def test_a_setting_without_effect_rests_even_when_its_value_is_not_allowed(panel) -> None:
+    model = panel.controls["model"]
+    model.settings["width"].value = 0
+    assert "width is 0" in panel.invalid.value
+    model.settings["depth"].value = 0
+    assert panel.invalid.value == ""
+    assert model.settings["width"].box.disabled
+    assert "no hidden layers" in panel.helper.titles["lab-width"]
+
+
+# -- before the first step --------------------------------------------------------------------------------------
+
+
+def foretold(panel, words: str) -> bool:
+    return words in panel.forecast.sentence.value
+
+
+def test_the_forecast_follows_the_controls(panel) -> None:
+    until(panel, lambda: foretold(panel, "keep their size"))
+    assert "8,970 parameters" in panel.forecast.costs.value
+    panel.recipe = Recipe(activation="sigmoid", model={"name": "mlp", "depth": 9})
+    until(panel, lambda: foretold(panel, "this will not train"))
+    assert 'data-trouble="vanishing"' in panel.forecast.sentence.value
+    rate = panel.forecast._figures["rate"]
+    assert max(rate.data[0].y) == pytest.approx(0.1)
+    panel.recipe = panel.recipe.changed(**{"optimizer.lr": 3.0})
+    until(panel, lambda: max(rate.data[0].y) == pytest.approx(3.0))
+    assert len(panel.forecast._figures["doctor"].data) == 3
+
+
+def test_the_forecast_says_what_is_wrong_in_words(panel) -> None:
+    panel.recipe = Recipe(data={"name": "folder", "path": "no <b>"})
+    until(panel, lambda: panel.forecast.problem.value)
+    assert "There is no folder no &lt;b&gt;" in panel.forecast.problem.value
+    panel.recipe = Recipe(model={"name": "torchvision", "network": "alexnet"})
+    until(panel, lambda: "cannot read images of 8 x 8" in panel.forecast.problem.value)
+    assert "Traceback" not in panel.forecast.problem.value
+    panel.recipe = Recipe()
+    until(panel, lambda: foretold(panel, "keep their size"))
+    assert panel.forecast.problem.value == ""
+
+
+def test_an_error_that_nobody_foresaw_is_shown_in_one_line(panel) -> None:
+    def odd():
+        """Breaks. Source: this test."""
+
+        class Odd(torch.nn.Module):
+            def forward(self, images):
+                raise RuntimeError("odd\nand long")
+
+        return Odd()
+
+    lab.activations.add(odd)
+    try:
+        panel.recipe = Recipe(activation="odd")
+        until(panel, lambda: "This network cannot be looked at: odd</div>" in panel.forecast.problem.value)
+    finally:
+        lab.activations.functions.pop("odd")
+        lab.activations._choices.pop("odd")
+
+
+def test_an_invalid_recipe_has_no_forecast(panel) -> None:
+    until(panel, lambda: foretold(panel, "keep"))
+    panel.controls["epochs"].value = 0
+    assert panel.forecast.sentence.value == panel.forecast.costs.value == ""
+
+
+def test_the_forecast_is_told_while_a_training_runs_and_changes_no_number(panel) -> None:
+    recipe = Recipe(epochs=150, model={"name": "mlp", "dropout": 0.2})
+    panel.recipe = recipe
+    panel.start()
+    until(panel, lambda: panel.runs and panel.runs[0].history.loss)
+    panel.recipe = Recipe(activation="sigmoid", model={"name": "mlp", "depth": 9})
+    until(panel, lambda: foretold(panel, "this will not train"))
+    assert not panel.jobs[0].done.is_set()
+    assert panel.wait()[0].history.loss == lab.train(recipe, progress=False, device="cpu").history.loss
+
+
+def test_the_forecast_is_told_while_a_training_is_held(panel) -> None:
+    panel.recipe = Recipe(epochs=5000)
+    panel.start()
+    panel.pause()
+    panel.recipe = Recipe(activation="sigmoid", model={"name": "mlp", "depth": 9})
+    until(panel, lambda: foretold(panel, "this will not train"))
+    panel.stop()
+    assert panel.wait()[0].status == "stopped"
+
+
+def test_folded_it_asks_for_nothing_and_the_next_panel_remembers(panel) -> None:
+    panel.forecast.button.value = False
+    panel.recipe = Recipe(epochs=3)
+    assert "forecast" not in worker._errands or panel.forecast.body.layout.display == "none"
+    number = panel.forecast._number
+    again = lab.Panel(folder=None, device="cpu")
+    try:
+        assert number > 0
+        assert again.forecast.button.value is False
+        assert "forecast" not in worker._errands
+        again.forecast.button.value = True
+        until(again, lambda: foretold(again, "keep their size"))
+    finally:
+        again.close()
+
+
+def test_only_the_last_request_of_an_errand_is_done() -> None:
+    done, over = [], threading.Event()
+    for number in range(5):
+        worker.errand("test", lambda number=number: done.append(number), after=0.1)
+    worker.errand("test of the end", over.set, after=0.2)
+    assert over.wait(LONG)
+    assert done == [4]
+
+
+def test_an_errand_that_breaks_ends_nothing(capsys) -> None:
+    over = threading.Event()
+    worker.errand("broken", lambda: 1 / 0)
+    worker.errand("next", over.set)
+    assert over.wait(LONG)
+    assert "ZeroDivisionError" in capsys.readouterr().err
+
+
+def test_a_closed_panel_leaves_no_widgets_behind() -> None:
+    def alive() -> int:
+        return len(ipywidgets.widgets.widget._instances)
+
+    def used() -> None:
+        made = lab.Panel(folder=None, device="cpu")
+        for field in ("activation", "init", "schedule"):
+            made.controls[field].about.button.value = True
+        until(made, lambda: foretold(made, "keep") and made.controls["init"].about.figure)
+        made.finding.hear(lab.diagnostics.range_test(Recipe(), steps=30, repeats=1, device="cpu"))
+        made.close()
+
+    used()
+    before = alive()
+    used()
+    assert alive() == before
+
+
+# -- what unfolds -----------------------------------------------------------------------------------------------
+
+
+def test_pictures_unfold_and_follow(panel) -> None:
+    for field in ("activation", "init", "schedule"):
+        panel.controls[field].about.button.value = True
+    abouts = {field: panel.controls[field].about for field in ("activation", "init", "schedule")}
+    until(panel, lambda: all(about.figure for about in abouts.values()))
+    curve = abouts["activation"].figure
+    assert [trace.name for trace in curve.data] == ["inputs", "f(x)", "slope f'(x)"]
+    assert "f(x) = " in abouts["activation"].text.value
+    assert (
+        "spread" in abouts["init"].picture.layout.title.text
+        or "standard deviation" in abouts["init"].picture.layout.title.text
+    )
+    panel.controls["activation"].dropdown.value = "tanh"
+    until(panel, lambda: min(curve.data[1].y) == pytest.approx(-1, abs=0.01))
+
+
+def test_a_choice_without_a_picture_has_its_words_only(panel) -> None:
+    about = panel.controls["optimizer"].about
+    about.button.value = True
+    assert "theta" in about.text.value
+    assert about.figure is None
+
+
+# -- health -----------------------------------------------------------------------------------------------------
+
+
+def test_health_is_watched_on_request_and_changes_no_number(panel) -> None:
+    recipe = Recipe(epochs=60, model={"name": "mlp", "dropout": 0.2, "norm": "batch"})
+    panel.recipe = recipe
+    panel.toolbar.toggles["health"].value = True
+    panel.pump.drain()
+    panel.start()
+    (run,) = panel.wait()
+    history = panel.entries[0].health
+    assert len(history.samples) > 1
+    assert history.steps == sorted(history.steps)
+    assert panel.health.figure.data[0].z.shape == (len(history.names), len(history.samples))
+    panel.health.measure.value = "dead"
+    assert panel.health.figure.data[0].z.shape[0] == len(history.names)
+    assert run.history.loss == lab.train(recipe, progress=False, device="cpu").history.loss
+
+
+def test_health_is_not_watched_unless_asked_for(panel) -> None:
+    panel.recipe = Recipe(epochs=2)
+    panel.start()
+    panel.wait()
+    assert panel.entries[0].health.samples == []
+    assert panel.health.figure is None
+
+
+def test_the_pulse_says_what_watching_every_step_says() -> None:
+    recipe = Recipe(epochs=3)
+    every = {
+        health.step: health
+        for health in lab.diagnostics.watched(Training(recipe, device="cpu"), every=1)
+        if isinstance(health, Health)
+    }
+    session = Training(recipe, device="cpu")
+    pulse = Pulse(session)
+    felt = [health for event in session if (health := pulse.hear(event)) is not None]
+    assert felt
+    assert all(health == every[health.step] for health in felt)
+
+
+# -- a rate -----------------------------------------------------------------------------------------------------
+
+
+def test_a_rate_is_found_and_used(panel) -> None:
+    panel.find_rate()
+    panel.wait()
+    assert panel.finding.found.agreement in panel.finding.words.value
+    buttons = panel.finding.uses.children
+    assert len(buttons) == len(panel.finding.found.suggestions) == 3
+    buttons[1].click()
+    assert panel.recipe.optimizer.lr == float(f"{panel.finding.found.suggestions['valley']:.2g}")
+
+
+def test_finding_a_rate_can_be_stopped(panel) -> None:
+    panel.recipe = Recipe(model={"name": "mlp", "width": 1024, "depth": 6}, batch_size=1024)
+    panel.find_rate()
+    panel.stop()
+    panel.wait()
+    assert "Stopped" in panel.finding.words.value
+    assert panel.finding.found is None
+
+
+def test_a_recipe_that_cannot_be_tried_says_so(panel) -> None:
+    panel.recipe = Recipe(data={"name": "folder", "path": "nowhere"})
+    panel.find_rate()
+    panel.wait()
+    assert "There is no folder nowhere" in panel.finding.words.value

@@ -17,8 +17,8 @@ from tempfile import TemporaryDirectory
 from typing import Any
 
 from lab.__main__ import main as lab
-from lab.option_tables import KINDS, page
-from lab.recipe import CATALOGUES, Recipe
+from lab.option_tables import KINDS, page, shipped
+from lab.recipe import Recipe
 
 DOCS = Path(__file__).parent
 RESULTS, PAGE = DOCS / "options_results.json", DOCS / "options.md"
@@ -34,7 +34,7 @@ def main() -> None:
     results: dict[str, dict[str, Any]] = {}
     for field in KINDS.values():
         results[field] = {}
-        for name in CATALOGUES[field]:
+        for name in shipped(field):
             results[field][name] = up_to_date(known.get(field, {}).get(name, {}), field, name)
             RESULTS.write_text(json.dumps({**known, **results}, indent=1) + "\n", encoding="utf-8")
     RESULTS.write_text(json.dumps(results, indent=1) + "\n", encoding="utf-8")

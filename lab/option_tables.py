@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from inspect import cleandoc
 from typing import Any
 
@@ -62,19 +62,24 @@ def lines_of(catalogue: Catalogue) -> Iterator[str]:
 
 def page(results: Results) -> str:
     """`docs/options.md`."""
-    parts = [section(kind, field, results.get(field, {})) for kind, field in KINDS.items()]
+    parts = [section(kind, field, shipped(field), results.get(field, {})) for kind, field in KINDS.items()]
     return "\n".join([INTRODUCTION, *parts])
 
 
-def section(kind: str, field: str, results: Mapping[str, Result]) -> str:
+def shipped(field: str) -> list[str]:
+    """The lab's own options: what a notebook has added is not in its docs."""
+    functions = CATALOGUES[field].functions
+    return [name for name, function in functions.items() if function.__module__.partition(".")[0] == "lab"]
+
+
+def section(kind: str, field: str, names: Sequence[str], results: Mapping[str, Result]) -> str:
     """A kind's overview, then each of its options."""
     catalogue = CATALOGUES[field]
     rows = [
-        row(f"[{name}](#{field}-{name})", catalogue.sentence(name), in_words(results.get(name, {})))
-        for name in catalogue
+        row(f"[{name}](#{field}-{name})", catalogue.sentence(name), in_words(results.get(name, {}))) for name in names
     ]
     head = [f"## {kind} (`{field}`)", "", "| option | | on digits |", "|---|---|---|", *rows, ""]
-    return "\n".join([*head, *(entry(catalogue, field, name) for name in catalogue)])
+    return "\n".join([*head, *(entry(catalogue, field, name) for name in names)])
 
 
 def entry(catalogue: Catalogue, field: str, name: str) -> str:

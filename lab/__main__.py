@@ -7,7 +7,6 @@ import json
 import os
 import sys
 from collections.abc import Sequence
-from dataclasses import asdict
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -15,13 +14,14 @@ from typing import Any
 from tqdm import tqdm
 
 from lab import doctor, runs
-from lab.catalogue import Catalogue, RecipeError, unknown, values_of
+from lab.catalogue import RecipeError, unknown
 from lab.claims import Claim, numbers
 from lab.compare import Comparison
 from lab.data import DataError, fetch
 from lab.diagnostics import examine, range_test
 from lab.diagnostics.range_test import HIGH, LOW, REPEATS, STEPS
 from lab.export import script
+from lab.option_tables import KINDS, listing
 from lab.plans import Plan, planned_runs
 from lab.recipe import CATALOGUES, Recipe, parse_overrides
 from lab.reports import facts, report
@@ -29,20 +29,6 @@ from lab.steps import DeviceError
 from lab.store import RunError
 
 OK, BAD_INPUT, BAD_RESULT, INTERRUPTED = 0, 2, 3, 130
-KINDS = {
-    "datasets": "data",
-    "modifiers": "modify",
-    "models": "model",
-    "activations": "activation",
-    "initializers": "init",
-    "optimizers": "optimizer",
-    "schedules": "schedule",
-    "gradients": "gradient",
-    "averages": "average",
-    "augmentations": "augment",
-    "sources": "source",
-    "transfers": "transfer",
-}
 RANGE = (
     ("low", float, LOW, "first rate"),
     ("high", float, HIGH, "last rate"),
@@ -117,7 +103,7 @@ def parser() -> argparse.ArgumentParser:
     command.add_argument("--output", type=Path, help="where the numbers go (default: runs/claims/NAME.json)")
     command = add("runs", list_runs, "list the runs under a folder, damaged ones included", machine)
     command.add_argument("root", nargs="?", type=Path, default=Path("runs"))
-    command = add("options", options, "list the options, a line each", machine)
+    command = add("options", options, "list the options: settings with default, valid and usual range; source", machine)
     command.add_argument("kind", nargs="?", help=" | ".join(KINDS))
     command = add("export", export, "turn a recipe or a run into a stand-alone PyTorch script", recipe, machine)
     command.add_argument("--output", type=Path, help="the script's file (default: print it)")
@@ -178,7 +164,8 @@ def claim(given: argparse.Namespace) -> int:
         raise RecipeError(f"Cannot write {output}: {error.strerror}.") from None
     finding, comparisons = found.tried(partial(drain, quiet=given.quiet), device=given.device)
     output.write_text(numbers(found, finding, comparisons) + "\n", encoding="utf-8")
-    said = {"name": found.name, "claim": found.claim, "output": str(output), **asdict(finding)}
+    said = {"name": found.name, "claim": found.claim, "output": str(output)}
+    said |= {"result": finding.result, "margin": finding.margin}
     print(json.dumps(said) if given.json else found.line(finding))
     if not given.json and not given.quiet:
         print(f"Numbers: {output}", file=sys.stderr)
@@ -260,22 +247,8 @@ def options(given: argparse.Namespace) -> int:
             )
         )
     else:
-        print("\n\n".join("\n".join([kind, *option_lines(catalogue)]) for kind, catalogue in chosen.items()))
+        print(listing(chosen))
     return OK
-
-
-def option_lines(catalogue: Catalogue) -> list[str]:
-    width = max((len(name) for name in catalogue), default=0)
-    return [f"  {name:{width}}  {' '.join([catalogue.sentence(name), *knobs(catalogue, name)])}" for name in catalogue]
-
-
-def knobs(catalogue: Catalogue, name: str) -> list[str]:
-    """`lr=0.1 (0.0001 to 10, log)` for each setting: its default and its range or values."""
-    fields = {key: field for key, field in catalogue[name].model_fields.items() if key != "name"}
-    return [
-        f"{key}={field.default}" + (f" ({values})" if (values := values_of(field)) else "")
-        for key, field in fields.items()
-    ]
 
 
 def export(given: argparse.Namespace) -> int:

@@ -232,14 +232,6 @@ def options_of(field: FieldInfo) -> tuple[Any, ...]:
     return get_args(field.annotation) if get_origin(field.annotation) is Literal else ()
 
 
-def values_of(field: FieldInfo) -> str:
-    """What a setting usually takes, in short: `0.0001 to 10, log`, `rgb | grey`, else its valid range."""
-    if options := options_of(field):
-        return " | ".join(map(str, options))
-    knob = knob_of(field)
-    return f"{knob.low:g} to {knob.high:g}{', log' if knob.log else ''}" if knob else bounds_of(field)
-
-
 def did_you_mean(word: object, known: Any) -> str:
     close = get_close_matches(str(word), list(known), n=1, cutoff=0.5)
     return f" Did you mean {close[0]!r}?" if close else ""

@@ -1,56 +1,43 @@
 """Claims: what a paper says, tried out here, and one stable line that says whether it held.
 
-A claim's YAML names one or more comparisons and a check: an option of the catalogue `checks`.
+A claim's YAML names a check, an option of the catalogue `checks`, and what that check judges: one or more comparisons,
+or recipes that it runs itself, or nothing where it brings its own problem.
 """
 
 from __future__ import annotations
 
 import json
 from collections.abc import Callable, Mapping
-from dataclasses import asdict, dataclass
-from itertools import combinations
+from dataclasses import dataclass, field
+from inspect import signature
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Any
 
-from pydantic import Field
-
-from lab.catalogue import Catalogue, Choice, RecipeError, unknown
-from lab.compare import Comparison, Phase
+from lab.catalogue import Choice, RecipeError, unknown
+from lab.checks import Comparisons, Finding
+from lab.compare import Comparison
 from lab.plans import Plan
-from lab.recipe import read_text, read_yaml
+from lab.probes import checks
+from lab.recipe import Recipe, read_text, read_yaml
 from lab.reports import facts
-from lab.sentences import finding
-from lab.verdicts import Verdict, oriented
 
-checks = Catalogue("check")
-
-Comparisons = Mapping[str, Comparison]
-Result = Literal["PASS", "FAIL", "INCONCLUSIVE"]
-KEYS = ("claim", "source", "comparisons", "check")
-
-Name = Annotated[str, Field(description="an arm")]
-Which = Annotated[str, Field(description="a comparison of the claim")]
-Within = Annotated[float, Field(gt=0, lt=1, description="differences in accuracy below this do not count")]
-At = Annotated[Literal["given", "tuned"], Field(description="at the rates given, or each at its tuned one")]
-
-
-@dataclass(frozen=True)
-class Finding:
-    """What a check found: its result, and the margin with its interval, in words."""
-
-    result: Result
-    margin: str
+KEYS = ("claim", "source", "comparisons", "recipes", "check")
+SUBJECTS = ("comparisons", "recipes")  # what a check may judge: its function's first argument says which
 
 
 @dataclass(frozen=True)
 class Claim:
-    """A sentence from the literature and how it is tried out."""
+    """A sentence from the literature and how it is tried out.
+
+    plans, recipes: by name; one of the two is empty, or both.
+    """
 
     name: str
     claim: str
     source: str
     plans: dict[str, Plan]
     check: Choice
+    recipes: dict[str, Recipe] = field(default_factory=dict[str, Recipe])
 
     @classmethod
     def load(cls, path: str | Path) -> Claim:
@@ -65,31 +52,64 @@ class Claim:
     @classmethod
     def from_mapping(cls, name: str, spec: Any) -> Claim:
         if not isinstance(spec, dict):
-            raise RecipeError("A claim is a mapping with the keys claim, source, comparisons, check.")
+            raise RecipeError("A claim is a mapping with the keys claim, source, check, and comparisons or recipes.")
         for key in spec:
             if key not in KEYS:
                 raise RecipeError(unknown("key of a claim", key, KEYS))
-        if missing := [key for key in KEYS if not spec.get(key)]:
+        if missing := [key for key in ("claim", "source", "check") if not spec.get(key)]:
             raise RecipeError(f"A claim needs {', '.join(missing)}.")
-        if not isinstance(spec["comparisons"], dict):
-            raise RecipeError("`comparisons` must be a mapping from a name to a comparison.")
-        plans = {str(which): Plan.from_mapping(plan) for which, plan in spec["comparisons"].items()}
         check = checks.parse(spec["check"])
-        if misfit := misfit_of(check, plans):
+        check_subject(check, spec)
+        plans = {which: Plan.from_mapping(plan) for which, plan in named(spec, "comparisons").items()}
+        recipes = {which: recipe_of(which, choices) for which, choices in named(spec, "recipes").items()}
+        if misfit := misfit_of(check, plans) if plans else misfit_of_recipes(check, recipes):
             raise RecipeError(misfit)
-        return cls(name, spec["claim"], spec["source"], plans, check)
+        return cls(name, spec["claim"], spec["source"], plans, check, recipes)
 
     def tried(
-        self, run: Callable[[Comparison], Any] = Comparison.run, **where: Any
+        self, run: Callable[[Comparison], Any] = Comparison.run, *, device: str | None = None
     ) -> tuple[Finding, dict[str, Comparison]]:
-        """Run the comparisons and check what they show."""
-        comparisons = {which: Comparison(plan, **where) for which, plan in self.plans.items()}
+        """Run the comparisons or the recipes, and check what they show."""
+        comparisons = {which: Comparison(plan, device=device) for which, plan in self.plans.items()}
         for comparison in comparisons.values():
             run(comparison)
-        return checks.build(self.check, comparisons), comparisons
+        context = {"comparisons": (comparisons,), "recipes": (self.recipes, device), "": ()}
+        return checks.build(self.check, *context[subject_of(self.check)]), comparisons
 
     def line(self, finding: Finding) -> str:
         return f"{finding.result}  {self.name}: {self.claim} {finding.margin}"
+
+
+def subject_of(check: Choice) -> str:
+    """What a check judges: `comparisons`, `recipes`, or nothing (an empty text)."""
+    first = next(iter(signature(checks.functions[check.name]).parameters), "")
+    return first if first in SUBJECTS else ""
+
+
+def check_subject(check: Choice, spec: Mapping[str, Any]) -> None:
+    """Raises RecipeError: what the check judges is missing, or there is something that it does not look at."""
+    wanted = subject_of(check)
+    if wanted and not spec.get(wanted):
+        raise RecipeError(f"A claim needs {wanted}: check {check.name} judges them.")
+    if strange := [key for key in SUBJECTS if key in spec and key != wanted]:
+        judges = f"judges {wanted}" if wanted else "brings its own problem"
+        raise RecipeError(f"check {check.name} {judges}: take out {', '.join(strange)}.")
+
+
+def named(spec: Mapping[str, Any], key: str) -> dict[str, Any]:
+    found = spec.get(key) or {}
+    if not isinstance(found, dict):
+        raise RecipeError(f"`{key}` must be a mapping from a name to a {key[:-1]}.")
+    return {str(name): value for name, value in found.items()}
+
+
+def recipe_of(name: str, choices: Any) -> Recipe:
+    if not isinstance(choices, dict):
+        raise RecipeError(f"{name} must be a recipe such as `{{optimizer: sgd}}`, but is {choices!r}.")
+    try:
+        return Recipe().changed(**{str(key): value for key, value in choices.items()})
+    except RecipeError as error:
+        raise RecipeError(f"{name}: {error}") from None
 
 
 def misfit_of(check: Choice, plans: Mapping[str, Plan]) -> str:
@@ -108,6 +128,12 @@ def misfit_of(check: Choice, plans: Mapping[str, Plan]) -> str:
     return unknown("arm", strange, arms, owner=f" in check {check.name}") if strange is not None else ""
 
 
+def misfit_of_recipes(check: Choice, recipes: Mapping[str, Recipe]) -> str:
+    """Why a check cannot judge these recipes; empty if it can."""
+    strange = next((value for key, value in check if key in ("a", "b") and value not in recipes), None)
+    return unknown("recipe", strange, recipes, owner=f" in check {check.name}") if strange is not None else ""
+
+
 def numbers(claim: Claim, finding: Finding, comparisons: Comparisons) -> str:
     """Everything that was measured for a claim, as JSON."""
     found = {
@@ -117,70 +143,6 @@ def numbers(claim: Claim, finding: Finding, comparisons: Comparisons) -> str:
         }
         for which, comparison in comparisons.items()
     }
-    return json.dumps({"claim": claim.claim, "source": claim.source, **asdict(finding), "comparisons": found}, indent=1)
-
-
-@checks.add
-def ranking_flips(comparisons: Comparisons, *, first: Which = "low", second: Which = "high") -> Finding:
-    """Two arms change places between two comparisons, each at the rates given.
-
-    PASS: a pair for which a difference is shown in both, of opposite signs. FAIL: a difference is shown for every
-    pair in both, and none changes its sign. The margin is of the pair whose smaller difference is largest.
-    """
-    one, two = (by_pair(comparisons[which], "given") for which in (first, second))
-    flips = [pair for pair in one if one[pair].winner and two[pair].winner not in (None, one[pair].winner)]
-    if flips:
-        pair = max(flips, key=lambda pair: min(abs(one[pair].difference), abs(two[pair].difference)))
-        return Finding("PASS", f"{margin(one[pair])} ({first}); {margin(two[pair])} ({second}).")
-    shown = all(found[pair].winner for found in (one, two) for pair in found)
-    return Finding("FAIL" if shown else "INCONCLUSIVE", "No pair of arms changes places.")
-
-
-@checks.add
-def no_difference(
-    comparisons: Comparisons, *, which: Which = "tuned", at: At = "tuned", within: Within = 0.02
-) -> Finding:
-    """All arms are as good as each other, up to `within`.
-
-    PASS: every interval lies between -within and within (equivalence). FAIL: a difference is shown whose interval
-    lies beyond it. Anything else is INCONCLUSIVE: that nothing was shown is not that nothing is there.
-    """
-    found = comparisons[which].verdicts(at)
-    largest = max(found, key=lambda verdict: max(-verdict.interval.low, verdict.interval.high))
-    equal = all(-within < verdict.interval.low and verdict.interval.high < within for verdict in found)
-    unequal = any(verdict.interval.low > within or verdict.interval.high < -within for verdict in found)
-    text = f"Allowed: {100 * within:g} points; widest: {margin(largest)}."
-    return Finding("PASS" if equal else "FAIL" if unequal else "INCONCLUSIVE", text)
-
-
-@checks.add
-def better_only_first(
-    comparisons: Comparisons,
-    *,
-    a: Name = "a",
-    b: Name = "b",
-    first: Which = "first",
-    second: Which = "second",
-    at: At = "tuned",
-    within: Within = 0.005,
-) -> Finding:
-    """Arm a is better than b in one comparison, and not by more than `within` in another.
-
-    PASS: the difference is shown in the first, and the second's interval ends below `within`. FAIL: b is better
-    in the first, or a by more than `within` in the second. Else INCONCLUSIVE.
-    """
-    one, two = (oriented(by_pair(comparisons[which], at)[frozenset((a, b))], a) for which in (first, second))
-    held = one.interval.low > 0 and two.interval.high < within
-    broken = one.interval.high < 0 or two.interval.low > within
-    text = f"{margin(one)} ({first}); {margin(two)} ({second})."
-    return Finding("PASS" if held else "FAIL" if broken else "INCONCLUSIVE", text)
-
-
-def by_pair(comparison: Comparison, phase: Phase) -> dict[frozenset[str], Verdict]:
-    found = {frozenset((verdict.a, verdict.b)): verdict for verdict in comparison.verdicts(phase)}
-    return {frozenset(pair): oriented(found[frozenset(pair)], pair[0]) for pair in combinations(comparison.arms, 2)}
-
-
-def margin(verdict: Verdict) -> str:
-    """`sgd - adam: -0.4 points (95% interval -1.6 to 0.7, 8 seeds, corrected for 10 comparisons)`."""
-    return f"{verdict.a} - {verdict.b}: {finding(verdict)}"
+    recipes = {which: recipe.model_dump(mode="json") for which, recipe in claim.recipes.items()}
+    said = {"claim": claim.claim, "source": claim.source, "result": finding.result, "margin": finding.margin}
+    return json.dumps(said | ({"comparisons": found} if found else {"recipes": recipes, **finding.measured}), indent=1)

@@ -13,13 +13,15 @@ from small_comparisons import Asked, Outcome, Pretended, noise, rate_of
 from wording import NOT_EPOCHS, Act, bad, complaint, options
 
 from lab.__main__ import main
-from lab.claims import KEYS, Claim, checks, margin, numbers
+from lab.checks import checks, margin
+from lab.claims import KEYS, Claim, numbers
 from lab.compare import Comparison
 from lab.plans import Plan
 from lab.recipe import Recipe, RecipeError
 from lab.verdicts import Verdict, oriented, verdict
 
 CLAIMS = Path(__file__).parents[1] / "recipes" / "claims"
+OF_COMPARISONS = [path for path in sorted(CLAIMS.glob("*.yaml")) if "\ncomparisons:" in path.read_text()]
 FEW = {
     "modify": {"name": "subset", "per_class": 10},
     "model": {"name": "mlp", "width": 16},
@@ -263,11 +265,16 @@ def test_the_numbers_of_a_claim_are_valid_json_and_all_there() -> None:
 
 
 @pytest.mark.parametrize("path", sorted(CLAIMS.glob("*.yaml")), ids=lambda path: path.stem)
-def test_the_labs_claims_load_and_their_checks_fit_their_comparisons(path: Path) -> None:
+def test_the_labs_claims_load_with_a_sentence_and_a_source_to_look_up(path: Path) -> None:
     claim = Claim.load(path)
     assert claim.name == path.stem
     assert claim.claim.endswith(".")
-    assert "arXiv" in claim.source
+    assert "arXiv" in claim.source or "http" in claim.source
+
+
+@pytest.mark.parametrize("path", OF_COMPARISONS, ids=lambda path: path.stem)
+def test_the_checks_of_the_labs_comparisons_fit_them(path: Path) -> None:
+    claim = Claim.load(path)
     comparisons = {
         which: Pretended(plan, lambda asked: round(0.9 + noise(asked[3]) - min(0.5, asked[2] / 100), 4))
         for which, plan in claim.plans.items()
@@ -292,7 +299,7 @@ def test_a_claim_of_the_lab_runs_for_real_when_it_is_shorter() -> None:
 
 TWO = "{arms: {a: , b: {optimizer: adam}}}"
 HEAD = "claim: x\nsource: y\n"
-NEEDS = "PLACE/claim.yaml: A claim is a mapping with the keys claim, source, comparisons, check."
+NEEDS = "PLACE/claim.yaml: A claim is a mapping with the keys claim, source, check, and comparisons or recipes."
 
 
 def load(text: str) -> Act:
@@ -307,8 +314,12 @@ WRITTEN = [
     bad("empty", load(""), NEEDS),
     bad("a list", load("- claim"), NEEDS),
     bad("a word", load("claim"), NEEDS),
-    bad("nothing in it", load("{}"), "PLACE/claim.yaml: A claim needs claim, source, comparisons, check."),
-    bad("no comparisons", load(HEAD + "check: no_difference"), "PLACE/claim.yaml: A claim needs comparisons."),
+    bad("nothing in it", load("{}"), "PLACE/claim.yaml: A claim needs claim, source, check."),
+    bad(
+        "no comparisons",
+        load(HEAD + "check: no_difference"),
+        "PLACE/claim.yaml: A claim needs comparisons: check no_difference judges them.",
+    ),
     bad("no check", load(HEAD + f"comparisons: {{tuned: {TWO}}}"), "PLACE/claim.yaml: A claim needs check."),
     bad(
         "an empty sentence",
@@ -479,8 +490,8 @@ def test_a_claim_that_does_not_pass_exits_3(
 @pytest.mark.parametrize(
     ("text", "said"),
     [
-        ("", "lab: alike.yaml: A claim is a mapping with the keys claim, source, comparisons, check.\n"),
-        ("claim: x", "lab: alike.yaml: A claim needs source, comparisons, check.\n"),
+        ("", "lab: alike.yaml: A claim is a mapping with the keys claim, source, check, and comparisons or recipes.\n"),
+        ("claim: x", "lab: alike.yaml: A claim needs source, check.\n"),
     ],
 )
 def test_a_bad_claim_exits_2(text: str, said: str, capsys: pytest.CaptureFixture[str]) -> None:

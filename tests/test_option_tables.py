@@ -1,0 +1,150 @@
+"""The list and the page of options: nothing is missing, and the page in the docs is that of the catalogues."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Annotated, Literal
+
+import pytest
+from pydantic import Field
+
+from lab.__main__ import main
+from lab.catalogue import Catalogue, Knob, bounds_of, knob_of
+from lab.option_tables import KINDS, in_words, lines_of, page, row, section, shipped
+from lab.recipe import CATALOGUES
+
+DOCS = Path(__file__).parents[1] / "docs"
+RESULTS = json.loads((DOCS / "options_results.json").read_text())
+EVERY = [(field, name) for field in KINDS.values() for name in shipped(field)]
+CURE = "run `python docs/run_options.py`"
+
+
+@pytest.fixture
+def colours(monkeypatch: pytest.MonkeyPatch) -> Iterator[Catalogue]:
+    """A catalogue of one option, in the place of the augmentations."""
+    catalogue = Catalogue("colour")
+
+    @catalogue.add
+    def red(
+        image: object,
+        *,
+        strength: Annotated[float, Field(ge=0, lt=1, description="how red"), Knob(0.01, 0.5, log=True)] = 0.1,
+        bright: bool = False,
+        tone: Literal["warm", "cold"] = "warm",
+    ) -> object:
+        """A red tint, by |x|. It is mild.
+
+        x <- x + strength
+
+        Source: this
+            test.
+        """
+        return image
+
+    monkeypatch.setitem(CATALOGUES, "augment", catalogue)
+    return catalogue
+
+
+def test_every_kind_of_option_has_its_place() -> None:
+    assert set(KINDS.values()) == set(CATALOGUES)
+
+
+def test_a_line_has_default_valid_and_usual_range_and_what_it_is(colours: Catalogue) -> None:
+    assert list(lines_of(colours)) == [
+        "  red: A red tint, by |x|.",
+        "      strength=0.1 (at least 0 and less than 1; usually 0.01 to 0.5, log): how red",
+        "      bright=false (true or false)",
+        "      tone=warm (warm | cold)",
+        "      Source: this test.",
+    ]
+
+
+def test_a_section_has_the_sentence_the_result_the_formula_the_settings_and_the_source(colours: Catalogue) -> None:
+    result = {"red": {"status": "finished", "validation_accuracy": 0.9744}}
+    assert section("augmentations", "augment", ["red"], result).splitlines() == [
+        "## augmentations (`augment`)",
+        "",
+        "| option | | on digits |",
+        "|---|---|---|",
+        "| [red](#augment-red) | A red tint, by \\|x\\|. | 97.4 % |",
+        "",
+        '<a id="augment-red"></a>',
+        "### red",
+        "",
+        "A red tint, by |x|.",
+        "",
+        "```text",
+        "It is mild.",
+        "",
+        "x <- x + strength",
+        "```",
+        "",
+        "| setting | default | valid | usual | |",
+        "|---|---|---|---|---|",
+        "| `strength` | `0.1` | at least 0 and less than 1 | 0.01 to 0.5, log | how red |",
+        "| `bright` | `false` | true or false |  |  |",
+        "| `tone` | `warm` | warm \\| cold |  |  |",
+        "",
+        "Source: this test.",
+    ]
+
+
+@pytest.mark.parametrize(
+    ("result", "said"),
+    [
+        ({"status": "finished", "validation_accuracy": 0.97449}, "97.4 %"),
+        ({"status": "stuck", "validation_accuracy": 0.1}, "gets stuck (10.0 %)"),
+        ({"status": "diverged", "validation_accuracy": 0.1}, "diverges"),
+        ({"status": "diverged", "validation_accuracy": None}, "diverges"),
+        ({"status": "out_of_memory", "validation_accuracy": None}, "out of memory"),
+        ({"said": "not on digits"}, "not on digits"),
+        ({}, "no result yet"),
+    ],
+)
+def test_a_result_in_words(result: dict[str, object], said: str) -> None:
+    assert in_words(result) == said
+
+
+def test_a_bar_does_not_end_a_cell() -> None:
+    assert row("a|b", "c") == "| a\\|b | c |"
+
+
+@pytest.mark.parametrize(("field", "name"), EVERY)
+def test_every_option_was_run_on_digits(field: str, name: str) -> None:
+    result = RESULTS.get(field, {}).get(name)
+    assert result, f"{field} {name} has no result: {CURE}"
+    assert "status" in result or (field == "data" and result == {"said": "not on digits"})
+
+
+def test_the_page_in_the_docs_is_that_of_the_catalogues() -> None:
+    assert (DOCS / "options.md").read_text() == page(RESULTS), CURE
+
+
+def test_results_of_options_that_are_gone_are_gone_too() -> None:
+    assert [(field, name) for field, found in RESULTS.items() for name in found] == EVERY
+
+
+def test_what_a_notebook_adds_is_listed_and_not_in_the_docs(colours: Catalogue) -> None:
+    assert "red" in "".join(lines_of(colours))
+    assert shipped("augment") == []
+    assert "red tint" not in page({})
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_the_command_lists_every_option_with_settings_ranges_and_source(
+    kind: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main(["options", kind]) == 0
+    said = capsys.readouterr().out
+    catalogue = CATALOGUES[KINDS[kind]]
+    assert said.startswith(f"{kind}\n")
+    for name, choice in catalogue.items():
+        assert f"\n  {name}: {catalogue.sentence(name)}\n" in said
+        for key, field in choice.model_fields.items():
+            assert key == "name" or f"\n      {key}=" in said
+            if knob := knob_of(field):
+                assert f"{knob.low:g} to {knob.high:g}" in said
+            assert bounds_of(field) in said
+    assert said.count("Source: ") >= len(shipped(KINDS[kind]))

@@ -17,7 +17,7 @@ from lab.panel.pulse import Pulse
 from lab.recipe import Recipe, RecipeError
 from lab.training import Training
 
-LONG = 120  # seconds after which something hangs
+LONG = 60  # seconds after which something hangs
 
 
 @pytest.fixture
@@ -150,7 +150,7 @@ def test_the_forecast_follows_the_controls(panel) -> None:
     until(panel, lambda: foretold(panel, "keep their size"))
     assert "8,970 parameters" in panel.forecast.costs.value
     panel.recipe = Recipe(activation="sigmoid", model={"name": "mlp", "depth": 9})
-    until(panel, lambda: foretold(panel, "this will not train"))
+    until(panel, lambda: foretold(panel, "The gradient at layer 1"))
     assert 'data-trouble="vanishing"' in panel.forecast.sentence.value
     rate = panel.forecast._figures["rate"]
     assert max(rate.data[0].y) == pytest.approx(0.1)
@@ -197,14 +197,17 @@ def test_an_invalid_recipe_has_no_forecast(panel) -> None:
 
 
 def test_the_forecast_is_told_while_a_training_runs_and_changes_no_number(panel) -> None:
-    recipe = Recipe(epochs=150, model={"name": "mlp", "dropout": 0.2})
+    recipe = Recipe(epochs=50_000, model={"name": "mlp", "dropout": 0.2})
     panel.recipe = recipe
     panel.start()
     until(panel, lambda: panel.runs and panel.runs[0].history.loss)
     panel.recipe = Recipe(activation="sigmoid", model={"name": "mlp", "depth": 9})
-    until(panel, lambda: foretold(panel, "this will not train"))
+    until(panel, lambda: foretold(panel, "The gradient at layer 1"))
     assert not panel.jobs[0].done.is_set()
-    assert panel.wait()[0].history.loss == lab.train(recipe, progress=False, device="cpu").history.loss
+    panel.stop()
+    (run,) = panel.wait()
+    alone = lab.train(recipe.changed(epochs=run.step // 20 + 1), progress=False, device="cpu")
+    assert run.history.loss == alone.history.loss[: run.step]
 
 
 def test_the_forecast_is_told_while_a_training_is_held(panel) -> None:
@@ -212,7 +215,7 @@ def test_the_forecast_is_told_while_a_training_is_held(panel) -> None:
     panel.start()
     panel.pause()
     panel.recipe = Recipe(activation="sigmoid", model={"name": "mlp", "depth": 9})
-    until(panel, lambda: foretold(panel, "this will not train"))
+    until(panel, lambda: foretold(panel, "The gradient at layer 1"))
     panel.stop()
     assert panel.wait()[0].status == "stopped"
 
@@ -220,11 +223,9 @@ def test_the_forecast_is_told_while_a_training_is_held(panel) -> None:
 def test_folded_it_asks_for_nothing_and_the_next_panel_remembers(panel) -> None:
     panel.forecast.button.value = False
     panel.recipe = Recipe(epochs=3)
-    assert "forecast" not in worker._errands or panel.forecast.body.layout.display == "none"
-    number = panel.forecast._number
+    assert panel.forecast.body.layout.display == "none"
     again = lab.Panel(folder=None, device="cpu")
     try:
-        assert number > 0
         assert again.forecast.button.value is False
         assert "forecast" not in worker._errands
         again.forecast.button.value = True
@@ -279,10 +280,7 @@ def test_pictures_unfold_and_follow(panel) -> None:
     curve = abouts["activation"].figure
     assert [trace.name for trace in curve.data] == ["inputs", "f(x)", "slope f'(x)"]
     assert "f(x) = " in abouts["activation"].text.value
-    assert (
-        "spread" in abouts["init"].picture.layout.title.text
-        or "standard deviation" in abouts["init"].picture.layout.title.text
-    )
+    assert "standard deviation" in abouts["init"].picture.layout.title.text
     panel.controls["activation"].dropdown.value = "tanh"
     until(panel, lambda: min(curve.data[1].y) == pytest.approx(-1, abs=0.01))
 
@@ -298,7 +296,7 @@ def test_a_choice_without_a_picture_has_its_words_only(panel) -> None:
 
 
 def test_health_is_watched_on_request_and_changes_no_number(panel) -> None:
-    recipe = Recipe(epochs=60, model={"name": "mlp", "dropout": 0.2, "norm": "batch"})
+    recipe = Recipe(epochs=15, model={"name": "mlp", "dropout": 0.2, "norm": "batch"})
     panel.recipe = recipe
     panel.toolbar.toggles["health"].value = True
     panel.pump.drain()

@@ -100,7 +100,9 @@ class Forecast:
         if recipe is None:
             forget("forecast")
             self._clear()
-        elif self.button.value:
+        elif not self.button.value:
+            forget("forecast")
+        else:
             errand("forecast", partial(self._look, self._number, recipe), after=PAUSE)
 
     def close(self) -> None:

@@ -194,9 +194,13 @@ class Panel:
     @recipe.setter
     def recipe(self, recipe: Recipe) -> None:
         self._setting = True
-        for field, control in self.controls.items():
-            control.value = getattr(recipe, field)
-        self._setting = False
+        try:
+            for field, control in self.controls.items():
+                if isinstance(control, OneChoice):
+                    control.refresh()  # the recipe may name an option that the same cell has just added
+                control.value = getattr(recipe, field)
+        finally:
+            self._setting = False
         self._changed()
 
     def _changed(self) -> None:

@@ -14,9 +14,10 @@ import numpy as np
 import plotly.graph_objects as go
 from torch import Tensor
 
-from lab.comparison_plots import GREY, counted, empty, framed, shown, subtitled
+from lab.comparison_plots import GREY
 from lab.diagnostics import HealthHistory, InitReport, LayerSignal, Mistake, Predictions, RangeTest
 from lab.diagnostics.rate_rules import RULES
+from lab.figure_parts import counted, empty, framed, shown, subtitled
 from lab.plots import COLOURS
 
 FORWARD, BACKWARD, DEAD = COLOURS[0], COLOURS[1], COLOURS[3]

@@ -107,20 +107,20 @@ class Catalogue(Mapping[str, type[Choice]]):
     def __len__(self) -> int:
         return len(self._choices)
 
-    def add(self, function: Any = None, *, rules: Rules | None = None) -> Any:
+    def add(self, function: Any = None, *, name: str = "", rules: Rules | None = None) -> Any:
         """Decorator: the function's keyword-only arguments become the option's settings.
-
-        The option has the function's name, without a last underscore: that is for two catalogues with one name.
 
         Args:
             function: context arguments first, then keyword-only settings with type and default.
+            name: of the option, where another catalogue's function has it already; by default the function's.
             rules: sentence -> test of a Choice, for what involves two settings at once.
         Raises:
             ValueError: another module has an option of this name, or a setting lacks its default.
         """
         if function is None:
-            return lambda decorated: self.add(decorated, rules=rules)
-        name = self._name_of(function)
+            return lambda decorated: self.add(decorated, name=name, rules=rules)
+        name = name or function.__name__
+        self._refuse_clash(name, function)
         fields: dict[str, Any] = {"name": (Literal[name], name), **_settings(self.kind, function)}
         choice = create_model(
             name,
@@ -136,14 +136,12 @@ class Catalogue(Mapping[str, type[Choice]]):
             listener()
         return function
 
-    def _name_of(self, function: Callable[..., Any]) -> str:
-        name = function.__name__.removesuffix("_")
+    def _refuse_clash(self, name: str, function: Callable[..., Any]) -> None:
         known = self.functions.get(name)
         if name.lower() in YAML_BOOLEANS:
             raise ValueError(f"An option cannot be called {name!r}: YAML reads that as a boolean.")
         if known is not None and known.__module__ != function.__module__:
             raise ValueError(f"{self.kind} {name!r} exists already, in {known.__module__}.")
-        return name
 
     def parse(self, value: object) -> Choice:
         """`"sgd"`, `{"name": "sgd", "lr": 0.3}` or a Choice -> a checked Choice.

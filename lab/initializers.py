@@ -169,8 +169,8 @@ def random_uniform(weight: Tensor, activation_gain: float, generator: torch.Gene
     nn.init.uniform_(weight, -bound, bound, generator)
 
 
-@initializers.add
-def constant_(weight: Tensor, activation_gain: float, generator: torch.Generator, *, value: Value = 0.1) -> None:
+@initializers.add(name="constant")
+def constant_weight(weight: Tensor, activation_gain: float, generator: torch.Generator, *, value: Value = 0.1) -> None:
     """The same number everywhere: the units of a layer start alike and, having the same gradients, stay alike.
 
     w = value

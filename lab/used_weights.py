@@ -11,7 +11,7 @@ from torch.func import functional_call
 from torch.nn.modules.batchnorm import _BatchNorm
 
 from lab.catalogue import Choice
-from lab.optimizers import optimizers
+from lab.optimizers import optimizers, parameter_groups
 
 STATISTICS_BATCH = 256
 STATISTICS_IMAGES = 2048  # from these batch normalisation learns what the layers give under other weights
@@ -25,8 +25,9 @@ def used_weights(model: nn.Module, optimizer: torch.optim.Optimizer) -> dict[str
 
 def uses_other_weights(choice: Choice) -> bool:
     """Whether this optimizer ever has `used_weights`."""
-    probe = nn.Parameter(torch.zeros(1, 1))  # a layer would draw from the person's stream
-    return hasattr(optimizers.build(choice, [{"params": [probe]}]), "used_weights")
+    sizes = ((1, 1), (1,))  # one weight, one bias; a layer would draw from the person's stream
+    probe = nn.ParameterList(nn.Parameter(torch.zeros(size)) for size in sizes)
+    return hasattr(optimizers.build(choice, parameter_groups(probe)), "used_weights")
 
 
 def answer(model: nn.Module, weights: dict[str, Tensor], images: Tensor) -> Tensor:

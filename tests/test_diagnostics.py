@@ -241,7 +241,7 @@ def test_dead_units_are_said_and_a_cure_is_measured():
         """max(0, x - 2). Source: this test."""
         return Late()
 
-    report = examine(Recipe(activation="late"), device="cpu")
+    report = examine(Recipe(activation="late", init={"name": "he_normal", "gain": 2**0.5}), device="cpu")
     assert report.layers[1].dead > 1 / 3
     assert report.trouble in ("dead", "vanishing", "fading")
     assert "would" in report.sentence

@@ -362,7 +362,7 @@ def test_as_many_trainings_are_held_as_fit(monkeypatch):
     parameters = sum(parameter.numel() for parameter in session.model.parameters())
     step = 8 * room.outputs_per_image(session) * 2 * min(EVALUATION_BATCH, len(session.validation_split))
     for count in (1, 3, room.IN_TURN):
-        free(2 * (step + (count + 0.5) * 8 * 4 * parameters), monkeypatch)
+        free(2 * (step + (count + 0.5) * 8 * room.KEPT_ALONE * parameters), monkeypatch)
         assert room.held_that_fit(session) == count
     free(0, monkeypatch)
     assert room.held_that_fit(session) == 1

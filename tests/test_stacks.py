@@ -630,11 +630,13 @@ def test_streamed_data_is_refused_in_words(tmp_path):
         Stack([recipe, recipe], device="cpu", data_budget_bytes=0)
 
 
+# Lion makes a whole step of the sign of any gradient, of one that is rounding alone too (a key's bias).
+STEADY = [name for name in OF_ONE_BATCH if name != "lion"]
 STACKABLE = {
     "precision": st.just("float64"),
     "init": st.just("he_normal"),
     "patience": st.just(0),
-    "optimizer": any_spec("optimizer", usual=True).filter(lambda spec: spec["name"] in OF_ONE_BATCH),
+    "optimizer": any_spec("optimizer", usual=True).filter(lambda spec: spec["name"] in STEADY),
     "gradient": st.just(()),
     "average": st.just("nothing"),
 }

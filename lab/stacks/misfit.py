@@ -32,14 +32,13 @@ def misfit_of(session: Training) -> str:
 def alone_because(recipe: Recipe) -> str:
     """Why a recipe trains alone whatever its network and its data are; empty if it need not."""
     optimizer, average = recipe.optimizer, recipe.average.name
+    other = uses_other_weights(optimizer)
     reasons = {
         # A stack rounds otherwise than an arm alone: a loss that is a last bit lower could turn the whole run.
         "whose schedule or patience watches the validation": recipe.watches_validation,
         f"that changes its gradient ({', '.join(choice.name for choice in recipe.gradient)})": bool(recipe.gradient),
         f"that is evaluated with an average of its weights ({average})": average != "nothing",
-        f"whose optimizer ({optimizer.name}) is evaluated with other weights than it steps": uses_other_weights(
-            optimizer
-        ),
+        f"whose optimizer ({optimizer.name}) is evaluated with other weights than it steps": other,
     }
     said = next((reason for reason, holds in reasons.items() if holds), "")
     return f"A recipe {said} trains alone, not in a stack." if said else ""

@@ -31,7 +31,7 @@ from jupyterlab_window import CHROMIUM, Server, Window  # noqa: E402  # the test
 
 from lab.doctor import browser as find_browser  # noqa: E402
 
-POINTS = "document.querySelector('.lab-panel .js-plotly-plot')?.data?.[2]?.y?.length"
+POINTS = "document.querySelector('.lab-results .js-plotly-plot')?.data?.[2]?.y?.length"
 CLICK_TO_POINT = f"""() => new Promise(resolve => {{
   const start = performance.now(), clicked = document.querySelector('.lab-train');
   const look = () => ({POINTS} > 0) ? resolve(performance.now() - start) : requestAnimationFrame(look);

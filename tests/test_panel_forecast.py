@@ -159,6 +159,18 @@ def test_the_forecast_follows_the_controls(panel) -> None:
     assert len(panel.forecast._figures["doctor"].data) == 3
 
 
+def test_nothing_of_an_older_picture_is_left(panel) -> None:
+    panel.recipe = Recipe(warmup=0.2, schedule="exponential")
+    until(panel, lambda: "rate" in panel.forecast._figures)
+    rate, sent = panel.forecast._figures["rate"], []
+    until(panel, lambda: len(rate.layout.shapes) == 1 and rate.layout.yaxis.type == "log")
+    rate._send_relayout_msg = lambda changes, *_: sent.append(changes)
+    panel.recipe = Recipe()
+    until(panel, lambda: len(rate.layout.shapes) == 0)
+    assert sent[0]["shapes"] is None
+    assert sent[0]["yaxis.type"] is None
+
+
 def test_the_forecast_says_what_is_wrong_in_words(panel) -> None:
     panel.recipe = Recipe(data={"name": "folder", "path": "no <b>"})
     until(panel, lambda: panel.forecast.problem.value)

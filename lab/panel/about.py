@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from html import escape
 from inspect import cleandoc
 from typing import Any
@@ -85,6 +85,9 @@ def untitled(picture: go.Figure) -> go.Figure:
 def redraw(figure: Any, picture: go.Figure, *, dark: bool, width: int | None = None) -> None:
     """Put another picture into a figure that is shown, in the colours of the theme."""
     clear, template = "rgba(0,0,0,0)", "plotly_dark" if dark else "plotly_white"
+    kept = leaves(picture.layout.to_plotly_json())
+    if gone := {path: None for path in leaves(figure.layout.to_plotly_json()) if path not in kept}:
+        figure.plotly_relayout(gone)  # what a new layout does not name, the browser would keep of the old one
     with figure.batch_update():
         figure.data = []
         figure.layout = picture.layout
@@ -92,6 +95,16 @@ def redraw(figure: Any, picture: go.Figure, *, dark: bool, width: int | None = N
         if width:
             figure.layout.width = width
         figure.add_traces(picture.data)
+
+
+def leaves(layout: Mapping[str, Any], owner: str = "") -> set[str]:
+    """Dotted paths of what a layout sets, lists as a whole; the template aside."""
+    found: set[str] = set()
+    for key, value in layout.items():
+        if key != "template":
+            path = f"{owner}{key}"
+            found |= leaves(value, f"{path}.") if isinstance(value, Mapping) else {path}
+    return found
 
 
 def explained(catalogue: Catalogue, choice: Choice) -> str:

@@ -13,6 +13,7 @@ import plotly.graph_objects as go
 from lab.catalogue import RecipeError
 from lab.compare import Comparison, Phase
 from lab.comparison_plots import accuracy_by_rate, curves_with_bands, differences, pareto
+from lab.panel.about import redraw
 from lab.panel.controls import wide
 from lab.panel.live_figure import LiveFigure
 from lab.panel.words import comparison_in_html, duration, how_far, message
@@ -319,15 +320,7 @@ class ComparePane:
             self.frame.children = [self.figure]
         self.frame.layout.display = self.picture.layout.display = None
         picture = PICTURES[str(self.picture.value)](comparison)
-        with self.figure.batch_update():
-            self.figure.data = []
-            self.figure.layout = picture.layout.update(width=self.width)
-            self._clear_background()
-            self.figure.add_traces(picture.data)
-
-    def _clear_background(self) -> None:
-        clear, template = "rgba(0,0,0,0)", "plotly_dark" if self.dark else "plotly_white"
-        self.figure.layout.update(template=template, paper_bgcolor=clear, plot_bgcolor=clear)
+        redraw(self.figure, picture, dark=self.dark, width=self.width)
 
 
 def _checkbox(text: str, *, value: bool) -> widgets.Checkbox:

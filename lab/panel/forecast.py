@@ -21,7 +21,6 @@ from lab.diagnostics import InitReport, examine
 from lab.panel.about import redraw
 from lab.panel.controls import wide
 from lab.panel.live_figure import small_figure
-from lab.panel.words import message
 from lab.panel.worker import Post, errand, forget, in_short
 from lab.recipe import Recipe
 from lab.schedule_plots import rate_over_run
@@ -156,7 +155,7 @@ class Forecast:
 
     def _on_problem(self, text: str) -> None:
         self._clear()
-        self.problem.value = message(text)
+        self.problem.value = f'<div class="lab-foreseen">{escape(text)}</div>'
 
     def _draw(self, place: str, picture: go.Figure) -> None:
         self._pictures[place] = picture

@@ -14,7 +14,7 @@ from lab.panel.toolbar import row
 
 ROW, AROUND = 18, 96  # pixels: of a layer, and of all else in the figure
 ROWS = (4, 20)  # fewer layers leave room, more are drawn thinner
-KEY = {"update": ": pale is a thousandth of the weight in a step, orange more, blue less"}
+KEY = {"update": ": orange is more than a thousandth of the weight in a step, blue less"}
 EMPTY = "Nothing was watched yet: health is looked at while a run trains."
 
 

@@ -159,7 +159,7 @@ class Window:
         self.command("notebook:run-all-cells")
         self.page.wait_for_function(ALL_RUN)
         self.page.wait_for_function(IDLE)
-        self.page.wait_for_selector(".lab-panel .js-plotly-plot .main-svg", timeout=60_000)
+        self.page.wait_for_selector(".lab-results .js-plotly-plot .main-svg", timeout=60_000)
 
     def command(self, name: str, arguments: dict[str, Any] | None = None) -> None:
         self.page.evaluate("([name, args]) => window.jupyterapp.commands.execute(name, args)", [name, arguments or {}])
@@ -178,6 +178,6 @@ class Window:
     def traces(self) -> list[dict[str, Any]]:
         """Name, number of points and line of each trace of the live figure."""
         return self.page.evaluate("""() => {
-            const all = document.querySelector('.lab-panel .js-plotly-plot')?.data ?? [];
+            const all = document.querySelector('.lab-results .js-plotly-plot')?.data ?? [];
             const look = (t) => ({ name: t.name, points: t.y?.length ?? 0, color: t.line.color, dash: t.line.dash });
             return all.slice(2).map(look) }""")

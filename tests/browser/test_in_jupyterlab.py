@@ -28,12 +28,13 @@ def grows(window: Window, trace: int = 0) -> None:
     """The trace gets new points while we look."""
     now = window.traces()[trace]["points"]
     window.page.wait_for_function(
-        "([i, n]) => document.querySelector('.lab-panel .js-plotly-plot').data[2 + i].y.length !== n", arg=[trace, now]
+        "([i, n]) => document.querySelector('.lab-results .js-plotly-plot').data[2 + i].y.length !== n",
+        arg=[trace, now],
     )
 
 
 def test_from_empty_state_to_a_trained_network(panel: Window) -> None:
-    assert "press" in str(panel.page.locator(".lab-panel .infolayer").text_content())
+    assert "press" in str(panel.page.locator(".lab-results .infolayer").first.text_content())
     assert "Runs appear here" in panel.page.locator(".lab-empty").inner_text()
     press(panel, "train")
     panel.state("finished")
@@ -144,7 +145,7 @@ def test_reloading_the_page_shows_the_same_state_and_goes_on(panel: Window) -> N
     panel.page.reload(wait_until="domcontentloaded")
     panel.ready()
     panel.state("running")
-    panel.page.wait_for_function("() => document.querySelector('.lab-panel .js-plotly-plot')?.data?.length === 6")
+    panel.page.wait_for_function("() => document.querySelector('.lab-results .js-plotly-plot')?.data?.length === 6")
     assert panel.traces()[2]["points"] >= before
     grows(panel)
     press(panel, "stop")
@@ -165,7 +166,7 @@ def test_running_the_cell_again_replaces_the_panel(panel: Window) -> None:
 
 
 def test_the_dark_theme_is_followed(panel: Window) -> None:
-    colour = "() => getComputedStyle(document.querySelector('.lab-panel .gtitle, .lab-panel .annotation-text')).fill"
+    colour = "() => getComputedStyle(document.querySelector('.lab-results :is(.gtitle, .annotation-text)')).fill"
     light = panel.page.evaluate(colour)
     panel.command("apputils:change-theme", {"theme": "JupyterLab Dark"})
     panel.page.wait_for_function(f"(light) => ({colour})() !== light", arg=light)
@@ -206,6 +207,55 @@ def test_every_choice_is_explained_where_it_is_made(panel: Window) -> None:
     assert "each weight" in str(title("title"))
     assert panel.page.locator(".lab-augment-flip input").get_attribute("title") == lab.augmentations.sentence("flip")
     assert panel.page.locator(".lab-panel [title=null]").count() == 0
+
+
+def test_a_control_without_effect_is_greyed_and_says_why(panel: Window) -> None:
+    select = panel.page.locator(".lab-activation select")
+    panel.page.get_by_label("model", exact=True).select_option("torchvision")
+    panel.page.wait_for_selector(".lab-activation select[title^='No effect: networks of torchvision bring']")
+    assert select.is_disabled()
+    panel.page.get_by_label("model", exact=True).select_option("mlp")
+    panel.page.wait_for_selector(".lab-activation select[title^='Rectified']")
+    assert select.is_enabled()
+    assert panel.errors == []
+
+
+def test_the_init_doctor_follows_the_controls_also_while_training(panel: Window) -> None:
+    sentence = panel.page.locator(".lab-forecast .lab-doctor")
+    panel.page.wait_for_selector(".lab-verdict-line[data-trouble=none]")
+    assert "parameters" in panel.page.locator(".lab-forecast").inner_text()
+    train(panel, **{**LONG, "model.depth": 6})
+    panel.state("running")
+    panel.page.get_by_label("activation", exact=True).select_option("sigmoid")
+    panel.page.wait_for_selector(".lab-verdict-line[data-trouble=vanishing]")
+    assert "The gradient at layer 1 is" in sentence.inner_text()
+    assert panel.page.locator(".lab-forecast .js-plotly-plot .main-svg").count() > 0
+    panel.state("running")
+    assert panel.errors == []
+
+
+def test_formula_and_picture_unfold_beside_a_choice(panel: Window) -> None:
+    press(panel, "about-activation")
+    panel.page.get_by_text("f(x) = max(0, x)").wait_for()
+    panel.page.wait_for_selector(".lab-controls .js-plotly-plot .main-svg")
+    names = "() => document.querySelector('.lab-controls .js-plotly-plot').data.map(trace => trace.name)"
+    assert panel.page.evaluate(names) == ["inputs", "f(x)", "slope f'(x)"]
+    assert panel.page.evaluate(
+        "() => { const c = document.querySelector('.lab-controls'); return c.scrollWidth <= c.offsetWidth }"
+    )
+    press(panel, "about-activation")
+    panel.page.wait_for_selector(".lab-controls .js-plotly-plot", state="hidden")
+    assert panel.errors == []
+
+
+def test_a_rate_is_found_and_used(panel: Window) -> None:
+    press(panel, "find-rate")
+    use = panel.page.locator(".lab-use-valley")
+    use.wait_for()
+    use.click()
+    rate = str(use.inner_text()).split()[1]
+    panel.page.wait_for_function("(rate) => document.querySelector('.lab-lr input').value === rate", arg=rate)
+    assert panel.kernel("print(panel.recipe.optimizer.lr)") == str(float(rate))
 
 
 def test_ticked_options_keep_their_settings_and_survive_a_reload(panel: Window) -> None:

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Iterator, Sequence
+import sys
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
 from math import log10
 from pathlib import Path
@@ -43,7 +44,7 @@ from lab.sentences import words
 from lab.stacks.rows import Rows
 from lab.store import RunError
 from lab.training import Training
-from lab.verdicts import verdicts
+from lab.verdicts import Interval, doubled_interval, verdicts
 
 SEEDS = {"seeds": 2, "tuning_seeds": 1}
 
@@ -407,6 +408,49 @@ def test_verdicts_are_those_of_the_scores_at_any_moment_and_when_it_is_asked_aga
     for count in (6, 32):  # left with seeds 1 to 3, of which the later ones came first
         assert all(as_the_scores_say() for _ in zip(range(count), comparison, strict=False))
     assert len(comparison.scores("given")["sgd"]) == 16
+
+
+def both(asked: Asked) -> float:
+    return 0.9 + noise(asked[3] * len(asked[0] + asked[1])) + (0.05 if asked[:2] == ("tuned", "adam") else 0)
+
+
+def test_a_change_is_that_of_the_paired_differences_corrected_for_all_pairs() -> None:
+    arms = {"sgd": FEW, "adam": ADAM, "smooth": FEW.changed(label_smoothing=0.1)}
+    found = Pretended(Plan(arms=arms, seeds=8, trials=3, tuning_seeds=1), both).run()
+    given, tuned = (found.scores(phase) for phase in found.phases)
+    seeds = range(8)
+    moved = [(tuned["sgd"][at] - tuned["adam"][at]) - (given["sgd"][at] - given["adam"][at]) for at in seeds]
+    interval, change = found.change("sgd", "adam")
+    assert change == pytest.approx(sum(moved) / 8)
+    assert interval.level == pytest.approx(1 - 0.05 / 3)
+    assert interval.low < change < interval.high
+    back, changed_back = found.change("adam", "sgd")
+    assert (back.low, back.high, changed_back) == pytest.approx((-interval.high, -interval.low, -change))
+
+
+def test_a_change_is_worked_out_once_and_anew_when_seeds_have_come_in(monkeypatch: pytest.MonkeyPatch) -> None:
+    found = Pretended(TWO.model_copy(update={"seeds": 8}), both).run()
+    counting = Counting(doubled_interval)
+    monkeypatch.setattr(sys.modules["lab.compare"], "doubled_interval", counting)
+    first = found.change("sgd", "adam")
+    assert found.change("sgd", "adam") == first
+    assert counting.calls == 1
+    all_of_them = found.trials
+    found.trials = [trial for trial in all_of_them if (trial.phase, trial.seed) not in (("tuned", 6), ("tuned", 7))]
+    fewer = Pretended(TWO.model_copy(update={"seeds": 6}), both).run()
+    assert found.change("sgd", "adam") == fewer.change("sgd", "adam")  # of the seeds that met both phases
+    assert counting.calls == 3
+
+
+class Counting:
+    """Works an interval out, and counts how often."""
+
+    def __init__(self, work: Callable[..., Interval]) -> None:
+        self.work, self.calls = work, 0
+
+    def __call__(self, *scores: Any, **how: Any) -> Interval:
+        self.calls += 1
+        return self.work(*scores, **how)
 
 
 class Backwards(Pretended):

@@ -24,6 +24,7 @@ from small_comparisons import (
     without_clock,
 )
 
+import lab
 from lab import plans
 from lab.compare import Comparison
 from lab.events import Event, Started
@@ -156,6 +157,15 @@ def test_more_seeds_or_another_question_go_on_in_the_same_folder(change: dict[st
     assert Plan(**json.loads((tmp_path / "plan.json").read_text())) == more.plan
 
 
+def test_the_folder_of_a_run_is_refused_and_left_as_it_was(tmp_path: Path) -> None:
+    lab.train(FEW, folder=tmp_path / "run", progress=False, device="cpu")
+    before = {path.name: path.read_bytes() for path in (tmp_path / "run").iterdir()}
+    with pytest.raises(RunError) as error:
+        Comparison(TWO, folder=tmp_path / "run")
+    assert str(error.value) == f"{tmp_path / 'run'} holds a run. Choose another folder."
+    assert {path.name: path.read_bytes() for path in (tmp_path / "run").iterdir()} == before
+
+
 def test_a_file_in_the_place_of_the_folder_is_refused_in_words(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("mine")
     with pytest.raises(RunError) as error:
@@ -173,9 +183,28 @@ def test_a_comparison_of_equal_seconds_goes_on_with_the_epochs_it_had(
     again = Pretended(plan, by_distance, folder=tmp_path)
     again.run()
     assert again.asked == []
+    assert {name: arm.epochs for name, arm in again.arms.items()} == {"sgd": 2, "adam": 4}
 
 
-@pytest.mark.parametrize(("name", "content"), [("epochs.json", b"{"), ("trials.jsonl", b"\xff\n")])
+def test_how_uneven_a_budget_was_is_kept_with_its_epochs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    plan = TWO.model_copy(update={"budget": "seconds"})
+    prices = iter([{"sgd": 2.0, "adam": 1.5}, {"sgd": 2.0, "adam": 1.0}])
+    monkeypatch.setattr(plans, "seconds_per_epoch", lambda *_, **__: next(prices))  # pyright: ignore[reportUnknownLambdaType]
+    first = Pretended(plan, by_distance, folder=tmp_path).run()
+    assert first.uneven == pytest.approx(0.125)  # 4 seconds, and 3 epochs of 1.5
+    assert json.loads((tmp_path / "epochs.json").read_text()) == {
+        "epochs": {"sgd": 2, "adam": 3},
+        "uneven": first.uneven,
+    }
+    again = Pretended(plan, by_distance, folder=tmp_path)
+    more = Pretended(plan.model_copy(update={"seeds": 3}), by_distance, before=first)
+    assert again.uneven == more.uneven == first.uneven
+    assert again.arms == more.arms == first.arms
+
+
+@pytest.mark.parametrize(
+    ("name", "content"), [("epochs.json", b"{"), ("epochs.json", b'{"sgd": 2, "adam": 2}'), ("trials.jsonl", b"\xff\n")]
+)
 def test_a_damaged_folder_goes_on_or_is_refused_in_words(name: str, content: bytes, tmp_path: Path) -> None:
     Pretended(TWO, by_distance, folder=tmp_path).run()
     (tmp_path / name).write_bytes(content)
@@ -249,6 +278,25 @@ def test_after_an_early_stop_a_folder_goes_on_likewise(tmp_path: Path) -> None:
     on = Pretended(LONG, huge_difference, folder=tmp_path).run()
     assert len(on.asked) + len(early.asked) == 32
     assert on.verdicts("given")[0].interval.method == "anytime-valid t"
+
+
+def test_seeds_that_are_known_are_not_left_out_by_an_early_stop(tmp_path: Path) -> None:
+    whole = Pretended(LONG, huge_difference, folder=tmp_path).run()
+    for early in (
+        Pretended(EARLY, huge_difference, before=whole).run(),
+        Pretended(EARLY, huge_difference, folder=tmp_path).run(),
+    ):
+        assert early.asked == []
+        assert len(early.scores("given")["sgd"]) == 16
+        assert not early.stopped_early
+
+
+def test_an_early_stop_waits_until_what_is_known_is_told_and_no_longer(tmp_path: Path) -> None:
+    stopped_after(10, Pretended(LONG, huge_difference, folder=tmp_path))  # five seeds of both arms
+    early = Pretended(EARLY, huge_difference, folder=tmp_path).run()
+    assert early.stopped_early
+    assert len(early.scores("given")["sgd"]) == 8  # looks after 4 and 8
+    assert {seed for *_, seed in early.asked} == {5, 6, 7}
 
 
 @pytest.mark.parametrize(

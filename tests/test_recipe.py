@@ -2,6 +2,7 @@
 
 import json
 import pickle
+from pathlib import Path
 
 import jsonschema
 import pytest
@@ -175,11 +176,22 @@ def test_yaml_that_calls_a_number_a_text_is_understood():
         ("seed: 0x_", r"^Cannot read the text as YAML: invalid literal"),
         ("seed: !!python/name:os.system", r"^Cannot read the text as YAML: could not determine a constructor"),
         ("optimiser: sgd", r"^Unknown recipe key 'optimiser'\."),
+        ("arms: {a: , b: {epochs: 3}}", r"^the text is not a recipe\. Try: lab compare FILE$"),
+        ("claim: x\ncomparisons: {a: {arms: }}", r"^the text is not a recipe\. Try: lab claim FILE$"),
     ],
 )
 def test_yaml_is_read_strictly(text, said):
     with pytest.raises(RecipeError, match=said):
         Recipe.from_yaml(text)
+
+
+def test_a_comparison_or_claim_of_the_lab_says_which_command_it_is_for():
+    for path in (Path(__file__).parents[1] / "recipes").rglob("*.yaml"):
+        command = "claim" if "comparisons:" in path.read_text() else "compare"
+        try:
+            Recipe.load(path)
+        except RecipeError as refusal:
+            assert str(refusal) == f"{path} is not a recipe. Try: lab {command} FILE"  # noqa: PT017  # recipes load
 
 
 def test_a_file_that_cannot_be_read_is_named(tmp_path):

@@ -14,7 +14,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from small_comparisons import CHANCE, Asked, Outcome, Pretended, come_to, finals, noise, plain, scored
+from small_comparisons import CHANCE, Asked, Outcome, Pretended, come_to, finals, noise, plain, scored, search_of
 
 from lab import plans
 from lab.compare import Comparison, Phase
@@ -391,7 +391,7 @@ def test_where_no_run_failed_it_is_said_how_many_may_all_the_same() -> None:
 def test_how_the_runs_of_the_search_come_about_is_said() -> None:
     comparison = made(alike, trials=3, tuning_seeds=2, seeds=2)
     assert search_words(comparison) == " Searched: 3 rates for each arm, the best of them at 2 seeds."
-    comparison.searches["adam"].tell(0.5, 10_000, (0.1, 0.0))  # as when it is left in the middle
+    search_of(comparison, "adam").tell(0.5, 10_000, (0.1, 0.0))  # as when it is left in the middle
     assert search_words(comparison) == " Searched: 3 to 4 rates for each arm, the best of them at 2 seeds."
     assert search_words(made(alike, tune=False)) == ""
 

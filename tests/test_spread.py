@@ -3,7 +3,9 @@
 import os
 import signal
 import subprocess
+import sys
 import time
+from types import SimpleNamespace
 
 import pytest
 from small_runs import SMALL, TINY_CNN, same_history, same_weights, trained
@@ -92,6 +94,35 @@ def test_a_process_that_is_killed_is_an_error_in_words(processes):
     os.kill(processes[0].pid, signal.SIGKILL)
     with pytest.raises(RunError, match=r"A training process ended before its work did \(exit code -9\)"):
         list(events)
+
+
+def test_a_process_that_ends_before_it_has_its_task_is_an_error_in_words(monkeypatch):
+    def ended(command, **options):
+        process = subprocess.Popen([sys.executable, "-c", ""], **options)
+        process.wait(30)
+        return process
+
+    monkeypatch.setattr(spread, "subprocess", SimpleNamespace(Popen=ended, DEVNULL=subprocess.DEVNULL))
+    with pytest.raises(RunError, match=r"A training process ended before its work did \(exit code 0\)"):
+        list(spread.Spread([spread.Task([0], {})] * 2, "lab.many"))
+
+
+LAST_WORDS = """
+import atexit, pathlib, signal
+
+def last(folder):
+    pathlib.Path(folder, "seen").write_text(str(signal.getsignal(signal.SIGTERM) == signal.SIG_IGN))
+
+def work(task, tell):
+    atexit.register(last, task.arguments["folder"])
+"""
+
+
+def test_a_process_that_has_told_all_is_not_ended_by_a_signal(tmp_path, monkeypatch):
+    (tmp_path / "last_words.py").write_text(LAST_WORDS)
+    monkeypatch.setenv("PYTHONPATH", f"{tmp_path}{os.pathsep}{os.environ.get('PYTHONPATH', '')}")
+    assert list(spread.Spread([spread.Task([0], {"folder": str(tmp_path)})], "last_words")) == []
+    assert (tmp_path / "seen").read_text() == "True"
 
 
 def test_options_of_a_persons_own_are_not_looked_for_in_other_processes(processes):

@@ -4,16 +4,17 @@ from __future__ import annotations
 
 import math
 import re
-from collections.abc import Mapping, Sequence
-from typing import Any
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import replace
+from typing import Any, ClassVar
 
 import numpy as np
 import pytest
-from small_comparisons import ADAM, FEW, come_to, plain, small, trial
+from small_comparisons import ADAM, FEW, QUICK, Asked, Pretended, come_to, plain, small, trial
 
-from lab.compare import Comparison
+from lab.compare import Comparison, Phase, Trial
 from lab.plans import Plan
-from lab.recipe import RecipeError
+from lab.recipe import Recipe, RecipeError
 from lab.reports import report
 from lab.targets import arm_line, ratios, steps_of, steps_to, target_lines
 from lab.verdicts import critical
@@ -182,6 +183,48 @@ def test_a_target_beside_another_budget_comes_after_the_verdicts() -> None:
     assert headings.index("At the rates given") < headings.index(
         "Steps to 80% of the validation images, at the rates given"
     )
+
+
+def late_but_better(asked: Asked) -> float:
+    """Smaller rates end better, but `Gradual` has them climb for longer."""
+    return {0.1: 0.9, 0.0316: 0.94, 0.316: 0.85}.get(asked[2], 0.2)
+
+
+class Gradual(Pretended):
+    """Runs reach the target after so many epochs, by rate."""
+
+    REACHED: ClassVar = {0.1: 3, 0.0316: 5, 0.316: 4}
+
+    def _trained(self, phase: Phase, recipes: Sequence[Recipe]) -> Iterator[tuple[int, Trial]]:
+        for index, found in super()._trained(phase, recipes):
+            curve = reaching(self.REACHED.get(found.rate))
+            yield index, replace(found, curve=curve, accuracy=late_but_better((phase, "", found.rate, found.seed)))
+
+
+@pytest.mark.parametrize(
+    ("settings", "best"), [({"budget": "target", "target": TARGET}, 0.1), ({"target": TARGET}, 0.0316)]
+)
+def test_a_search_for_a_target_is_for_being_there_early_any_other_for_accuracy(
+    settings: dict[str, Any], best: float
+) -> None:
+    arms = {"a": FEW.changed(epochs=EPOCHS), "b": FEW.changed(epochs=EPOCHS, label_smoothing=0.1)}
+    found = Gradual(Plan(arms=arms, **{**QUICK, **settings}), late_but_better).run()
+    assert {found.rate(name, "tuned") for name in arms} == {best}
+
+
+def test_a_rate_that_never_gets_there_or_diverges_loses_to_one_that_does() -> None:
+    found = come_to([], plain("a", "b"), budget="target", target=TARGET)
+    runs = [
+        trial("a", "search", 0, 0.99, curve=(), loss=math.nan),
+        trial("a", "search", 0, 0.7, curve=reaching(None)),
+        trial("a", "search", 0, 0.75, curve=reaching(None)),
+        trial("a", "search", 0, 0.81, curve=reaching(9)),
+        trial("a", "search", 0, 0.81, curve=reaching(2)),
+        trial("a", "search", 0, 0.9, curve=reaching(2)),
+    ]
+    merits = [found._merit(run) for run in runs]
+    assert merits == sorted(merits)
+    assert len(set(merits)) == len(runs)
 
 
 @pytest.mark.parametrize("settings", [{}, {"target": 0.9, "stop_early": True}, {"stop_early": True}])

@@ -1,0 +1,45 @@
+"""The list of runs: what lies under a folder and is a run, whole or damaged."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+from small_comparisons import FEW, TWO, Pretended, by_distance
+
+import lab
+from lab import runs
+from lab.__main__ import main
+
+pytestmark = pytest.mark.usefixtures("one_thread")
+
+
+def names(root: Path) -> list[str]:
+    return [Path(folder).name for folder in runs.table(root)["folder"]]
+
+
+def test_comparisons_claims_and_empty_folders_are_no_runs(tmp_path: Path) -> None:
+    lab.train(FEW.changed(epochs=1), folder=tmp_path / "run", progress=False, device="cpu")
+    Pretended(TWO, by_distance, folder=tmp_path / "comparison").run()
+    for folder in ("claims", "empty", ".hidden"):
+        (tmp_path / folder).mkdir()
+    (tmp_path / "claims" / "alike.json").write_text("{}")
+    (tmp_path / "file").write_text("mine")
+    assert names(tmp_path) == ["run"]
+
+
+def test_damaged_runs_are_listed_with_what_is_wrong(tmp_path: Path) -> None:
+    lab.train(FEW.changed(epochs=1), folder=tmp_path / "run", progress=False, device="cpu")
+    recipe = next(path for path in (tmp_path / "run").iterdir() if path.name.startswith("recipe"))
+    recipe.unlink()
+    assert names(tmp_path) == ["run"]
+    assert all(runs.table(tmp_path)["problem"])
+
+
+def test_where_only_a_comparison_lies_there_are_no_runs_yet(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    Pretended(TWO, by_distance, folder=tmp_path / "comparison").run()
+    assert main(["runs", str(tmp_path)]) == 0
+    assert capsys.readouterr().out == f"No runs under {tmp_path} yet. Start one: lab run\n"
+    assert main(["runs", str(tmp_path), "--json"]) == 0
+    assert json.loads(capsys.readouterr().out) == []

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import hashlib
 import json
-import math
 import re
 import subprocess
 import sys
@@ -95,6 +94,12 @@ RECIPES = {
         "gradient": ["sam", "gradient_noise", "l1", {"name": "clip_value", "limit": 0.01}, "centralise"],
         "average": {"name": "swa", "start": 0.2},
         "precision": "bfloat16",
+    },
+    "statistics under averaged weights": {
+        "epochs": 2,
+        "model": {"name": "mlp", "width": 16, "norm": "batch", "dropout": 0.5},
+        "average": "ema",
+        "gradient": "sam",
     },
     "schedule-free": {"epochs": 1, "optimizer": "schedule_free_adamw", "schedule": "cosine", "warmup": 0.2},
     "averages that stop early": {
@@ -261,21 +266,6 @@ def test_the_script_reads_as_clean_code(name: str, tmp_path: Path) -> None:
     )
     assert done.returncode == 0, done.stdout
     assert "lab." not in path.read_text().replace("`lab", "")
-
-
-def test_batch_normalisation_under_averaged_weights_goes_with_the_script(tmp_path: Path) -> None:
-    @lab.models.add
-    def dropped_and_normed(shape, classes, activation):
-        """Batch normalisation and dropout. Source: this test."""
-        layers = [nn.Linear(math.prod(shape), 16), nn.BatchNorm1d(16), activation(), nn.Dropout(0.5)]
-        return nn.Sequential(nn.Flatten(), *layers, nn.Linear(16, classes))
-
-    try:
-        recipe = lab.Recipe(model="dropped_and_normed", epochs=2, average="ema", gradient="sam")
-        assert run_alone(recipe, tmp_path) == trained(recipe)
-    finally:
-        lab.models.functions.pop("dropped_and_normed")
-        lab.models._choices.pop("dropped_and_normed")
 
 
 def test_quotes_in_a_recipe_do_not_break_out_of_the_script(tmp_path: Path) -> None:

@@ -40,7 +40,7 @@ def resting(panel, field: str) -> str:
     """Why a control rests; empty when it is awake."""
     control = panel.controls[field]
     widget = getattr(control, "dropdown", None) or getattr(control, "box", None) or control.widget
-    assert widget.disabled == bool(idle(panel._shown).get(field))
+    assert widget.disabled == bool(idle(panel.choices.spec).get(field))
     return control.titles[f"lab-{field}"] if widget.disabled else ""
 
 

@@ -10,7 +10,7 @@ import pytest
 from hypothesis import assume, given
 from hypothesis import strategies as st
 from pydantic import ValidationError
-from strategies import recipes
+from strategies import awake_activation, recipes
 
 from lab.catalogue import Choice
 from lab.recipe import CATALOGUES, Recipe, RecipeError, difference, labels, overrides, parse_overrides
@@ -37,6 +37,7 @@ def neighbours(draw):
     key = draw(st.sampled_from(list(Recipe.model_fields)))
     spec = {**recipe.model_dump(), key: other.model_dump()[key]}
     assume(1 - spec["warmup"] - spec["cooldown"] > 0)
+    assume("activation" in awake_activation(spec) or spec["activation"] == Recipe().activation.model_dump())
     return recipe, recipe.changed(**{key: spec[key]})
 
 

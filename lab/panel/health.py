@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, cast
 
 import ipywidgets as widgets
 
-from lab.diagnostic_plots import MEASURES, health_map
+from lab.diagnostic_plots import MEASURES, Measure, health_map
 from lab.diagnostics import HealthHistory
 from lab.panel.about import redraw, untitled
 from lab.panel.live_figure import small_figure
@@ -73,7 +73,7 @@ class HealthView:
         if self.figure is None:
             self.figure = small_figure()
             self.frame.children = [self.figure]
-        picture = health_map(self._history, self.measure.value or "update", dark=self.dark)
+        picture = health_map(self._history, cast("Measure", self.measure.value), dark=self.dark)
         rows = min(max(len(self._history.names), ROWS[0]), ROWS[1])
         untitled(picture).update_layout(height=AROUND + ROW * rows, font_size=11)
         picture.update_layout(margin={"t": 10, "b": 40, "r": 10})

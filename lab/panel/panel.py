@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 import threading
 import time
 import weakref
@@ -14,27 +13,24 @@ from typing import Any
 
 import ipywidgets as widgets
 
-from lab.catalogue import RecipeError
 from lab.diagnostics import Health, HealthHistory
 from lab.events import Finished, History, Started
-from lab.idle import idle, without_idle
+from lab.panel.choices import Choices
 from lab.panel.comparing import ComparePane
-from lab.panel.controls import Control, ManyChoices, OneChoice, close, gathered, rest, setting, wide
+from lab.panel.controls import close, wide
 from lab.panel.curves import Curves
 from lab.panel.finding import FindingPane
-from lab.panel.forecast import PAUSE, Forecast
+from lab.panel.forecast import Forecast
 from lab.panel.health import HealthView
 from lab.panel.helper import Helper
-from lab.panel.pictures import PICTURES
 from lab.panel.pump import Pump
 from lab.panel.take_away import TakeAway
 from lab.panel.toolbar import Progress, Toolbar
 from lab.panel.words import message, run_names, runs_table
-from lab.panel.worker import Job, Task, errand, forget, in_words, submit
+from lab.panel.worker import Job, Task, in_words, submit, warm_up
 from lab.recipe import CATALOGUES, Recipe
 from lab.runs import Run
 from lab.store import RunError
-from lab.training import load
 
 SECTIONS = {
     "Data": ("data", "modify"),
@@ -87,23 +83,14 @@ class Panel:
         self.jobs: list[Job | Task] = []  # what was asked for, shown yet or not
         self.pump = Pump(self._flush)
         start = recipe or Recipe()
-        self._setting, self._built, self._numbers_shown = False, False, 0.0
+        self._numbers_shown = 0.0
         self.watching = threading.Event()  # whether the layers' health is looked at
-        self.controls: dict[str, Any] = {
-            field: self._control(field, getattr(start, field)) for field in Recipe.model_fields
-        }
+        self.choices = Choices(start, SECTIONS, self._changed, self.pump.post, self.device)
+        self.controls = self.choices.controls
         self._build()
         for catalogue in CATALOGUES.values():
             catalogue.listeners.append(self._options_changed)
         submit(lambda: warm_up(start))
-
-    def _control(self, field: str, value: Any) -> Control | OneChoice | ManyChoices:
-        if field not in CATALOGUES:
-            return setting(field, Recipe.model_fields[field], self._changed, value)
-        if isinstance(value, tuple):
-            return ManyChoices(field, CATALOGUES[field], self._changed, value)
-        ask = partial(self._ask_for_picture, field) if field in PICTURES else None
-        return OneChoice(field, CATALOGUES[field], self._changed, value, ask)
 
     def _build(self) -> None:
         self._build_parts()
@@ -125,13 +112,10 @@ class Panel:
             layout=widgets.Layout(flex="1 1 520px", min_width="0", width="auto"),
         )
         results.add_class("lab-results")
-        controls = widgets.VBox([*self._sections()], layout=widgets.Layout(width="330px", flex="0 0 330px"))
-        controls.add_class("lab-controls")
         self.ui = widgets.HBox(
-            [controls, results, self.helper], layout=widgets.Layout(width="100%", flex_flow="row wrap")
+            [self.choices.widget, results, self.helper], layout=widgets.Layout(width="100%", flex_flow="row wrap")
         )
         self.ui.add_class("lab-panel")
-        self._built = True
         self._on_show()
         self._changed()
 
@@ -139,7 +123,7 @@ class Panel:
         self.curves, self.helper, self.take_away, self.progress = Curves(), Helper(), TakeAway(), Progress()
         self.toolbar, post = self._make_toolbar(), self.pump.post
         self.forecast, self.health = Forecast(post, self.device), HealthView()
-        self.finding = FindingPane(self._use_rate, self._work_on, post, self.device)
+        self.finding = FindingPane(self.choices.use_rate, self._work_on, post, self.device)
         self.comparing = ComparePane(lambda: self.recipe, self._recipes, post, self._work_on, self.device)
         for trait, kind in (("dark", "theme"), ("width", "width")):
             self.helper.observe(lambda change, kind=kind: self.pump.post((kind, change["new"])), trait)
@@ -162,13 +146,6 @@ class Panel:
             },
         )
 
-    def _sections(self) -> list[widgets.Widget]:
-        rows: list[widgets.Widget] = []
-        for heading, fields in SECTIONS.items():
-            rows.append(widgets.HTML(f'<div class="lab-heading" role="heading" aria-level="3">{heading}</div>'))
-            rows += [self.controls[field].widget for field in fields]
-        return rows
-
     def _guarded(self, action: Any) -> None:
         """A button's error is shown in the panel: printed in a callback it would show nowhere."""
         try:
@@ -185,30 +162,15 @@ class Panel:
         Raises:
             RecipeError: they show none that is valid.
         """
-        return Recipe(**without_idle(self._shown))
-
-    @property
-    def _shown(self) -> dict[str, Any]:
-        return {field: control.value for field, control in self.controls.items()}
+        return self.choices.recipe
 
     @recipe.setter
     def recipe(self, recipe: Recipe) -> None:
-        self._setting = True
-        try:
-            for field, control in self.controls.items():
-                if isinstance(control, OneChoice):
-                    control.refresh()  # the recipe may name an option that the same cell has just added
-                control.value = getattr(recipe, field)
-        finally:
-            self._setting = False
-        self._changed()
+        self.choices.recipe = recipe
 
     def _changed(self) -> None:
         """A control changed: say at once whether the recipe is valid, and show what follows from it."""
-        if self._setting or not self._built:
-            return
-        rest(self.controls, idle(self._shown))
-        self.helper.titles = gathered(self.controls.values())
+        self.helper.titles = self.choices.titles
         recipe, fault = None, ""
         try:
             recipe = self.recipe
@@ -217,22 +179,6 @@ class Panel:
         self.invalid.value = message(fault)
         self.take_away.show(recipe)
         self.forecast.show(recipe)
-        for field in PICTURES:
-            self._ask_for_picture(field)
-
-    def _ask_for_picture(self, field: str) -> None:
-        """Of a choice whose fold-out is open, in the recipe shown; an invalid one leaves the picture as it is."""
-        if not self._built or not self.controls[field].about.open:
-            return
-        with contextlib.suppress(RecipeError):
-            errand(f"picture of {field}", partial(self._picture, field, self.recipe), after=PAUSE)
-
-    def _picture(self, field: str, recipe: Recipe) -> None:
-        """In the worker thread. What goes wrong is said by the forecast, which looks at the same recipe."""
-        picture = None
-        with contextlib.suppress(Exception):
-            picture = PICTURES[field](recipe, self.device)
-        self.pump.post(("picture", (field, picture)))
 
     def _options_changed(self) -> None:
         self.pump.post(("options", None))
@@ -248,12 +194,6 @@ class Panel:
     def find_rate(self) -> None:
         """A learning-rate range test of the recipe shown; like a run it waits its turn, and can be stopped."""
         self.finding.start(self.recipe)
-
-    def _use_rate(self, rate: float) -> None:
-        """Take a learning rate into the controls, where the optimizer has one."""
-        lr = self.controls["optimizer"].settings.get("lr")
-        if lr is not None:
-            lr.value = rate
 
     def _work_on(self, job: Job | Task) -> None:
         self.jobs.append(job)
@@ -322,8 +262,7 @@ class Panel:
             if self._options_changed in catalogue.listeners:
                 catalogue.listeners.remove(self._options_changed)
         self.forecast.close()
-        for field in PICTURES:
-            forget(f"picture of {field}")
+        self.choices.close()
         self.pump.close()
         close(self.ui)
 
@@ -373,14 +312,10 @@ class Panel:
         return {entry.number: entry.run for entry in self.entries}
 
     def _on_options(self, _: None) -> None:
-        for control in self.controls.values():
-            if isinstance(control, OneChoice | ManyChoices):
-                control.refresh()
-        self._changed()
+        self.choices.refresh()
 
     def _on_theme(self, dark: bool) -> None:
-        abouts = (control.about for control in self.controls.values() if isinstance(control, OneChoice))
-        for part in (self.curves, self.health, self.finding, self.forecast, self.comparing, *abouts):
+        for part in (self.choices, self.curves, self.health, self.finding, self.forecast, self.comparing):
             part.set_theme(dark=dark)
 
     def _on_width(self, pixels: int) -> None:
@@ -397,8 +332,7 @@ class Panel:
         self.forecast.hear(news)
 
     def _on_picture(self, news: tuple[str, Any]) -> None:
-        field, picture = news
-        self.controls[field].about.draw(picture)
+        self.choices.draw(news)
 
     def _on_fault(self, words: str) -> None:
         self.message.value = message(words)
@@ -459,10 +393,3 @@ class Panel:
             return
         self.progress.show(entry.run.step, entry.steps, entry.run.seconds, going=going)
         self.health.show(entry.health, entry.number)
-
-
-def warm_up(recipe: Recipe) -> None:
-    """Read the data before the first click, so that the first point comes at once."""
-    if recipe.data.name != "folder":  # which may be large, and is read anew for every run
-        with contextlib.suppress(ValueError):  # shown when the person presses Train
-            load(recipe.data, recipe.modify)

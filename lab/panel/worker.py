@@ -25,7 +25,7 @@ from lab.recipe import Recipe
 from lab.runs import Run, new_folder, run_of
 from lab.steps import is_out_of_memory, no_memory, pick_device
 from lab.store import Recorder
-from lab.training import Training
+from lab.training import Training, load
 
 POLL_SECONDS = 0.1
 
@@ -278,6 +278,13 @@ def submit(work: Callable[[], None]) -> None:
         atexit.register(finish)
         _thread = threading.Thread(target=_work_forever, args=(cores,), name="lab-training", daemon=True)
         _thread.start()
+
+
+def warm_up(recipe: Recipe) -> None:
+    """Read the data before the first click, so that the first point comes at once."""
+    if recipe.data.name != "folder":  # which may be large, and is read anew for every run
+        with contextlib.suppress(ValueError):  # shown when the person presses Train
+            load(recipe.data, recipe.modify)
 
 
 def _work_forever(cores: int) -> None:

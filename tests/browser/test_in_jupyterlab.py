@@ -177,7 +177,7 @@ def test_the_dark_theme_is_followed(panel: Window) -> None:
 def test_the_keyboard_reaches_everything_and_inserts_no_cells(panel: Window) -> None:
     cells = panel.page.evaluate(CELLS)
     panel.page.locator(".lab-optimizer select").focus()
-    panel.page.keyboard.press("ArrowDown")
+    panel.page.keyboard.type("adam")
     panel.page.wait_for_selector(".lab-beta1")
     panel.page.keyboard.press("b")
     panel.page.locator(".lab-train").focus()
@@ -239,6 +239,7 @@ def test_formula_and_picture_unfold_beside_a_choice(panel: Window) -> None:
     panel.page.get_by_text("f(x) = max(0, x)").wait_for()
     panel.page.wait_for_selector(".lab-controls .js-plotly-plot .main-svg")
     names = "() => document.querySelector('.lab-controls .js-plotly-plot').data.map(trace => trace.name)"
+    panel.page.wait_for_function(f"() => ({names})().length === 3")
     assert panel.page.evaluate(names) == ["inputs", "f(x)", "slope f'(x)"]
     assert panel.page.evaluate(
         "() => { const c = document.querySelector('.lab-controls'); return c.scrollWidth <= c.offsetWidth }"

@@ -38,7 +38,7 @@ CATALOGUES: dict[str, Catalogue] = {
     "transfer": transfers,
 }
 
-ELSEWHERE = {"arms": "compare", "comparisons": "claim"}  # a key that only another kind of file has
+ELSEWHERE = {"arms": "compare", "claim": "claim"}  # a key that only another kind of file has
 LISTS = ("modify", "gradient", "augment")  # fields that hold several options in order
 
 

@@ -189,7 +189,7 @@ def test_yaml_is_read_strictly(text, said):
 
 def test_a_comparison_or_claim_of_the_lab_says_which_command_it_is_for():
     for path in (Path(__file__).parents[1] / "recipes").rglob("*.yaml"):
-        command = "claim" if "comparisons:" in path.read_text() else "compare"
+        command = "claim" if "\nclaim:" in "\n" + path.read_text() else "compare"
         try:
             Recipe.load(path)
         except RecipeError as refusal:

@@ -102,6 +102,11 @@ class History:
         return History(list(self.loss), list(self.accuracy), list(self.lr), list(self.epochs))
 
     @property
+    def validations(self) -> list[tuple[float, float]]:
+        """Loss and accuracy on the validation split after each epoch so far."""
+        return [(epoch.validation_loss, epoch.validation_accuracy) for epoch in self.epochs]
+
+    @property
     def diverged(self) -> bool:
         """Whether the last loss that was read is not finite; nothing is read after it."""
         return bool(self.loss) and not isfinite(self.loss[-1])

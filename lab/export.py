@@ -55,7 +55,7 @@ def script(recipe: Recipe) -> str:
     refuse_taken(session, bundle, {"evaluate", "main", *bound_names("\n".join(constants))}, bound_names(body))
     if recipe.gradient:
         bundle.imports.add(("functools", "partial", "partial"))
-    if uses_other_weights(session):
+    if has_other_weights(session):
         bundle.imports.add(("torch.func", "functional_call", "functional_call"))
     bundle.imports |= {
         ("torch", "", "torch"),
@@ -108,7 +108,7 @@ def functions_of(session: Training) -> Iterator[Any]:
         yield noise_stream
     if averaging(session):
         yield from (averages.functions[recipe.average.name], blend)
-    if uses_other_weights(session):
+    if has_other_weights(session):
         yield from (used_weights, spread, statistics)
     if draws_randomly(session):
         yield seed_dropout
@@ -151,7 +151,7 @@ def averaging(session: Training) -> bool:
     return session.recipe.average.name != "nothing"
 
 
-def uses_other_weights(session: Training) -> bool:
+def has_other_weights(session: Training) -> bool:
     """Whether the network is used with other weights than those that training goes on with."""
     return averaging(session) or hasattr(session.optimizer, "used_weights")
 
@@ -250,7 +250,7 @@ def loop_lines(session: Training) -> Iterator[str]:
     for line in step_lines(session):
         yield f"        {line}"
     autocast = ", autocast" if recipe.precision == "bfloat16" else ""
-    if uses_other_weights(session):
+    if has_other_weights(session):
         yield from other_weights_lines(session)
         autocast += ", weights"
     yield f"    loss, accuracy = evaluate(model, prepare, validation_images, validation_labels{autocast})"
@@ -260,7 +260,7 @@ def loop_lines(session: Training) -> Iterator[str]:
     if recipe.patience:
         yield f"    if stalled([loss for loss, _ in validations], {recipe.patience}):"
         yield "        break"
-    if uses_other_weights(session):
+    if has_other_weights(session):
         yield "model.load_state_dict(weights, strict=False)"
     yield "return [loss.item() for loss in losses], model"
 
@@ -345,7 +345,7 @@ def other_weights_lines(session: Training) -> Iterator[str]:
 
 
 def evaluate_lines(session: Training) -> Iterator[str]:
-    mixed, other = session.recipe.precision == "bfloat16", uses_other_weights(session)
+    mixed, other = session.recipe.precision == "bfloat16", has_other_weights(session)
     network = "functional_call(model, weights, (prepare(images[part]),))" if other else "model(prepare(images[part]))"
     yield "@torch.inference_mode()"
     yield f"def evaluate(model, prepare, images, labels{', autocast' * mixed}{', weights' * other}):"

@@ -5,14 +5,13 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from typing import Any, NamedTuple
 
-from lab import optimizers as optimizer_options
 from lab.catalogue import RecipeError
 from lab.initializers import initializers, std_of
 from lab.models import OWN_ACTIVATION
 from lab.models.vision import SMALL_STEMS
+from lab.optimizers import BATCH
 
 RECURRENT = ("rnn", "lstm", "gru")
-BATCH: Mapping[str, int] = getattr(optimizer_options, "BATCH", {})  # images per update of those that set their own
 
 Leaves = Mapping[str, Any]
 

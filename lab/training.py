@@ -136,8 +136,7 @@ class Training:
 
     def _count_flops(self) -> float:
         probe = torch.zeros(1, *self.data.shape, dtype=self.dtype, device=self.device)
-        per_image = 3 * flops_per_image(self.model, probe) * passes_of(self.recipe.gradient)
-        return per_image * self.batch_size
+        return 3 * flops_per_image(self.model, probe) * passes_of(self.recipe.gradient) * self.batch_size
 
     def __iter__(self) -> Iterator[Event]:
         """The run's events, from where it stands to its end; only the time spent here is counted."""
@@ -284,21 +283,18 @@ class Training:
             warmup=recipe.warmup,
             cooldown=recipe.cooldown,
             progress=self.step / self.steps,
-            validations=self.validations if watches(recipe.schedule) else (),
+            validations=self.history.validations if watches(recipe.schedule) else (),
         )
         for group, base in zip(self.optimizer.param_groups, self._base_rates, strict=True):
             group["lr"] = base * factor
         return self._base_rates[0] * factor
 
     @property
-    def validations(self) -> list[tuple[float, float]]:
-        """Loss and accuracy on the validation split after each epoch so far."""
-        return [(epoch.validation_loss, epoch.validation_accuracy) for epoch in self.history.epochs]
-
-    @property
     def stalled(self) -> bool:
         """Whether the recipe's patience is at an end."""
-        return self.recipe.patience > 0 and stalled([loss for loss, _ in self.validations], self.recipe.patience)
+        return self.recipe.patience > 0 and stalled(
+            [loss for loss, _ in self.history.validations], self.recipe.patience
+        )
 
     def prepare(self, images: Tensor, *, augment: bool = False) -> Tensor:
         """uint8 (b, c, h, w) -> what the model sees: float, augmented on request, normalised."""

@@ -13,6 +13,12 @@ def normed(shape, classes, activation):
     return nn.Sequential(nn.Flatten(), first, nn.BatchNorm1d(8), activation(), nn.Linear(8, classes))
 
 
+def noisy_normed(shape, classes, activation):
+    """Batch normalisation and dropout: a layer with a memory, and one that draws. Source: this test."""
+    layers = [nn.Flatten(), nn.Linear(math.prod(shape), 16), nn.BatchNorm1d(16), activation(), nn.Dropout(0.5)]
+    return nn.Sequential(*layers, nn.Linear(16, classes))
+
+
 def convolved(shape, classes, activation):
     """Convolutions with statistics and a frozen kernel. Source: this test."""
     first = nn.Conv2d(shape[0], 4, 3, bias=False).requires_grad_(requires_grad=False)

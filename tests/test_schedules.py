@@ -266,7 +266,7 @@ def test_patience(losses, patience, over):
 def test_a_run_stops_after_its_patience_with_the_last_weights():
     recipe = WATCHERS["patience"]
     session, events = trained(recipe)
-    losses, count = [loss for loss, _ in session.validations], len(session.history.epochs)
+    losses, count = [loss for loss, _ in session.history.validations], len(session.history.epochs)
     best = losses.index(min(losses)) + 1
     assert count == best + 2 < recipe.epochs
     assert events[-1] == Finished(

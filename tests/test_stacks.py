@@ -84,7 +84,10 @@ def numbers(epoch):
 
 
 def assert_near(session, alone, tolerance=NEAR):
-    """The same history and, unless it diverged (the rest of its block is noise), the same weights and statistics."""
+    """The same history and, unless it diverged (the rest of its block is noise), the same weights and statistics.
+
+    A bias of an attention's keys moves every score of a softmax alike: its gradient is rounding, which Adam scales up.
+    """
     near = partial(np.testing.assert_allclose, rtol=tolerance, atol=tolerance)
     for series in ("loss", "accuracy", "lr"):
         near(getattr(session.history, series), getattr(alone.history, series), err_msg=series)
@@ -92,6 +95,8 @@ def assert_near(session, alone, tolerance=NEAR):
     if not alone.history.diverged:
         weights = session.model.state_dict()
         for name, expected in alone.model.state_dict().items():
+            if name.endswith("key.bias"):
+                continue
             torch.testing.assert_close(weights[name], expected, rtol=tolerance, atol=tolerance, msg=name)
 
 

@@ -1,11 +1,11 @@
 """Training with something more: clipping, smoothing, half precision, layers with a memory, streamed data, devices."""
 
-import math
 from itertools import pairwise
 
 import pytest
 import torch
 from PIL import Image
+from small_networks import noisy_normed
 from small_runs import SMALL, bits, first_batch, same_history, same_weights, trained
 from torch import nn
 
@@ -17,18 +17,10 @@ from lab.training import Training
 
 
 @pytest.fixture
-def normed(monkeypatch):
+def normed(own_options):
     """A person's own model, with a layer that keeps statistics and one that draws at random."""
-    monkeypatch.setattr(models, "functions", dict(models.functions))
-    monkeypatch.setattr(models, "_choices", dict(models._choices))
-
-    @models.add
-    def normed(shape, classes, activation):
-        """Linear layers with batch normalisation and dropout. Source: this test."""
-        layers = [nn.Flatten(), nn.Linear(math.prod(shape), 16), nn.BatchNorm1d(16), activation(), nn.Dropout(0.5)]
-        return nn.Sequential(*layers, nn.Linear(16, classes))
-
-    return SMALL.changed(model="normed")
+    models.add(noisy_normed)
+    return SMALL.changed(model="noisy_normed")
 
 
 def flat_weights(session):

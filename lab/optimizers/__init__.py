@@ -7,17 +7,16 @@ weights than those it steps has a method `used_weights() -> {parameter: tensor}`
 from __future__ import annotations
 
 from collections.abc import Iterable
-from typing import Any
 
 from torch import nn
 
 from lab.catalogue import Catalogue, Choice
+from lab.optimizers.settings import Groups
 
 optimizers = Catalogue("optimizer")
 
 from lab.optimizers import descent, each_weight, lion, muon, schedule_free  # noqa: F401  # pyright: ignore[reportUnusedImport]  # they fill the catalogue
 
-Groups = list[dict[str, Any]]
 WHOLE = 0
 BATCH = {"batch_gd": WHOLE, "stochastic_gd": 1}  # images per update of those whose name says it
 

@@ -5,33 +5,27 @@ from __future__ import annotations
 from typing import Any
 
 import torch
+from torch import Tensor
 
 from lab.optimizers import optimizers
 from lab.optimizers.settings import Beta1, Beta2, Groups, Lr, WeightDecay
+from lab.optimizers.stepping import WeightByWeight
 
 
-class Lion(torch.optim.Optimizer):
+class Lion(WeightByWeight):
     """Steps by the sign of the gradient's mean."""
 
     def __init__(self, params: Groups, lr: float, betas: tuple[float, float], weight_decay: float) -> None:
         super().__init__(params, {"lr": lr, "betas": betas, "weight_decay": weight_decay})
 
-    @torch.no_grad()
-    def step(self, closure: Any = None) -> Any:  # pyright: ignore[reportIncompatibleMethodOverride]
-        """One update of all weights that have a gradient."""
-        loss = None if closure is None else torch.enable_grad()(closure)()
-        for group in self.param_groups:
-            (beta1, beta2), lr = group["betas"], group["lr"]
-            for parameter in group["params"]:
-                if parameter.grad is not None:
-                    state = self.state[parameter]
-                    if not state:
-                        state["exp_avg"] = torch.zeros_like(parameter)
-                    mean = state["exp_avg"]
-                    direction = mean.lerp(parameter.grad, 1 - beta1).sign_()
-                    parameter.mul_(1 - lr * group["weight_decay"]).add_(direction, alpha=-lr)
-                    mean.lerp_(parameter.grad, 1 - beta2)
-        return loss
+    def advance(self, parameter: Tensor, gradient: Tensor, group: dict[str, Any]) -> None:
+        (beta1, beta2), lr, state = group["betas"], group["lr"], self.state[parameter]
+        if not state:
+            state["exp_avg"] = torch.zeros_like(parameter)
+        mean = state["exp_avg"]
+        direction = mean.lerp(gradient, 1 - beta1).sign_()
+        parameter.mul_(1 - lr * group["weight_decay"]).add_(direction, alpha=-lr)
+        mean.lerp_(gradient, 1 - beta2)
 
 
 @optimizers.add

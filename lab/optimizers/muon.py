@@ -11,6 +11,7 @@ from torch import Tensor
 from lab.catalogue import Knob
 from lab.optimizers import optimizers
 from lab.optimizers.settings import Beta1, Beta2, Eps, Groups, Lr, Momentum, WeightDecay
+from lab.optimizers.stepping import WeightByWeight
 
 QUINTIC = (3.4445, -4.7750, 2.0315)
 Iterations = Annotated[int, Field(ge=1, le=20, description="Newton-Schulz iterations per step"), Knob(1, 10)]
@@ -30,7 +31,7 @@ def orthogonalised(matrix: Tensor, iterations: int) -> Tensor:
     return wide.T if len(matrix) > matrix.shape[1] else wide
 
 
-class Muon(torch.optim.Optimizer):
+class Muon(WeightByWeight):
     """Muon for what the groups mark as hidden matrices and kernels, AdamW for all others."""
 
     def __init__(
@@ -49,17 +50,10 @@ class Muon(torch.optim.Optimizer):
         marked = (zip(group["params"], group["hidden"], strict=False) for group in self.param_groups)
         self.hidden = {parameter for group in marked for parameter, hidden in group if hidden}
 
-    @torch.no_grad()
-    def step(self, closure: Any = None) -> Any:  # pyright: ignore[reportIncompatibleMethodOverride]
-        """One update of all weights that have a gradient."""
-        loss = None if closure is None else torch.enable_grad()(closure)()
-        for group in self.param_groups:
-            for parameter in group["params"]:
-                if parameter.grad is not None:
-                    direction = self.turned if parameter in self.hidden else self.adapted
-                    parameter.mul_(1 - group["lr"] * group["weight_decay"])
-                    parameter.sub_(direction(parameter, parameter.grad, group), alpha=group["lr"])
-        return loss
+    def advance(self, parameter: Tensor, gradient: Tensor, group: dict[str, Any]) -> None:
+        direction = self.turned if parameter in self.hidden else self.adapted
+        parameter.mul_(1 - group["lr"] * group["weight_decay"])
+        parameter.sub_(direction(parameter, gradient, group), alpha=group["lr"])
 
     def turned(self, parameter: Tensor, gradient: Tensor, group: dict[str, Any]) -> Tensor:
         """Muon's direction; a kernel (out, in, h, w) counts as a matrix (out, in h w)."""

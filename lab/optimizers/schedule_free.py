@@ -9,9 +9,10 @@ from torch import Tensor
 
 from lab.optimizers import optimizers
 from lab.optimizers.settings import Beta1, Beta2, Eps, Groups, Lr, WeightDecay
+from lab.optimizers.stepping import WeightByWeight
 
 
-class ScheduleFreeAdamW(torch.optim.Optimizer):
+class ScheduleFreeAdamW(WeightByWeight):
     """The parameters are y, where gradients are taken; x, their average, is what the network is used with.
 
     It keeps x beside y and z, a buffer more than the authors' code, so that a look at x never changes y.
@@ -24,28 +25,19 @@ class ScheduleFreeAdamW(torch.optim.Optimizer):
         """x by parameter, as far as it was stepped."""
         return {parameter: state["x"] for parameter, state in self.state.items()}
 
-    @torch.no_grad()
-    def step(self, closure: Any = None) -> Any:  # pyright: ignore[reportIncompatibleMethodOverride]
-        """One update of all weights that have a gradient."""
-        loss = None if closure is None else torch.enable_grad()(closure)()
-        for group in self.param_groups:
-            for parameter in group["params"]:
-                if parameter.grad is not None:
-                    self.advance(parameter, group, self.state[parameter] or self.start(parameter))
-        return loss
-
     def start(self, parameter: Tensor) -> dict[str, Any]:
         x, z = parameter.clone(), parameter.clone()
         state = {"x": x, "z": z, "exp_avg_sq": torch.zeros_like(parameter), "step": 0, "weight_sum": 0.0}
         self.state[parameter].update(state)
         return self.state[parameter]
 
-    def advance(self, y: Tensor, group: dict[str, Any], state: dict[str, Any]) -> None:
+    def advance(self, parameter: Tensor, gradient: Tensor, group: dict[str, Any]) -> None:
+        y, state = parameter, self.state[parameter] or self.start(parameter)
         (beta1, beta2), x, z, square = group["betas"], state["x"], state["z"], state["exp_avg_sq"]
         state["step"] += 1
         rate = group["lr"] * (1 - beta2 ** state["step"]) ** 0.5
-        square.mul_(beta2).addcmul_(y.grad, y.grad, value=1 - beta2)
-        z.addcdiv_(y.grad, square.sqrt().add_(group["eps"]), value=-rate)
+        square.mul_(beta2).addcmul_(gradient, gradient, value=1 - beta2)
+        z.addcdiv_(gradient, square.sqrt().add_(group["eps"]), value=-rate)
         z.sub_(y, alpha=rate * group["weight_decay"])
         state["weight_sum"] += rate**2
         x.lerp_(z, rate**2 / state["weight_sum"] if rate else 0.0)  # no rate yet at the start of a warm-up

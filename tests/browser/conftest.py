@@ -36,7 +36,7 @@ def window(chromium: Browser, server: Server) -> Iterator[Window]:
     context = chromium.new_context(
         viewport={"width": 1400, "height": 1000}, permissions=["clipboard-read", "clipboard-write"]
     )
-    context.set_default_timeout(30_000)
+    context.set_default_timeout(90_000)
     yield Window(context.new_page(), server)
     context.close()
 

@@ -153,13 +153,13 @@ class Window:
         self.page.wait_for_function("() => window.jupyterapp?.restored")
         self.page.evaluate("() => window.jupyterapp.restored.then(() => true)")
         self.page.wait_for_selector(".jp-NotebookPanel:not(.lm-mod-hidden) .jp-Notebook .jp-Cell")
-        self.page.wait_for_function(IDLE, timeout=60_000)
+        self.page.wait_for_function(IDLE, timeout=180_000)
 
     def run_all(self) -> None:
         self.command("notebook:run-all-cells")
         self.page.wait_for_function(ALL_RUN)
         self.page.wait_for_function(IDLE)
-        self.page.wait_for_selector(".lab-results .js-plotly-plot .main-svg", timeout=60_000)
+        self.page.wait_for_selector(".lab-results .js-plotly-plot .main-svg", timeout=180_000)
 
     def command(self, name: str, arguments: dict[str, Any] | None = None) -> None:
         self.page.evaluate("([name, args]) => window.jupyterapp.commands.execute(name, args)", [name, arguments or {}])
@@ -172,7 +172,7 @@ class Window:
         """Set the panel's controls from Python, as a person may in a cell."""
         self.kernel(f"panel.recipe = lab.Recipe().changed(**{changes!r})")
 
-    def state(self, name: str, timeout: float = 60_000) -> None:
+    def state(self, name: str, timeout: float = 180_000) -> None:
         self.page.wait_for_selector(f".lab-progress .lab-status[data-state={name}]", timeout=timeout)
 
     def traces(self) -> list[dict[str, Any]]:

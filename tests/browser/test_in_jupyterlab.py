@@ -68,7 +68,7 @@ def test_several_runs_queue_and_differ_in_colour_and_dash(panel: Window) -> None
     train(panel, epochs=100)
     train(panel, optimizer="adam")
     train(panel, **{"optimizer.lr": 1e4})
-    panel.state("diverged", timeout=90_000)
+    panel.state("diverged", timeout=180_000)
     assert panel.kernel("print([run.status for run in panel.runs])") == "['finished', 'finished', 'diverged']"
     lines = {(trace["color"], trace["dash"]) for trace in panel.traces()}
     assert len(lines) == 3
@@ -303,7 +303,7 @@ def test_a_comparison_says_what_it_costs_streams_in_and_ends_in_a_verdict(panel:
     assert "42 runs, more if" in panel.page.locator(".lab-compare-pane").inner_text()
     press(panel, "compare-start")
     panel.page.wait_for_selector(".lab-compare-pane .js-plotly-plot .main-svg")
-    panel.page.get_by_text("Finished: ").wait_for(timeout=60_000)
+    panel.page.get_by_text("Finished: ").wait_for(timeout=240_000)
     text = panel.page.locator(".lab-verdicts").inner_text()
     assert "adam is better than sgd by" in text
     assert "Each at its tuned rate" in text

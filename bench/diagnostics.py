@@ -54,12 +54,12 @@ def seconds_of(work: Callable[[], Any], device: str) -> float:
 def a_pass(session: lab.Training) -> Callable[[], None]:
     """One forward and backward pass over the images that the doctor looks at."""
     order = session.permutation()[:IMAGES]
-    images, labels = next(batches(session.train_split, order, IMAGES, session.device))
+    images, answers = next(batches(session.train_split, order, IMAGES, session.device))
     prepared = session.prepare(images)
 
     def work() -> None:
         with enough_threads(session.device, session.flops_per_step), session.autocast:
-            functional.cross_entropy(session.model(prepared), labels).backward()
+            functional.cross_entropy(session.model(prepared), answers).backward()
         session.optimizer.zero_grad()
 
     return work
@@ -98,9 +98,9 @@ def updates(session: lab.Training, count: int) -> None:
     while made < count:
         order = torch.randperm(len(session.train_split))
         for images, labels in batches(session.train_split, order, session.recipe.batch_size, session.device):
-            prepared = session.prepare(images, augment=True)
+            prepared, answers = session.prepare_batch(images, labels)
             with session.autocast:
-                loss = functional.cross_entropy(session.model(prepared), labels)
+                loss = functional.cross_entropy(session.model(prepared), answers)
             session.optimizer.zero_grad()
             loss.backward()
             session.optimizer.step()

@@ -11,7 +11,7 @@ from typing import Any
 import torch
 
 from lab.activations import activations, gain_of
-from lab.augmentations import augmentations
+from lab.augmentations import Pending, augmentations, sees_only_the_shape
 from lab.averages import averages, blend
 from lab.bundle import Bundle, bound_names
 from lab.catalogue import Catalogue, Choice
@@ -88,6 +88,8 @@ def functions_of(session: Training) -> Iterator[Any]:
     yield from (modifiers.functions[choice.name] for choice in recipe.modify)
     yield from (batches.to_float, batches.normalise)
     yield from (augmentations.functions[choice.name] for choice in recipe.augment)
+    if recipe.augment:
+        yield Pending
     yield from (activations.functions[recipe.activation.name], models.functions[recipe.model.name])
     yield from (initializers.functions[recipe.init.name], initialise)
     if recipe.init.name in after_filling:
@@ -192,17 +194,19 @@ def data_lines(session: Training) -> Iterator[str]:
 
 
 def prepare_lines(session: Training, dtype: str) -> Iterator[str]:
-    recipe = session.recipe
-    yield ""
-    yield "def prepare(images, augment=False):"
-    yield f"    images = to_float(images, {dtype})"
-    if recipe.augment:
-        yield "    if augment:"
-    for choice in recipe.augment:
-        yield f"        images = {call(augmentations, choice, 'images', 'draws')}"
     layout = ".contiguous(memory_format=torch.channels_last)" if has(session, "Conv2d") else ""
-    yield f"    return normalise(images, mean, std){layout}"
     yield ""
+    yield "def prepare(images):"
+    yield f"    return normalise(to_float(images, {dtype}), mean, std){layout}"
+    yield ""
+    if session.recipe.augment:
+        yield "def prepare_batch(images, labels):"
+        yield f"    batch = Pending(to_float(images, {dtype}), labels, len(data.classes))"
+        for choice in session.recipe.augment:
+            given = "shape" if sees_only_the_shape(augmentations.functions[choice.name]) else "images"
+            yield f"    batch.add({call(augmentations, choice, f'batch.{given}', 'draws')})"
+        yield f"    return normalise(batch.images, mean, std){layout}, batch.labels"
+        yield ""
 
 
 def model_lines(session: Training) -> Iterator[str]:
@@ -285,13 +289,16 @@ def step_lines(session: Training) -> Iterator[str]:
     yield from rate_lines(recipe)
     if draws_randomly(session):
         yield "seed_dropout(SEED, len(losses), device)"
+    images, labels = ("images", "labels") if recipe.augment else ("prepare(train_images[index])", "train_labels[index]")
+    if recipe.augment:
+        yield "images, labels = prepare_batch(train_images[index], train_labels[index])"
     if recipe.gradient:
-        yield "compute = partial(backward, prepare(train_images[index], augment=True), train_labels[index])"
+        yield f"compute = partial(backward, {images}, {labels})"
         for choice in recipe.gradient:
             yield f"compute = {partial_call(choice)}"
         yield "loss = compute()"
     else:
-        yield from gradient_lines(session, "prepare(train_images[index], augment=True)", "train_labels[index]")
+        yield from gradient_lines(session, images, labels)
     if recipe.clip_norm:
         yield f"torch.nn.utils.clip_grad_norm_(model.parameters(), {recipe.clip_norm})"
     yield "optimizer.step()"

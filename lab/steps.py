@@ -80,6 +80,7 @@ def update(
     """One step. Returns the batch's loss (mean nats) and accuracy (fraction), still on the device.
 
     Args:
+        labels: (b,) classes, or (b, classes) shares of each.
         change: what the recipe makes of the computation of the gradient.
     """
 
@@ -95,7 +96,12 @@ def update(
     if clip_norm:
         nn.utils.clip_grad_norm_(model.parameters(), clip_norm)
     optimizer.step()
-    return loss.detach(), (logits.detach().argmax(1) == labels).to(loss.dtype).mean()
+    return loss.detach(), (logits.detach().argmax(1) == main_class(labels)).to(loss.dtype).mean()
+
+
+def main_class(labels: Tensor) -> Tensor:
+    """(..., b) classes as they are; (..., b, classes) shares -> the class with the largest."""
+    return labels.argmax(-1) if labels.is_floating_point() else labels
 
 
 @torch.inference_mode()

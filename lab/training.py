@@ -17,7 +17,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from lab.augmentations import augmentations
+from lab.augmentations import augmented
 from lab.averages import averages, blend
 from lab.data import Split, load
 from lab.data.batches import batches, normalise, place, to_float
@@ -230,7 +230,7 @@ class Training:
     def _step(self, images: Tensor, labels: Tensor) -> None:
         self.between_steps = False  # until the step is whole: what breaks in it leaves no state to go on from
         lr = self.set_rate()
-        prepared = self.prepare(images, augment=True)
+        prepared, labels = self.prepare_batch(images, labels)
         with self._own_stream():
             loss, accuracy = update(
                 self.model,
@@ -296,11 +296,18 @@ class Training:
             [loss for loss, _ in self.history.validations], self.recipe.patience
         )
 
-    def prepare(self, images: Tensor, *, augment: bool = False) -> Tensor:
-        """uint8 (b, c, h, w) -> what the model sees: float, augmented on request, normalised."""
-        images = to_float(images, self.dtype)
-        for choice in self.recipe.augment if augment else ():
-            images = augmentations.build(choice, images, self._augment)
+    def prepare(self, images: Tensor) -> Tensor:
+        """uint8 (b, c, h, w) -> what the model sees: float, normalised."""
+        return self._normalised(to_float(images, self.dtype))
+
+    def prepare_batch(self, images: Tensor, labels: Tensor) -> tuple[Tensor, Tensor]:
+        """A batch as a step sees it: augmented; labels (b,), or (b, classes) shares where samples were mixed."""
+        images, labels = augmented(
+            self.recipe.augment, to_float(images, self.dtype), labels, len(self.data.classes), self._augment
+        )
+        return self._normalised(images), labels
+
+    def _normalised(self, images: Tensor) -> Tensor:
         return normalise(images, self._mean, self._std).contiguous(memory_format=self.memory_format)
 
     def _read(self) -> Metrics:

@@ -6,6 +6,7 @@ from collections.abc import Iterator, Sequence
 
 import torch
 from torch import Tensor
+from torch.nn import functional
 
 from lab.data import Split
 from lab.training import Training
@@ -42,22 +43,35 @@ class Feed:
         self.ready = lead.prepare(images) if plain and size <= READY_BYTES else None
 
     def batches(self, skipped: int = 0) -> Iterator[tuple[Tensor, Tensor]]:
-        """The rest of an epoch: images (K or 1, b, c, h, w) as the network sees them, labels (K, b)."""
+        """The rest of an epoch: images (K or 1, b, c, h, w) as the network sees them, labels (K, b).
+
+        Where an arm mixes its samples all labels are shares: (K, b, classes).
+        """
         orders = torch.stack([leader.permutation() for leader in self.leaders]).to(self.pixels.device)
         rest = orders[:, skipped * self.batch_size :]
         for index in rest.split(self.batch_size, dim=1) if rest.numel() else ():
-            labels = self.labels[index]
-            images = self._prepared(index.flatten()).unflatten(0, index.shape)
+            images, labels = self._prepared(index)
             if len(images) > 1:
                 images = images.index_select(0, self._rows)
             yield images, labels.index_select(0, self._rows)
 
-    def _prepared(self, index: Tensor) -> Tensor:
+    def _prepared(self, index: Tensor) -> tuple[Tensor, Tensor]:
+        labels = self.labels[index]
         if self.ready is not None:
-            return self.ready.index_select(0, index)
-        pixels = self.pixels.index_select(0, index).chunk(len(self.leaders))
-        parts = zip(self.leaders, pixels, strict=True)
-        return torch.cat([leader.prepare(part, augment=True) for leader, part in parts])
+            return self.ready.index_select(0, index.flatten()).unflatten(0, index.shape), labels
+        pixels = self.pixels.index_select(0, index.flatten()).unflatten(0, index.shape)
+        parts = zip(self.leaders, pixels, labels, strict=True)
+        images, labels = zip(*(leader.prepare_batch(*part) for leader, *part in parts), strict=True)
+        return torch.stack(images), torch.stack(self._alike(labels))
+
+    @staticmethod
+    def _alike(labels: Sequence[Tensor]) -> list[Tensor]:
+        """All as classes, or all as shares when one of them is."""
+        shares = next((part for part in labels if part.is_floating_point()), None)
+        if shares is None:
+            return list(labels)
+        classes = shares.shape[-1]
+        return [part if part.dim() == 2 else functional.one_hot(part, classes).to(shares.dtype) for part in labels]
 
     def end_of_epoch(self) -> None:
         for leader in self.leaders:

@@ -21,7 +21,7 @@ from lab.stacks.feed import Feed, in_order
 from lab.stacks.forward import forward_of
 from lab.stacks.misfit import alone_because, misfit_of
 from lab.stacks.rows import Rows, kind_order
-from lab.steps import EVALUATION_BATCH, at_least_float32, enough_threads, is_out_of_memory, no_memory
+from lab.steps import EVALUATION_BATCH, at_least_float32, enough_threads, is_out_of_memory, main_class, no_memory
 from lab.training import BLOCK_SECONDS, Training
 
 ALIKE = (
@@ -268,7 +268,7 @@ class Stack:
         for arm in arms[self.rows.ruled :]:
             arm.set_rate()
         self.rows.step(self.gradients, torch.from_numpy(rates).to(self.values).view(-1, 1))
-        accuracy = (logits.detach().argmax(1) == labels).to(losses.dtype).mean(1)
+        accuracy = (logits.detach().argmax(1) == main_class(labels)).to(losses.dtype).mean(1)
         self._unread.append((losses.detach(), accuracy, rates))
         for index in self.live:
             self.arms[index].step += 1
@@ -276,8 +276,9 @@ class Stack:
             self.feed.end_of_epoch()
 
     def _losses(self, logits: Tensor, labels: Tensor) -> Tensor:
-        """(K, classes, b), (K, b) -> (K,) mean loss in nats, each arm with its own label smoothing."""
-        losses = functional.cross_entropy(logits, labels, reduction="none").mean(1)
+        """(K, classes, b), (K, b) or (K, b, classes) -> (K,) mean loss in nats, each arm with its own smoothing."""
+        answers = labels.mT if labels.is_floating_point() else labels
+        losses = functional.cross_entropy(logits, answers, reduction="none").mean(1)
         if self.smoothing is None:
             return losses
         smooth = self.smoothing.to(losses)

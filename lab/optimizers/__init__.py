@@ -38,8 +38,24 @@ def parameter_groups(model: nn.Module, layer: Iterable[nn.Parameter] | None = No
 
 
 def hidden_weights(model: nn.Module) -> set[nn.Parameter]:
-    """Matrices and kernels without those that read the image and give the logits: the first and last to be defined."""
-    return set([parameter for parameter in model.parameters() if parameter.ndim in (2, 4)][1:-1])
+    """Matrices and kernels without those that read the image and give the logits: the first and last to be defined.
+
+    Tables, of positions say, are none: what is called `weight` is. Layers of one ModuleDict, the gates of a recurrent
+    layer, stand side by side, so that all of them come first if one does.
+    """
+    matrices = {
+        parameter: side_by_side(model, name)
+        for name, parameter in model.named_parameters()
+        if parameter.ndim in (2, 4) and "weight" in name.rpartition(".")[2]
+    }
+    ends = [*matrices.values()][:1] + [*matrices.values()][-1:]
+    return {parameter for parameter, place in matrices.items() if place not in ends}
+
+
+def side_by_side(model: nn.Module, name: str) -> str:
+    """Where a parameter stands: the ModuleDict that holds its layer, or its own name."""
+    among = name.rpartition(".")[0].rpartition(".")[0]
+    return among if isinstance(model.get_submodule(among), nn.ModuleDict) else name
 
 
 def batch_of(optimizer: Choice, asked: int) -> int:

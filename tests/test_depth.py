@@ -7,6 +7,9 @@ from torch import nn
 
 from lab.depth import by_depth, rate_groups
 from lab.events import Step
+from lab.models import models
+from lab.models.recurrent import RecurrentLayer
+from lab.models.transformer import Attention
 from lab.optimizers import parameter_groups
 from lab.training import Training
 
@@ -49,6 +52,22 @@ def test_a_layer_in_two_places_counts_once_and_frozen_ones_keep_the_distance():
     }
     assert "2.weight" not in found
     assert len(by_depth(model)) == 4
+
+
+@pytest.mark.parametrize(
+    ("spec", "layers"),
+    [("rnn", 2), ({"name": "lstm", "depth": 2}, 3), ("gru", 2), ({"name": "transformer", "depth": 2}, 9)],
+    ids=str,
+)
+def test_gates_are_one_layer_and_so_is_attention(spec, layers):
+    """Of the transformer: patches, positions, twice attention and two matrices, and the logits."""
+    model = models.build(models.parse(spec), (1, 8, 8), 10, nn.ReLU)
+    found, _ = scales(model)
+    assert len(by_depth(model)) == layers
+    assert set(found) == {name for name, _ in model.named_parameters()}
+    for kind in (RecurrentLayer, Attention):
+        for path in [path for path, layer in model.named_modules() if isinstance(layer, kind)]:
+            assert len({found[name] for name in found if name.startswith(f"{path}.")}) == 1
 
 
 @pytest.mark.parametrize("model", ["mlp", TINY_CNN])

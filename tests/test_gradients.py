@@ -19,7 +19,7 @@ from lab.training import Training
 
 NEAR = {"rtol": 0, "atol": 1e-12}
 EXACT = SMALL.changed(precision="float64")
-ALL = ["sam", "l1", "gradient_noise", "clip_value", "centralise"]
+ALL = list(gradients)
 
 
 @pytest.fixture
@@ -85,6 +85,28 @@ def test_l1_adds_the_sign_of_matrices_and_kernels():
         torch.testing.assert_close(changed[name], plain[name] + pull, **NEAR)
 
 
+def test_l2_adds_every_parameter_biases_too():
+    problem = Problem()
+    plain, changed = problem.gradient(), problem.changed({"name": "l2", "strength": 0.01})
+    for name, parameter in problem.model.named_parameters():
+        torch.testing.assert_close(changed[name], plain[name] + 0.01 * parameter.detach(), **NEAR)
+
+
+def test_l2_is_the_weight_decay_of_sgd_and_decays_biases_and_norms_beside_it():
+    recipe = EXACT.changed(**{"model.norm": "batch", "optimizer.lr": 0.2})
+    spared, everywhere = (
+        recipe.changed(**{"optimizer.weight_decay": 0.1}),
+        recipe.changed(gradient=[{"name": "l2", "strength": 0.1}]),
+    )
+    session, other = (Training(each, device="cpu") for each in (spared, everywhere))
+    for training in (session, other):
+        next(event for event in training if isinstance(event, Step))
+    start = dict(Training(recipe, device="cpu").model.named_parameters())
+    for (name, decayed), pulled in zip(session.model.named_parameters(), other.model.parameters(), strict=True):
+        pull = 0 if decayed.ndim > 1 else 0.2 * 0.1 * start[name]
+        torch.testing.assert_close(pulled, decayed - pull, **NEAR)
+
+
 @pytest.mark.parametrize("limit", [0.01, 1e6])
 def test_clip_value_cuts_entries_off(limit):
     problem = Problem()
@@ -128,7 +150,13 @@ def test_the_first_of_a_list_is_innermost():
 
 
 @pytest.mark.parametrize(
-    "spec", ["clip_value", {"name": "l1", "strength": 0.0}, {"name": "gradient_noise", "eta": 0.0}]
+    "spec",
+    [
+        "clip_value",
+        {"name": "l1", "strength": 0.0},
+        {"name": "l2", "strength": 0.0},
+        {"name": "gradient_noise", "eta": 0.0},
+    ],
 )
 def test_what_changes_nothing_leaves_every_bit(spec):
     if spec == "clip_value":

@@ -212,7 +212,8 @@ def show_run(result: runs.Run, given: argparse.Namespace) -> int:
 
 
 def in_words(facts: dict[str, Any]) -> str:
-    lines = [f"{facts['status']} after {facts['steps']} steps, {facts['seconds']:.1f} s: {facts['folder']}"]
+    taken = f"{facts['steps']} step{'s' * (facts['steps'] != 1)}"
+    lines = [f"{facts['status']} after {taken}, {facts['seconds']:.1f} s: {facts['folder']}"]
     if facts["best_epoch"]:
         scores = f"loss {facts['validation_loss']:.4f}, accuracy {facts['validation_accuracy']:.4f}"
         lines.append(f"best validation accuracy at epoch {facts['best_epoch']}: {scores}")

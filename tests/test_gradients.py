@@ -13,6 +13,7 @@ from lab.catalogue import RecipeError
 from lab.events import Step
 from lab.gradients import gradients
 from lab.models import models
+from lab.optimizers import optimizers, parameter_groups
 from lab.steps import noise_stream
 from lab.store import decode_state, encode_state
 from lab.training import Training
@@ -75,6 +76,24 @@ def test_sam_takes_the_gradient_uphill_and_comes_back():
         torch.testing.assert_close(gradient, uphill[name], **NEAR)
         assert not torch.allclose(gradient, first[name])
         assert torch.equal(dict(problem.model.named_parameters())[name], before[name])
+
+
+@pytest.mark.parametrize("name", optimizers)
+def test_sam_stands_around_every_optimizer(name):
+    ours, theirs = Problem(), Problem()
+    steppers = [optimizers.build(optimizers.parse(name), parameter_groups(each.model)) for each in (ours, theirs)]
+    for _ in range(3):
+        ours.changed({"name": "sam", "rho": 0.3})
+        first = theirs.gradient()
+        norm = np.sqrt(sum((gradient.numpy() ** 2).sum() for gradient in first.values()))
+        weights = dict(theirs.model.named_parameters())
+        uphill = theirs.gradient({key: weights[key] + 0.3 * first[key] / norm for key in weights})
+        for key, weight in weights.items():
+            weight.grad = uphill[key]
+        for stepper in steppers:
+            stepper.step()
+    for mine, other in zip(ours.model.parameters(), theirs.model.parameters(), strict=True):
+        torch.testing.assert_close(mine, other, rtol=0, atol=1e-8)  # Adam divides by the roots of tiny squares
 
 
 def test_l1_adds_the_sign_of_matrices_and_kernels():

@@ -26,9 +26,13 @@ Radius = Annotated[
 ]
 L1 = Annotated[float, Field(ge=0, description="pull of every weight to zero"), Knob(1e-6, 0.1, log=True)]
 L2 = Annotated[float, Field(ge=0, description="share of every parameter in its gradient"), Knob(1e-6, 0.1, log=True)]
-Variance = Annotated[float, Field(ge=0, description="variance of the first step's noise"), Knob(0.001, 1, log=True)]
-Fall = Annotated[float, Field(ge=0, description="how fast the noise falls with the steps"), Knob(0, 1)]
-Limit = Annotated[float, Field(gt=0, description="largest size of any gradient's entry"), Knob(1e-4, 10, log=True)]
+Variance = Annotated[
+    float, Field(ge=0, le=1e6, description="variance of the first step's noise"), Knob(0.001, 1, log=True)
+]
+Fall = Annotated[float, Field(ge=0, le=10, description="how fast the noise falls with the steps"), Knob(0, 1)]
+Limit = Annotated[
+    float, Field(gt=0, le=1e6, description="largest size of any gradient's entry"), Knob(1e-4, 10, log=True)
+]
 PASSES = {"sam": 2}  # passes of the batch that a change takes, where it is not one
 
 

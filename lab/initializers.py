@@ -33,7 +33,9 @@ Bound = Annotated[
     float, Field(gt=0, le=1000, description="largest weight, and minus the smallest"), Knob(0.0001, 10, log=True)
 ]
 Gain = Annotated[
-    float, Field(ge=0, description="factor on the standard deviation; 0 takes the activation's own"), Knob(0, 5)
+    float,
+    Field(ge=0, le=1000, description="factor on the standard deviation; 0 takes the activation's own"),
+    Knob(0, 5),
 ]
 Mode = Annotated[
     Literal["fan_in", "fan_out"],

@@ -179,7 +179,7 @@ def test_the_first_of_a_list_is_innermost():
 )
 def test_what_changes_nothing_leaves_every_bit(spec):
     if spec == "clip_value":
-        spec = {"name": "clip_value", "limit": 1e9}
+        spec = {"name": "clip_value", "limit": 1e6}
     changed, plain = trained(SMALL.changed(gradient=[spec]))[0], trained(SMALL)[0]
     assert same_history(changed, plain)
     assert same_weights(changed, plain)
@@ -235,6 +235,18 @@ def test_a_run_with_changes_goes_on_with_the_same_bits(normed, model, tmp_path):
     list(again)
     assert same_history(again, whole)
     assert same_weights(again, whole)
+
+
+@pytest.mark.parametrize(
+    ("setting", "limit"),
+    [("gradient_noise.eta", 1e6), ("gradient_noise.gamma", 10), ("clip_value.limit", 1e6)],
+)
+def test_what_no_number_could_hold_is_refused_when_the_recipe_is_made(setting, limit):
+    name, key = setting.split(".")
+    session, _ = trained(SMALL.changed(gradient=[{"name": name, key: limit}]))
+    assert session.step > 1
+    with pytest.raises(RecipeError, match=rf"^gradient change {name}: {key} is 1e\+300, but must be .* at most"):
+        SMALL.changed(gradient=[{"name": name, key: 1e300}])
 
 
 def test_a_list_of_changes_is_written_and_read_like_any_other():

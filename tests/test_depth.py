@@ -80,12 +80,13 @@ def test_the_first_group_is_the_outputs(model):
     ]
 
 
-def test_one_rate_for_all_has_the_two_groups_of_before():
-    session = Training(SMALL, device="cpu")
-    plain = parameter_groups(session.model)
-    found = session.optimizer.param_groups
-    assert [group["params"] for group in found] == [group["params"] for group in plain]
-    assert all("scale" not in group for group in found)
+def test_one_rate_for_all_is_one_group_without_decay_and_two_with_it():
+    for decay in (0.0, 0.1):
+        session = Training(SMALL.changed(**{"optimizer.weight_decay": decay}), device="cpu")
+        plain = [group["params"] for group in parameter_groups(session.model)]
+        found = session.optimizer.param_groups
+        assert [group["params"] for group in found] == (plain if decay else [[*plain[0], *plain[1]]])
+        assert all("scale" not in group for group in found)
 
 
 def first_update(recipe):

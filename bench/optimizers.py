@@ -29,7 +29,7 @@ from measure import machine
 from torch import nn
 
 import lab
-from lab.optimizers import parameter_groups
+from lab.optimizers import joined, parameter_groups
 from lab.steps import build_model
 
 RESULTS = Path(__file__).parent / "results"
@@ -52,7 +52,7 @@ def network(model: dict[str, Any], device: str) -> nn.Module:
 
 def in_the_lab(name: str) -> Make:
     choice = lab.optimizers.parse(name)
-    return lambda model: lab.optimizers.build(choice, parameter_groups(model))
+    return lambda model: joined(lab.optimizers.build(choice, parameter_groups(model)))
 
 
 def plain(name: str) -> tuple[str, Make]:

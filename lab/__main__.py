@@ -25,7 +25,7 @@ from lab.option_tables import KINDS, listing
 from lab.plans import Plan, planned_runs
 from lab.recipe import CATALOGUES, Recipe, parse_overrides
 from lab.reports import facts, report
-from lab.steps import DeviceError
+from lab.steps import DeviceError, is_out_of_memory, no_memory, pick_device
 from lab.store import RunError
 
 OK, BAD_INPUT, BAD_RESULT, INTERRUPTED = 0, 2, 3, 130
@@ -48,6 +48,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return given.action(given)
     except (RecipeError, DataError, RunError, DeviceError) as error:
         print(f"lab: {error}", file=sys.stderr)
+        return BAD_INPUT
+    except (MemoryError, RuntimeError) as error:  # a run says it in its status; what only looks has none
+        if not is_out_of_memory(error):
+            raise
+        print(f"lab: {no_memory(pick_device(getattr(given, 'device', None)))}", file=sys.stderr)
         return BAD_INPUT
     except KeyboardInterrupt:  # before or after training; in it, Ctrl-C ends the step first
         print("lab: interrupted", file=sys.stderr)
@@ -207,7 +212,8 @@ def show_run(result: runs.Run, given: argparse.Namespace) -> int:
 
 
 def in_words(facts: dict[str, Any]) -> str:
-    lines = [f"{facts['status']} after {facts['steps']} steps, {facts['seconds']:.1f} s: {facts['folder']}"]
+    taken = f"{facts['steps']} step{'s' * (facts['steps'] != 1)}"
+    lines = [f"{facts['status']} after {taken}, {facts['seconds']:.1f} s: {facts['folder']}"]
     if facts["best_epoch"]:
         scores = f"loss {facts['validation_loss']:.4f}, accuracy {facts['validation_accuracy']:.4f}"
         lines.append(f"best validation accuracy at epoch {facts['best_epoch']}: {scores}")

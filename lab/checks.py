@@ -48,7 +48,7 @@ def ranking_flips(comparisons: Comparisons, *, first: Which = "low", second: Whi
     flips = [pair for pair in one if one[pair].winner and two[pair].winner not in (None, one[pair].winner)]
     if flips:
         pair = max(flips, key=lambda pair: min(abs(one[pair].difference), abs(two[pair].difference)))
-        return Finding("PASS", f"{margin(one[pair])} ({first}); {margin(two[pair])} ({second}).")
+        return Finding("PASS", f"In {first}, {margin(one[pair])}; in {second}, {margin(two[pair])}.")
     shown = all(found[pair].winner for found in (one, two) for pair in found)
     return Finding("FAIL" if shown else "INCONCLUSIVE", "No pair of arms changes places.")
 
@@ -89,7 +89,7 @@ def better_only_first(
     one, two = (oriented(by_pair(comparisons[which], at)[frozenset((a, b))], a) for which in (first, second))
     held = one.interval.low > 0 and two.interval.high < within
     broken = one.interval.high < 0 or two.interval.low > within
-    text = f"{margin(one)} ({first}); {margin(two)} ({second})."
+    text = f"In {first}, {margin(one)}; in {second}, {margin(two)}."
     return Finding("PASS" if held else "FAIL" if broken else "INCONCLUSIVE", text)
 
 

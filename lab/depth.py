@@ -30,11 +30,15 @@ def rate_groups(model: nn.Module, depth_decay: float) -> Groups:
 
 
 def by_depth(model: nn.Module) -> list[Layer]:
-    """Parameters by layer, the input's first: a module with a matrix or kernel of its own, and the norms after it."""
+    """Parameters by layer, the input's first: a module with a matrix or kernel of its own, and the norms after it.
+
+    What a module that `is_one_layer` holds (a recurrent layer's gates, an attention's four matrices) is one layer.
+    """
     found: list[Layer] = []
     seen: set[nn.Parameter] = set()
     for module in model.modules():
-        own = [parameter for parameter in module.parameters(recurse=False) if parameter not in seen]
+        held = module.parameters(recurse=getattr(module, "is_one_layer", False))
+        own = [parameter for parameter in held if parameter not in seen]
         seen.update(own)
         if not found or (has_matrix(own) and has_matrix(found[-1])):
             found.append(own)

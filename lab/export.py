@@ -20,7 +20,7 @@ from lab.depth import rate_groups
 from lab.gradients import gradients
 from lab.initializers import after_filling, initializers
 from lab.models import initialise, models
-from lab.optimizers import optimizers, parameter_groups
+from lab.optimizers import joined, optimizers, parameter_groups
 from lab.recipe import Recipe
 from lab.schedules import ramped, schedules, watches
 from lab.steps import (
@@ -98,6 +98,7 @@ def functions_of(session: Training) -> Iterator[Any]:
         yield from (sources.functions[recipe.source.name], transfers.functions[recipe.transfer.name])
     yield from (
         parameter_groups if recipe.depth_decay == 1 else rate_groups,
+        joined,
         optimizers.functions[recipe.optimizer.name],
         schedules.functions[recipe.schedule.name],
     )
@@ -227,7 +228,7 @@ def model_lines(session: Training) -> Iterator[str]:
     double = ", torch.float64" if recipe.precision == "float64" else ""
     yield f"model = model.to(device{double}){layout}"
     groups = "parameter_groups(model)" if recipe.depth_decay == 1 else f"rate_groups(model, {recipe.depth_decay})"
-    yield f"optimizer = {call(optimizers, recipe.optimizer, groups)}"
+    yield f"optimizer = joined({call(optimizers, recipe.optimizer, groups)})"
     if recipe.precision == "bfloat16":
         yield "autocast = torch.autocast(device.type, torch.bfloat16)"
 

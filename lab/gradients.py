@@ -25,9 +25,14 @@ Radius = Annotated[
     float, Field(gt=0, description="distance at which the worst loss is sought"), Knob(0.001, 1, log=True)
 ]
 L1 = Annotated[float, Field(ge=0, description="pull of every weight to zero"), Knob(1e-6, 0.1, log=True)]
-Variance = Annotated[float, Field(ge=0, description="variance of the first step's noise"), Knob(0.001, 1, log=True)]
-Fall = Annotated[float, Field(ge=0, description="how fast the noise falls with the steps"), Knob(0, 1)]
-Limit = Annotated[float, Field(gt=0, description="largest size of any gradient's entry"), Knob(1e-4, 10, log=True)]
+L2 = Annotated[float, Field(ge=0, description="share of every parameter in its gradient"), Knob(1e-6, 0.1, log=True)]
+Variance = Annotated[
+    float, Field(ge=0, le=1e6, description="variance of the first step's noise"), Knob(0.001, 1, log=True)
+]
+Fall = Annotated[float, Field(ge=0, le=10, description="how fast the noise falls with the steps"), Knob(0, 1)]
+Limit = Annotated[
+    float, Field(gt=0, le=1e6, description="largest size of any gradient's entry"), Knob(1e-4, 10, log=True)
+]
 PASSES = {"sam": 2}  # passes of the batch that a change takes, where it is not one
 
 
@@ -66,6 +71,22 @@ def l1(compute: Compute, model: nn.Module, draws: torch.Generator, step: int, *,
 
 
 @gradients.add
+def l2(compute: Compute, model: nn.Module, draws: torch.Generator, step: int, *, strength: L2 = 0.0001) -> Any:
+    """Pull every parameter to zero, the harder the larger it is: biases and norms too, which weight_decay spares.
+
+    g <- g + strength theta ;  the recorded loss is without it
+    For all parameters what an optimizer's weight_decay is for matrices and kernels alone; set that to 0 beside it. An
+    optimizer that divides by the gradient's size (adam, adamw, ...) divides this pull too.
+
+    Source: Goodfellow et al., Deep Learning 2016, section 7.1.1; Loshchilov & Hutter 2019, arXiv 1711.05101.
+    """
+    measured = compute()
+    for parameter in with_gradient(model):
+        parameter.grad.add_(parameter.detach(), alpha=strength)
+    return measured
+
+
+@gradients.add
 def gradient_noise(
     compute: Compute,
     model: nn.Module,
@@ -79,7 +100,7 @@ def gradient_noise(
 
     g <- g + N(0, eta / (1 + t)^gamma), with t = 0, 1, ... the step; drawn from a stream of the step's own
 
-    Source: Neelakantan et al. 2015, arXiv 1511.06807, eqs. 1 and 2.
+    Source: Neelakantan et al. 2015, arXiv 1511.06807, section 3.
     """
     measured = compute()
     deviation = (eta / (1 + step) ** gamma) ** 0.5

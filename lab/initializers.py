@@ -33,7 +33,9 @@ Bound = Annotated[
     float, Field(gt=0, le=1000, description="largest weight, and minus the smallest"), Knob(0.0001, 10, log=True)
 ]
 Gain = Annotated[
-    float, Field(ge=0, description="factor on the standard deviation; 0 takes the activation's own"), Knob(0, 5)
+    float,
+    Field(ge=0, le=1000, description="factor on the standard deviation; 0 takes the activation's own"),
+    Knob(0, 5),
 ]
 Mode = Annotated[
     Literal["fan_in", "fan_out"],
@@ -224,10 +226,11 @@ def finish(choice: Choice, model: nn.Module, first_images: FirstImages) -> None:
 
 @torch.no_grad()
 def scale_to_unit_variance(model: nn.Module, first_images: FirstImages, *, images: int, tolerance: float) -> None:
-    """Divide weights so that what each linear or convolutional layer puts out on some images has variance 1.
+    """Divide weights so that what each linear, convolutional or locally connected layer puts out has variance 1.
 
     One forward pass in evaluation mode: a layer is scaled when it is reached, and the next one sees what it puts out
-    then. Left alone: frozen weights, layers that are not called as modules, and outputs without any variance.
+    then. Left alone: frozen weights, layers that are not called as modules, and outputs without any variance, such as
+    what a recurrent layer makes of its first state, which is 0.
 
     Source: Mishkin & Matas 2016, arXiv 1511.06422, algorithm 1.
     """
@@ -239,8 +242,7 @@ def scale_to_unit_variance(model: nn.Module, first_images: FirstImages, *, image
         done.add(layer)
         return divided(layer, inputs, output, tolerance)
 
-    layers = [layer for layer in model.modules() if isinstance(layer, nn.Linear | nn.Conv1d | nn.Conv2d | nn.Conv3d)]
-    hooks = [layer.register_forward_hook(scale) for layer in layers if layer.weight.requires_grad]
+    hooks = [layer.register_forward_hook(scale) for layer in model.modules() if is_scaled(layer)]
     try:
         with one_thread(), evaluating(model):
             model(first_images(images))
@@ -250,6 +252,12 @@ def scale_to_unit_variance(model: nn.Module, first_images: FirstImages, *, image
 
 
 after_filling["lsuv"] = scale_to_unit_variance
+
+
+def is_scaled(layer: Any) -> bool:
+    """Whether LSUV divides it: trained matrices or kernels, also of the layers that fill theirs themselves."""
+    known = isinstance(layer, nn.Linear | nn.Conv1d | nn.Conv2d | nn.Conv3d) or hasattr(layer, "fill_weights")
+    return known and layer.weight.requires_grad
 
 
 def divided(layer: Any, inputs: tuple[Tensor, ...], output: Tensor, tolerance: float) -> Tensor:

@@ -17,6 +17,7 @@ from lab.data import Dataset, Split
 from lab.data.batches import batches, sample
 from lab.gradients import Compute
 from lab.initializers import finish, initializers
+from lab.memory import weights_that_fit
 from lab.models import initialise, models
 from lab.recipe import Recipe
 from lab.transfer import sources, transfers
@@ -54,11 +55,16 @@ def pick_device(device: str | torch.device | None = None) -> torch.device:
 
 
 def build_model(recipe: Recipe, data: Dataset) -> nn.Module:
-    """The recipe's network on the CPU, initialised from the recipe's own stream and filled by its transfer."""
+    """The recipe's network on the CPU, initialised from the recipe's own stream and filled by its transfer.
+
+    Raises:
+        MemoryError: its weights do not fit.
+    """
     with torch.random.fork_rng(devices=[]):  # layers draw throw-away weights from the global stream
         torch.manual_seed(recipe.seed)
         activation = partial(activations.build, recipe.activation)
-        model: nn.Module = models.build(recipe.model, data.shape, len(data.classes), activation)
+        with weights_that_fit():
+            model: nn.Module = models.build(recipe.model, data.shape, len(data.classes), activation)
         fill = partial(initializers.build, recipe.init)
         gain, generator = gain_of(recipe.activation), stream(recipe.seed, "init")
         initialise(model, lambda weight: fill(weight, gain, generator))

@@ -25,7 +25,7 @@ from lab.depth import rate_groups
 from lab.endings import diverged, verdict
 from lab.events import Epoch, Event, Finished, History, Looking, Metrics, Started, State, Step
 from lab.gradients import Compute, gradients, passes_of
-from lab.optimizers import batch_of, optimizers, parameter_groups
+from lab.optimizers import batch_of, joined, optimizers, parameter_groups
 from lab.recipe import Recipe
 from lab.schedules import rate_factor, watches
 from lab.states import put_back, taken
@@ -117,7 +117,7 @@ class Training:
         self.model = self.model.to(self.device, self.dtype).to(memory_format=self.memory_format)  # pyright: ignore[reportCallIssue]
         decay = recipe.depth_decay
         groups = parameter_groups(self.model) if decay == 1 else rate_groups(self.model, decay)
-        self.optimizer: torch.optim.Optimizer = optimizers.build(recipe.optimizer, groups)
+        self.optimizer = joined(optimizers.build(recipe.optimizer, groups))
         self._base_rates = [group["lr"] * group.get("scale", 1.0) for group in self.optimizer.param_groups]
         self.autocast = torch.autocast(self.device.type, torch.bfloat16, enabled=recipe.precision == "bfloat16")
         constants = [torch.tensor(values, dtype=self.dtype, device=self.device) for values in self.data.statistics]

@@ -7,6 +7,9 @@ from torch import nn
 
 from lab.depth import by_depth, rate_groups
 from lab.events import Step
+from lab.models import models
+from lab.models.recurrent import RecurrentLayer
+from lab.models.transformer import Attention
 from lab.optimizers import parameter_groups
 from lab.training import Training
 
@@ -51,6 +54,22 @@ def test_a_layer_in_two_places_counts_once_and_frozen_ones_keep_the_distance():
     assert len(by_depth(model)) == 4
 
 
+@pytest.mark.parametrize(
+    ("spec", "layers"),
+    [("rnn", 2), ({"name": "lstm", "depth": 2}, 3), ("gru", 2), ({"name": "transformer", "depth": 2}, 9)],
+    ids=str,
+)
+def test_gates_are_one_layer_and_so_is_attention(spec, layers):
+    """Of the transformer: patches, positions, twice attention and two matrices, and the logits."""
+    model = models.build(models.parse(spec), (1, 8, 8), 10, nn.ReLU)
+    found, _ = scales(model)
+    assert len(by_depth(model)) == layers
+    assert set(found) == {name for name, _ in model.named_parameters()}
+    for kind in (RecurrentLayer, Attention):
+        for path in [path for path, layer in model.named_modules() if isinstance(layer, kind)]:
+            assert len({found[name] for name in found if name.startswith(f"{path}.")}) == 1
+
+
 @pytest.mark.parametrize("model", ["mlp", TINY_CNN])
 def test_the_first_group_is_the_outputs(model):
     session = Training(SMALL.changed(model=model, depth_decay=0.1), device="cpu")
@@ -61,12 +80,13 @@ def test_the_first_group_is_the_outputs(model):
     ]
 
 
-def test_one_rate_for_all_has_the_two_groups_of_before():
-    session = Training(SMALL, device="cpu")
-    plain = parameter_groups(session.model)
-    found = session.optimizer.param_groups
-    assert [group["params"] for group in found] == [group["params"] for group in plain]
-    assert all("scale" not in group for group in found)
+def test_one_rate_for_all_is_one_group_without_decay_and_two_with_it():
+    for decay in (0.0, 0.1):
+        session = Training(SMALL.changed(**{"optimizer.weight_decay": decay}), device="cpu")
+        plain = [group["params"] for group in parameter_groups(session.model)]
+        found = session.optimizer.param_groups
+        assert [group["params"] for group in found] == (plain if decay else [[*plain[0], *plain[1]]])
+        assert all("scale" not in group for group in found)
 
 
 def first_update(recipe):

@@ -219,7 +219,7 @@ def test_every_schedule_is_the_same_function_in_the_script(name: str) -> None:
     for place in places:
         assert names[name](place, *context) == lab.schedules.build(session.recipe.schedule, place, *context)
     exec("\n".join(rate_lines(session.recipe)), names)
-    assert session.optimizer.param_groups[1]["lr"] == names[name](13 / 97, *context)
+    assert session.optimizer.param_groups[-1]["lr"] == names[name](13 / 97, *context)
 
 
 def test_the_scripts_of_all_models_give_the_same_losses_bit_for_bit(tmp_path: Path) -> None:

@@ -13,13 +13,14 @@ from lab.catalogue import RecipeError
 from lab.events import Step
 from lab.gradients import gradients
 from lab.models import models
+from lab.optimizers import optimizers, parameter_groups
 from lab.steps import noise_stream
 from lab.store import decode_state, encode_state
 from lab.training import Training
 
 NEAR = {"rtol": 0, "atol": 1e-12}
 EXACT = SMALL.changed(precision="float64")
-ALL = ["sam", "l1", "gradient_noise", "clip_value", "centralise"]
+ALL = list(gradients)
 
 
 @pytest.fixture
@@ -77,12 +78,52 @@ def test_sam_takes_the_gradient_uphill_and_comes_back():
         assert torch.equal(dict(problem.model.named_parameters())[name], before[name])
 
 
+@pytest.mark.parametrize("name", optimizers)
+def test_sam_stands_around_every_optimizer(name):
+    ours, theirs = Problem(), Problem()
+    steppers = [optimizers.build(optimizers.parse(name), parameter_groups(each.model)) for each in (ours, theirs)]
+    for _ in range(3):
+        ours.changed({"name": "sam", "rho": 0.3})
+        first = theirs.gradient()
+        norm = np.sqrt(sum((gradient.numpy() ** 2).sum() for gradient in first.values()))
+        weights = dict(theirs.model.named_parameters())
+        uphill = theirs.gradient({key: weights[key] + 0.3 * first[key] / norm for key in weights})
+        for key, weight in weights.items():
+            weight.grad = uphill[key]
+        for stepper in steppers:
+            stepper.step()
+    for mine, other in zip(ours.model.parameters(), theirs.model.parameters(), strict=True):
+        torch.testing.assert_close(mine, other, rtol=0, atol=1e-8)  # Adam divides by the roots of tiny squares
+
+
 def test_l1_adds_the_sign_of_matrices_and_kernels():
     problem = Problem()
     plain, changed = problem.gradient(), problem.changed({"name": "l1", "strength": 0.01})
     for name, weight in problem.model.named_parameters():
         pull = 0.01 * weight.detach().sign() if name.endswith("weight") else 0
         torch.testing.assert_close(changed[name], plain[name] + pull, **NEAR)
+
+
+def test_l2_adds_every_parameter_biases_too():
+    problem = Problem()
+    plain, changed = problem.gradient(), problem.changed({"name": "l2", "strength": 0.01})
+    for name, parameter in problem.model.named_parameters():
+        torch.testing.assert_close(changed[name], plain[name] + 0.01 * parameter.detach(), **NEAR)
+
+
+def test_l2_is_the_weight_decay_of_sgd_and_decays_biases_and_norms_beside_it():
+    recipe = EXACT.changed(**{"model.norm": "batch", "optimizer.lr": 0.2})
+    spared, everywhere = (
+        recipe.changed(**{"optimizer.weight_decay": 0.1}),
+        recipe.changed(gradient=[{"name": "l2", "strength": 0.1}]),
+    )
+    session, other = (Training(each, device="cpu") for each in (spared, everywhere))
+    for training in (session, other):
+        next(event for event in training if isinstance(event, Step))
+    start = dict(Training(recipe, device="cpu").model.named_parameters())
+    for (name, decayed), pulled in zip(session.model.named_parameters(), other.model.parameters(), strict=True):
+        pull = 0 if decayed.ndim > 1 else 0.2 * 0.1 * start[name]
+        torch.testing.assert_close(pulled, decayed - pull, **NEAR)
 
 
 @pytest.mark.parametrize("limit", [0.01, 1e6])
@@ -128,11 +169,17 @@ def test_the_first_of_a_list_is_innermost():
 
 
 @pytest.mark.parametrize(
-    "spec", ["clip_value", {"name": "l1", "strength": 0.0}, {"name": "gradient_noise", "eta": 0.0}]
+    "spec",
+    [
+        "clip_value",
+        {"name": "l1", "strength": 0.0},
+        {"name": "l2", "strength": 0.0},
+        {"name": "gradient_noise", "eta": 0.0},
+    ],
 )
 def test_what_changes_nothing_leaves_every_bit(spec):
     if spec == "clip_value":
-        spec = {"name": "clip_value", "limit": 1e9}
+        spec = {"name": "clip_value", "limit": 1e6}
     changed, plain = trained(SMALL.changed(gradient=[spec]))[0], trained(SMALL)[0]
     assert same_history(changed, plain)
     assert same_weights(changed, plain)
@@ -188,6 +235,18 @@ def test_a_run_with_changes_goes_on_with_the_same_bits(normed, model, tmp_path):
     list(again)
     assert same_history(again, whole)
     assert same_weights(again, whole)
+
+
+@pytest.mark.parametrize(
+    ("setting", "limit"),
+    [("gradient_noise.eta", 1e6), ("gradient_noise.gamma", 10), ("clip_value.limit", 1e6)],
+)
+def test_what_no_number_could_hold_is_refused_when_the_recipe_is_made(setting, limit):
+    name, key = setting.split(".")
+    session, _ = trained(SMALL.changed(gradient=[{"name": name, key: limit}]))
+    assert session.step > 1
+    with pytest.raises(RecipeError, match=rf"^gradient change {name}: {key} is 1e\+300, but must be .* at most"):
+        SMALL.changed(gradient=[{"name": name, key: 1e300}])
 
 
 def test_a_list_of_changes_is_written_and_read_like_any_other():

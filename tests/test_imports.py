@@ -12,7 +12,7 @@ import lab
 ROOT = Path(lab.__file__).parent
 ORDER = [
     *("catalogue", "data", "activations", "initializers", "models", "optimizers", "schedules", "augmentations"),
-    *("gradients", "used_weights", "averages"),
+    *("gradients", "used_weights", "averages", "memory"),
     *(
         "depth",
         "transfer",

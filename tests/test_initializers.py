@@ -11,6 +11,7 @@ from lab.data import datasets, load
 from lab.data.batches import normalise, sample, to_float
 from lab.initializers import after_filling, finish, initializers, scale_to_unit_variance, std_of
 from lab.models import initialise
+from lab.models.local import LocallyConnected2d
 from lab.recipe import Recipe
 from lab.steps import build_model
 
@@ -212,6 +213,19 @@ def test_every_layer_puts_out_unit_variance(model, activation):
     found = variances(build_model(recipe, data), sample(data, 32))
     assert len(found) == (9 if model is DEEP else 4)
     assert found == pytest.approx([1] * len(found), rel=1e-4)
+
+
+def test_locally_connected_layers_put_out_unit_variance_too():
+    recipe = Recipe(model={**TINY_CNN, "shared": False}, init=lsuv(tolerance=0, images=32))
+    data = load(recipe.data)
+    model, images = build_model(recipe, data), sample(data, 32)
+    local = [layer for layer in model if isinstance(layer, LocallyConnected2d)]
+    found = []
+    for layer in local:
+        layer.register_forward_hook(lambda _, __, output: found.append(output.var(correction=0).item()))
+    model.eval()(images)
+    assert len(found) == 2
+    assert found == pytest.approx([1, 1], rel=1e-4)
 
 
 def test_a_layer_within_the_tolerance_is_left_as_it_is():

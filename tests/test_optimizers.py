@@ -11,6 +11,7 @@ from torch import nn
 
 from lab.depth import rate_groups
 from lab.events import Step
+from lab.models import models
 from lab.optimizers import optimizers, parameter_groups
 from lab.optimizers.muon import orthogonalised
 from lab.store import decode_state, encode_state
@@ -339,6 +340,67 @@ def test_muon_turns_the_same_whatever_the_order_of_its_groups_and_whatever_is_fr
         layer.requires_grad_(requires_grad=False)
     for groups in (parameter_groups(model), rate_groups(model, 0.5)):
         assert turned_by_muon(model, groups) == ["1.weight", "3.weight"]
+
+
+LAYER = "attention.1.query attention.1.key attention.1.value attention.1.out feed_forward.1 feed_forward.3"
+HIDDEN = {
+    "mlp": ["3.weight"],
+    "rnn": ["1.carrying.state.weight", "2.reading.state.weight", "2.carrying.state.weight"],
+    "lstm": [
+        f"{layer}.{gate}.weight"
+        for layer in ("1.carrying", "2.reading", "2.carrying")
+        for gate in ("input_gate", "forget_gate", "output_gate", "candidate")
+    ],
+    "transformer": [f"3.{layer}.{part}.weight" for layer in (0, 1) for part in LAYER.split()],
+}
+
+
+@pytest.mark.parametrize("name", HIDDEN)
+def test_muon_turns_no_matrix_that_reads_the_image_and_no_table_of_positions(name):
+    model = models.build(models.parse({"name": name, "depth": 2}), (1, 8, 8), 10, nn.ReLU)
+    assert turned_by_muon(model, parameter_groups(model)) == HIDDEN[name]
+    assert len(turned_by_muon(model, rate_groups(model, 0.5))) == len(HIDDEN[name])
+
+
+def test_muon_turns_nothing_of_a_network_with_one_matrix():
+    model = nn.Sequential(nn.Flatten(), nn.Linear(3, 3))
+    assert turned_by_muon(model, parameter_groups(model)) == []
+
+
+def muon_by_hand(matrix, target, steps, lr, momentum=0.95, weight_decay=0.01):
+    """Downhill on |matrix - target|^2 / 2, as the docstring has it."""
+    mean = np.zeros_like(matrix)
+    for _ in range(steps):
+        gradient = matrix - target
+        mean = momentum * mean + (1 - momentum) * gradient
+        turned = quintic_by_hand((1 - momentum) * gradient + momentum * mean, 5)
+        factor = 0.2 * math.sqrt(max(matrix.shape)) * lr
+        matrix = (1 - lr * weight_decay) * matrix - factor * turned
+    return matrix
+
+
+@pytest.mark.parametrize("steps", [1, 10])
+@pytest.mark.parametrize("settings", [{"lr": 0.1}, {"lr": 0.02, "momentum": 0.5, "weight_decay": 0.3}])
+@pytest.mark.parametrize("shape", [(3, 5), (5, 3), (4, 2, 3, 3)])
+def test_muon_steps_as_written_down(shape, settings, steps):
+    start, target = np.random.default_rng(0).normal(size=(2, *shape))
+    weight = nn.Parameter(torch.tensor(start))
+    optimizer = lab_optimizer("muon", settings)([{"params": [weight], "hidden": [True]}])
+    for _ in range(steps):
+        weight.grad = weight.detach() - torch.tensor(target)
+        optimizer.step()
+    flat = (start.reshape(len(start), -1), target.reshape(len(start), -1))
+    expected = muon_by_hand(*flat, steps, **settings)
+    np.testing.assert_allclose(weight.detach().flatten(1), expected, rtol=0, atol=1e-12)
+
+
+def test_muon_descends_what_its_turned_steps_descend():
+    weight, target = nn.Parameter(torch.zeros(4, 6)), torch.randn(4, 6, generator=torch.Generator().manual_seed(0))
+    optimizer = lab_optimizer("muon", {"lr": 0.05, "weight_decay": 0.0})([{"params": [weight], "hidden": [True]}])
+    for _ in range(300):
+        weight.grad = weight.detach() - target
+        optimizer.step()
+    assert (weight - target).norm() < 0.1 * target.norm()
 
 
 def test_muon_under_a_rate_per_depth_goes_on_with_the_same_bits(tmp_path):

@@ -142,7 +142,7 @@ def test_a_comparison_that_breaks_says_how_far_it_came(panel: lab.Panel, monkeyp
     with pytest.raises(AssertionError):
         compared(panel, FEW, ADAM)
     assert breaking.calls == 2
-    assert "Broken off by an error after 1 runs." in panel.comparing.result.value
+    assert "Broken off by an error after 1 run." in panel.comparing.result.value
     said = panel.comparing.problem.value
     assert "ZeroDivisionError: a mistake" in said
     assert "in __call__" in said  # where it happened

@@ -10,9 +10,12 @@ import pytest
 import torch
 
 import lab
+from lab.costs import costs
+from lab.costs import words as costs_in_words
 from lab.diagnostics import Health
 from lab.idle import idle, without_idle
 from lab.panel import worker
+from lab.panel.forecast import what_costs
 from lab.panel.pulse import Pulse
 from lab.recipe import Recipe, RecipeError
 from lab.training import Training
@@ -372,3 +375,24 @@ def test_a_recipe_that_cannot_be_tried_says_so(panel) -> None:
     panel.find_rate()
     panel.wait()
     assert "There is no folder nowhere" in panel.finding.words.value
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"optimizer": "batch_gd"},
+        {"optimizer": "stochastic_gd"},
+        {"gradient": ["sam"]},
+        {"batch_size": 32},
+        {"model": "cnn"},
+    ],
+    ids=str,
+)
+def test_the_costs_are_asked_for_again_when_they_change(changes: dict) -> None:
+    plain, changed = Recipe(), Recipe(**changes)
+    assert costs_in_words(costs(changed)) != costs_in_words(costs(plain))
+    assert what_costs(changed) != what_costs(plain)
+
+
+def test_the_costs_are_not_asked_for_again_at_another_rate() -> None:
+    assert what_costs(Recipe().changed(**{"optimizer.lr": 0.3})) == what_costs(Recipe())

@@ -213,7 +213,7 @@ def test_a_test_on_a_diverged_training_is_refused():
 
 
 def test_groups_of_parameters_keep_the_proportion_of_their_rates():
-    sweep = Sweep(SMALL, device="cpu")
+    sweep = Sweep(SMALL.changed(**{"optimizer.weight_decay": 0.1}), device="cpu")
     sweep._base_rates = [0.1, 0.2]
     sweep.over(1e-4, 1e-2, 20)
     assert [group["lr"] for group in sweep.optimizer.param_groups] == pytest.approx([1e-2, 2e-2])

@@ -139,6 +139,7 @@ class RecurrentLayer(nn.Module):
     """
 
     names: tuple[str, ...] = ()
+    is_one_layer = True  # for a learning rate per depth
 
     def __init__(self, inputs: int, width: int, activation: nn.Module) -> None:
         super().__init__()

@@ -162,6 +162,8 @@ class Attention(nn.Module):
     Written out, where torch has one function for it: torch.func.vmap cannot map that one.
     """
 
+    is_one_layer = True  # for a learning rate per depth
+
     def __init__(self, width: int, heads: int) -> None:
         super().__init__()
         self.heads = heads

@@ -50,8 +50,8 @@ def stochastic_gd(params: Groups, *, lr: Lr = 0.01, weight_decay: WeightDecay = 
     """Gradient descent on one image at a time: cheap, noisy steps, as many per epoch as there are images.
 
     theta <- theta - lr g, with g the gradient of a single image; the recipe's batch_size is not used. A single
-    number has no variance: batch normalisation behind a fully connected layer keeps its first statistics (mean 0,
-    variance 1) and normalises nothing; networks of torchvision that have one refuse to train so.
+    number has no variance: batch normalisation behind a fully connected layer, or where an image is down to one pixel,
+    keeps its first statistics (mean 0, variance 1) and normalises nothing.
 
     Source: Robbins & Monro 1951; torch.optim.SGD.
     """

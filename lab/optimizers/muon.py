@@ -94,13 +94,13 @@ def muon(
     m <- momentum m + (1 - momentum) g ;  O = orthogonalised((1 - momentum) g + momentum m)
     theta <- (1 - lr weight_decay) theta - 0.2 sqrt(max(rows, columns)) lr O
     A kernel (out, in, h, w) counts as a matrix (out, in h w). The first and the last matrix or kernel of the network,
-    frozen or not, in the order in which its layers are defined, and everything that is neither (biases, norms,
-    positions) take AdamW's steps with beta1, beta2 and eps; the factor makes both kinds of step equally long, so that
-    one rate, about AdamW's, serves them all. It differs from torch.optim.Muon in taking kernels, and in iterating in
-    the weights' own precision instead of bfloat16.
+    frozen or not, in the order in which its layers are defined (of a recurrent network those of all gates that read
+    the image), and everything that is neither (biases, norms, positions) take AdamW's steps with beta1, beta2 and eps;
+    the factor makes both kinds of step equally long, so that one rate, about AdamW's, serves them all. It differs from
+    torch.optim.Muon in taking kernels, and in iterating in the weights' own precision instead of bfloat16.
 
     Source: Jordan et al. 2024, kellerjordan.github.io/posts/muon; the factor: Liu et al. 2025, arXiv 2502.16982,
-    eq. 4; torch.optim.Muon with adjust_lr_fn="match_rms_adamw".
+    section 2.2; torch.optim.Muon with adjust_lr_fn="match_rms_adamw".
     """
     return Muon(
         params,

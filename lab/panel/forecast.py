@@ -9,6 +9,7 @@ from collections.abc import Callable
 from dataclasses import replace
 from functools import partial
 from html import escape
+from operator import attrgetter
 from typing import Any, ClassVar
 
 import ipywidgets as widgets
@@ -18,6 +19,8 @@ from lab.costs import costs
 from lab.costs import words as costs_in_words
 from lab.diagnostic_plots import init_doctor
 from lab.diagnostics import InitReport, examine
+from lab.gradients import passes_of
+from lab.optimizers import batch_of
 from lab.panel.about import redraw
 from lab.panel.controls import wide
 from lab.panel.live_figure import small_figure
@@ -33,18 +36,24 @@ PLACES = ("rate", "doctor")
 
 
 class LastAnswer:
-    """A function of a recipe that is not asked again while the fields it depends on stay as they are."""
+    """A function of a recipe that is not asked again while what it depends on, its `key`, stays as it is."""
 
-    def __init__(self, function: Callable[[Recipe], Any], fields: tuple[str, ...]) -> None:
-        self.function, self.fields = function, fields
-        self._known: tuple[tuple[Any, ...], Any] | None = None
+    def __init__(self, function: Callable[[Recipe], Any], key: Callable[[Recipe], Any]) -> None:
+        self.function, self.key = function, key
+        self._known: tuple[Any, Any] | None = None
 
     def __call__(self, recipe: Recipe) -> Any:
-        key = tuple(getattr(recipe, field) for field in self.fields)
+        key = self.key(recipe)
         if self._known is None or self._known[0] != key:
             self._known = None  # a failure is not kept: data may appear
             self._known = key, self.function(recipe)
         return self._known[1]
+
+
+def what_costs(recipe: Recipe) -> Any:
+    """All that the words on costs depend on; the batch and its passes are not of `batch_size` alone."""
+    batch = batch_of(recipe.optimizer, recipe.batch_size)
+    return attrgetter(*NETWORK)(recipe), batch, passes_of(recipe.gradient)
 
 
 class Forecast:
@@ -62,8 +71,8 @@ class Forecast:
         self._number = 0  # of the last request
         self._pictures: dict[str, go.Figure] = {}
         self._figures: dict[str, Any] = {}
-        self._costs = LastAnswer(lambda recipe: costs_in_words(costs(recipe)), (*NETWORK, "batch_size"))
-        self._report = LastAnswer(partial(examine, device=device), (*NETWORK, "label_smoothing"))
+        self._costs = LastAnswer(lambda recipe: costs_in_words(costs(recipe)), what_costs)
+        self._report = LastAnswer(partial(examine, device=device), attrgetter(*NETWORK, "label_smoothing"))
         self._build()
 
     def _build(self) -> None:

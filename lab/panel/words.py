@@ -10,6 +10,7 @@ import yaml
 
 from lab.compare import Comparison
 from lab.export import script
+from lab.figure_parts import counted
 from lab.plans import planned_runs
 from lab.plots import colour_and_dash
 from lab.recipe import Recipe, labels, overrides
@@ -110,13 +111,14 @@ def line_sample(index: int) -> str:
 
 def how_far(comparison: Comparison | None, ended: str) -> str:
     runs = len(comparison.trials) if comparison else 0
+    said = counted(runs, "run")
     planned = planned_runs(comparison.plan) if comparison else 0
     early = comparison is not None and ended == "finished" and comparison.stopped_early
-    finished = f"Every verdict is clear after {runs} runs: untick “stop” and press Compare to go on all the same"
+    finished = f"Every verdict is clear after {said}: untick “stop” and press Compare to go on all the same"
     state = {
-        "finished": finished if early else f"Finished: {runs} runs",
-        "failed": f"Broken off by an error after {runs} runs",
-        "stopped": f"Stopped after {runs} runs; press Compare to go on",
+        "finished": finished if early else f"Finished: {said}",
+        "failed": f"Broken off by an error after {said}",
+        "stopped": f"Stopped after {said}; press Compare to go on",
     }
     text = state.get(ended, f"Run {runs} of about {max(runs, planned)}")
     return f'<div class="lab-detail" role="status">{text}.</div>'

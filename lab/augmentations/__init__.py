@@ -5,8 +5,19 @@ needs no pixels to know what it wants takes their shape instead and returns a Wa
 a chain are then carried out as one.
 """
 
-from lab.augmentations.chain import Pending, augmentations, augmented, sees_only_the_shape
+from lab.augmentations.chain import Pending, augmentations, augmented, extend, sees_only_the_shape
 from lab.augmentations.changes import Mix, Recolour, Warp
 from lab.augmentations.frames import crop, flip
 
-__all__ = ["Mix", "Pending", "Recolour", "Warp", "augmentations", "augmented", "crop", "flip", "sees_only_the_shape"]
+__all__ = [
+    "Mix",
+    "Pending",
+    "Recolour",
+    "Warp",
+    "augmentations",
+    "augmented",
+    "crop",
+    "extend",
+    "flip",
+    "sees_only_the_shape",
+]

@@ -76,6 +76,11 @@ def augmented(
     """
     batch = Pending(images, labels, classes)
     for choice in choices:
-        given = batch.shape if sees_only_the_shape(augmentations.functions[choice.name]) else batch.images
-        batch.add(augmentations.build(choice, given, generator))
+        extend(batch, choice, generator)
     return batch.images, batch.labels
+
+
+def extend(batch: Pending, choice: Choice, generator: torch.Generator) -> None:
+    """One more augmentation for a batch, its draws taken from the generator."""
+    given = batch.shape if sees_only_the_shape(augmentations.functions[choice.name]) else batch.images
+    batch.add(augmentations.build(choice, given, generator))

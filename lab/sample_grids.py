@@ -137,7 +137,7 @@ def captions(labels: Tensor, classes: Sequence[str]) -> tuple[str, ...]:
         labels: (n,) classes, or (n, classes) shares.
     """
     if labels.dim() == 1:
-        return tuple(classes[label] for label in labels.tolist())
+        return tuple(classes[int(label)] for label in labels.tolist())
     return tuple(in_shares(shares, classes) for shares in labels.tolist())
 
 

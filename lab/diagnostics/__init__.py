@@ -1,8 +1,10 @@
-"""What a choice does to the signal before the first step and in training; rates to try; what a network gets wrong."""
+"""What a choice does to the signal before the first step and in training; rates to try; what a network gets wrong, and
+which augmentations it takes for another class."""
 
 from __future__ import annotations
 
 from lab.diagnostics.init_doctor import InitReport, examine
+from lab.diagnostics.label_probe import LabelProbe, Probed, label_probe
 from lab.diagnostics.predictions import Calibration, ClassAccuracy, Mistake, Predictions, predictions
 from lab.diagnostics.range_test import Curve, RangeTest, on, range_test
 from lab.diagnostics.verdict import LayerSignal
@@ -15,12 +17,15 @@ __all__ = [
     "Health",
     "HealthHistory",
     "InitReport",
+    "LabelProbe",
     "LayerHealth",
     "LayerSignal",
     "Mistake",
     "Predictions",
+    "Probed",
     "RangeTest",
     "examine",
+    "label_probe",
     "on",
     "predictions",
     "range_test",

@@ -29,7 +29,8 @@ def label_keeping(probe: LabelProbe, *, dark: bool = False) -> go.Figure:
     figure.update_xaxes(title_text="accuracy, points more than on the same images unchanged", zeroline=True)
     rows = list(range(len(names)))
     labels = [escape(name.replace("_", " ")) for name in names]
-    figure.update_yaxes(tickvals=rows, ticktext=labels, automargin=True, range=[-0.6, len(names) - 0.4])
+    figure.update_yaxes(tickvals=rows, ticktext=labels, automargin=True, zeroline=False)
+    figure.update_yaxes(range=[-0.6, len(names) - 0.4])
     figure.update_layout(margin_b=85)
     of = counted(probe.images, "validation image")
     parts = [f"{100 * probe.accuracy:.1f}% of {of} right as they are", f"bars: {100 * probe.level:g}% together"]
@@ -57,7 +58,7 @@ def marks(probe: LabelProbe, names: Sequence[str], *, kept: bool) -> go.Scatter:
     colour, symbol, said = (FORWARD, "circle", "kept") if kept else (BACKWARD, "square", "not kept")
     bars = {"type": "data", "array": above, "arrayminus": below, "color": colour, "thickness": 1, "width": 0}
     points = go.Scatter(x=x, y=y, mode="markers", name=f"class {said}", error_x=bars, text=texts, showlegend=True)
-    points.update(marker={"color": colour, "symbol": symbol, "size": sizes, "line_width": 0})
+    points.update(marker={"color": colour, "symbol": symbol, "size": sizes, "opacity": 1})
     return points.update(hovertemplate="%{text}<extra></extra>")
 
 

@@ -17,7 +17,7 @@ from torch.nn import functional
 PAPER = {False: (255, 255, 255), True: (17, 17, 17)}  # JupyterLab's own, light and dark
 INK = {False: (34, 34, 34), True: (226, 226, 226)}
 FRAME = (128, 128, 128)  # a black image has an edge on black paper too
-GAP, LINE, SIZE, TITLE = 8, 15, 12, 24  # pixels: between tiles, a line of a caption, its letters, a title
+GAP, LINE, SIZE, TITLE = 8, 16, 12, 24  # pixels: between tiles, a line of a caption, its letters, a title
 SMALLEST = 56  # pixels that a tile should have at least: below, no caption fits
 
 
@@ -74,7 +74,7 @@ def write(paper: np.ndarray, line: str, *, dark: bool) -> None:
 def written_once(line: str) -> np.ndarray:
     """(LINE, w, 1) how much ink there is on each pixel: the same few names stand under many tiles."""
     picture = Image.new("L", (ceil(font_of(line).getlength(line)), LINE))
-    ImageDraw.Draw(picture).text((0, 1), line, fill=255, font=font_of(line))
+    ImageDraw.Draw(picture).text((0, 0), line, fill=255, font=font_of(line))
     return np.asarray(picture, np.float32)[..., None] / 255
 
 
@@ -121,6 +121,17 @@ def beside(pictures: Sequence[Image.Image], titles: Sequence[str], *, dark: bool
         pen.text((left, 2 * GAP), line, fill=INK[dark], font=font_of(line))
         whole.paste(picture, (left, TITLE + 2 * GAP))
         left += picture.width + 2 * GAP
+    return whole
+
+
+def stacked(pictures: Sequence[Image.Image]) -> Image.Image:
+    """One below the other, on the paper that the first one ends with."""
+    first = pictures[0]
+    size = max(picture.width for picture in pictures), sum(picture.height for picture in pictures)
+    whole, top = Image.new("RGB", size, first.getpixel((first.width - 1, first.height - 1))), 0
+    for picture in pictures:
+        whole.paste(picture, (0, top))
+        top += picture.height
     return whole
 
 

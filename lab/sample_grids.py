@@ -112,7 +112,10 @@ def strip(chosen: Samples, policy: Policy, place: int = 0, *, seed: int = 0) -> 
 
 
 def stages(chosen: Samples, policy: Policy, seed: int) -> Iterator[Pending]:
-    """The batch before the first entry of a list and after each; every one a copy, so a look joins nothing apart."""
+    """The batch before the first entry of a list and after each; a copy, so that a look at it parts no neighbours.
+
+    Each is to be looked at before the next is asked for.
+    """
     batch = Pending(chosen.images, chosen.labels, len(chosen.classes))
     yield copy(batch)
     for choice, draws in zip(policy, streams(policy, seed), strict=True):

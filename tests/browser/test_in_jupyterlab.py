@@ -26,7 +26,9 @@ def train(window: Window, **changes: object) -> None:
 
 def add_augmentation(window: Window, name: str) -> None:
     """By keyboard: the list, then the button beside it."""
-    window.page.get_by_label("augment", exact=True).select_option(name)
+    offered = window.page.get_by_label("augment", exact=True)
+    offered.focus()
+    offered.select_option(name)
     window.page.locator(f".lab-augment select[title='{lab.augmentations.sentence(name)}']").wait_for()
     window.page.keyboard.press("Tab")
     window.page.keyboard.press("Enter")

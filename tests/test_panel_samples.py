@@ -182,6 +182,7 @@ def test_the_raw_images_stand_beside_the_augmented_ones_and_follow_the_sliders(p
     raw, flipped = answered(panel)
     first = raw.tiles.value, flipped.tiles.value
     assert size_of(raw) == size_of(flipped)
+    assert flipped.widget.layout.width == f"{size_of(flipped)[0]}px"
     entry(panel, "flip").settings["p"].value = 0
     raw, still = answered(panel)
     assert still.tiles.value == raw.tiles.value == first[0] != first[1]

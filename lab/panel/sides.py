@@ -54,6 +54,10 @@ class Picture(NamedTuple):
     stages: bytes
 
     @property
+    def width(self) -> int:
+        return max(width_of(file) for file in (self.tiles, self.stages) if file)
+
+    @property
     def whole(self) -> Image.Image:
         return stacked([Image.open(BytesIO(file)) for file in (self.tiles, self.stages) if file])
 
@@ -81,6 +85,11 @@ class Answer:
         titles = [f"{picture.title}: {picture.words}" if picture.words else picture.title for picture in self.pictures]
         beside([picture.whole for picture in self.pictures], titles, dark=dark).save(path)
         return f"Written to {path.resolve()}"
+
+
+def width_of(file: bytes) -> int:
+    """Pixels, as the header of a PNG file says."""
+    return int.from_bytes(file[16:20], "big")
 
 
 def names(folder: Path) -> Any:
@@ -157,6 +166,7 @@ class SideView:
         self.widget.layout.display = "none" if picture is None else None
         if picture is None:
             return
+        self.widget.layout.width = f"{picture.width}px"  # the title breaks, and does not push the next side away
         after = f", after {picture.words}" if picture.words else ", as they are"
         self.said = f"Training images{after}"
         words = escape(picture.words) if picture.words not in picture.title else ""
@@ -169,4 +179,4 @@ class SideView:
 
 
 def picture_widget() -> Any:
-    return widgets.Image(format="png", layout=widgets.Layout(max_width="100%", display="none"))
+    return widgets.Image(format="png", layout=widgets.Layout(display="none"))

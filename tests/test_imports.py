@@ -45,7 +45,15 @@ ORDER = [
         "probes",
         "claims",
     ),
-    *("plots", "schedule_plots", "figure_parts", "activation_plots", "comparison_plots", "diagnostic_plots"),
+    *(
+        "plots",
+        "schedule_plots",
+        "figure_parts",
+        "activation_plots",
+        "comparison_plots",
+        "diagnostic_plots",
+        "generated_plots",
+    ),
     *("trial_plots", "bundle", "export", "sweeps", "doctor", "option_tables", "panel", "__main__"),
 ]
 FILES = sorted(file for file in ROOT.rglob("*.py") if file != ROOT / "__init__.py")

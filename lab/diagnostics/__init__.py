@@ -1,7 +1,11 @@
-"""What a choice does to the signal before the first step and in training; rates to try; what a network gets wrong."""
+"""What a choice does to the signal before the first step and in training; rates to try; what a network gets wrong.
+
+And whether what augments the data is but a copy of it.
+"""
 
 from __future__ import annotations
 
+from lab.diagnostics.copies import Copies, copies
 from lab.diagnostics.init_doctor import InitReport, examine
 from lab.diagnostics.predictions import Calibration, ClassAccuracy, Mistake, Predictions, predictions
 from lab.diagnostics.range_test import Curve, RangeTest, on, range_test
@@ -11,6 +15,7 @@ from lab.diagnostics.watching import Health, HealthHistory, LayerHealth, watched
 __all__ = [
     "Calibration",
     "ClassAccuracy",
+    "Copies",
     "Curve",
     "Health",
     "HealthHistory",
@@ -20,6 +25,7 @@ __all__ = [
     "Mistake",
     "Predictions",
     "RangeTest",
+    "copies",
     "examine",
     "on",
     "predictions",

@@ -134,7 +134,8 @@ def low_frequency_noise(shape: torch.Size, generator: torch.Generator, decay: fl
     """(n, 1, h, w) normal noise whose waves have amplitudes that fall with their frequency."""
     height, width = shape[-2:]
     noise = torch.randn(shape[0], 1, height, width, generator=generator, device=generator.device)
-    down, right = torch.fft.fftfreq(height).to(noise), torch.fft.rfftfreq(width).to(noise)
+    down = torch.fft.fftfreq(height, device=generator.device)
+    right = torch.fft.rfftfreq(width, device=generator.device)
     waves = (torch.hypot(down[:, None], right) * max(height, width)).clamp(min=1)  # in the longer side
     return torch.fft.irfft2(torch.fft.rfft2(noise) / waves**decay, s=(height, width))
 

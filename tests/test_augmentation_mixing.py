@@ -286,3 +286,10 @@ def test_a_step_sees_shares_and_the_validation_classes(name):
     torch.testing.assert_close(labels.sum(1), torch.ones(8))
     _, events = trained(session.recipe.changed(label_smoothing=0.1))
     assert events[-1].status in ("finished", "stuck")
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
+def test_a_mask_keeps_the_bits_of_both_pictures(dtype):
+    images = torch.rand(40, 3, 9, 17, dtype=dtype, generator=stream())
+    mask, partner = torch.rand(40, 1, 9, 17, generator=stream(1)) < 0.5, torch.randperm(40, generator=stream(2))
+    assert torch.equal(Mix(partner, mask).of(images), torch.where(mask, images, images[partner]))

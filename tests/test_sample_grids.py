@@ -11,7 +11,7 @@ from small_augmentations import blended, lighter, offered, slid
 from lab import sheets
 from lab.augmentations import Pending, augmentations, extend
 from lab.data import datasets, load
-from lab.sample_grids import Samples, captions, grid, grids, samples, streams, strip
+from lab.sample_grids import Samples, captions, grid, grids, samples, streams, strip, taught
 
 DIGITS = load(datasets.parse("digits"))
 OWN = (lighter, slid, blended)
@@ -154,6 +154,16 @@ def test_looking_at_the_stages_does_not_part_what_is_carried_out_as_one():
     for choice, draws in zip(whole, streams(whole, 0), strict=True):
         extend(batch, choice, draws)
     assert torch.equal(strip(chosen, whole, 3).images[-1], batch.images[3])
+
+
+def test_what_learns_is_shown_as_a_run_of_that_seed_has_learned_it():
+    few = dataclasses.replace(DIGITS, train=DIGITS.train.take(torch.arange(60)))
+    made = policy({"name": "generated", "share": 1, "width": 16, "steps": 5})
+    chosen, learned = samples(few, count=4), taught(made, few, 7)
+    found = grid(chosen, made, learned=learned)
+    assert not torch.equal(found.images, chosen.images)
+    assert torch.equal(strip(chosen, made, 2, learned=learned).images[-1], found.images[2])
+    assert not torch.equal(grid(chosen, made, learned=taught(made, few, 8)).images, found.images)
 
 
 # -- pictures ---------------------------------------------------------------------------------------------------

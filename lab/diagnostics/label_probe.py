@@ -15,7 +15,8 @@ operation that hits some classes only is not flagged; those that keep less than 
 at. The rule cannot tell a new class from an image in which nothing can be seen any more (too much blur), nor from
 something that is strange to the network in all classes: one that was trained with an operation judges it more kindly.
 
-Operations that mix samples or change labels themselves are left out: there is no class to keep.
+Operations that mix samples are left out: there is no class to keep. So are those that learn to make
+images of their own.
 """
 
 from __future__ import annotations
@@ -30,7 +31,7 @@ import torch
 from scipy import special
 from torch import Tensor
 
-from lab.augmentations import Pending, augmentations, extend
+from lab.augmentations import Pending, augmentations, extend, learners
 from lab.catalogue import Choice, RecipeError, unknown
 from lab.data.batches import batches, to_float
 from lab.diagnostics.predictions import filled
@@ -108,7 +109,7 @@ class LabelProbe:
             return "There is no operation to try."
         width = max(len(each.name) for each in self.probed)
         lines = [f"{each.name:{width}}  {words(each)}" for each in self.probed]
-        end = [f"Left out, as they change labels: {', '.join(self.left_out)}."] if self.left_out else []
+        end = [f"Left out, as they mix or make images: {', '.join(self.left_out)}."] if self.left_out else []
         return "\n".join([f"{'as they are':{width}}  {100 * self.accuracy:5.1f}%", *lines, *end])
 
 
@@ -145,7 +146,8 @@ def label_probe(
         raise RecipeError(unknown(augmentations.kind, strangers[0], augmentations))
     session = of if isinstance(of, Training) else filled(of, device, count_look=False)
     asker = Asker(session, images)
-    answers = {name: asker.answers(name, strengths, seed) for name in operations or augmentations}
+    wanted = operations or augmentations
+    answers = {name: None if name in learners else asker.answers(name, strengths, seed) for name in wanted}
     kept = {name: found for name, found in answers.items() if found is not None}
     tried = sum(map(len, kept.values()))
     probed = [asker.judged(one, level=1 - (1 - level) / max(1, tried)) for found in kept.values() for one in found]

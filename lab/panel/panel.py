@@ -14,7 +14,7 @@ from typing import Any
 import ipywidgets as widgets
 
 from lab.diagnostics import Health, HealthHistory
-from lab.events import Finished, History, Started
+from lab.events import Finished, History, Learned, Started
 from lab.panel.choices import Choices
 from lab.panel.comparing import ComparePane
 from lab.panel.controls import close, wide
@@ -300,6 +300,8 @@ class Panel:
             entry.run = entry.job.run or replace(entry.run, status=event.status, detail=event.detail)
             if event.detail:
                 self.message.value = message(f"Run {entry.number}: {event.detail}")
+        elif isinstance(event, Learned):
+            self.message.value = message(f"Run {entry.number}: {event.option} has learned for {event.seconds:.1f} s.")
         elif isinstance(event, Health):
             entry.health.add(event)
         else:

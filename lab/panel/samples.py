@@ -13,6 +13,7 @@ from typing import ClassVar, NamedTuple
 
 import ipywidgets as widgets
 
+from lab.augmentations import learners
 from lab.catalogue import Choice
 from lab.panel.comparing import Arms
 from lab.panel.controls import wide
@@ -35,6 +36,7 @@ STAGES = Look("Stages", "film", "One image through each stage of the list", 82)
 COUNTS = (4, 9, 16, 25, 36, 64)
 NOTHING = "No augmentations: add some on the left, and see here what they do to the images."
 TITLE = "Augmented samples"
+LESSON_PAUSE = 0.8  # seconds without a change before something learns
 GAP = 14  # pixels between two sides, and some to spare
 
 
@@ -140,13 +142,15 @@ class Samples:
             self._number += 1
             forget("samples")
             if question is not None:
-                errand("samples", partial(self._look, self._number, question))
+                pause = LESSON_PAUSE if learns(question) else 0.0
+                errand("samples", partial(self._look, self._number, question), after=pause)
 
     def _question(self, sides: list[Side]) -> Question:
         assert self.recipe
         count, room = int(self.count.value or 1), self._room(len(sides) + 1)
         stages = bool(self.stages.value), self._place(count) if self.stages.value else 0
-        return Question(data_of(self.recipe), tuple(sides), self.seed, count, self.pinned, stages, self.dark, room)
+        asked = Question(data_of(self.recipe), tuple(sides), self.seed, count, self.pinned, stages, self.dark, room)
+        return asked._replace(lesson_seed=self.recipe.seed) if learns(asked) else asked
 
     @property
     def sides(self) -> list[Side]:
@@ -277,6 +281,11 @@ class Samples:
 
 def data_of(recipe: Recipe) -> tuple[Choice, tuple[Choice, ...]]:
     return recipe.data, recipe.modify
+
+
+def learns(question: Question) -> bool:
+    """Whether an augmentation has to learn before there is anything to see, which may take seconds."""
+    return any(choice.name in learners for side in question.sides for choice in side.policy)
 
 
 def too_many(count: int) -> str:

@@ -14,7 +14,7 @@ from PIL import Image
 
 from lab.catalogue import Choice
 from lab.data import Dataset, load
-from lab.sample_grids import Policy, Samples, Tiles, grid, samples, strip
+from lab.sample_grids import Policy, Samples, Tiles, grid, samples, strip, taught
 from lab.sheets import beside, columns_for, png, sheet, stacked
 
 WIDEST = 480  # pixels of a side
@@ -32,7 +32,7 @@ class Question(NamedTuple):
     """Which samples, of which sides, how drawn.
 
     data: a recipe's, and its changes to it. pinned: place of an image in the training split.
-    stages: whether, and of which tile. width: pixels of a side.
+    stages: whether, and of which tile. width: pixels of a side. lesson_seed: of the run whose augmentations learn.
     """
 
     data: tuple[Choice, tuple[Choice, ...]]
@@ -43,6 +43,7 @@ class Question(NamedTuple):
     stages: tuple[bool, int]
     dark: bool
     width: int
+    lesson_seed: int = 0
 
 
 class Picture(NamedTuple):
@@ -110,9 +111,13 @@ class Painter:
         sides = [Side("raw", ()), *asked.sides]
         before, self._painted = self._painted, {}
         for side in sides:
-            key = (side, self._chosen and self._chosen[0], asked.stages, asked.dark, asked.width)
-            self._painted[key] = before.get(key) or painted(side, chosen, asked)
+            key = (side, self._chosen and self._chosen[0], asked.stages, asked.dark, asked.width, asked.lesson_seed)
+            self._painted[key] = before.get(key) or painted(side, chosen, self._whole(), asked)
         return Answer(tuple(self._painted.values()), tuple(chosen.index[: chosen.shown].tolist()))
+
+    def _whole(self) -> Dataset:
+        assert self._data
+        return self._data[1]
 
     def _samples(self, asked: Question) -> Samples:
         if self._data is None or self._data[0] != asked.data:
@@ -125,13 +130,14 @@ class Painter:
         return self._chosen[1]
 
 
-def painted(side: Side, chosen: Samples, asked: Question) -> Picture:
+def painted(side: Side, chosen: Samples, data: Dataset, asked: Question) -> Picture:
+    learned = taught(side.policy, data, asked.lesson_seed)
     columns, width = columns_for(chosen.shown), min(WIDEST, asked.width)
-    tiles = drawn(grid(chosen, side.policy, seed=asked.seed), columns, width, dark=asked.dark)
+    tiles = drawn(grid(chosen, side.policy, seed=asked.seed, learned=learned), columns, width, dark=asked.dark)
     wanted, place = asked.stages
     stages = b""
     if wanted and side.policy:
-        walked = strip(chosen, side.policy, min(place, chosen.shown - 1), seed=asked.seed)
+        walked = strip(chosen, side.policy, min(place, chosen.shown - 1), seed=asked.seed, learned=learned)
         stages = drawn(walked, max(3, min(columns, len(walked.captions))), width, dark=asked.dark)
     words = " + ".join(map(str, side.policy)) if side.policy or side.title == "raw" else "no augmentations"
     return Picture(side.title, words, tiles, stages)

@@ -21,7 +21,7 @@ from lab.averages import averages
 from lab.catalogue import Catalogue, Choice, Knob, RecipeError
 from lab.compare import Comparison, compare
 from lab.data import DataError, datasets, fetch, load, modifiers
-from lab.diagnostics import examine, predictions, range_test, watched
+from lab.diagnostics import copies, examine, label_probe, predictions, range_test, watched
 from lab.events import Epoch, Finished, Metrics, Started, Step
 from lab.gradients import gradients
 from lab.initializers import initializers
@@ -63,12 +63,14 @@ __all__ = [
     "augmentations",
     "averages",
     "compare",
+    "copies",
     "datasets",
     "difference",
     "examine",
     "fetch",
     "gradients",
     "initializers",
+    "label_probe",
     "load",
     "models",
     "modifiers",

@@ -1,4 +1,4 @@
-"""The command `lab`: run, resume, test, examine, range, compare, claim, runs, options, export, fetch, doctor."""
+"""The command `lab`: run, resume, test, examine, range, probe, compare, claim, runs, options, export, fetch, doctor."""
 
 from __future__ import annotations
 
@@ -18,7 +18,8 @@ from lab.catalogue import RecipeError, unknown
 from lab.claims import Claim, numbers
 from lab.compare import Comparison
 from lab.data import DataError, fetch
-from lab.diagnostics import examine, range_test
+from lab.diagnostics import examine, label_probe, range_test
+from lab.diagnostics.label_probe import IMAGES, STRENGTHS
 from lab.diagnostics.range_test import HIGH, LOW, REPEATS, STEPS
 from lab.export import script
 from lab.option_tables import KINDS, listing
@@ -100,6 +101,14 @@ def parser() -> argparse.ArgumentParser:
     command = add("range", try_rates, "try rates that grow at every step, and suggest some", recipe, where, machine)
     for name, kind, usual, words in RANGE:
         command.add_argument(f"--{name}", type=kind, default=usual, help=f"{words} (default: {usual:g})")
+    command = add("probe", probe, "which augmentations keep an image's class, as a trained run sees it", where, machine)
+    command.add_argument("folder", type=Path)
+    command.add_argument("operations", nargs="*", metavar="OPERATION", help="augmentations to try (default: all)")
+    for name, usual, words in (
+        ("strengths", STRENGTHS, "places of each slider"),
+        ("images", IMAGES, "validation images, at most"),
+    ):
+        command.add_argument(f"--{name}", type=int, default=usual, help=f"{words} (default: {usual:,})")
     command = add("compare", compare, "compare arms fairly: at the rates given and each at its own", where, machine)
     command.add_argument("plan", nargs="+", metavar="PLAN.yaml | key=value", help="a comparison's file, then changes")
     command.add_argument("--folder", type=Path, help="keep the trials there; the same folder goes on where it was left")
@@ -187,6 +196,13 @@ def try_rates(given: argparse.Namespace) -> int:
     rates = {name: getattr(given, name) for name, *_ in RANGE}
     recipe = read_recipe(given.recipe)
     found = range_test(recipe, device=given.device, **rates)
+    print(json.dumps(found.facts()) if given.json else found)
+    return OK
+
+
+def probe(given: argparse.Namespace) -> int:
+    limits = {"strengths": given.strengths, "images": given.images}
+    found = label_probe(runs.open_run(given.folder), operations=given.operations or None, device=given.device, **limits)
     print(json.dumps(found.facts()) if given.json else found)
     return OK
 

@@ -71,6 +71,26 @@ def no_difference(
 
 
 @checks.add
+def better(
+    comparisons: Comparisons,
+    *,
+    which: Which = "tuned",
+    a: Name = "a",
+    b: Name = "b",
+    at: At = "tuned",
+    within: Within = 0.005,
+) -> Finding:
+    """Arm a is better than arm b.
+
+    PASS: the difference is shown. FAIL: it is not, and the interval ends below `within`, so that b is better or a by
+    no more than does not count. Else INCONCLUSIVE.
+    """
+    found = oriented(by_pair(comparisons[which], at)[frozenset((a, b))], a)
+    held, broken = found.interval.low > 0, found.interval.high < within
+    return Finding("PASS" if held else "FAIL" if broken else "INCONCLUSIVE", f"{margin(found)}.")
+
+
+@checks.add
 def better_only_first(
     comparisons: Comparisons,
     *,

@@ -26,6 +26,17 @@ class Started:
 
 
 @dataclass(frozen=True)
+class Learned:
+    """Before the first step an augmentation has learned from the training split, which took so many seconds.
+
+    It did so in this run, or in an earlier one of this process that learned the same.
+    """
+
+    option: str
+    seconds: float
+
+
+@dataclass(frozen=True)
 class Step:
     """One update was made; its loss is not read yet."""
 
@@ -45,8 +56,8 @@ class Looking:
 class Metrics:
     """What a block of updates measured, read from the device at once.
 
-    loss: mean nats per example of each batch; accuracy: fraction of each batch; lr: rate of each update;
-    seconds: spent in training since it began, without pauses.
+    loss: mean nats per example of each batch; accuracy: fraction of each batch, of mixed samples by the class with the
+    largest share; lr: rate of each update; seconds: spent in training since it began, without pauses.
     """
 
     first_step: int
@@ -78,7 +89,7 @@ class Finished:
     detail: str = ""
 
 
-Event = Started | Step | Looking | Metrics | Epoch | Finished
+Event = Started | Learned | Step | Looking | Metrics | Epoch | Finished
 
 
 @dataclass

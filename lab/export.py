@@ -11,7 +11,8 @@ from typing import Any
 import torch
 
 from lab.activations import activations, gain_of
-from lab.augmentations import Pending, augmentations, sees_only_the_shape
+from lab.augmentations import Pending, augmentations, learners, sees_only_the_shape
+from lab.augmentations.learning import settings_of
 from lab.averages import averages, blend
 from lab.bundle import Bundle, bound_names
 from lab.catalogue import Catalogue, Choice
@@ -28,6 +29,7 @@ from lab.steps import (
     ONE_THREAD_FLOPS,
     STREAMS,
     dropout_stream,
+    learning_stream,
     noise_stream,
     seed_dropout,
     stalled,
@@ -90,6 +92,8 @@ def functions_of(session: Training) -> Iterator[Any]:
     yield from (augmentations.functions[choice.name] for choice in recipe.augment)
     if recipe.augment:
         yield Pending
+    for choice in learning(recipe):
+        yield from (learning_stream, learners[choice.name])
     yield from (activations.functions[recipe.activation.name], models.functions[recipe.model.name])
     yield from (initializers.functions[recipe.init.name], initialise)
     if recipe.init.name in after_filling:
@@ -145,6 +149,11 @@ def arguments(choice: Choice) -> list[str]:
     return [f"{key}={'LR' if key == 'lr' else repr(value)}" for key, value in choice if key != "name"]
 
 
+def learning(recipe: Recipe) -> list[Choice]:
+    """Augmentations that learn from the training split before the first step."""
+    return [choice for choice in recipe.augment if choice.name in learners]
+
+
 def has(session: Training, kind: str) -> bool:
     """Whether the network has a layer whose class name contains `kind`."""
     return any(kind in type(layer).__name__ for layer in session.model.modules())
@@ -191,7 +200,16 @@ def data_lines(session: Training) -> Iterator[str]:
     yield f"order = torch.Generator().manual_seed({STREAM['order']})"
     if recipe.augment:
         yield f"draws = torch.Generator(device).manual_seed({STREAM['augment']})"
+    for choice in learning(recipe):
+        split = "train_images, train_labels, len(data.classes), learning_stream(SEED, device)"
+        chosen = [f"{key}={value!r}" for key, value in settings_of(choice).items()]
+        yield f"{lesson_of(choice)} = {learners[choice.name].__name__}({', '.join([split, *chosen])})"
     yield from prepare_lines(session, dtype)
+
+
+def lesson_of(choice: Choice) -> str:
+    """What the script calls it."""
+    return f"lesson_of_{choice.name}"
 
 
 def prepare_lines(session: Training, dtype: str) -> Iterator[str]:
@@ -205,7 +223,8 @@ def prepare_lines(session: Training, dtype: str) -> Iterator[str]:
         yield f"    batch = Pending(to_float(images, {dtype}), labels, len(data.classes))"
         for choice in session.recipe.augment:
             given = "shape" if sees_only_the_shape(augmentations.functions[choice.name]) else "images"
-            yield f"    batch.add({call(augmentations, choice, f'batch.{given}', 'draws')})"
+            learned = ["batch.shares", lesson_of(choice)] if choice.name in learners else []
+            yield f"    batch.add({call(augmentations, choice, f'batch.{given}', 'draws', *learned)})"
         yield f"    return normalise(batch.images, mean, std){layout}, batch.labels"
         yield ""
 

@@ -21,7 +21,7 @@ from torch import Tensor
 from tqdm import tqdm
 
 from lab.data import load
-from lab.events import Epoch, Event, Finished, History
+from lab.events import Epoch, Event, Finished, History, Learned
 from lab.recipe import Recipe, RecipeError
 from lab.steps import build_model, is_out_of_memory, no_memory, pick_device
 from lab.store import (
@@ -235,6 +235,8 @@ def with_bar(events: Iterator[Event], session: Training) -> Iterator[Event]:
     terminal = sys.stderr.isatty()
     with tqdm(total=session.steps, initial=session.step, unit="step", disable=not terminal) as bar:
         for event in events:
+            if isinstance(event, Learned):
+                bar.write(f"{event.option} has learned for {event.seconds:.1f} s", file=sys.stderr)
             if isinstance(event, Epoch):
                 line = f"epoch {event.epoch + 1}/{session.recipe.epochs}: {_scores(event)}"
                 bar.set_postfix_str(_scores(event), refresh=False) if terminal else print(

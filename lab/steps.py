@@ -186,6 +186,11 @@ def noise_stream(seed: int, step: int, device: torch.device) -> torch.Generator:
     return torch.Generator(device).manual_seed((2**31 + seed * 1_000_003 + step) % 2**32)
 
 
+def learning_stream(seed: int, device: torch.device) -> torch.Generator:
+    """What augmentations draw from while they learn, before the first step."""
+    return torch.Generator(device).manual_seed((2**30 + seed * 1_000_003) % 2**32)
+
+
 @contextlib.contextmanager
 def dropout_stream(seed: int, step: int, device: torch.device) -> Generator[Callable[[], bool]]:
     """The global stream at the start that belongs to a step; afterwards it stands as it did before.

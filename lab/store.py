@@ -151,7 +151,13 @@ def provenance(session: Training) -> dict[str, Any]:
         "commit": commit(),
         "skipped_files": list(session.data.skipped),
         "custom_options": custom_sources(session.recipe),
+        "learning_seconds": learning_seconds(session),
     }
+
+
+def learning_seconds(session: Training) -> dict[str, float]:
+    """By augmentation, how long it learned before the first step; empty until it has."""
+    return {option: lesson.seconds for option, lesson in vars(session).get("lessons", {}).items()}
 
 
 def device_name(device: torch.device) -> str:
@@ -297,6 +303,7 @@ class Recorder:
                 (self.folder / name).unlink(missing_ok=True)
 
     def _write_facts(self, status: str, detail: str = "") -> None:
+        self.facts["provenance"]["learning_seconds"] = learning_seconds(self.session)
         facts = {
             "status": status,
             "detail": detail,

@@ -10,20 +10,20 @@ import contextlib
 import time
 from collections.abc import Generator, Iterator
 from copy import copy
-from functools import partial
+from functools import cached_property, partial
 from math import isfinite
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 
-from lab.augmentations import augmented
+from lab.augmentations import Lesson, augmented, lessons
 from lab.averages import averages, blend
 from lab.data import Split, load
 from lab.data.batches import batches, normalise, place, to_float
 from lab.depth import rate_groups
 from lab.endings import diverged, verdict
-from lab.events import Epoch, Event, Finished, History, Looking, Metrics, Started, State, Step
+from lab.events import Epoch, Event, Finished, History, Learned, Looking, Metrics, Started, State, Step
 from lab.gradients import Compute, gradients, passes_of
 from lab.optimizers import batch_of, joined, optimizers, parameter_groups
 from lab.recipe import Recipe
@@ -36,6 +36,7 @@ from lab.steps import (
     evaluation,
     flops_per_image,
     is_out_of_memory,
+    learning_stream,
     like,
     loss_and_accuracy,
     no_memory,
@@ -157,6 +158,7 @@ class Training:
     def _guarded(self) -> Iterator[Event]:
         yield self.started()
         try:
+            yield from self.learned()
             yield from self._epochs()
             return  # noqa: TRY300  # what follows is for those who ran out of memory
         except (MemoryError, RuntimeError) as error:
@@ -300,11 +302,23 @@ class Training:
         """uint8 (b, c, h, w) -> what the model sees: float, normalised."""
         return self._normalised(to_float(images, self.dtype))
 
+    @cached_property
+    def lessons(self) -> dict[str, Lesson]:
+        """What the recipe's augmentations have learned from the training split, which they do when first asked for it.
+
+        No part of a state: a training that goes on learns the same again.
+        """
+        generator = learning_stream(self.recipe.seed, self.device)
+        return lessons(self.recipe.augment, self.train_split, len(self.data.classes), generator)
+
+    def learned(self) -> Iterator[Learned]:
+        """The lessons as events."""
+        return (Learned(option, lesson.seconds) for option, lesson in self.lessons.items())
+
     def prepare_batch(self, images: Tensor, labels: Tensor) -> tuple[Tensor, Tensor]:
         """A batch as a step sees it: augmented; labels (b,), or (b, classes) shares where samples were mixed."""
-        images, labels = augmented(
-            self.recipe.augment, to_float(images, self.dtype), labels, len(self.data.classes), self._augment
-        )
+        classes, pixels = len(self.data.classes), to_float(images, self.dtype)
+        images, labels = augmented(self.recipe.augment, pixels, labels, classes, self._augment, lessons=self.lessons)
         return self._normalised(images), labels
 
     def _normalised(self, images: Tensor) -> Tensor:

@@ -13,6 +13,7 @@ from lab.recipe import CATALOGUES, Recipe
 settings.register_profile("lab", parent=settings(), deadline=None, max_examples=40)
 settings.load_profile("lab")
 
+LEARNING = {"generated": {"steps": st.integers(1, 20), "width": st.integers(4, 16)}}  # else it takes the longest by far
 OPTIONS = [(kind, name) for kind, catalogue in CATALOGUES.items() for name in catalogue]
 FEW_EPOCHS = st.integers(1, 3)
 
@@ -88,6 +89,7 @@ def specs(kind, name, *, usual=False):
     """A mapping that stands for one option of a catalogue, with all of its settings drawn."""
     catalogue = CATALOGUES[kind]
     fields = {key: values(field, usual=usual) for key, field in catalogue[name].model_fields.items() if key != "name"}
+    fields |= LEARNING.get(name, {}) if usual else {}
     drawn = st.fixed_dictionaries({"name": st.just(name), **fields})
     return drawn.filter(lambda spec: keeps_the_rules(catalogue, spec))
 

@@ -1,6 +1,7 @@
 """Augmentations: one random draw per sample, from the generator alone."""
 
 import math
+from typing import get_type_hints
 
 import pytest
 import torch
@@ -8,35 +9,51 @@ from hypothesis import given
 from hypothesis import strategies as st
 from strategies import specs
 
-from lab.augmentations import augmentations
+from lab.augmentations import Mix, augmentations, augmented, lessons
+from lab.data import Split
 
 every_augmentation = pytest.mark.parametrize("name", augmentations)
+MIXING = [name for name, function in augmentations.functions.items() if get_type_hints(function)["return"] is Mix]
 PICTURE = torch.arange(1, 31, dtype=torch.float32).view(1, 1, 5, 6) / 30
 
 
 def augment(spec, images, seed=0):
-    return augmentations.build(augmentations.parse(spec), images, torch.Generator().manual_seed(seed))
+    """Without labels; what learns sees a few pictures of noise before."""
+    choice = augmentations.parse({"name": spec} if isinstance(spec, str) else spec)
+    generator, labels = torch.Generator().manual_seed(seed), torch.zeros(len(images), dtype=torch.long)
+    noise = torch.randint(256, (8, *images.shape[1:]), generator=torch.Generator().manual_seed(0)).to(torch.uint8)
+    learned = lessons([choice], Split(noise, torch.zeros(8, dtype=torch.long)), 2, torch.Generator().manual_seed(0))
+    return augmented([choice], images, labels, 2, generator, lessons=learned)[0]
 
 
-def draws_once_per_sample(function, count=200):
-    """Whether copies of one picture in a batch come out in more than one way."""
-    out = function(PICTURE.expand(count, -1, -1, -1).clone(), torch.Generator().manual_seed(0))
-    return len(out.flatten(1).unique(dim=0)) > 1
+def every_other_black(count):
+    return PICTURE * (torch.arange(count) % 2)[:, None, None, None]
 
 
-def one_flip_for_all(images, generator):
+def draws_once_per_sample(function, *, mixes=False):
+    """Whether copies of one picture come out in several ways; mixed with black ones, in more than four."""
+    images = every_other_black(200) if mixes else PICTURE.expand(200, -1, -1, -1).clone()
+    return len(function(images).flatten(1).unique(dim=0)) > (4 if mixes else 1)
+
+
+def one_flip_for_all(images):
     """What torchvision's transforms do to a batch."""
-    return images.flip(-1) if torch.rand(1, generator=generator) < 0.5 else images
+    return images.flip(-1) if torch.rand(1) < 0.5 else images
+
+
+def one_mixture_for_all(images):
+    """Likewise."""
+    return torch.lerp(images[torch.randperm(len(images))], images, 0.7)
 
 
 @every_augmentation
 def test_each_sample_has_its_own_draw(name):
-    choice = augmentations.parse(name)
-    assert draws_once_per_sample(lambda images, generator: augmentations.build(choice, images, generator))
+    assert draws_once_per_sample(lambda images: augment(name, images), mixes=name in MIXING)
 
 
 def test_one_draw_for_a_whole_batch_would_be_noticed():
     assert not draws_once_per_sample(one_flip_for_all)
+    assert not draws_once_per_sample(one_mixture_for_all, mixes=True)
 
 
 @every_augmentation
@@ -54,7 +71,7 @@ def test_shape_type_range_and_input_are_kept(name, dtype, data):
 
 @every_augmentation
 def test_equal_seeds_give_equal_images_and_other_seeds_others(name):
-    images = PICTURE.expand(20, -1, -1, -1)
+    images = every_other_black(20)
     assert torch.equal(augment(name, images, 3), augment(name, images, 3))
     assert not torch.equal(augment(name, images, 3), augment(name, images, 4))
 

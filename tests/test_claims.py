@@ -146,6 +146,30 @@ def pair(difference: float) -> dict[str, float]:
 
 
 @pytest.mark.parametrize(
+    ("difference", "within", "result"),
+    [
+        (0.05, 0.02, "PASS"),
+        (-0.05, 0.02, "FAIL"),
+        (0.0, 0.02, "FAIL"),  # if better at all, by less than counts
+        (0.0, 0.0001, "INCONCLUSIVE"),  # neither shown nor ruled out
+    ],
+)
+def test_better_wants_a_difference_that_is_shown(difference: float, within: float, result: str) -> None:
+    comparisons = {"mine": made(pair(0.0), pair(difference))}
+    found = checks.build(checks.parse({"name": "better", "which": "mine", "within": within}), comparisons)
+    assert found.result == result
+    assert found.margin.startswith("a - b: ")
+    turned = checks.parse({"name": "better", "which": "mine", "a": "b", "b": "a", "within": within})
+    assert checks.build(turned, comparisons).result == {0.05: "FAIL", -0.05: "PASS"}.get(difference, result)
+
+
+def test_better_may_be_asked_at_the_rates_given() -> None:
+    comparisons = {"mine": made(pair(0.0), pair(0.05))}
+    asked = checks.parse({"name": "better", "which": "mine", "at": "given", "within": 0.02})
+    assert checks.build(asked, comparisons).result == "FAIL"
+
+
+@pytest.mark.parametrize(
     ("first", "second", "result"),
     [
         (0.05, 0.0, "PASS"),

@@ -128,8 +128,10 @@ MODELS = {
     "shared transformer": {"name": "transformer", "width": 8, "shared": True, "zero_last": True},
     "torchvision": {"name": "torchvision", "network": "mobilenet_v3_small", "small_stem": True},
 }
+AUGMENTED = {f"augmented: {name}": {**FEW, "augment": name} for name in lab.augmentations}
 PARTS = 2  # of the recipes above: in each, one process takes all scripts
 RECIPES_OF_MODELS = {name: {**FEW, "model": spec} for name, spec in MODELS.items()}
+RECIPES |= AUGMENTED | {"all augmentations": {**FEW, "augment": list(lab.augmentations), "precision": "bfloat16"}}
 
 
 def run_alone(recipe: lab.Recipe, folder: Path) -> Result:

@@ -18,9 +18,10 @@ pytestmark = [
 CNN = {"model": "cnn", "augment": ["flip", "crop"], "optimizer": {"name": "sgd", "momentum": 0.9}, "epochs": 2}
 
 
-def test_no_step_waits_for_the_device(monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize("augment", [["flip", "crop"], *([name] for name in lab.augmentations)], ids=", ".join)
+def test_no_step_waits_for_the_device(augment: list[str], monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(sys.modules["lab.training"], "BLOCK_SECONDS", 3600)  # lab.training is the function
-    session = lab.Training(lab.Recipe(**CNN), device="cuda")
+    session = lab.Training(lab.Recipe(**{**CNN, "augment": augment}), device="cuda")
     steps = (event for event in session if isinstance(event, Step))
     for _ in range(3):
         next(steps)

@@ -75,6 +75,13 @@ def test_runs_queue_in_order_and_end_with_their_status(panel) -> None:
     assert runs[0].history.loss == lab.train(Recipe(epochs=2), progress=False).history.loss
 
 
+def test_what_an_augmentation_has_learned_before_the_first_step_is_told(panel) -> None:
+    panel.recipe = Recipe(epochs=1, augment={"name": "generated", "steps": 20})
+    panel.start()
+    assert [run.status for run in panel.wait()] == ["finished"]
+    assert "Run 1: generated has learned for " in panel.message.value
+
+
 def test_a_failed_run_fails_the_wait_and_leaves_the_panel_usable(panel) -> None:
     panel.recipe = Recipe(data={"name": "folder", "path": "nowhere"})
     panel.start()

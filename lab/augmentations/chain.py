@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
+from types import MappingProxyType
 from typing import Any, get_type_hints
 
 import torch
@@ -10,9 +11,12 @@ from torch import Tensor
 from torch.nn import functional
 
 from lab.augmentations.changes import Change, Mix, Recolour, Warp
+from lab.augmentations.learning import Lesson, learners
 from lab.catalogue import Catalogue, Choice
 
 augmentations = Catalogue("augmentation")
+
+NO_LESSONS: Mapping[str, Lesson] = MappingProxyType({})
 
 
 class Pending:
@@ -64,18 +68,33 @@ def sees_only_the_shape(function: Callable[..., Any]) -> bool:
 
 
 def augmented(
-    choices: Iterable[Choice], images: Tensor, labels: Tensor, classes: int, generator: torch.Generator
+    choices: Iterable[Choice],
+    images: Tensor,
+    labels: Tensor,
+    classes: int,
+    generator: torch.Generator,
+    *,
+    lessons: Mapping[str, Lesson] = NO_LESSONS,
 ) -> tuple[Tensor, Tensor]:
     """A batch after a recipe's augmentations, in order.
 
     Args:
         images: (n, c, h, w) float from 0 to 1.
         labels: (n,) classes.
+        lessons: what those that learn have learned, see `lab.augmentations.lessons`.
     Returns:
         Images of the same shape and type, labels (n,), or (n, classes) shares where samples were mixed.
     """
     batch = Pending(images, labels, classes)
     for choice in choices:
-        given = batch.shape if sees_only_the_shape(augmentations.functions[choice.name]) else batch.images
-        batch.add(augmentations.build(choice, given, generator))
+        extend(batch, choice, generator, lessons)
     return batch.images, batch.labels
+
+
+def extend(
+    batch: Pending, choice: Choice, generator: torch.Generator, lessons: Mapping[str, Lesson] = NO_LESSONS
+) -> None:
+    """One more augmentation for a batch, its draws taken from the generator."""
+    given = batch.shape if sees_only_the_shape(augmentations.functions[choice.name]) else batch.images
+    learned = (batch.shares, lessons[choice.name].content) if choice.name in learners else ()
+    batch.add(augmentations.build(choice, given, generator, *learned))

@@ -101,15 +101,13 @@ class Mix:
     own: Tensor
 
     def of(self, images: Tensor) -> Tensor:
-        other = images[self.partner]
-        if self.own.dtype == torch.bool:
-            return torch.where(self.own, images, other)
-        return torch.lerp(other, images, self.own.to(images))
+        """(n, c, h, w) -> (n, c, h, w); shares of 0 and 1 keep a pixel's bits."""
+        return torch.lerp(images.index_select(0, self.partner), images, self.own.to(images))
 
     def of_labels(self, shares: Tensor) -> Tensor:
         """(n, classes) -> (n, classes) shares, by how much of the image is whose."""
         own = self.own.to(shares).mean((1, 2, 3))[:, None]
-        return torch.lerp(shares[self.partner], shares, own)
+        return torch.lerp(shares.index_select(0, self.partner), shares, own)
 
 
 Change = Warp | Recolour | Mix | Tensor

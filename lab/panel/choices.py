@@ -13,6 +13,7 @@ from lab.catalogue import RecipeError
 from lab.idle import idle, without_idle
 from lab.panel.controls import Control, ManyChoices, OneChoice, gathered, rest, setting
 from lab.panel.forecast import PAUSE
+from lab.panel.ordered import OrderedChoices
 from lab.panel.pictures import PICTURES
 from lab.panel.worker import Post, errand, forget
 from lab.recipe import CATALOGUES, Recipe
@@ -48,6 +49,8 @@ class Choices:
     def _control(self, field: str, value: Any) -> Control | OneChoice | ManyChoices:
         if field not in CATALOGUES:
             return setting(field, Recipe.model_fields[field], self._changed, value)
+        if field == "augment":
+            return OrderedChoices(field, CATALOGUES[field], self._changed, value)
         if isinstance(value, tuple):
             return ManyChoices(field, CATALOGUES[field], self._changed, value)
         ask = partial(self._ask_for_picture, field) if field in PICTURES else None
@@ -90,7 +93,7 @@ class Choices:
     def refresh(self) -> None:
         """Offer what the catalogues have now."""
         for control in self.controls.values():
-            if isinstance(control, OneChoice | ManyChoices):
+            if isinstance(control, OneChoice | ManyChoices | OrderedChoices):
                 control.refresh()
         self._changed()
 

@@ -78,7 +78,7 @@ class Arms:
 
     def __init__(self, changed: Callable[[], None]) -> None:
         self.recipes: list[Recipe] = []
-        self.changed = changed
+        self.listeners = [changed]  # told when the list is another one
         self.widget = widgets.VBox(layout=wide())
         self.widget.add_class("lab-arms")
 
@@ -113,7 +113,8 @@ class Arms:
             for part in row.children:
                 part.close()
             row.close()
-        self.changed()
+        for listener in self.listeners:
+            listener()
 
     def _row(self, name: str, recipe: Recipe) -> widgets.Widget:
         button = widgets.Button(icon="times", tooltip=f"Take {name} off", layout=widgets.Layout(width="28px"))

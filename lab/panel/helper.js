@@ -21,8 +21,23 @@ function nameSliders(panel) {
 function explain(panel, titles) {
   for (const element of panel.querySelectorAll('[title=null]')) element.removeAttribute('title');
   for (const [name, text] of Object.entries(titles))
-    for (const element of panel.querySelectorAll(`.${name} :is(select, input, label)`))
+    for (const element of panel.querySelectorAll(`.${name} :is(select, input, label, img)`)) {
       if (element.title !== text) element.title = text;
+      if (element.matches('img') && element.alt !== text) element.alt = text;
+    }
+}
+
+// Where on a grid of samples a person clicked, as fractions of its size.
+function tellClicks(panel, model) {
+  let count = 0;
+  panel.addEventListener('click', (event) => {
+    const tiles = event.target.closest('img.lab-tiles');
+    if (!tiles) return;
+    const frame = tiles.getBoundingClientRect();
+    const place = [(event.clientX - frame.left) / frame.width, (event.clientY - frame.top) / frame.height];
+    model.set('clicked', [...place, ++count]);
+    model.save_changes();
+  });
 }
 
 // A live region must stay in the page while its text changes: the widget's element does, what is in it does not.
@@ -63,6 +78,7 @@ function render({ model, el }) {
     mend();
     speakStatus(panel);
     copyOnClick(panel);
+    tellClicks(panel, model);
     changes = new MutationObserver(mend);
     changes.observe(panel, { childList: true, subtree: true });
     width.observe(panel.querySelector('.lab-results'));

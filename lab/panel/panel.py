@@ -14,7 +14,7 @@ from typing import Any
 import ipywidgets as widgets
 
 from lab.diagnostics import Health, HealthHistory
-from lab.events import Finished, History, Started
+from lab.events import Finished, History, Learned, Started
 from lab.panel.choices import Choices
 from lab.panel.comparing import ComparePane
 from lab.panel.controls import close, wide
@@ -24,6 +24,7 @@ from lab.panel.forecast import Forecast
 from lab.panel.health import HealthView
 from lab.panel.helper import Helper
 from lab.panel.pump import Pump
+from lab.panel.samples import Samples
 from lab.panel.take_away import TakeAway
 from lab.panel.toolbar import Progress, Toolbar
 from lab.panel.words import message, run_names, runs_table
@@ -106,6 +107,7 @@ class Panel:
                 self.table,
                 self.finding.widget,
                 self.forecast.widget,
+                self.samples.widget,
                 self.comparing.widget,
                 self.take_away.widget,
             ],
@@ -125,6 +127,9 @@ class Panel:
         self.forecast, self.health = Forecast(post, self.device), HealthView()
         self.finding = FindingPane(self.choices.use_rate, self._work_on, post, self.device)
         self.comparing = ComparePane(lambda: self.recipe, self._recipes, post, self._work_on, self.device)
+        self.samples = Samples(self.comparing.arms, self.helper, post)
+        self._on_comparison, self._on_rates = self.comparing.hear, self.finding.hear
+        self._on_forecast, self._on_samples, self._on_picture = self.forecast.hear, self.samples.hear, self.choices.draw
         for trait, kind in (("dark", "theme"), ("width", "width")):
             self.helper.observe(lambda change, kind=kind: self.pump.post((kind, change["new"])), trait)
         self.table, self.message, self.invalid = (widgets.HTML(layout=wide()) for _ in range(3))
@@ -170,7 +175,7 @@ class Panel:
 
     def _changed(self) -> None:
         """A control changed: say at once whether the recipe is valid, and show what follows from it."""
-        self.helper.titles = self.choices.titles
+        self.helper.titles = self.choices.titles | self.samples.titles
         recipe, fault = None, ""
         try:
             recipe = self.recipe
@@ -179,6 +184,7 @@ class Panel:
         self.invalid.value = message(fault)
         self.take_away.show(recipe)
         self.forecast.show(recipe)
+        self.samples.show(recipe)
 
     def _options_changed(self) -> None:
         self.pump.post(("options", None))
@@ -262,6 +268,7 @@ class Panel:
             if self._options_changed in catalogue.listeners:
                 catalogue.listeners.remove(self._options_changed)
         self.forecast.close()
+        self.samples.close()
         self.choices.close()
         self.pump.close()
         close(self.ui)
@@ -293,6 +300,8 @@ class Panel:
             entry.run = entry.job.run or replace(entry.run, status=event.status, detail=event.detail)
             if event.detail:
                 self.message.value = message(f"Run {entry.number}: {event.detail}")
+        elif isinstance(event, Learned):
+            self.message.value = message(f"Run {entry.number}: {event.option} has learned for {event.seconds:.1f} s.")
         elif isinstance(event, Health):
             entry.health.add(event)
         else:
@@ -315,24 +324,12 @@ class Panel:
         self.choices.refresh()
 
     def _on_theme(self, dark: bool) -> None:
-        for part in (self.choices, self.curves, self.health, self.finding, self.forecast, self.comparing):
+        for part in (self.choices, self.curves, self.health, self.finding, self.forecast, self.samples, self.comparing):
             part.set_theme(dark=dark)
 
     def _on_width(self, pixels: int) -> None:
-        for part in (self.curves, self.health, self.finding, self.forecast, self.comparing):
+        for part in (self.curves, self.health, self.finding, self.forecast, self.samples, self.comparing):
             part.set_width(pixels)
-
-    def _on_comparison(self, news: Any) -> None:
-        self.comparing.hear(news)
-
-    def _on_rates(self, news: Any) -> None:
-        self.finding.hear(news)
-
-    def _on_forecast(self, news: tuple[int, str, Any]) -> None:
-        self.forecast.hear(news)
-
-    def _on_picture(self, news: tuple[str, Any]) -> None:
-        self.choices.draw(news)
 
     def _on_fault(self, words: str) -> None:
         self.message.value = message(words)

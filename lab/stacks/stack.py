@@ -128,6 +128,7 @@ class Stack:
             arm = self.arms[index]
             yield index, arm.diverged(len(arm.history.loss) - 1) if arm.history.diverged else arm.verdict()
         self._gather(going)
+        yield from ((index, event) for index in self.live for event in self.arms[index].learned())
         while self.live:
             yield from self._epoch(len(self.arms[self.live[0]].history.epochs))
 

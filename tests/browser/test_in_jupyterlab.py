@@ -24,6 +24,17 @@ def train(window: Window, **changes: object) -> None:
     press(window, "train")
 
 
+def add_augmentation(window: Window, name: str) -> None:
+    """By keyboard: the list, then the button beside it."""
+    offered = window.page.get_by_label("augment", exact=True)
+    offered.focus()
+    offered.select_option(name)
+    window.page.locator(f".lab-augment select[title='{lab.augmentations.sentence(name)}']").wait_for()
+    window.page.keyboard.press("Tab")
+    window.page.keyboard.press("Enter")
+    window.page.wait_for_selector(f".lab-entry-{name}")
+
+
 def grows(window: Window, trace: int = 0) -> None:
     """The trace gets new points while we look."""
     now = window.traces()[trace]["points"]
@@ -114,7 +125,7 @@ def test_picking_an_option_swaps_in_its_settings(panel: Window) -> None:
     panel.page.wait_for_selector(".lab-beta1")
     assert panel.page.locator(".lab-momentum").count() == 0
     panel.page.wait_for_function(f"() => ({TEXT})().includes('adam')")
-    panel.page.get_by_role("checkbox", name="flip").check()
+    add_augmentation(panel, "flip")
     panel.page.wait_for_selector(".lab-p input")
     panel.page.wait_for_function(f"() => ({TEXT})().includes('flip, p: 0.5')")
     assert panel.kernel("print(panel.recipe.augment)") == "(flip(name='flip', p=0.5),)"
@@ -205,6 +216,8 @@ def test_every_choice_is_explained_where_it_is_made(panel: Window) -> None:
     panel.page.get_by_label("optimizer", exact=True).select_option("adam")
     panel.page.wait_for_selector(".lab-optimizer select[title^='Adaptive moments']")
     assert "each weight" in str(title("title"))
+    panel.recipe(augment=["flip"])
+    panel.page.wait_for_selector(".lab-augment-flip input[title]")
     assert panel.page.locator(".lab-augment-flip input").get_attribute("title") == lab.augmentations.sentence("flip")
     assert panel.page.locator(".lab-panel [title=null]").count() == 0
 
@@ -260,8 +273,10 @@ def test_a_rate_is_found_and_used(panel: Window) -> None:
 
 
 def test_ticked_options_keep_their_settings_and_survive_a_reload(panel: Window) -> None:
-    for name in ("subset", "random labels", "flip", "crop"):
+    for name in ("subset", "random labels"):
         panel.page.get_by_role("checkbox", name=name).check()
+    for name in ("flip", "crop"):
+        add_augmentation(panel, name)
     for setting in ("per_class", "share", "p", "padding"):
         panel.page.wait_for_selector(f".lab-{setting} input")
     panel.command("docmanager:save")
@@ -323,3 +338,60 @@ def test_a_comparison_stops_and_goes_on(panel: Window) -> None:
     assert not panel.page.locator(".lab-compare-start").is_disabled()
     train(panel, epochs=1)
     panel.state("finished")
+
+
+SIDES = """() => [...document.querySelectorAll('.lab-side img.lab-tiles')]
+  .filter(image => image.offsetParent && image.naturalWidth).map(image => image.src)"""
+
+
+def sides_change(window: Window, before: list[str], count: int) -> list[str]:
+    """So many sides, of which the last is another picture than before; all of them."""
+    window.page.wait_for_function(
+        f"([old, n]) => {{ const now = ({SIDES})(); return now.length === n && now.at(-1) !== old }}",
+        arg=[before[-1] if before else "", count],
+    )
+    return window.page.evaluate(SIDES)
+
+
+def test_augmented_samples_follow_the_list_also_while_training(panel: Window) -> None:
+    train(panel, **LONG)
+    panel.state("running")
+    add_augmentation(panel, "flip")
+    add_augmentation(panel, "crop")
+    sides = sides_change(panel, [], 2)
+    handle = panel.page.locator(".lab-entry-crop .noUi-handle")
+    handle.focus()
+    handle.press("End")
+    moved = sides_change(panel, sides, 2)
+    assert len(panel.page.locator(".lab-side-1 img").first.get_attribute("alt") or "") > 20
+    press(panel, "samples-keep")
+    panel.page.locator(".lab-augment-flip input").uncheck()
+    kept = sides_change(panel, moved, 3)
+    panel.page.locator(".lab-side-0 img.lab-tiles").click(position={"x": 40, "y": 40})
+    panel.page.wait_for_selector(".lab-pin.mod-active")
+    sides_change(panel, kept, 3)
+    press(panel, "stages")
+    panel.page.wait_for_function(
+        "() => [...document.querySelectorAll('.lab-side img')].filter(i => i.offsetParent).length > 4"
+    )
+    panel.state("running")
+    assert panel.kernel("print(panel.recipe.augment)") == "(crop(name='crop', padding=16),)"
+    panel.kernel("panel.samples.drop(); panel.samples.pin.value = panel.samples.stages.value = False")
+    assert panel.errors == []
+
+
+def test_the_list_of_augmentations_is_moved_by_keyboard(panel: Window) -> None:
+    panel.recipe(augment=["flip", "crop"])
+    panel.page.wait_for_selector(".lab-entry-crop .lab-icon-up:enabled")
+    panel.page.locator(".lab-entry-crop .lab-icon-up").focus()
+    panel.page.keyboard.press("Enter")
+    panel.page.wait_for_selector(".lab-entry-crop + .lab-entry-flip")
+    panel.page.wait_for_selector(".lab-entry-crop .lab-icon-down:focus")  # at the top only down is left
+    panel.page.keyboard.press("Enter")
+    panel.page.wait_for_selector(".lab-entry-flip + .lab-entry-crop")
+    assert panel.kernel("print([choice.name for choice in panel.recipe.augment])") == "['flip', 'crop']"
+    icons = panel.page.locator(".lab-entry-head button")
+    assert all(icons.nth(place).get_attribute("title") for place in range(icons.count()))
+    panel.page.locator(".lab-entry-flip .lab-icon-remove").click()
+    panel.page.wait_for_selector(".lab-entry-flip", state="detached")
+    assert panel.errors == []

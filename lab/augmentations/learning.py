@@ -1,0 +1,80 @@
+"""What augmentations learn from the training split before a run's first step."""
+
+from __future__ import annotations
+
+import hashlib
+import time
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+from inspect import signature
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from lab.catalogue import Choice
+from lab.data.splits import DataError, Split
+
+Learner = Callable[..., Any]
+learners: dict[str, Learner] = {}  # option -> function of (images, labels, classes, generator) with settings of its own
+
+KEPT = 64  # lessons of one process: the arms and seeds of a comparison ask for the same ones
+_kept: dict[tuple[Any, ...], Lesson] = {}
+
+
+@dataclass(frozen=True)
+class Lesson:
+    """What an option has learned: it is handed to it with every batch.
+
+    seconds: that it took, in this run or in an earlier one of the same process.
+    """
+
+    content: Any
+    seconds: float
+
+
+def lessons(choices: Iterable[Choice], split: Split, classes: int, generator: torch.Generator) -> dict[str, Lesson]:
+    """By option, what the augmentations of a recipe learn from its training split; most learn nothing.
+
+    Equal data, settings and seeds give equal lessons, so the last ones are kept.
+
+    Args:
+        generator: as it was seeded; each option gets a copy.
+    Raises:
+        DataError: the images are streamed.
+    """
+    return {choice.name: _lesson(choice, split, classes, generator) for choice in choices if choice.name in learners}
+
+
+def _lesson(choice: Choice, split: Split, classes: int, generator: torch.Generator) -> Lesson:
+    images, device, seed = split.images, generator.device, generator.initial_seed()
+    if not isinstance(images, Tensor) or images.device != device:
+        raise DataError(
+            f"{choice.name} learns from all training images before the first step, but there are too many of them for "
+            "the device and they are streamed. Make them fewer (modify: subset) or smaller, or leave it out."
+        )
+    learner, settings = learners[choice.name], settings_of(choice)
+    key = (learner, tuple(settings.items()), content_of(images, split.labels), classes, str(device), seed)
+    if key not in _kept:
+        while len(_kept) >= KEPT:
+            del _kept[next(iter(_kept))]
+        start = time.perf_counter()
+        with torch.inference_mode(mode=False), torch.enable_grad():  # whoever asks may only want to look
+            content = learner(images, split.labels, classes, torch.Generator(device).manual_seed(seed), **settings)
+        _kept[key] = Lesson(content, time.perf_counter() - start)
+    return _kept[key]
+
+
+def settings_of(choice: Choice) -> dict[str, Any]:
+    """Those settings of an option that its learner asks for: the others may change without another lesson."""
+    asked = signature(learners[choice.name]).parameters
+    return {key: value for key, value in choice if key in asked}
+
+
+def content_of(*tensors: Tensor) -> str:
+    """Equal for equal tensors only: files may have changed, and modifiers make new ones."""
+    digest = hashlib.blake2b()
+    for tensor in tensors:
+        digest.update(str(tensor.shape).encode())
+        digest.update(tensor.cpu().contiguous().numpy().tobytes())
+    return digest.hexdigest()

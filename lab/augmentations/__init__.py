@@ -7,6 +7,40 @@ a chain are then carried out as one.
 
 from lab.augmentations.chain import Pending, augmentations, augmented, sees_only_the_shape
 from lab.augmentations.changes import Mix, Recolour, Warp
+from lab.augmentations.colour import brightness, contrast, grayscale, hue, invert, saturation
+from lab.augmentations.detail import blur, noise, sharpness
+from lab.augmentations.erasing import cutout, random_erasing
 from lab.augmentations.frames import crop, flip
+from lab.augmentations.policies import auto_augment, rand_augment, trivial_augment
+from lab.augmentations.tones import auto_contrast, equalise, gamma, posterise, solarise
 
-__all__ = ["Mix", "Pending", "Recolour", "Warp", "augmentations", "augmented", "crop", "flip", "sees_only_the_shape"]
+__all__ = [
+    "Mix",
+    "Pending",
+    "Recolour",
+    "Warp",
+    "augmentations",
+    "augmented",
+    "auto_augment",
+    "auto_contrast",
+    "blur",
+    "brightness",
+    "contrast",
+    "crop",
+    "cutout",
+    "equalise",
+    "flip",
+    "gamma",
+    "grayscale",
+    "hue",
+    "invert",
+    "noise",
+    "posterise",
+    "rand_augment",
+    "random_erasing",
+    "saturation",
+    "sees_only_the_shape",
+    "sharpness",
+    "solarise",
+    "trivial_augment",
+]

@@ -7,7 +7,7 @@ from collections.abc import Callable
 import torch
 from torch import Tensor
 
-PIECE = 2**17  # numbers; a change keeps a few tensors of this size at a time
+PIECE = 2**18  # numbers; a change keeps a few tensors of this size at a time
 
 
 def some_changed(images: Tensor, chosen: Tensor, change: Callable[..., Tensor], *settings: Tensor) -> Tensor:
@@ -23,10 +23,20 @@ def some_changed(images: Tensor, chosen: Tensor, change: Callable[..., Tensor], 
     if not chosen.any():
         return images
     if chosen.all():
-        pieces = (part.split(piece_size(images)) for part in (images, *settings))
-        return torch.cat([change(*piece) for piece in zip(*pieces, strict=True)])
+        return all_changed(images, change, *settings)
     out = images.clone()
     change_some(out, chosen, change, *settings)
+    return out
+
+
+def all_changed(images: Tensor, change: Callable[..., Tensor], *settings: Tensor) -> Tensor:
+    size = piece_size(images)
+    if len(images) <= size:
+        return change(images, *settings)
+    out = torch.empty_like(images)
+    for first in range(0, len(images), size):
+        piece = slice(first, first + size)
+        out[piece] = change(images[piece], *(part[piece] for part in settings))
     return out
 
 

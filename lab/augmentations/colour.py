@@ -100,27 +100,25 @@ def hue(images: Tensor, generator: torch.Generator, *, strength: Turn = 0.1, p: 
 def hues_turned(images: Tensor, turn: Tensor) -> Tensor:
     """(n, 3, h, w) with hues moved by turn (n,), in whole circles.
 
-    With w = (pixel - low) / chroma the lowest channel is 0 and the highest 1, so the hue, from 0 to 6, is a
-    difference of two channels and a constant that depends on which is the lowest; the way back is three ramps.
+    With (pixel - low) / chroma the lowest channel is 0 and the highest 1, so the place on the colour circle, from 0 to
+    6, is a difference of two channels and a constant that depends on which is the lowest. Back: a channel falls from
+    high to low, or rises, between 1 and 2 from its peak, or from the point opposite to it.
     """
     red, green, blue = images.unbind(1)
     low = torch.minimum(red, green).minimum(blue)
     chroma = torch.maximum(red, green).maximum(blue).sub_(low)
-    blue_is_low = torch.eq(blue, low, out=torch.empty_like(low))
+    blue_is_low = torch.eq(blue, low, out=torch.empty_like(low))  # numbers: lerp is many times faster than where
     red_is_low = torch.eq(red, low, out=torch.empty_like(low))
     difference = (red - blue).lerp_(blue - green, red_is_low).lerp_(green - red, blue_is_low)
     place = red_is_low.mul_(-2).add_(5).lerp_(torch.ones_like(low), blue_is_low)  # 5, 3 or 1
     circle = difference.div_(chroma.clamp_min(torch.finfo(low.dtype).tiny)).add_(place)
     circle.add_(6 * (turn.to(images) % 1)[:, None, None])
     circle.sub_(torch.ge(circle, 6, out=place), alpha=6)
-    return torch.stack([ramp.mul_(chroma).add_(low) for ramp in ramps(circle)], 1)
-
-
-def ramps(circle: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-    """How much red, green and blue a pure colour has, by its place on the circle from 0 to 6."""
-    red = (circle - 3).abs_().sub_(1).clamp_(0, 1)
-    green, blue = ((circle - peak).abs_().neg_().add_(2).clamp_(0, 1) for peak in (2, 4))
-    return red, green, blue
+    centres = torch.tensor([3, 2, 4]).to(images, non_blocking=True).view(3, 1, 1)
+    out = (circle[:, None] - centres).abs_().sub_(1).clamp_(0, 1).mul_(chroma[:, None])
+    out[:, 0] += low
+    torch.sub(chroma.add_(low)[:, None], out[:, 1:], out=out[:, 1:])
+    return out
 
 
 def factors(count: int, generator: torch.Generator, strength: float, p: float) -> Tensor:

@@ -99,8 +99,9 @@ def smoothed_along(axis: int, images: Tensor, weights: Tensor) -> Tensor:
     wide = functional.pad(images, (0, 0, reach, reach) if axis == 2 else (reach, reach, 0, 0), mode="reflect")
     out = wide.narrow(axis, reach, size) * each(weights[:, 0], images)
     for distance in range(1, reach + 1):
-        both = wide.narrow(axis, reach - distance, size) + wide.narrow(axis, reach + distance, size)
-        out.addcmul_(both, each(weights[:, distance], images))
+        weight = each(weights[:, distance], images)
+        out.addcmul_(wide.narrow(axis, reach - distance, size), weight)
+        out.addcmul_(wide.narrow(axis, reach + distance, size), weight)
     return out
 
 

@@ -10,6 +10,7 @@ from pydantic import Field
 from torch import Tensor
 
 from lab.augmentations.chain import augmentations
+from lab.augmentations.chosen import some_changed
 from lab.augmentations.frames import Probability
 from lab.catalogue import Knob
 
@@ -45,11 +46,10 @@ def random_erasing(
     area, shape = torch.stack(sizes).unflatten(0, (2, CANDIDATES))
     pixels = (smallest + (largest - smallest) * area) * images.shape[-2] * images.shape[-1]
     height, width = first_that_fits(pixels, torch.exp(log(ratio) * (2 * shape - 1)), images.shape[-2:])
-    height = height * (coin < p)
     top = (down * (images.shape[-2] - height + 1)).floor()
     left = (right * (images.shape[-1] - width + 1)).floor()
-    hole = rectangles(top, left, height, width, images.shape[-2:])
-    return with_hole(images, hole, fill, generator)
+    sides = torch.stack([top, height, left, width], 1)
+    return erased(images, sides * (coin < p)[:, None], fill, generator)
 
 
 @augmentations.add
@@ -65,8 +65,9 @@ def cutout(
     coin, down, right = torch.rand(3, len(images), generator=generator, device=images.device)
     top = (down * images.shape[-2]).floor() - side // 2
     left = (right * images.shape[-1]).floor() - side // 2
-    height = side * (coin < p)
-    return with_hole(images, rectangles(top, left, height, height, images.shape[-2:]), fill, generator)
+    length = torch.full_like(top, side)
+    sides = torch.stack([top, length, left, length], 1)
+    return erased(images, sides * (coin < p)[:, None], fill, generator)
 
 
 def first_that_fits(area: Tensor, ratio: Tensor, frame: torch.Size) -> tuple[Tensor, Tensor]:
@@ -81,18 +82,36 @@ def first_that_fits(area: Tensor, ratio: Tensor, frame: torch.Size) -> tuple[Ten
     return (height * first).sum(0), (width * first).sum(0)
 
 
-def rectangles(top: Tensor, left: Tensor, height: Tensor, width: Tensor, frame: torch.Size) -> Tensor:
-    """(n, 1, h, w) bool: what lies within a sample's rectangle, given by (n,) each, in pixels."""
-    row = torch.arange(frame[0], device=top.device) - top[:, None]
-    column = torch.arange(frame[1], device=top.device) - left[:, None]
-    within = ((row >= 0) & (row < height[:, None]))[:, :, None] & ((column >= 0) & (column < width[:, None]))[:, None]
-    return within[:, None]
+def erased(images: Tensor, sides: Tensor, fill: Filling, generator: torch.Generator) -> Tensor:
+    """The images with a rectangle of each covered.
+
+    Args:
+        sides: (n, 4) its first row, how many rows, its first column, how many columns; it may reach out of the image.
+    """
+    chosen = (sides[:, 1] > 0) & (sides[:, 3] > 0)
+    if fill == "noise":
+        grains = torch.rand(images.shape, generator=generator, device=images.device)
+        return some_changed(images, chosen, covered, sides, grains)
+    return some_changed(images, chosen, covered_by_mean if fill == "mean" else covered, sides)
 
 
-def with_hole(images: Tensor, hole: Tensor, fill: Filling, generator: torch.Generator) -> Tensor:
-    """The images, filled where hole (n, 1, h, w) is True."""
-    if fill == "zero":
-        return images.masked_fill(hole, 0)
-    if fill == "mean":
-        return torch.where(hole, images.mean((2, 3), keepdim=True), images)
-    return torch.where(hole, torch.rand(images.shape, generator=generator, device=images.device).to(images), images)
+def covered(images: Tensor, sides: Tensor, cover: Tensor | None = None) -> Tensor:
+    """Black, or what `cover` shows, within the rectangles."""
+    rows, columns = (
+        between(first, length, size, images.dtype)
+        for first, length, size in zip(sides.T[::2], sides.T[1::2], images.shape[-2:], strict=True)
+    )
+    hole = (rows[:, :, None] * columns[:, None])[:, None]
+    if cover is None:
+        return torch.addcmul(images, images, hole, value=-1)  # zeros and ones: many times faster than masked_fill
+    return torch.lerp(images, cover.to(images).expand_as(images), hole)
+
+
+def covered_by_mean(images: Tensor, sides: Tensor) -> Tensor:
+    return covered(images, sides, images.mean((2, 3), keepdim=True))
+
+
+def between(first: Tensor, length: Tensor, size: int, dtype: torch.dtype) -> Tensor:
+    """(n, size) 1 where a sample's stretch (n,) of a row or column lies, else 0."""
+    place = torch.arange(size, device=first.device) - first[:, None]
+    return ((place >= 0) & (place < length[:, None])).to(dtype)

@@ -69,7 +69,7 @@ def performed(images: Tensor, operation: Tensor, amount: Tensor) -> Tensor:
     change_some(images, drew(*GEOMETRIC) & (amount != 0), warped, warp_of(amounts, images.shape[-2:]))
     change_some(images, coloured, recoloured, colour.matrix, colour.of_mean, colour.offset)
     change_some(images, drew("sharpness"), sharpened, 1 + amount)
-    change_some(images, drew("posterise"), stepped, amount)
+    change_some(images, drew("posterise") & (amount < 8), stepped, amount)
     change_some(images, drew("solarise"), solarised, amount)
     change_some(images, drew("auto_contrast"), stretched)
     change_some(images, drew("equalise"), equalised)

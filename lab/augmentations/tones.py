@@ -43,7 +43,7 @@ def posterise(images: Tensor, generator: torch.Generator, *, bits: Bits = 4, p: 
 
     Source: Cubuk et al. 2019 (AutoAugment), arXiv 1805.09501, table 6.
     """
-    chosen = torch.rand(len(images), generator=generator, device=images.device) < p
+    chosen = (torch.rand(len(images), generator=generator, device=images.device) < p) & (bits < 8)
     return some_changed(images, chosen, stepped, chosen.new_full(chosen.shape, bits, dtype=torch.float32))
 
 
@@ -88,10 +88,9 @@ def raised(images: Tensor, exponent: Tensor) -> Tensor:
 
 
 def stepped(images: Tensor, bits: Tensor) -> Tensor:
-    """(n, c, h, w) with bits (n,) of each byte kept; a sample that keeps all eight stays."""
+    """(n, c, h, w) with bits (n,) of each byte kept."""
     step = torch.exp2(8 - each(bits, images))
-    whole = images.mul(BYTE / step).floor_().mul_(step / 255)
-    return torch.where(step == 1, images, whole)
+    return images.mul(BYTE / step).floor_().mul_(step / 255)
 
 
 def solarised(images: Tensor, threshold: Tensor) -> Tensor:

@@ -5,8 +5,29 @@ needs no pixels to know what it wants takes their shape instead and returns a Wa
 a chain are then carried out as one.
 """
 
-from lab.augmentations.chain import Pending, augmentations, augmented, sees_only_the_shape
+from lab.augmentations.chain import Pending, augmentations, augmented, extend, sees_only_the_shape
 from lab.augmentations.changes import Mix, Recolour, Warp
-from lab.augmentations.frames import crop, flip
+from lab.augmentations.frames import centre_crop, crop, flip, random_resized_crop, vertical_flip
+from lab.augmentations.shapes import elastic, perspective, rotation, scale, shear, translation
 
-__all__ = ["Mix", "Pending", "Recolour", "Warp", "augmentations", "augmented", "crop", "flip", "sees_only_the_shape"]
+__all__ = [
+    "Mix",
+    "Pending",
+    "Recolour",
+    "Warp",
+    "augmentations",
+    "augmented",
+    "centre_crop",
+    "crop",
+    "elastic",
+    "extend",
+    "flip",
+    "perspective",
+    "random_resized_crop",
+    "rotation",
+    "scale",
+    "sees_only_the_shape",
+    "shear",
+    "translation",
+    "vertical_flip",
+]

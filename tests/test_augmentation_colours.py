@@ -11,6 +11,7 @@ from torchvision.transforms.v2 import functional as theirs
 from lab.augmentations import Recolour, augmentations, augmented, chosen
 from lab.augmentations.colour import brightened, contrasted, hues_turned, inverted, saturated
 from lab.augmentations.detail import blurred, sharpened
+from lab.augmentations.erasing import covered, covered_slices, first_that_fits
 from lab.augmentations.tones import equalised, raised, solarised, stepped, stretched
 
 SIZES = [(1, 1), (1, 7), (2, 2), (3, 5), (28, 28), (64, 65)]
@@ -231,3 +232,66 @@ def test_pieces_of_a_batch_give_what_the_batch_gives(name, monkeypatch):
     images = torch.rand(40, 3, 12, 12, generator=torch.Generator().manual_seed(0))
     change = partial(augment, {"name": name}, images)
     assert_equal(pieces_of(change, monkeypatch, 1000), pieces_of(change, monkeypatch, 10**9))
+
+
+@every_name
+@every_pair
+def test_bytes_go_through_the_chain_as_the_numbers_that_they_stand_for(name, channels):
+    images = random_bytes(40, channels, (13, 12))
+    out = augment(name, images)
+    assert out.dtype == torch.uint8
+    assert_equal(from_bytes(out), augment(name, from_bytes(images)), 0.5 / 255 + 1e-6)
+
+
+@given(st.integers(1, 64), st.integers(1, 65), st.integers(0, 999))
+def test_rectangles_cover_the_same_pixels_by_slices_and_by_numbers(height, width, seed):
+    draws = torch.Generator().manual_seed(seed)
+    images = torch.rand(9, 3, height, width, generator=draws)
+    sides = (torch.rand(9, 4, generator=draws) * torch.tensor([2 * height, height, 2 * width, width])).floor()
+    sides -= torch.tensor([height // 2, 0, width // 2, 0])
+    cover = torch.rand(9, 3, 1, 1, generator=draws).expand_as(images)
+    assert torch.equal(covered_slices(images, sides, cover), covered(images, sides, cover))
+
+
+def erased_rectangles(spec, size, count=4000):
+    """(count, 2) height and width of what is black in white images; 0 where nothing is."""
+    black = augment(spec, torch.ones(count, 1, *size))[:, 0] == 0
+    return torch.stack([black.any(2).sum(1), black.any(1).sum(1)], 1), black
+
+
+def test_an_erased_rectangle_has_the_area_and_shape_that_were_asked_for():
+    spec = {"name": "random_erasing", "smallest": 0.1, "largest": 0.2, "ratio": 2.0, "p": 1}
+    sides, black = erased_rectangles(spec, (64, 64))
+    assert torch.equal(sides.prod(1), black.sum((1, 2)))  # whole rectangles
+    share, ratio = sides.prod(1) / 64**2, sides[:, 0] / sides[:, 1]
+    assert 0.09 < share.min() < 0.11 < 0.19 < share.max() < 0.21
+    assert 0.47 < ratio.min() < 0.53 < 1.9 < ratio.max() < 2.1
+    assert share.mean().item() == pytest.approx(0.15, abs=0.003)
+    assert ratio.log().mean().item() == pytest.approx(0, abs=5 * 0.4 / 4000**0.5)
+
+
+def test_a_rectangle_that_never_fits_is_left_out_and_the_first_that_does_is_taken():
+    area, ratio = torch.tensor([[100.0, 400.0], [25.0, 400.0], [4.0, 400.0]]), torch.ones(3, 2)
+    height, width = first_that_fits(area, ratio, torch.Size((10, 10)))
+    assert (height.tolist(), width.tolist()) == ([5, 0], [5, 0])
+
+
+def test_a_cutout_is_cut_off_at_the_edge_and_its_middle_lies_anywhere():
+    sides, black = erased_rectangles({"name": "cutout", "side": 8}, (16, 16))
+    assert sides.max() == 8
+    assert sides.min() == 4
+    assert (black.double().mean(0) > 0.03).all()  # every pixel is reached, a corner by 4 rows of 16 and as many columns
+
+
+@pytest.mark.parametrize("fill", ["zero", "mean", "noise"])
+def test_a_hole_shows_black_or_the_mean_pixel_or_noise(fill):
+    images = torch.rand(200, 3, 16, 16, generator=torch.Generator().manual_seed(0))
+    out = augment({"name": "cutout", "side": 6, "fill": fill}, images)
+    inside = (out != images).any(1)
+    for image, old, hole in zip(out, images, inside, strict=True):
+        shown = image[:, hole]
+        assert torch.equal(image[:, ~hole], old[:, ~hole])
+        if fill == "noise":
+            assert shown.std() > 0.15
+        else:
+            assert_equal(shown, (old.mean((1, 2)) * (fill == "mean"))[:, None].expand_as(shown))

@@ -11,7 +11,7 @@ from torch import Tensor
 from lab.augmentations.chain import augmentations
 from lab.augmentations.changes import Recolour
 from lab.augmentations.chosen import some_changed
-from lab.augmentations.frames import Probability
+from lab.augmentations.draws import Probability
 from lab.catalogue import Knob
 
 Strength = Annotated[
@@ -105,19 +105,19 @@ def hues_turned(images: Tensor, turn: Tensor) -> Tensor:
     high to low, or rises, between 1 and 2 from its peak, or from the point opposite to it.
     """
     red, green, blue = images.unbind(1)
-    low = torch.minimum(red, green).minimum(blue)
-    chroma = torch.maximum(red, green).maximum(blue).sub_(low)
+    low, high = torch.minimum(red, green).minimum(blue), torch.maximum(red, green).maximum(blue)
     blue_is_low = torch.eq(blue, low, out=torch.empty_like(low))  # numbers: lerp is many times faster than where
     red_is_low = torch.eq(red, low, out=torch.empty_like(low))
     difference = (red - blue).lerp_(blue - green, red_is_low).lerp_(green - red, blue_is_low)
-    place = red_is_low.mul_(-2).add_(5).lerp_(torch.ones_like(low), blue_is_low)  # 5, 3 or 1
-    circle = difference.div_(chroma.clamp_min(torch.finfo(low.dtype).tiny)).add_(place)
-    circle.add_(6 * (turn.to(images) % 1)[:, None, None])
-    circle.sub_(torch.ge(circle, 6, out=place), alpha=6)
+    turn = 6 * (turn.to(images) % 1)[:, None, None]
+    place = torch.add(turn + 5, red_is_low, alpha=-2).lerp_(turn + 1, blue_is_low)  # 5, 3 or 1, and the turn
+    chroma = (high - low).clamp_min_(torch.finfo(low.dtype).tiny)  # a grey pixel has no hue, and needs none
+    circle = place.addcdiv_(difference, chroma)
+    circle.sub_(torch.ge(circle, 6, out=chroma), alpha=6)
     centres = torch.tensor([3, 2, 4]).to(images, non_blocking=True).view(3, 1, 1)
-    out = (circle[:, None] - centres).abs_().sub_(1).clamp_(0, 1).mul_(chroma[:, None])
-    out[:, 0] += low
-    torch.sub(chroma.add_(low)[:, None], out[:, 1:], out=out[:, 1:])
+    out = (circle[:, None] - centres).abs_().sub_(1).clamp_(0, 1)
+    torch.lerp(low, high, out[:, 0], out=out[:, 0])
+    torch.lerp(high[:, None], low[:, None], out[:, 1:], out=out[:, 1:])
     return out
 
 

@@ -14,7 +14,7 @@ from torch.nn import functional
 from lab.augmentations.chain import augmentations
 from lab.augmentations.chosen import some_changed
 from lab.augmentations.colour import Strength, factors
-from lab.augmentations.frames import Probability
+from lab.augmentations.draws import Probability
 from lab.augmentations.tones import each
 from lab.catalogue import Knob
 

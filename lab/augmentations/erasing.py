@@ -10,8 +10,7 @@ from pydantic import Field
 from torch import Tensor
 
 from lab.augmentations.chain import augmentations
-from lab.augmentations.chosen import some_changed
-from lab.augmentations.frames import Probability
+from lab.augmentations.draws import Probability
 from lab.catalogue import Knob
 
 Filling = Literal["zero", "mean", "noise"]
@@ -88,27 +87,33 @@ def erased(images: Tensor, sides: Tensor, fill: Filling, generator: torch.Genera
     Args:
         sides: (n, 4) its first row, how many rows, its first column, how many columns; it may reach out of the image.
     """
-    chosen = (sides[:, 1] > 0) & (sides[:, 3] > 0)
     if fill == "noise":
-        grains = torch.rand(images.shape, generator=generator, device=images.device)
-        return some_changed(images, chosen, covered, sides, grains)
-    return some_changed(images, chosen, covered_by_mean if fill == "mean" else covered, sides)
+        cover = torch.rand(images.shape, generator=generator, device=images.device).to(images)
+    else:
+        cover = images.mean((2, 3), keepdim=True) if fill == "mean" else images.new_zeros(1, 1, 1, 1)
+    cover = cover.expand_as(images)
+    return covered_slices(images, sides, cover) if images.device.type == "cpu" else covered(images, sides, cover)
 
 
-def covered(images: Tensor, sides: Tensor, cover: Tensor | None = None) -> Tensor:
-    """Black, or what `cover` shows, within the rectangles."""
+def covered_slices(images: Tensor, sides: Tensor, cover: Tensor) -> Tensor:
+    """On the CPU: what lies within a rectangle is copied from the cover, and nothing else is touched."""
+    out = images.clone()
+    new, shown = out.numpy(), cover.numpy()  # a slice costs a tenth of what it does as a tensor
+    for sample, (top, height, left, width) in enumerate(sides.int().tolist()):
+        if height and width:
+            rows = slice(max(0, top), max(0, top + height))
+            columns = slice(max(0, left), max(0, left + width))
+            new[sample, :, rows, columns] = shown[sample, :, rows, columns]
+    return out
+
+
+def covered(images: Tensor, sides: Tensor, cover: Tensor) -> Tensor:
+    """Anywhere: all pixels at once, without asking the device where the rectangles are."""
     rows, columns = (
         between(first, length, size, images.dtype)
         for first, length, size in zip(sides.T[::2], sides.T[1::2], images.shape[-2:], strict=True)
     )
-    hole = (rows[:, :, None] * columns[:, None])[:, None]
-    if cover is None:
-        return torch.addcmul(images, images, hole, value=-1)  # zeros and ones: many times faster than masked_fill
-    return torch.lerp(images, cover.to(images).expand_as(images), hole)
-
-
-def covered_by_mean(images: Tensor, sides: Tensor) -> Tensor:
-    return covered(images, sides, images.mean((2, 3), keepdim=True))
+    return torch.lerp(images, cover, (rows[:, :, None] * columns[:, None])[:, None])
 
 
 def between(first: Tensor, length: Tensor, size: int, dtype: torch.dtype) -> Tensor:

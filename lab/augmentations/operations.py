@@ -11,7 +11,8 @@ from lab.augmentations.changes import Recolour, Warp, recoloured
 from lab.augmentations.chosen import change_some
 from lab.augmentations.colour import brightened, contrasted, inverted, saturated
 from lab.augmentations.detail import sharpened
-from lab.augmentations.matrices import rotated, sheared, translated
+from lab.augmentations.draws import matrices
+from lab.augmentations.shapes import turned
 from lab.augmentations.tones import equalised, solarised, stepped, stretched
 
 GEOMETRIC = ("shear_x", "shear_y", "translate_x", "translate_y", "rotate")
@@ -85,7 +86,8 @@ def warp_of(amounts: dict[str, Tensor], frame: torch.Size) -> Tensor:
     shear_x, shear_y = amounts["shear_x"], amounts["shear_y"]
     right = amounts["translate_x"].trunc() - shear_x * (frame[0] / 2)
     down = amounts["translate_y"].trunc() - shear_y * (frame[1] / 2)
-    return rotated(amounts["rotate"] * (pi / 180)) @ sheared(shear_x, shear_y) @ translated(right, down)
+    slant = matrices(b=shear_x, c=-right, d=shear_y, f=-down)  # at most one of the four is not 0
+    return turned(amounts["rotate"] * (pi / 180)) @ slant
 
 
 def colour_of(amounts: dict[str, Tensor], negative: Tensor, channels: int) -> Recolour:

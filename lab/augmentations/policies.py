@@ -9,7 +9,7 @@ from pydantic import Field
 from torch import Tensor
 
 from lab.augmentations.chain import augmentations
-from lab.augmentations.frames import Probability
+from lab.augmentations.draws import Probability
 from lab.augmentations.learned import LEARNED
 from lab.augmentations.operations import LEARNED_REACH, OPERATIONS, WIDE_REACH, magnitudes, performed, with_sign
 from lab.catalogue import Knob

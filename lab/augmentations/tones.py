@@ -11,7 +11,7 @@ from torch import Tensor
 
 from lab.augmentations.chain import augmentations
 from lab.augmentations.chosen import some_changed
-from lab.augmentations.frames import Probability
+from lab.augmentations.draws import Probability
 from lab.catalogue import Knob
 
 Bend = Annotated[

@@ -13,24 +13,33 @@ from torch.nn import functional
 from lab.augmentations.changes import Change, Mix, Recolour, Warp
 from lab.augmentations.learning import Lesson, learners
 from lab.catalogue import Catalogue, Choice
+from lab.data.batches import to_float
 
 augmentations = Catalogue("augmentation")
 
 NO_LESSONS: Mapping[str, Lesson] = MappingProxyType({})
 
 
+# Bytes of floats that go through all waiting changes before the next: so many stay in a core's cache on the way.
+CHUNK_BYTES = 2**20
+
+
 class Pending:
-    """A batch, and the last warp or change of colour, which waits for a next one that may join it.
+    """A batch, and the warps and changes of colour that wait to be carried out together.
+
+    Neighbours of one kind are made one. A uint8 batch stays uint8 for as long as pixels are only moved.
 
     Args:
-        images: (n, c, h, w) float from 0 to 1.
+        images: (n, c, h, w) uint8, or float from 0 to 1.
         labels: (n,) classes, or (n, classes) shares of each.
         classes: how many there are.
+        dtype: float type to work in; by default that of the images, float32 for uint8.
     """
 
-    def __init__(self, images: Tensor, labels: Tensor, classes: int) -> None:
+    def __init__(self, images: Tensor, labels: Tensor, classes: int, dtype: torch.dtype | None = None) -> None:
         self._images, self.labels, self.classes = images, labels, classes
-        self._waiting: Warp | Recolour | None = None
+        self.dtype = dtype or (images.dtype if images.is_floating_point() else torch.float32)
+        self._waiting: list[Warp | Recolour] = []
 
     @property
     def shape(self) -> torch.Size:
@@ -38,9 +47,13 @@ class Pending:
 
     @property
     def images(self) -> Tensor:
-        """As they are once nothing waits."""
-        if self._waiting is not None:
-            self._images, self._waiting = self._waiting.of(self._images), None
+        """(n, c, h, w) float from 0 to 1, as they are once nothing waits."""
+        return self.of_type(self.dtype)
+
+    def of_type(self, dtype: torch.dtype) -> Tensor:
+        """As they are once nothing waits, in a type of one's choice."""
+        if self._waiting or self._images.dtype != dtype:
+            self._images, self._waiting = carried_out(self._waiting, self._images, self.dtype, dtype), []
         return self._images
 
     def add(self, change: Change) -> None:
@@ -50,16 +63,55 @@ class Pending:
         elif isinstance(change, Mix):
             self._images = change.of(self.images)
             self.labels = change.of_labels(self.shares)
-        elif self._waiting is not None and self._waiting.joins(change):
-            self._waiting = self._waiting.then(change)  # pyright: ignore[reportArgumentType]  # joins() has looked
+        elif self._waiting and self._waiting[-1].joins(change):
+            self._waiting[-1] = self._waiting[-1].then(change)  # pyright: ignore[reportArgumentType]  # joins() has looked
         else:
-            self._images, self._waiting = self.images, change
+            self._waiting.append(change)
 
     @property
     def shares(self) -> Tensor:
         """(n, classes) how much of each class a sample is."""
         whole = self.labels.dim() == 1
-        return functional.one_hot(self.labels, self.classes).to(self._images.dtype) if whole else self.labels
+        return functional.one_hot(self.labels, self.classes).to(self.dtype) if whole else self.labels
+
+
+def carried_out(changes: list[Warp | Recolour], images: Tensor, work: torch.dtype, dtype: torch.dtype) -> Tensor:
+    """One change after the other, for a few samples at a time on a CPU: they stay in its cache between two changes.
+
+    Args:
+        work: float type in which colours and samples from between the pixels are computed.
+        dtype: of what is returned.
+    """
+    size = (
+        max(1, CHUNK_BYTES // max(1, images[0].numel() * work.itemsize)) if images.device.type == "cpu" else len(images)
+    )
+    if len(images) <= size:
+        return of_type(in_turn(changes, images, work), dtype)
+    out = torch.empty(images.shape, dtype=dtype, device=images.device)
+    for start in range(0, len(images), size):
+        part = slice(start, start + size)
+        out[part] = of_type(in_turn([change.part(part) for change in changes], images[part], work), dtype)
+    return out
+
+
+def in_turn(changes: list[Warp | Recolour], images: Tensor, work: torch.dtype) -> Tensor:
+    for change in changes:
+        images = change.of(images if keeps_type(change) else of_type(images, work))
+    return images
+
+
+def keeps_type(change: Warp | Recolour) -> bool:
+    """Whether a change only moves pixels, so that it may be done to integers."""
+    return isinstance(change, Warp) and change.kind == "whole"
+
+
+def of_type(images: Tensor, dtype: torch.dtype) -> Tensor:
+    """Integers are 0 to 255, floats 0 to 1."""
+    if images.dtype == dtype:
+        return images
+    if not images.is_floating_point():
+        return to_float(images, dtype)
+    return images.to(dtype) if dtype.is_floating_point else (images * 255).round().clamp(0, 255).to(dtype)
 
 
 def sees_only_the_shape(function: Callable[..., Any]) -> bool:
@@ -75,20 +127,23 @@ def augmented(
     generator: torch.Generator,
     *,
     lessons: Mapping[str, Lesson] = NO_LESSONS,
+    dtype: torch.dtype | None = None,
 ) -> tuple[Tensor, Tensor]:
     """A batch after a recipe's augmentations, in order.
 
     Args:
-        images: (n, c, h, w) float from 0 to 1.
+        images: (n, c, h, w) uint8, or float from 0 to 1.
         labels: (n,) classes.
         lessons: what those that learn have learned, see `lab.augmentations.lessons`.
+        dtype: of the images returned; by default as given.
     Returns:
-        Images of the same shape and type, labels (n,), or (n, classes) shares where samples were mixed.
+        Images of the same shape, labels (n,), or (n, classes) shares where samples were mixed.
     """
-    batch = Pending(images, labels, classes)
+    dtype = dtype or images.dtype
+    batch = Pending(images, labels, classes, dtype if dtype.is_floating_point else None)
     for choice in choices:
         extend(batch, choice, generator, lessons)
-    return batch.images, batch.labels
+    return batch.of_type(dtype), batch.labels
 
 
 def extend(

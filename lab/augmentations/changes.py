@@ -10,10 +10,12 @@ from typing import Literal
 
 import torch
 from torch import Tensor
-from torch.nn import functional
 
-Fill = Literal["zero", "edge", "reflect"]
-PADDING = {"zero": "zeros", "edge": "border", "reflect": "reflection"}  # as torch's grid_sample calls them
+from lab.augmentations.chosen import some_changed
+from lab.augmentations.sampling import Fill, moved, resampled
+
+Kind = Literal["whole", "affine", "perspective"]
+KINDS: tuple[Kind, ...] = ("whole", "affine", "perspective")  # each is one of the next too
 
 
 @dataclass(frozen=True)
@@ -23,34 +25,55 @@ class Warp:
     Args:
         matrix: (n, 3, 3) place in the new image -> place in the old one, homogeneous; pixels from the centre,
             x to the right, y down.
-        fill: what lies outside of the old image.
+        fill: what lies outside of the old image; `reflect` does not repeat the outermost pixel. None where nothing
+            outside is looked for: then what a neighbour in the chain says, or the edge.
+        kind: "whole" for mirror images and moves by whole pixels, which are exact; "affine" where the last row is
+            0, 0, 1.
+        bend: (n, 2, h, w) how far right and down of its own place a pixel of the new image looks, before the matrix.
     """
 
     matrix: Tensor
-    fill: Fill = "zero"
+    fill: Fill | None = "zero"
+    kind: Kind = "affine"
+    bend: Tensor | None = None
 
     def then(self, later: Warp) -> Warp:
-        """Both as one. The later one is asked first: it says which place of the image between them to look at."""
-        return Warp(self.matrix @ later.matrix, self.fill)
+        """Both as one. The later one is asked first: it says which place of the image between them to look at.
+
+        What the first moved out of the frame the second may bring back.
+        """
+        kind = KINDS[max(KINDS.index(self.kind), KINDS.index(later.kind))]
+        return Warp(self.matrix @ later.matrix, self.fill or later.fill, kind, later.bend)
 
     def joins(self, later: object) -> bool:
-        return isinstance(later, Warp) and later.fill == self.fill
+        """Whether both can be one: they agree on what lies outside, and no bend is in the way."""
+        agree = isinstance(later, Warp) and (self.fill == later.fill or None in (self.fill, later.fill))
+        return agree and self.bend is None
+
+    def part(self, samples: slice | Tensor) -> Warp:
+        bend = None if self.bend is None else self.bend[samples]
+        return Warp(self.matrix[samples], self.fill, self.kind, bend)
 
     def of(self, images: Tensor) -> Tensor:
         """(n, c, h, w) -> (n, c, h, w); a sample that stays in its place keeps its bits."""
-        matrix = self.matrix.to(images)
-        grid = places(matrix, *images.shape[-2:])
-        moved = functional.grid_sample(images, grid, padding_mode=PADDING[self.fill], align_corners=False)
-        still = (matrix == torch.eye(3).to(matrix)).all(2).all(1)
-        return torch.where(still[:, None, None, None], images, moved)
+        fill = self.fill or "edge"
+        if self.kind == "whole":
+            return moved(images, self.matrix, fill)
+        moves = self.moves
+        if images.device.type == "cpu" and not moves.all():
+            return images.index_copy(0, *self._of_some(images, moves.nonzero()[:, 0]))
+        bend = None if self.bend is None else self.bend.to(images)
+        new = resampled(images, self.matrix.to(images), bend, fill, straight=self.kind == "affine")
+        return new if images.device.type == "cpu" else torch.where(moves[:, None, None, None], new, images)
 
+    def _of_some(self, images: Tensor, chosen: Tensor) -> tuple[Tensor, Tensor]:
+        return chosen, self.part(chosen).of(images[chosen]) if len(chosen) else images[chosen]
 
-def places(matrix: Tensor, height: int, width: int) -> Tensor:
-    """(n, h, w, 2) where each pixel of the new images looks, as grid_sample counts: the borders at -1 and 1."""
-    x = torch.arange(width).to(matrix) - (width - 1) / 2
-    y = torch.arange(height).to(matrix) - (height - 1) / 2
-    rows = matrix[:, :, 0, None, None] * x + matrix[:, :, 1, None, None] * y[:, None] + matrix[:, :, 2, None, None]
-    return torch.stack([rows[:, 0] / rows[:, 2] * (2 / width), rows[:, 1] / rows[:, 2] * (2 / height)], -1)
+    @property
+    def moves(self) -> Tensor:
+        """(n,) whether a sample does not simply stay."""
+        away = (self.matrix != torch.eye(3, device=self.matrix.device)).flatten(1).any(1)
+        return away if self.bend is None else away | (self.bend != 0).flatten(1).any(1)
 
 
 @dataclass(frozen=True)
@@ -78,14 +101,22 @@ class Recolour:
     def joins(self, later: object) -> bool:
         return isinstance(later, Recolour)
 
+    def part(self, samples: slice) -> Recolour:
+        return Recolour(self.matrix[samples], self.of_mean[samples], self.offset[samples])
+
     def of(self, images: Tensor) -> Tensor:
         """(n, c, h, w) -> (n, c, h, w) within 0 and 1; a sample that keeps its colours keeps its bits."""
-        pixels = images.flatten(2)
-        matrix, of_mean, offset = (part.to(images) for part in (self.matrix, self.of_mean, self.offset))
-        shift = of_mean @ pixels.mean(2, keepdim=True) + offset[..., None]
-        changed = torch.baddbmm(shift, matrix, pixels).clamp_(0, 1).view_as(images)
-        still = (matrix == torch.eye(images.shape[1]).to(matrix)).flatten(1).all(1) & (shift == 0).flatten(1).all(1)
-        return torch.where(still[:, None, None, None], images, changed)
+        same = torch.eye(images.shape[1], device=self.matrix.device)
+        parts = ((self.matrix - same).flatten(1), self.of_mean.flatten(1), self.offset)
+        differs = torch.cat(parts, 1).any(1)
+        return some_changed(images, differs, recoloured, self.matrix, self.of_mean, self.offset)
+
+
+def recoloured(images: Tensor, matrix: Tensor, of_mean: Tensor, offset: Tensor) -> Tensor:
+    """(n, c, h, w) -> (n, c, h, w) within 0 and 1; the others as a Recolour's."""
+    pixels = images.flatten(2)
+    shift = of_mean.to(images) @ pixels.mean(2, keepdim=True) + offset.to(images)[..., None]
+    return torch.baddbmm(shift, matrix.to(images), pixels).clamp_(0, 1).view_as(images)
 
 
 @dataclass(frozen=True)

@@ -169,7 +169,11 @@ def ways_of(operation: str, size: int, peers: list[str]) -> dict[str, Way]:
     channels = SHAPES[size][1]
     made = {peer: WAYS[peer](operation, size, channels) for peer in peers}
     found = {name: way for name, way in made.items() if way is not None}
-    return {"lab": in_the_lab(operation, channels), **found, ONE_DRAW: by_torchvision_at_once(operation, size, channels)}
+    return {
+        "lab": in_the_lab(operation, channels),
+        **found,
+        ONE_DRAW: by_torchvision_at_once(operation, size, channels),
+    }
 
 
 def repeats(way: Way, batch: Batch) -> int:
@@ -236,7 +240,10 @@ def main() -> None:
             cells.append({"size": size, "channels": SHAPES[size][1], "operation": operation, "ways": rows})
             for name, row in rows.items():
                 numbers = f"{row['ratio']:8.2f} {row['min']:6.2f} {row['max']:6.2f} {row['of best']:8.2f}"
-                print(f"{operation + f' {size}x{size}x{SHAPES[size][1]}':26} {name:22} {row['images per second']:10,.0f} {numbers}", flush=True)
+                print(
+                    f"{operation + f' {size}x{size}x{SHAPES[size][1]}':26} {name:22} {row['images per second']:10,.0f} {numbers}",
+                    flush=True,
+                )
     if all(getattr(given, key) == parser.get_default(key) for key in ("rounds", "only", "sizes")):
         report = {"machine": facts, "rounds": given.rounds, "batches": {size: n for size, (n, _) in SHAPES.items()}}
         (RESULTS / "augmentations-cpu.json").write_text(json.dumps({**report, "cells": cells}, indent=1) + "\n")

@@ -11,7 +11,8 @@ from typing import Literal
 import torch
 from torch import Tensor
 
-from lab.augmentations.sampling import Fill, moved, resampled
+from lab.augmentations.moves import moved
+from lab.augmentations.sampling import Fill, resampled
 
 Kind = Literal["whole", "affine", "perspective"]
 KINDS: tuple[Kind, ...] = ("whole", "affine", "perspective")  # each is one of the next too

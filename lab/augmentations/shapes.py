@@ -15,7 +15,7 @@ from torch import Tensor
 from lab.augmentations.chain import augmentations
 from lab.augmentations.changes import Warp
 from lab.augmentations.draws import Outside, Probability, matrices, uniform
-from lab.augmentations.sampling import folded
+from lab.augmentations.moves import folded
 from lab.catalogue import Knob
 
 Angle = Annotated[float, Field(ge=0, le=180, description="up to so many degrees either way"), Knob(0, 45)]

@@ -302,9 +302,8 @@ class Training:
 
     def prepare_batch(self, images: Tensor, labels: Tensor) -> tuple[Tensor, Tensor]:
         """A batch as a step sees it: augmented; labels (b,), or (b, classes) shares where samples were mixed."""
-        images, labels = augmented(
-            self.recipe.augment, to_float(images, self.dtype), labels, len(self.data.classes), self._augment
-        )
+        classes = len(self.data.classes)
+        images, labels = augmented(self.recipe.augment, images, labels, classes, self._augment, dtype=self.dtype)
         return self._normalised(images), labels
 
     def _normalised(self, images: Tensor) -> Tensor:

@@ -11,11 +11,11 @@ from torch import Tensor
 from torch.nn import functional
 
 from lab.augmentations.changes import Change, Mix, Recolour, Warp
+from lab.augmentations.sampling import at_hand
 from lab.catalogue import Catalogue, Choice
 from lab.data.batches import to_float
 
 augmentations = Catalogue("augmentation")
-
 
 # Bytes of floats that go through all waiting changes before the next: so many stay in the cores' caches on the way.
 # A batch of 224x224x3 that was warped all at once took 1.7 to 2.6 times as long, in chunks of 2**18 bytes as long.
@@ -94,7 +94,7 @@ def carried_out(changes: list[Warp | Recolour], images: Tensor, work: torch.dtyp
 def parts_of(images: Tensor, work: torch.dtype) -> Iterator[slice]:
     """Few samples at a time on a CPU, all on a GPU."""
     count, of_one = len(images), max(1, images[:1].numel() * work.itemsize)
-    size = max(1, CHUNK_BYTES // of_one) if images.device.type == "cpu" else count
+    size = max(1, CHUNK_BYTES // of_one) if at_hand(images) else count
     for start in range(0, count, size):
         yield slice(start, start + size)
 

@@ -12,12 +12,12 @@ from numpy.typing import NDArray
 from torch import Tensor
 from torch.nn import functional
 
-from lab.augmentations.sampling import Fill
+from lab.augmentations.sampling import Fill, at_hand
 
 Whole = NDArray[np.int64]
-# Values of a sample, from which on each is moved by itself (uint8, one thread). Shifts: copying its slice was 0.6 times as
-# fast as gathering the rows of all at 32x32x3, 1.7 times at 96x96x3, 2.3 times at 224x224x3. Mirror images: torch's flip
-# was 0.36 times as fast as a slice with a negative step at 32x32x3, 1.5 times at 96x96x3, 2.9 times at 224x224x3.
+# Values of a sample, from which on each is moved by itself (uint8, one thread). Shifts: copying its slice was 0.6 times
+# as fast as gathering the rows of all at 32x32x3, 1.7 times at 96x96x3, 2.3 times at 224x224x3. Mirror images: torch's
+# flip was 0.36 times as fast as a slice with negative steps at 32x32x3, 1.5 times at 96x96x3, 2.9 at 224x224x3.
 LARGE = 12_000
 
 
@@ -28,7 +28,7 @@ def moved(images: Tensor, matrix: Tensor, fill: Fill) -> Tensor:
         images: (n, c, h, w) of any type.
         matrix: (n, 3, 3) as a Warp's, with 1 or -1 on the diagonal.
     """
-    return moved_by_slices(images, matrix, fill) if images.device.type == "cpu" else picked(images, matrix, fill)
+    return moved_by_slices(images, matrix, fill) if at_hand(images) else picked(images, matrix, fill)
 
 
 def picked(images: Tensor, matrix: Tensor, fill: Fill) -> Tensor:

@@ -13,6 +13,11 @@ PADDING = {"zero": "zeros", "edge": "border", "reflect": "reflection"}  # as tor
 HORIZON = 1e-6  # what perspective puts behind it lies far outside of every image
 
 
+def at_hand(images: Tensor) -> bool:
+    """Whether Python may look at values: those of another device would have to be waited for."""
+    return images.device.type == "cpu"
+
+
 def resampled(images: Tensor, matrix: Tensor, bend: Tensor | None, fill: Fill, *, straight: bool) -> Tensor:
     """Bilinear samples.
 

@@ -29,7 +29,7 @@ import json
 import sys
 import time
 import warnings
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from functools import partial
 from importlib.util import find_spec
 from pathlib import Path
@@ -71,9 +71,16 @@ def recipe_of(operation: str, channels: int) -> list[str | dict[str, Any]]:
     """What a recipe of the lab says."""
     affine = [{"name": "rotation", "degrees": 15}, {"name": "translation", "amount": 0.1}]
     affine += [{"name": "scale", "amount": 0.1}, {"name": "shear", "degrees": 10}]
-    colour = ["brightness", "contrast", *(["saturation", "hue"] if channels == 3 else [])]
+    colour = [{"name": name, "strength": 0.2} for name in ("brightness", "contrast", "saturation")]
+    colour = [*colour, {"name": "hue", "strength": 0.05}] if channels == 3 else colour[:2]
     lists = {"affine": affine, "colour": colour, "erase": ["random_erasing"]}
     return {**lists, "chain": [*affine, *colour, "random_erasing"]}.get(operation, [operation])
+
+
+def unknown(operation: str, channels: int) -> list[str]:
+    """What the lab does not have of an operation."""
+    options = [option if isinstance(option, str) else option["name"] for option in recipe_of(operation, channels)]
+    return [option for option in options if option not in lab.augmentations]
 
 
 def in_the_lab(operation: str, channels: int) -> Way:
@@ -169,7 +176,11 @@ def ways_of(operation: str, size: int, peers: list[str]) -> dict[str, Way]:
     channels = SHAPES[size][1]
     made = {peer: WAYS[peer](operation, size, channels) for peer in peers}
     found = {name: way for name, way in made.items() if way is not None}
-    return {"lab": in_the_lab(operation, channels), **found, ONE_DRAW: by_torchvision_at_once(operation, size, channels)}
+    return {
+        "lab": in_the_lab(operation, channels),
+        **found,
+        ONE_DRAW: by_torchvision_at_once(operation, size, channels),
+    }
 
 
 def repeats(way: Way, batch: Batch) -> int:
@@ -218,6 +229,12 @@ def row(ours: list[float], theirs: list[float]) -> dict[str, float]:
     }
 
 
+def lines(title: str, rows: dict[str, dict[str, float]]) -> Iterator[str]:
+    for name, facts in rows.items():
+        ratios = f"{facts['ratio']:8.2f} {facts['min']:6.2f} {facts['max']:6.2f} {facts['of best']:8.2f}"
+        yield f"{title:26} {name:22} {facts['images per second']:10,.0f} {ratios}"
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--rounds", type=int, default=15)
@@ -232,11 +249,14 @@ def main() -> None:
     print(f"{'':26} {'':22} {'images/s':>10} {'lab is':>8} {'min':>6} {'max':>6} {'of best':>8}")
     for size in map(int, given.sizes.split(",")):
         for operation in given.only.split(","):
+            if missing := unknown(operation, SHAPES[size][1]):
+                print(
+                    f"{operation}: the lab has no {', '.join(missing)}, so there is nothing to measure", file=sys.stderr
+                )
+                continue
             rows = cell(operation, size, peers, given.rounds)
             cells.append({"size": size, "channels": SHAPES[size][1], "operation": operation, "ways": rows})
-            for name, row in rows.items():
-                numbers = f"{row['ratio']:8.2f} {row['min']:6.2f} {row['max']:6.2f} {row['of best']:8.2f}"
-                print(f"{operation + f' {size}x{size}x{SHAPES[size][1]}':26} {name:22} {row['images per second']:10,.0f} {numbers}", flush=True)
+            print("\n".join(lines(f"{operation} {size}x{size}x{SHAPES[size][1]}", rows)), flush=True)
     if all(getattr(given, key) == parser.get_default(key) for key in ("rounds", "only", "sizes")):
         report = {"machine": facts, "rounds": given.rounds, "batches": {size: n for size, (n, _) in SHAPES.items()}}
         (RESULTS / "augmentations-cpu.json").write_text(json.dumps({**report, "cells": cells}, indent=1) + "\n")

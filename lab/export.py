@@ -220,7 +220,7 @@ def prepare_lines(session: Training, dtype: str) -> Iterator[str]:
     yield ""
     if session.recipe.augment:
         yield "def prepare_batch(images, labels):"
-        yield f"    batch = Pending(to_float(images, {dtype}), labels, len(data.classes))"
+        yield f"    batch = Pending(images, labels, len(data.classes), {dtype})"
         for choice in session.recipe.augment:
             given = "shape" if sees_only_the_shape(augmentations.functions[choice.name]) else "images"
             learned = ["batch.shares", lesson_of(choice)] if choice.name in learners else []

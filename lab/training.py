@@ -317,8 +317,15 @@ class Training:
 
     def prepare_batch(self, images: Tensor, labels: Tensor) -> tuple[Tensor, Tensor]:
         """A batch as a step sees it: augmented; labels (b,), or (b, classes) shares where samples were mixed."""
-        classes, pixels = len(self.data.classes), to_float(images, self.dtype)
-        images, labels = augmented(self.recipe.augment, pixels, labels, classes, self._augment, lessons=self.lessons)
+        images, labels = augmented(
+            self.recipe.augment,
+            images,
+            labels,
+            len(self.data.classes),
+            self._augment,
+            lessons=self.lessons,
+            dtype=self.dtype,
+        )
         return self._normalised(images), labels
 
     def _normalised(self, images: Tensor) -> Tensor:

@@ -7,6 +7,7 @@ import pytest
 import torch
 from hypothesis import given
 from hypothesis import strategies as st
+from small_runs import as_on_another_device
 from strategies import specs
 
 from lab.augmentations import Mix, augmentations, augmented, lessons
@@ -45,11 +46,14 @@ def one_flip_for_all(images):
 def one_mixture_for_all(images):
     """Likewise."""
     return torch.lerp(images[torch.randperm(len(images))], images, 0.7)
+def sometimes(name):
+    """An option as it stands, but done to half of the samples where it would do the same to all."""
+    return {"name": name, "p": 0.5} if name == "centre_crop" else name
 
 
 @every_augmentation
 def test_each_sample_has_its_own_draw(name):
-    assert draws_once_per_sample(lambda images: augment(name, images), mixes=name in MIXING)
+    assert draws_once_per_sample(lambda images: augment(sometimes(name), images), mixes=name in MIXING)
 
 
 def test_one_draw_for_a_whole_batch_would_be_noticed():
@@ -58,23 +62,29 @@ def test_one_draw_for_a_whole_batch_would_be_noticed():
 
 
 @every_augmentation
-@pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
+@pytest.mark.parametrize("dtype", [torch.uint8, torch.float32, torch.float64])
 @given(st.data())
 def test_shape_type_range_and_input_are_kept(name, dtype, data):
     spec = data.draw(specs("augment", name, usual=True))
-    images = torch.rand(4, 3, 6, 5, dtype=dtype, generator=torch.Generator().manual_seed(1))
+    channels, height, width = data.draw(st.tuples(st.sampled_from([1, 3]), st.integers(1, 64), st.integers(1, 65)))
+    images = noise(4, channels, height, width, dtype=dtype)
     before = images.clone()
     out = augment(spec, images)
     assert (out.shape, out.dtype) == (images.shape, dtype)
-    assert 0 <= out.min() <= out.max() <= 1
+    assert 0 <= out.min() <= out.max() <= (255 if dtype == torch.uint8 else 1)
     assert torch.equal(images, before)
+
+
+def noise(*shape, dtype=torch.float32):
+    images = torch.rand(shape, dtype=torch.float64, generator=torch.Generator().manual_seed(1))
+    return (images * 255).round().to(dtype) if dtype == torch.uint8 else images.to(dtype)
 
 
 @every_augmentation
 def test_equal_seeds_give_equal_images_and_other_seeds_others(name):
-    images = every_other_black(20)
-    assert torch.equal(augment(name, images, 3), augment(name, images, 3))
-    assert not torch.equal(augment(name, images, 3), augment(name, images, 4))
+    images, spec = every_other_black(20), sometimes(name)
+    assert torch.equal(augment(spec, images, 3), augment(spec, images, 3))
+    assert not torch.equal(augment(spec, images, 3), augment(spec, images, 4))
 
 
 @every_augmentation
@@ -84,10 +94,29 @@ def test_the_global_stream_is_left_alone(name):
     assert torch.equal(torch.get_rng_state(), before)
 
 
-@pytest.mark.parametrize("spec", [{"name": "flip", "p": 0}, {"name": "crop", "padding": 0}])
-def test_nothing_asked_is_nothing_done_bit_for_bit(spec):
-    images = torch.randn(8, 3, 5, 7)
-    assert torch.equal(augment(spec, images), images)
+STRENGTHLESS = {
+    "crop": {"padding": 0},
+    "centre_crop": {"side": 1},
+    "random_resized_crop": {"smallest": 1, "ratio": 1},  # of a square image
+    "rotation": {"degrees": 0},
+    "shear": {"degrees": 0},
+    "scale": {"amount": 0},
+    "translation": {"amount": 0},
+    "perspective": {"distortion": 0},
+    "elastic": {"alpha": 0},
+}
+GEOMETRY_WITH_P = ["flip", "vertical_flip", *(name for name in STRENGTHLESS if name not in {"crop", "translation"})]
+CERTAIN_CHANGE = {"random_resized_crop": {"largest": 0.5}}  # where a draw may also leave all as it is
+NOTHING_ASKED = [{"name": name, **settings} for name, settings in STRENGTHLESS.items()]
+NOTHING_ASKED += [{"name": name, "p": 0} for name in augmentations if "p" in augmentations[name].model_fields]
+
+
+@pytest.mark.parametrize("spec", NOTHING_ASKED, ids=str)
+@pytest.mark.parametrize("size", [1, 7])
+def test_nothing_asked_is_nothing_done_bit_for_bit(spec, size):
+    certain = {"p": 1} if "p" in augmentations[spec["name"]].model_fields else {}
+    for images in (torch.randn(8, 3, size, size), noise(8, 1, size, size, dtype=torch.uint8)):
+        assert torch.equal(augment({**certain, **spec}, images), images)
 
 
 def test_a_certain_flip_mirrors_every_sample():
@@ -96,12 +125,17 @@ def test_a_certain_flip_mirrors_every_sample():
         assert torch.equal(out[..., column], PICTURE.expand(3, -1, -1, -1)[..., 5 - column])
 
 
+def share_changed(spec, images):
+    return (augment(spec, images) != images).flatten(1).any(1).double().mean().item()
+
+
 @pytest.mark.parametrize("p", [0.1, 0.5, 0.9])
-def test_a_flip_happens_as_often_as_asked(p):
-    count = 10_000
-    out = augment({"name": "flip", "p": p}, PICTURE.expand(count, -1, -1, -1))
-    flipped = (out == PICTURE.flip(-1)).flatten(1).all(1).double().mean().item()
-    assert flipped == pytest.approx(p, abs=5 * math.sqrt(p * (1 - p) / count))  # five standard errors
+@pytest.mark.parametrize("name", GEOMETRY_WITH_P)
+def test_as_many_samples_are_changed_as_asked(name, p):
+    count = 10_000 if name in {"flip", "vertical_flip"} else 2_000
+    spec = {"name": name, "p": p, **CERTAIN_CHANGE.get(name, {})}
+    margin = 5 * math.sqrt(p * (1 - p) / count)  # five standard errors
+    assert share_changed(spec, PICTURE.expand(count, -1, -1, -1)) == pytest.approx(p, abs=margin)
 
 
 def shifted(down, right):
@@ -127,3 +161,13 @@ def test_a_crop_moves_all_channels_of_a_sample_alike():
     images = PICTURE.expand(50, 3, -1, -1)
     out = augment({"name": "crop", "padding": 2}, images)
     assert torch.equal(out[:, :1].expand(-1, 3, -1, -1), out)
+
+
+@every_augmentation
+@pytest.mark.parametrize("dtype", [torch.uint8, torch.float32])
+def test_a_cpu_gives_the_images_of_another_device(name, dtype, monkeypatch):
+    """Where nothing may be looked up every sample goes the same way: to the same bits."""
+    images = noise(20, 3, 30, 40, dtype=dtype)
+    here = augment(name, images)
+    as_on_another_device(monkeypatch)
+    assert torch.equal(augment(name, images), here)

@@ -46,7 +46,7 @@ RECIPES = {
     "cnn with everything": {
         "epochs": 1,
         "model": {"name": "cnn", "width": 8, "depth": 3},
-        "augment": ["crop", "flip"],
+        "augment": ["crop", "flip", "rotation", "perspective", "elastic", "random_resized_crop"],
         "optimizer": {"name": "sgd", "momentum": 0.9, "nesterov": True, "weight_decay": 0.01},
         "label_smoothing": 0.1,
         "clip_norm": 0.5,

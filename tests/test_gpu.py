@@ -15,7 +15,8 @@ pytestmark = [
     pytest.mark.gpu,
     pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA device"),
 ]
-CNN = {"model": "cnn", "augment": ["flip", "crop"], "optimizer": {"name": "sgd", "momentum": 0.9}, "epochs": 2}
+GEOMETRY = ["flip", "crop", "rotation", "perspective", "random_resized_crop", "elastic"]
+CNN = {"model": "cnn", "augment": GEOMETRY, "optimizer": {"name": "sgd", "momentum": 0.9}, "epochs": 2}
 
 
 @pytest.mark.parametrize("augment", [["flip", "crop"], *([name] for name in lab.augmentations)], ids=", ".join)

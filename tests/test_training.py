@@ -7,7 +7,7 @@ import pytest
 import torch
 from hypothesis import Phase, given, settings
 from hypothesis import strategies as st
-from small_runs import SMALL, TINY_CNN, loop, same_history, same_weights, trained
+from small_runs import SMALL, TINY_CNN, as_on_another_device, loop, same_history, same_weights, trained
 from strategies import small_recipes
 
 from lab.data import Split, load
@@ -159,7 +159,8 @@ def host_reads(recipe, monkeypatch):
 @pytest.mark.parametrize("model", ["mlp", TINY_CNN])
 def test_the_host_reads_as_often_for_many_steps_as_for_few(model, monkeypatch):
     monkeypatch.setattr(loop, "BLOCK_SECONDS", 1e9)
-    recipe = SMALL.changed(model=model, augment=["flip", "crop"], clip_norm=1, optimizer="adam")
+    as_on_another_device(monkeypatch)
+    recipe = SMALL.changed(model=model, augment=["flip", "crop", "rotation"], clip_norm=1, optimizer="adam")
     few, many = (host_reads(recipe.changed(batch_size=size), monkeypatch) for size in (50, 2))
     assert few == many > 0
 

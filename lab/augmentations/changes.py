@@ -12,7 +12,8 @@ import torch
 from torch import Tensor
 
 from lab.augmentations.chosen import some_changed
-from lab.augmentations.sampling import Fill, moved, resampled
+from lab.augmentations.moves import moved
+from lab.augmentations.sampling import Fill, at_hand, resampled
 
 Kind = Literal["whole", "affine", "perspective"]
 KINDS: tuple[Kind, ...] = ("whole", "affine", "perspective")  # each is one of the next too
@@ -60,14 +61,12 @@ class Warp:
         if self.kind == "whole":
             return moved(images, self.matrix, fill)
         moves = self.moves
-        if images.device.type == "cpu" and not moves.all():
-            return images.index_copy(0, *self._of_some(images, moves.nonzero()[:, 0]))
+        if at_hand(images) and not moves.all():
+            chosen = moves.nonzero()[:, 0]
+            return images.index_copy(0, chosen, self.part(chosen).of(images[chosen])) if len(chosen) else images
         bend = None if self.bend is None else self.bend.to(images)
         new = resampled(images, self.matrix.to(images), bend, fill, straight=self.kind == "affine")
-        return new if images.device.type == "cpu" else torch.where(moves[:, None, None, None], new, images)
-
-    def _of_some(self, images: Tensor, chosen: Tensor) -> tuple[Tensor, Tensor]:
-        return chosen, self.part(chosen).of(images[chosen]) if len(chosen) else images[chosen]
+        return new if at_hand(images) else torch.where(moves[:, None, None, None], new, images)
 
     @property
     def moves(self) -> Tensor:

@@ -32,9 +32,11 @@ def matrices(
     f: Tensor | float = 0.0,
 ) -> Tensor:
     """(n, 3, 3) of [[a, b, c], [d, e, f], [0, 0, 1]]; each part (n,), or one number for all samples."""
-    given = (a, b, c, d, e, f)
-    like = next(part for part in given if isinstance(part, Tensor))
-    out = torch.eye(3, device=like.device, dtype=like.dtype).repeat(len(like), 1, 1)
-    for place, part in enumerate(given):
-        out[:, place // 3, place % 3] = part
+    given = {(0, 0): a, (0, 1): b, (0, 2): c, (1, 0): d, (1, 1): e, (1, 2): f}
+    like = next(part for part in given.values() if isinstance(part, Tensor))
+    out = like.new_zeros(len(like), 3, 3)
+    out.diagonal(dim1=1, dim2=2).fill_(1)
+    for (row, column), part in given.items():
+        if isinstance(part, Tensor) or part != (row == column):
+            out[:, row, column] = part
     return out

@@ -16,8 +16,8 @@ from lab.catalogue import Knob
 
 Padding = Annotated[int, Field(ge=0, le=256, description="pixels added on every side"), Knob(0, 16)]
 Side = Annotated[float, Field(gt=0, le=1, description="share of each side that is kept"), Knob(0.5, 1)]
-SmallestArea = Annotated[float, Field(gt=0, le=1, description="smallest area of the cut, as a share"), Knob(0.05, 1)]
-LargestArea = Annotated[float, Field(gt=0, le=1, description="largest area of the cut, as a share"), Knob(0.05, 1)]
+SmallestArea = Annotated[float, Field(gt=0, le=1, description="smallest area of the cut, as a share"), Knob(0.05, 0.5)]
+LargestArea = Annotated[float, Field(gt=0, le=1, description="largest area of the cut, as a share"), Knob(0.5, 1)]
 Ratio = Annotated[
     float, Field(ge=1, le=10, description="up to how many times as wide as high, or as high as wide"), Knob(1, 2)
 ]

@@ -15,7 +15,7 @@ from torch import Tensor
 from lab.augmentations.chain import augmentations
 from lab.augmentations.changes import Warp
 from lab.augmentations.draws import Outside, Probability, matrices, uniform
-from lab.augmentations.sampling import folded
+from lab.augmentations.moves import folded
 from lab.catalogue import Knob
 
 Angle = Annotated[float, Field(ge=0, le=180, description="up to so many degrees either way"), Knob(0, 45)]
@@ -212,8 +212,8 @@ def elastic(
 
 def blurring(size: int, sigma: float, like: Tensor) -> Tensor:
     """(size, size) each row a Gaussian about its own place, four sigma wide each way, reflected at the ends."""
-    reach = int(4 * sigma + 0.5)
-    offsets = torch.arange(-reach, reach + 1)
-    weights = torch.softmax(-0.5 * (offsets / sigma).square(), 0)
-    places = folded(torch.arange(size)[:, None] + offsets, size, "reflect")
-    return torch.zeros(size, size).scatter_add_(1, places, weights.expand(size, -1)).to(like)
+    reach, device = int(4 * sigma + 0.5), like.device
+    offsets = torch.arange(-reach, reach + 1, device=device)
+    weights = torch.softmax(-0.5 * (offsets / sigma).square(), 0).to(like.dtype)
+    places = folded(torch.arange(size, device=device)[:, None] + offsets, size, "reflect")
+    return like.new_zeros(size, size).scatter_add_(1, places, weights.expand(size, -1))

@@ -46,6 +46,8 @@ def one_flip_for_all(images):
 def one_mixture_for_all(images):
     """Likewise."""
     return torch.lerp(images[torch.randperm(len(images))], images, 0.7)
+
+
 def sometimes(name):
     """An option as it stands, but done to half of the samples where it would do the same to all."""
     return {"name": name, "p": 0.5} if name == "centre_crop" else name

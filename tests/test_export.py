@@ -52,6 +52,14 @@ RECIPES = {
         "clip_norm": 0.5,
         "seed": 3,
     },
+    "pixels": {
+        "epochs": 1,
+        "augment": [
+            *("brightness", "contrast", "saturation", "grayscale", "invert", "hue", "gamma", "posterise", "solarise"),
+            *("auto_contrast", "equalise", "sharpness", "blur", "noise", "random_erasing", "cutout"),
+        ],
+    },
+    "policies": {"epochs": 1, "augment": ["trivial_augment", "rand_augment", "auto_augment"]},
     "bfloat16": {"epochs": 1, "model": "cnn", "precision": "bfloat16"},
     "float64": {"epochs": 1, "precision": "float64", "init": {"name": "random_normal", "std": 0.1}},
     "modified": {

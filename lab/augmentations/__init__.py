@@ -7,8 +7,13 @@ a chain are then carried out as one.
 
 from lab.augmentations.chain import Pending, augmentations, augmented, extend, sees_only_the_shape
 from lab.augmentations.changes import Mix, Recolour, Warp
+from lab.augmentations.colour import brightness, contrast, grayscale, hue, invert, saturation
+from lab.augmentations.detail import blur, noise, sharpness
+from lab.augmentations.erasing import cutout, random_erasing
 from lab.augmentations.frames import centre_crop, crop, flip, random_resized_crop, vertical_flip
+from lab.augmentations.policies import auto_augment, rand_augment, trivial_augment
 from lab.augmentations.shapes import elastic, perspective, rotation, scale, shear, translation
+from lab.augmentations.tones import auto_contrast, equalise, gamma, posterise, solarise
 
 __all__ = [
     "Mix",
@@ -17,17 +22,36 @@ __all__ = [
     "Warp",
     "augmentations",
     "augmented",
+    "auto_augment",
+    "auto_contrast",
+    "blur",
+    "brightness",
     "centre_crop",
+    "contrast",
     "crop",
+    "cutout",
     "elastic",
+    "equalise",
     "extend",
     "flip",
+    "gamma",
+    "grayscale",
+    "hue",
+    "invert",
+    "noise",
     "perspective",
+    "posterise",
+    "rand_augment",
+    "random_erasing",
     "random_resized_crop",
     "rotation",
+    "saturation",
     "scale",
     "sees_only_the_shape",
+    "sharpness",
     "shear",
+    "solarise",
     "translation",
+    "trivial_augment",
     "vertical_flip",
 ]

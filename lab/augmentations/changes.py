@@ -11,6 +11,7 @@ from typing import Literal
 import torch
 from torch import Tensor
 
+from lab.augmentations.chosen import some_changed
 from lab.augmentations.moves import moved
 from lab.augmentations.sampling import Fill, at_hand, resampled
 
@@ -104,12 +105,17 @@ class Recolour:
 
     def of(self, images: Tensor) -> Tensor:
         """(n, c, h, w) -> (n, c, h, w) within 0 and 1; a sample that keeps its colours keeps its bits."""
-        pixels = images.flatten(2)
-        matrix, of_mean, offset = (part.to(images) for part in (self.matrix, self.of_mean, self.offset))
-        shift = of_mean @ pixels.mean(2, keepdim=True) + offset[..., None]
-        changed = torch.baddbmm(shift, matrix, pixels).clamp_(0, 1).view_as(images)
-        still = (matrix == torch.eye(images.shape[1]).to(matrix)).flatten(1).all(1) & (shift == 0).flatten(1).all(1)
-        return torch.where(still[:, None, None, None], images, changed)
+        same = torch.eye(images.shape[1], device=self.matrix.device)
+        parts = ((self.matrix - same).flatten(1), self.of_mean.flatten(1), self.offset)
+        differs = torch.cat(parts, 1).any(1)
+        return some_changed(images, differs, recoloured, self.matrix, self.of_mean, self.offset)
+
+
+def recoloured(images: Tensor, matrix: Tensor, of_mean: Tensor, offset: Tensor) -> Tensor:
+    """(n, c, h, w) -> (n, c, h, w) within 0 and 1; the others as a Recolour's."""
+    pixels = images.flatten(2)
+    shift = of_mean.to(images) @ pixels.mean(2, keepdim=True) + offset.to(images)[..., None]
+    return torch.baddbmm(shift, matrix.to(images), pixels).clamp_(0, 1).view_as(images)
 
 
 @dataclass(frozen=True)

@@ -1,0 +1,55 @@
+"""To change some samples of a batch, in pieces that a core's cache holds."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import torch
+from torch import Tensor
+
+PIECE = 2**18  # numbers; a change keeps a few tensors of this size at a time
+
+
+def some_changed(images: Tensor, chosen: Tensor, change: Callable[..., Tensor], *settings: Tensor) -> Tensor:
+    """The batch with `change(samples, *their settings)` in place of the chosen samples; the others keep their bits.
+
+    Args:
+        images: (n, c, h, w), left as it is.
+        chosen: (n,) bool.
+        settings: (n, ...) each, handed on for the samples in question.
+    """
+    if images.device.type != "cpu":  # to ask how many are chosen would be to wait for the device
+        return torch.where(chosen[:, None, None, None], change(images, *settings), images)
+    if not chosen.any():
+        return images
+    if chosen.all():
+        return all_changed(images, change, *settings)
+    out = images.clone()
+    change_some(out, chosen, change, *settings)
+    return out
+
+
+def all_changed(images: Tensor, change: Callable[..., Tensor], *settings: Tensor) -> Tensor:
+    size = piece_size(images)
+    if len(images) <= size:
+        return change(images, *settings)
+    out = torch.empty_like(images)
+    for first in range(0, len(images), size):
+        piece = slice(first, first + size)
+        out[piece] = change(images[piece], *(part[piece] for part in settings))
+    return out
+
+
+def change_some(images: Tensor, chosen: Tensor, change: Callable[..., Tensor], *settings: Tensor) -> None:
+    """Likewise, in the batch itself."""
+    if images.device.type != "cpu":
+        torch.where(chosen[:, None, None, None], change(images, *settings), images, out=images)
+        return
+    for index in chosen.nonzero()[:, 0].split(piece_size(images)):
+        parts = (part.index_select(0, index) for part in (images, *settings))
+        images.index_copy_(0, index, change(*parts))
+
+
+def piece_size(images: Tensor) -> int:
+    """How many samples to work on at a time."""
+    return max(1, PIECE // max(1, images[0].numel())) if len(images) else 1

@@ -126,8 +126,11 @@ def by_torchvision_at_once(operation: str, size: int, channels: int) -> Way:
     return lambda batch: floats(transform(batch[1]))
 
 
-def by_kornia(operation: str, size: int, channels: int) -> Way:
+def by_kornia(operation: str, size: int, channels: int) -> Way | None:
     import kornia.augmentation as k
+
+    if operation == "rand_augment" and channels == 1:
+        return None  # theirs wants colours
 
     affine = partial(k.RandomAffine, 15, (0.1, 0.1), (0.9, 1.1), 10, p=1.0)
     colour = partial(k.ColorJiggle, 0.2, 0.2, *((0.2, 0.05) if channels == 3 else ()), p=1.0)

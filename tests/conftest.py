@@ -4,12 +4,15 @@ from collections.abc import Iterator
 
 import pytest
 import torch
+from hypothesis import settings
 from small_comparisons import ADAM, FEW, small
 from small_runs import read_every
 
 from lab.compare import Comparison
 from lab.recipe import CATALOGUES
 
+settings.register_profile("lab", parent=settings(), deadline=None, max_examples=40)
+settings.load_profile("lab")
 collect_ignore = ["conftest.py"]  # it has no doctests, and two modules of one name would meet in the search for them
 
 

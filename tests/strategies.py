@@ -3,17 +3,14 @@
 from typing import Literal, get_origin
 
 from annotated_types import Ge, Gt, Le, Lt
-from hypothesis import settings
 from hypothesis import strategies as st
 
 from lab.catalogue import RecipeError, knob_of, options_of
 from lab.models import OWN_ACTIVATION
 from lab.recipe import CATALOGUES, Recipe
 
-settings.register_profile("lab", parent=settings(), deadline=None, max_examples=40)
-settings.load_profile("lab")
-
 LEARNING = {"generated": {"steps": st.integers(1, 20), "width": st.integers(4, 16)}}  # else it takes the longest by far
+
 OPTIONS = [(kind, name) for kind, catalogue in CATALOGUES.items() for name in catalogue]
 FEW_EPOCHS = st.integers(1, 3)
 

@@ -10,11 +10,14 @@ from lab.augmentations import augmentations
 from lab.catalogue import Choice, Knob, RecipeError, is_number, knob_of
 
 
+STRENGTHS = {"random_erasing": "largest", "rand_augment": "magnitude"}  # where it is not the first slider
+
+
 def strength_of(operation: str) -> tuple[str, Knob | None]:
     """The setting that says how strong an operation is, and its usual range; empty where there is none."""
     for key, field in augmentations[operation].model_fields.items():
         knob = knob_of(field)
-        if knob is not None and key != "p" and is_number(field):
+        if knob is not None and key != "p" and is_number(field) and STRENGTHS.get(operation, key) == key:
             return key, knob
     return "", None
 

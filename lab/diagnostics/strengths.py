@@ -9,7 +9,6 @@ import numpy as np
 from lab.augmentations import augmentations
 from lab.catalogue import Choice, Knob, RecipeError, is_number, knob_of
 
-
 STRENGTHS = {"random_erasing": "largest", "rand_augment": "magnitude"}  # where it is not the first slider
 
 

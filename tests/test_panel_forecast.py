@@ -146,6 +146,11 @@ def foretold(panel, words: str) -> bool:
     return words in panel.forecast.sentence.value
 
 
+def at_rest(panel) -> bool:
+    """Whether all that is shown is of the recipe shown."""
+    return "lab-stale" not in panel.forecast.body._dom_classes
+
+
 def test_the_forecast_follows_the_controls(panel) -> None:
     until(panel, lambda: foretold(panel, "keep their size"))
     assert "8,970 parameters" in panel.forecast.costs.value
@@ -205,7 +210,9 @@ def test_an_error_that_nobody_foresaw_is_shown_in_one_line(panel) -> None:
 def test_an_invalid_recipe_has_no_forecast(panel) -> None:
     until(panel, lambda: foretold(panel, "keep"))
     panel.controls["epochs"].value = 0
+    panel.pump.drain()
     assert panel.forecast.sentence.value == panel.forecast.costs.value == ""
+    assert panel.forecast.frames["doctor"].layout.display == "none"
 
 
 def test_the_forecast_is_told_while_a_training_runs_and_changes_no_number(panel) -> None:
@@ -232,6 +239,65 @@ def test_the_forecast_is_told_while_a_training_is_held(panel) -> None:
     assert panel.wait()[0].status == "stopped"
 
 
+@pytest.mark.parametrize(
+    ("change", "words"),
+    [
+        ({"gradient": ["sam"]}, "106 kFLOP"),
+        ({"optimizer": "stochastic_gd"}, "batch of 1"),
+        ({"optimizer": "adam"}, "71.8 kB optimizer"),
+        ({"average": "ema"}, "35.9 kB average"),
+    ],
+)
+def test_costs_follow_all_that_they_depend_on(panel, change, words) -> None:
+    until(panel, lambda: "53 kFLOP" in panel.forecast.costs.value)
+    panel.recipe = Recipe(**change)
+    until(panel, lambda: words in panel.forecast.costs.value)
+
+
+def test_a_new_rate_needs_no_new_look_at_the_network(panel, monkeypatch) -> None:
+    until(panel, lambda: foretold(panel, "keep") and at_rest(panel))
+    for name in ("costs", "examinations"):
+        monkeypatch.setattr(f"lab.panel.forecast.{name}", lambda *_, **__: 1 / 0)
+    panel.recipe = Recipe().changed(**{"optimizer.lr": 3.0})
+    until(panel, lambda: max(panel.forecast._figures["rate"].data[0].y) == pytest.approx(3.0))
+    until(panel, lambda: at_rest(panel))
+    assert panel.forecast.problem.value == ""
+
+
+def test_what_is_of_an_older_recipe_is_marked_until_the_new_is_known(panel) -> None:
+    until(panel, lambda: foretold(panel, "keep"))
+    over = threading.Event()
+    worker.submit(lambda: over.wait(LONG))
+    panel.recipe = Recipe(activation="sigmoid", model={"name": "mlp", "depth": 9})
+    panel.pump.drain()
+    assert foretold(panel, "keep")
+    assert not at_rest(panel)
+    over.set()
+    until(panel, lambda: foretold(panel, "The gradient at layer 1"))
+    until(panel, lambda: at_rest(panel))
+
+
+def test_the_forecast_lets_a_training_go_on_between_its_parts(panel, monkeypatch) -> None:
+    at: list[int] = []
+
+    def slow(recipe, **where):
+        for report in lab.diagnostics.examinations(recipe, **where):
+            at.append(panel.jobs[0].session.step)
+            yield report
+
+    panel.recipe = Recipe(epochs=50_000)
+    until(panel, lambda: foretold(panel, "keep"))
+    panel.start()
+    until(panel, lambda: panel.runs and panel.runs[0].history.loss)
+    monkeypatch.setattr("lab.panel.forecast.examinations", slow)
+    panel.recipe = Recipe(activation="sigmoid", init="xavier_normal", model={"name": "mlp", "depth": 9})
+    until(panel, lambda: foretold(panel, "would make it"))
+    panel.stop()
+    panel.wait()
+    assert len(at) == 3
+    assert at[0] < at[-1]
+
+
 def test_folded_it_asks_for_nothing_and_the_next_panel_remembers(panel) -> None:
     panel.forecast.button.value = False
     panel.recipe = Recipe(epochs=3)
@@ -253,6 +319,26 @@ def test_only_the_last_request_of_an_errand_is_done() -> None:
     worker.errand("test of the end", over.set, after=0.2)
     assert over.wait(LONG)
     assert done == [4]
+
+
+def test_what_an_errand_asks_for_waits_for_its_turn() -> None:
+    done: list[str] = []
+
+    def first() -> None:
+        done.append("first")
+        worker.errand("second", lambda: done.append("second"))
+
+    def between() -> None:
+        worker.errand("first", first)
+        worker.do_errands()
+        done.append("between")
+
+    over = threading.Event()
+    worker.submit(between)
+    worker.submit(worker.do_errands)
+    worker.submit(over.set)
+    assert over.wait(LONG)
+    assert done == ["first", "between", "second"]
 
 
 def test_an_errand_that_breaks_ends_nothing(capsys) -> None:
@@ -319,6 +405,7 @@ def test_health_is_watched_on_request_and_changes_no_number(panel) -> None:
     assert history.steps == sorted(history.steps)
     assert panel.health.figure.data[0].z.shape == (len(history.names), len(history.samples))
     panel.health.measure.value = "dead"
+    panel.pump.drain()
     assert panel.health.figure.data[0].z.shape[0] == len(history.names)
     assert run.history.loss == lab.train(recipe, progress=False, device="cpu").history.loss
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any, cast
 
 import ipywidgets as widgets
@@ -19,9 +20,13 @@ EMPTY = "Nothing was watched yet: health is looked at while a run trains."
 
 
 class HealthView:
-    """Hidden until a person asks for it."""
+    """Hidden until a person asks for it.
 
-    def __init__(self) -> None:
+    Args:
+        ask: has the pump call `draw`.
+    """
+
+    def __init__(self, ask: Callable[[], None]) -> None:
         self.dark, self.width = False, 0
         self.figure: Any = None
         self._shown: tuple[Any, ...] = ()
@@ -35,7 +40,7 @@ class HealthView:
             layout=widgets.Layout(width="240px"),
         )
         self.measure.add_class("lab-health-measure")
-        self.measure.observe(lambda _: self.draw(), "value")
+        self.measure.observe(lambda _: ask(), "value")
         self.caption = widgets.HTML()
         self.frame = widgets.VBox(layout=widgets.Layout(width="100%", display="none"))
         self.widget = widgets.VBox(

@@ -122,7 +122,7 @@ class Panel:
     def _build_parts(self) -> None:
         self.curves, self.helper, self.take_away, self.progress = Curves(), Helper(), TakeAway(), Progress()
         self.toolbar, post = self._make_toolbar(), self.pump.post
-        self.forecast, self.health = Forecast(post, self.device), HealthView()
+        self.forecast, self.health = Forecast(post, self.device), HealthView(lambda: post(("health", None)))
         self.finding = FindingPane(self.choices.use_rate, self._work_on, post, self.device)
         self.comparing = ComparePane(lambda: self.recipe, self._recipes, post, self._work_on, self.device)
         for trait, kind in (("dark", "theme"), ("width", "width")):
@@ -330,6 +330,9 @@ class Panel:
 
     def _on_forecast(self, news: tuple[int, str, Any]) -> None:
         self.forecast.hear(news)
+
+    def _on_health(self, _: None) -> None:
+        self.health.draw()
 
     def _on_picture(self, news: tuple[str, Any]) -> None:
         self.choices.draw(news)

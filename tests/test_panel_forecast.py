@@ -278,24 +278,29 @@ def test_what_is_of_an_older_recipe_is_marked_until_the_new_is_known(panel) -> N
 
 
 def test_the_forecast_lets_a_training_go_on_between_its_parts(panel, monkeypatch) -> None:
-    at: list[int] = []
+    turns, at = [], []
+    wait_while_paused = worker.wait_while_paused
 
-    def slow(recipe, **where):
+    def counted(job) -> None:
+        turns.append(job)
+        wait_while_paused(job)
+
+    def watched(recipe, **where):
         for report in lab.diagnostics.examinations(recipe, **where):
-            at.append(panel.jobs[0].session.step)
+            at.append(len(turns))
             yield report
 
     panel.recipe = Recipe(epochs=50_000)
     until(panel, lambda: foretold(panel, "keep"))
     panel.start()
     until(panel, lambda: panel.runs and panel.runs[0].history.loss)
-    monkeypatch.setattr("lab.panel.forecast.examinations", slow)
+    monkeypatch.setattr(worker, "wait_while_paused", counted)
+    monkeypatch.setattr("lab.panel.forecast.examinations", watched)
     panel.recipe = Recipe(activation="sigmoid", init="xavier_normal", model={"name": "mlp", "depth": 9})
     until(panel, lambda: foretold(panel, "would make it"))
     panel.stop()
     panel.wait()
-    assert len(at) == 3
-    assert at[0] < at[-1]
+    assert len(set(at)) == 3  # each pass after another event of the training
 
 
 def test_folded_it_asks_for_nothing_and_the_next_panel_remembers(panel) -> None:
@@ -390,6 +395,18 @@ def test_a_choice_without_a_picture_has_its_words_only(panel) -> None:
     assert about.figure is None
 
 
+def test_what_may_be_ticked_unfolds_too_ticked_or_not(panel) -> None:
+    control = panel.controls["gradient"]
+    about = control.abouts["sam"]
+    assert about.box.layout.display == "none"
+    about.button.value = True
+    assert about.box.layout.display is None
+    assert "Source: Foret" in about.text.value
+    panel.recipe = Recipe(gradient=["sam"])
+    assert control.abouts["sam"].open
+    assert not control.abouts["l1"].open
+
+
 # -- health -----------------------------------------------------------------------------------------------------
 
 
@@ -443,6 +460,22 @@ def test_a_rate_is_found_and_used(panel) -> None:
     assert len(buttons) == len(panel.finding.found.suggestions) == 3
     buttons[1].click()
     assert panel.recipe.optimizer.lr == float(f"{panel.finding.found.suggestions['valley']:.2g}")
+
+
+def test_rates_of_another_recipe_than_the_one_shown_are_said_to_be(panel) -> None:
+    other = "Of another recipe"
+    panel.find_rate()
+    panel.wait()
+    for change, is_other in (
+        ({"optimizer.lr": 1.0, "schedule": "cosine"}, False),
+        ({"optimizer": "adam"}, True),
+        ({"epochs": 3}, False),
+        ({"batch_size": 32}, True),
+    ):
+        panel.recipe = Recipe().changed(**change)
+        panel.pump.drain()
+        assert (other in panel.finding.words.value) is is_other
+        assert panel.finding.found.agreement in panel.finding.words.value
 
 
 def test_finding_a_rate_can_be_stopped(panel) -> None:

@@ -171,7 +171,7 @@ def words(found: Costs) -> str:
 
     Example:
         >>> words(Costs(25_450, 0, (), 266_000.0, 64, 101_800, 0, 2_100_000, 0, 1))
-        '25,450 parameters · 0.798 MFLOP per image in training · 102 kB weights, 2.1 MB per batch of 64'
+        '25,450 parameters · 0.798 MFLOP per image trained · 102 kB weights, 2.1 MB per batch of 64'
     """
     parameters = f"{found.parameters:,} parameters"
     if found.frozen:
@@ -179,7 +179,7 @@ def words(found: Costs) -> str:
     parts = {"weights": found.weight_bytes, "optimizer": found.optimizer_bytes, "average": found.average_bytes}
     parts[f"per batch of {found.batch_size:,}"] = found.activation_bytes
     memory = ", ".join(f"{with_prefix(size)}B {part}" for part, size in parts.items() if size)
-    return f"{parameters} · {with_prefix(found.flops_per_image)}FLOP per image in training · {memory}"
+    return f"{parameters} · {with_prefix(found.flops_per_image)}FLOP per image trained · {memory}"
 
 
 def with_prefix(number: float) -> str:

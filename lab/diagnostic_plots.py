@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from html import escape
-from math import ceil, floor, isfinite
+from math import ceil, isfinite
 from typing import Any, Literal
 
 import numpy as np
@@ -23,6 +23,7 @@ PALE = {FORWARD: "rgba(47,127,193,0.2)", BACKWARD: "rgba(213,94,0,0.25)"}
 LOOKS = {"signal": (FORWARD, "solid", "circle"), "gradient": (BACKWARD, "dash", "square")}
 MARKS = {"steepest": "triangle-down", "valley": "diamond", "minimum_tenth": "square"}
 GUIDE = 1e-3  # of a layer's weights in one step: a common rule of thumb for a rate that is neither too low nor too high
+DECADES = 2.0  # that an axis of sizes spans at least
 SMALLEST = 1e-38  # what a logarithmic axis shows of a zero
 DOCTOR_KEY = (("● signal", FORWARD), ("■ gradient", BACKWARD), ("▮ dead units", DEAD))
 GLYPHS = {"triangle-down": "▼", "diamond": "◆", "square": "■"}
@@ -57,9 +58,9 @@ def ink(*, dark: bool) -> str:
 def init_doctor(report: InitReport, *, compact: bool = False, dark: bool = False) -> go.Figure:
     """Size of the signal (forward) and of the gradient (backward) at each layer, dead units as bars, and the sentence.
 
-    The signal is the standard deviation of the activation's output, or of the layer's where none follows; the gradient
-    the norm of that of an image's loss by the layer's output, which the sentence compares. Under the pointer: the gain
-    that was measured and that of theory, and how many inputs meet a flat slope. Compact: for 330 px, 200 px high.
+    What the sentence compares: the signal is the standard deviation of the layer's output, the gradient the norm of
+    that of an image's loss by this output. Under the pointer: the gain, measured and by theory, and the activation behind.
+    The axis spans two decades or more, so that what differs little looks alike. Compact: for 330 px, 200 px high.
     """
     if not report.layers:
         return themed(empty("Before the first step", "This network has no layers with weights."), dark=dark)
@@ -68,7 +69,7 @@ def init_doctor(report: InitReport, *, compact: bool = False, dark: bool = False
     figure.add_traces(doctor_traces(report.layers, places))
     shown_every = max(1, ceil(len(places) / (6 if compact else 12)))
     figure.update_xaxes(title_text="layer", range=[0.4, len(places) + 0.6], tick0=1, dtick=shown_every)
-    figure.update_yaxes(type="log", title_text="" if compact else "size", **power_ticks(figure, 3 if compact else 6))
+    figure.update_yaxes(type="log", title_text="" if compact else "size", **size_axis(figure, 3 if compact else 6))
     percent = {
         "range": [0, 100],
         "overlaying": "y",
@@ -88,22 +89,21 @@ def init_doctor(report: InitReport, *, compact: bool = False, dark: bool = False
 
 def doctor_traces(layers: Sequence[LayerSignal], places: np.ndarray) -> list[Any]:
     names = [f"{layer.kind} {layer.name}" for layer in layers]
-    signal = [layer.std if layer.activation_std is None else layer.activation_std for layer in layers]
     dead = [None if layer.dead is None else 100 * layer.dead for layer in layers]
     bars = go.Bar(x=places, y=dead, yaxis="y2", name="dead units", marker={"color": DEAD, "opacity": 0.45})
     bars.update(hovertemplate="%{y:.0f}% dead<extra>%{text}</extra>", text=names, textposition="none")
-    lines = [
-        sized("signal", signal, [f"{name}{said_of(layer)}" for name, layer in zip(names, layers, strict=True)]),
-        sized("gradient", [layer.gradient_norm for layer in layers], names),
-    ]
-    return [bars, *(line.update(x=places) for line in lines)]
+    texts = [f"{name}{said_of(layer)}" for name, layer in zip(names, layers, strict=True)]
+    signal = sized("signal", [layer.std for layer in layers], texts)
+    gradient = sized("gradient", [layer.gradient_norm for layer in layers], names)
+    return [bars, signal.update(x=places), gradient.update(x=places)]
 
 
 def said_of(layer: LayerSignal) -> str:
-    """Lines on a layer's gain and on where its activation is flat, as far as there are numbers."""
+    """Lines on a layer's gain and on the activation behind it, as far as there are numbers."""
     parts = {
         "gain {:.2g}": layer.gain,
         "by theory {:.2g}": layer.expected_gain,
+        f"after {layer.activation} {{:.2g}}": layer.activation_std,
         "{:.0%} of inputs where flat": layer.saturated,
     }
     return "".join(f"<br>{words.format(number)}" for words, number in parts.items() if number is not None)
@@ -118,16 +118,14 @@ def sized(name: str, sizes: Sequence[float], texts: Sequence[str]) -> go.Scatter
     return line.update(hovertemplate=f"{name} %{{y:.2~e}}<extra>%{{text}}</extra>")
 
 
-def power_ticks(figure: go.Figure, count: int) -> dict[str, Any]:
-    """Ticks at powers of ten, about so many; of a narrow span at 1, 2 and 5 times these, written out."""
+def size_axis(figure: go.Figure, count: int) -> dict[str, Any]:
+    """About so many ticks at powers of ten, over all that is drawn and over two decades at least."""
     lines: Any = figure.data
-    sizes = [y for line in lines if line.type == "scatter" for y in line.y if y is not None]
-    decades = np.log10(max(sizes) / min(sizes)) if sizes else 0.0
-    if not sizes or decades > 2:
-        return {"dtick": ceil(decades / count) or 1, "exponentformat": "power"}
-    powers = range(floor(np.log10(min(sizes))) - 1, ceil(np.log10(max(sizes))) + 1)
-    ticks = [digit * 10.0**power for power in powers for digit in (1, 2, 5)]
-    return {"tickvals": ticks, "ticktext": [f"{tick:.3g}" for tick in ticks]}
+    sizes = [y for line in lines if line.type == "scatter" for y in line.y if y is not None] or [1.0]
+    low, high = np.log10(min(sizes)), np.log10(max(sizes))
+    margin = max(0.1, (DECADES - (high - low)) / 2)
+    ticks = {"dtick": ceil((high - low) / count) or 1, "exponentformat": "power"}
+    return {"range": [low - margin, high + margin], **ticks}
 
 
 def compacted(figure: go.Figure, sentence: str, key: Sequence[tuple[str, str]]) -> None:

@@ -15,7 +15,7 @@ from lab.panel.toolbar import row
 
 ROW, AROUND = 18, 96  # pixels: of a layer, and of all else in the figure
 ROWS = (4, 20)  # fewer layers leave room, more are drawn thinner
-KEY = {"update": ": orange is more than a thousandth of the weight in a step, blue less"}
+KEY = {"update": ": orange is above a thousandth in a step, blue below"}
 EMPTY = "Nothing was watched yet: health is looked at while a run trains."
 
 
@@ -37,7 +37,7 @@ class HealthView:
             value="update",
             description="health of",
             style={"description_width": "initial"},
-            layout=widgets.Layout(width="240px"),
+            layout=widgets.Layout(width="190px"),
         )
         self.measure.add_class("lab-health-measure")
         self.measure.observe(lambda _: ask(), "value")

@@ -59,7 +59,7 @@ def init_doctor(report: InitReport, *, compact: bool = False, dark: bool = False
     """Size of the signal (forward) and of the gradient (backward) at each layer, dead units as bars, and the sentence.
 
     What the sentence compares: the signal is the standard deviation of the layer's output, the gradient the norm of
-    that of an image's loss by this output. Under the pointer: the gain, measured and by theory, and the activation behind.
+    that of an image's loss by this output. Under the pointer: gain, measured and by theory, and the activation behind.
     The axis spans two decades or more, so that what differs little looks alike. Compact: for 330 px, 200 px high.
     """
     if not report.layers:
@@ -160,7 +160,7 @@ def health_map(history: HealthHistory, measure: Measure = "update", *, dark: boo
     figure.update_traces(colorbar={"thickness": 12, "title": {"text": unit, "font": {"size": 11}}})
     figure.update_traces(customdata=np.array([names] * values.shape[1]).T)
     figure.update_traces(hovertemplate=f"step %{{x}}: %{{z:.2~f}} {unit}<extra>%{{customdata}}</extra>")
-    figure.update_xaxes(title_text="step")
+    figure.update_xaxes(title_text="step", minallowed=0)
     figure.update_yaxes(autorange="reversed", automargin=True)
     if len(names) <= 24:
         figure.update_yaxes(tickvals=places, ticktext=[shown(name) for name in names])

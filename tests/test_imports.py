@@ -46,7 +46,7 @@ ORDER = [
         "claims",
     ),
     *("plots", "schedule_plots", "figure_parts", "activation_plots", "comparison_plots", "diagnostic_plots"),
-    *("trial_plots", "bundle", "export", "sweeps", "doctor", "option_tables", "panel", "__main__"),
+    *("prediction_plots", "trial_plots", "bundle", "export", "sweeps", "doctor", "option_tables", "panel", "__main__"),
 ]
 FILES = sorted(file for file in ROOT.rglob("*.py") if file != ROOT / "__init__.py")
 every_file = pytest.mark.parametrize("file", FILES, ids=lambda file: str(file.relative_to(ROOT)))

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from lab.diagnostics.init_doctor import InitReport, examine
+from lab.diagnostics.init_doctor import InitReport, examinations, examine
 from lab.diagnostics.predictions import Calibration, ClassAccuracy, Mistake, Predictions, predictions
 from lab.diagnostics.range_test import Curve, RangeTest, on, range_test
 from lab.diagnostics.verdict import LayerSignal
@@ -20,6 +20,7 @@ __all__ = [
     "Mistake",
     "Predictions",
     "RangeTest",
+    "examinations",
     "examine",
     "on",
     "predictions",

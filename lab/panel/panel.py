@@ -122,9 +122,17 @@ class Panel:
     def _build_parts(self) -> None:
         self.curves, self.helper, self.take_away, self.progress = Curves(), Helper(), TakeAway(), Progress()
         self.toolbar, post = self._make_toolbar(), self.pump.post
-        self.forecast, self.health = Forecast(post, self.device), HealthView()
+        self.forecast, self.health = Forecast(post, self.device), HealthView(lambda: post(("health", None)))
         self.finding = FindingPane(self.choices.use_rate, self._work_on, post, self.device)
         self.comparing = ComparePane(lambda: self.recipe, self._recipes, post, self._work_on, self.device)
+        self.hearers: dict[str, Callable[[Any], None]] = {  # of what is said to one part only
+            "recipe": self.finding.compare,
+            "comparison": self.comparing.hear,
+            "rates": self.finding.hear,
+            "forecast": self.forecast.hear,
+            "health": lambda _: self.health.draw(),
+            "picture": self.choices.draw,
+        }
         for trait, kind in (("dark", "theme"), ("width", "width")):
             self.helper.observe(lambda change, kind=kind: self.pump.post((kind, change["new"])), trait)
         self.table, self.message, self.invalid = (widgets.HTML(layout=wide()) for _ in range(3))
@@ -179,6 +187,7 @@ class Panel:
         self.invalid.value = message(fault)
         self.take_away.show(recipe)
         self.forecast.show(recipe)
+        self.pump.post(("recipe", recipe))
 
     def _options_changed(self) -> None:
         self.pump.post(("options", None))
@@ -277,7 +286,8 @@ class Panel:
             if isinstance(sender, Job):
                 moved |= {self._hear(entry, content) for entry in self.entries if entry.job is sender}
             else:
-                getattr(self, f"_on_{sender}")(content)
+                hear = self.hearers.get(sender) or getattr(self, f"_on_{sender}")
+                hear(content)
         for entry in self.entries:
             if entry.number in moved:
                 self.curves.update(entry.number, entry.run.history, entry.steps_per_epoch)
@@ -321,18 +331,6 @@ class Panel:
     def _on_width(self, pixels: int) -> None:
         for part in (self.curves, self.health, self.finding, self.forecast, self.comparing):
             part.set_width(pixels)
-
-    def _on_comparison(self, news: Any) -> None:
-        self.comparing.hear(news)
-
-    def _on_rates(self, news: Any) -> None:
-        self.finding.hear(news)
-
-    def _on_forecast(self, news: tuple[int, str, Any]) -> None:
-        self.forecast.hear(news)
-
-    def _on_picture(self, news: tuple[str, Any]) -> None:
-        self.choices.draw(news)
 
     def _on_fault(self, words: str) -> None:
         self.message.value = message(words)

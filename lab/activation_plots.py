@@ -14,15 +14,15 @@ import plotly.graph_objects as go
 import torch
 from torch import Tensor
 
-from lab.activations import curve_of
+from lab.activations import activations, curve_of
 from lab.catalogue import Choice
+from lab.diagnostics.theory import SATURATED, largest_slope
 from lab.initializers import initializers, std_of
 from lab.plots import COLOURS, DASHES
 
 REACH = 4.0  # inputs from -REACH to REACH are drawn: all but one in ten thousand of N(0, 1)
 POINTS = 256  # an even number: the kink at 0 lies between two
 FEWEST_BINS, MOST_BINS = 8, 48
-SATURATED = 0.05  # an input is saturated when |f'| there is less
 MOST_VALUES = 200_000  # of more, every n-th is looked at
 BEHIND = "rgba(128,128,128,0.45)"  # of histograms: grey on white and on black
 
@@ -42,7 +42,7 @@ def activation_curve(choice: Choice, *, inputs: Tensor | None = None, dark: bool
     if inputs is not None:
         seen = finite(inputs)
         figure.add_trace(behind(*shares(seen.numpy(), (-REACH, REACH)), "inputs"))
-        figure.update_layout(title_text=told(seen, curve_of(choice, seen)[1]), xaxis_title_text=beyond(seen))
+        figure.update_layout(title_text=told(choice, seen), xaxis_title_text=beyond(seen))
     for name, curve, index in (("f(x)", values, 0), ("slope f'(x)", slopes, 1)):
         figure.add_trace(line(name, points.numpy(), curve.numpy(), index).update(yaxis="y2"))
     # The curves' axis overlays that of the histogram, which has a scale of its own that nobody needs to read.
@@ -51,12 +51,14 @@ def activation_curve(choice: Choice, *, inputs: Tensor | None = None, dark: bool
     return figure
 
 
-def told(inputs: Tensor, slopes: Tensor) -> str:
-    """What share of the inputs (n,) is saturated and what share is dead, by the slopes (n,) there."""
+def told(choice: Choice, inputs: Tensor) -> str:
+    """What share of the inputs (n,) lies where the activation is flat, as the init doctor says it, and has no slope."""
     if not len(inputs):
         return "no finite inputs"
-    saturated, dead = (float(mask.double().mean()) for mask in (slopes.abs() < SATURATED, slopes == 0))
-    return f"saturated (|f'| < {SATURATED:g}) {saturated:.0%}, dead (f' = 0) {dead:.0%}"
+    slopes = curve_of(choice, inputs)[1].abs()
+    least = SATURATED * largest_slope(activations.build(choice))
+    flat, zero = (float(mask.double().mean()) for mask in (slopes < least, slopes == 0))
+    return f"{flat:.0%} of inputs lie where f is flat, {zero:.0%} where f' = 0"
 
 
 def beyond(inputs: Tensor) -> str:

@@ -167,14 +167,19 @@ def bytes_of_optimizer(recipe: Recipe, model: nn.Module, images: Tensor, autocas
 
 
 def words(found: Costs) -> str:
-    """One line for people.
+    """One line for people: arithmetic as in training, and what lies in memory.
 
     Example:
         >>> words(Costs(25_450, 0, (), 266_000.0, 64, 101_800, 0, 2_100_000, 0, 1))
-        '25,450 parameters · 0.798 MFLOP per image · 2.1 MB per batch of 64'
+        '25,450 parameters · 0.798 MFLOP per image trained · 102 kB weights, 2.1 MB per batch of 64'
     """
-    flops, memory = with_prefix(found.flops_per_image), with_prefix(found.activation_bytes)
-    return f"{found.parameters:,} parameters · {flops}FLOP per image · {memory}B per batch of {found.batch_size:,}"
+    parameters = f"{found.parameters:,} parameters"
+    if found.frozen:
+        parameters += f" ({found.frozen:,} frozen)"
+    parts = {"weights": found.weight_bytes, "optimizer": found.optimizer_bytes, "average": found.average_bytes}
+    parts[f"per batch of {found.batch_size:,}"] = found.activation_bytes
+    memory = ", ".join(f"{with_prefix(size)}B {part}" for part, size in parts.items() if size)
+    return f"{parameters} · {with_prefix(found.flops_per_image)}FLOP per image trained · {memory}"
 
 
 def with_prefix(number: float) -> str:

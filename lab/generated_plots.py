@@ -9,9 +9,10 @@ import plotly.graph_objects as go
 import torch
 from torch import Tensor
 
-from lab.diagnostic_plots import ink, pixels, themed
+from lab.diagnostic_plots import ink, themed
 from lab.diagnostics import Copies
 from lab.figure_parts import framed, subtitled
+from lab.prediction_plots import pixels
 
 GAP = 0.15  # of a picture's width between two columns
 WORDS = 0.75  # of a picture's height for what stands below a column

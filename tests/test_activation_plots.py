@@ -57,16 +57,22 @@ def test_the_histogram_holds_the_shares_of_all_inputs():
 @pytest.mark.parametrize(
     ("name", "inputs", "said", "axis"),
     [
-        ("relu", [-1.0, -2, -3, 1], "saturated (|f'| < 0.05) 75%, dead (f' = 0) 75%", "input x"),
-        ("tanh", [0.0, 0, 0, 3.5], "saturated (|f'| < 0.05) 25%, dead (f' = 0) 0%", "input x"),
-        ("identity", [5.0, 0, 0, -6], "saturated (|f'| < 0.05) 0%, dead (f' = 0) 0%", "input x (50.0% beyond ±4)"),
-        ("leaky_relu", [-1.0, 1], "saturated (|f'| < 0.05) 50%, dead (f' = 0) 0%", "input x"),
-        ("relu", [math.nan, math.inf, -1.0], "saturated (|f'| < 0.05) 100%, dead (f' = 0) 100%", "input x"),
+        ("relu", [-1.0, -2, -3, 1], "75% of inputs lie where f is flat, 75% where f' = 0", "input x"),
+        ("tanh", [0.0, 0, 0, 3.5], "25% of inputs lie where f is flat, 0% where f' = 0", "input x"),
+        ("identity", [5.0, 0, 0, -6], "0% of inputs lie where f is flat, 0% where f' = 0", "input x (50.0% beyond ±4)"),
+        ("leaky_relu", [-1.0, 1], "50% of inputs lie where f is flat, 0% where f' = 0", "input x"),
+        (
+            "sigmoid",
+            [3.5, -3.5, 5, -5],
+            "50% of inputs lie where f is flat, 0% where f' = 0",
+            "input x (50.0% beyond ±4)",
+        ),
+        ("relu", [math.nan, math.inf, -1.0], "100% of inputs lie where f is flat, 100% where f' = 0", "input x"),
         ("relu", [math.nan], "no finite inputs", "input x"),
         ("relu", [], "no finite inputs", "input x"),
     ],
 )
-def test_the_title_says_what_is_saturated_and_dead(name, inputs, said, axis):
+def test_the_title_says_what_meets_a_flat_slope_and_none(name, inputs, said, axis):
     layout = activation_curve(activations.parse(name), inputs=torch.tensor(inputs)).layout
     assert layout.title.text == said
     assert layout.xaxis.title.text == axis
@@ -74,7 +80,7 @@ def test_the_title_says_what_is_saturated_and_dead(name, inputs, said, axis):
 
 def test_inputs_may_need_gradients_and_be_many():
     figure = activation_curve(activations.parse("relu"), inputs=torch.linspace(-1, 1, 700_001).requires_grad_())
-    assert figure.layout.title.text == "saturated (|f'| < 0.05) 50%, dead (f' = 0) 50%"
+    assert figure.layout.title.text == "50% of inputs lie where f is flat, 50% where f' = 0"
 
 
 @pytest.mark.parametrize(("dark", "template"), [(False, "plotly_white"), (True, "plotly_dark")])

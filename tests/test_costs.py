@@ -168,7 +168,9 @@ def test_measuring_leaves_no_trace():
 
 
 def test_one_line_for_people():
-    assert words(costs(MLP)) == "2,410 parameters · 14.2 kFLOP per image · 3.46 kB per batch of 8"
+    assert words(costs(MLP)) == (
+        "2,410 parameters · 14.2 kFLOP per image trained · 9.64 kB weights, 3.46 kB per batch of 8"
+    )
 
 
 @pytest.mark.parametrize(

@@ -8,51 +8,40 @@ from functools import partial
 import numpy as np
 import plotly.io
 import pytest
-import torch
 from small_runs import SMALL
 from test_plots import luminance
 
 from lab import diagnostic_plots as plots
-from lab.data import Split
-from lab.diagnostics import Curve, HealthHistory, Predictions, RangeTest, examine, predictions, range_test, watched
+from lab.diagnostics import Curve, HealthHistory, RangeTest, examine, range_test, watched
 from lab.recipe import Recipe
 from lab.training import Training
 
 
 def seen_in_training():
-    session, history = Training(SMALL, device="cpu"), HealthHistory()
-    for event in watched(session, 4):
+    history = HealthHistory()
+    for event in watched(Training(SMALL, device="cpu"), 4):
         history.add(event)
-    return session, history
+    return history
 
 
-SESSION, HEALTH = seen_in_training()
-FOUND = predictions(SESSION)
+HEALTH = seen_in_training()
 REPORT = examine(Recipe(), device="cpu")
 RATES = range_test(Recipe(), device="cpu", repeats=2)
-NOBODY = Predictions(Split(torch.zeros(0, 1, 2, 2), torch.zeros(0).long()), ("a", "b"), torch.zeros(0, 2), SESSION)
 FIGURES = {
     "init_doctor": partial(plots.init_doctor, REPORT),
     "init_doctor compact": partial(plots.init_doctor, REPORT, compact=True),
     "health_map": partial(plots.health_map, HEALTH),
     "health_map dead": partial(plots.health_map, HEALTH, "dead"),
+    "health_map lr": partial(plots.health_map, HEALTH, "lr"),
     "health_lines": partial(plots.health_lines, HEALTH),
+    "health_lines mean": partial(plots.health_lines, HEALTH, "mean"),
     "rates": partial(plots.rates, RATES),
     "rates compact": partial(plots.rates, RATES, compact=True),
-    "confusion": partial(plots.confusion, FOUND),
-    "class_accuracy": partial(plots.class_accuracy, FOUND),
-    "reliability": partial(plots.reliability, FOUND),
-    "hardest": partial(plots.hardest, FOUND.highest_losses(5)),
-    "saliency_overlay": partial(plots.saliency_overlay, FOUND.split.images[0], FOUND.saliency(0)),
 }
 EMPTY = {
     "health_map": partial(plots.health_map, HealthHistory()),
     "health_lines": partial(plots.health_lines, HealthHistory()),
     "rates": partial(plots.rates, RangeTest(Recipe(), (Curve(np.empty(0), np.empty(0), 1e-6),))),
-    "confusion": partial(plots.confusion, NOBODY),
-    "class_accuracy": partial(plots.class_accuracy, NOBODY),
-    "reliability": partial(plots.reliability, NOBODY),
-    "hardest": partial(plots.hardest, []),
 }
 
 
@@ -62,6 +51,10 @@ def traces(figure, **wanted):
 
 @pytest.mark.parametrize("draw", FIGURES.values(), ids=FIGURES)
 def test_figures_fit_both_papers(draw):
+    fits_both_papers(draw)
+
+
+def fits_both_papers(draw):
     light, dark = draw(dark=False), draw(dark=True)
     assert light.layout.paper_bgcolor == dark.layout.paper_bgcolor == "rgba(0,0,0,0)"
     text = [figure.layout.template.layout.font.color for figure in (light, dark)]
@@ -73,7 +66,7 @@ def test_figures_fit_both_papers(draw):
 def test_nothing_is_said_in_words(draw):
     figure = draw()
     assert not figure.data
-    assert figure.layout.annotations[0].text.endswith(("yet.", "images.", "step."))
+    assert figure.layout.annotations[0].text.endswith(("yet.", "step."))
 
 
 @pytest.mark.parametrize("compact", [False, True])
@@ -81,9 +74,13 @@ def test_the_doctor_draws_signal_gradient_and_dead_units_of_each_layer(compact):
     figure = plots.init_doctor(REPORT, compact=compact)
     (signal,), (gradient,), (bars,) = (traces(figure, name=name) for name in ("signal", "gradient", "dead units"))
     layers = REPORT.layers
-    assert list(signal.y) == [layers[0].activation_std, layers[1].activation_std, layers[2].std]
-    assert list(gradient.y) == [layer.gradient_rms for layer in layers]
+    assert list(signal.y) == [layer.std for layer in layers]
+    assert signal.y[-1] / signal.y[0] == pytest.approx(REPORT.look.forth)  # as the sentence says
+    assert list(gradient.y) == [layer.gradient_norm for layer in layers]
+    assert gradient.y[0] / gradient.y[-1] == pytest.approx(REPORT.look.back)  # as the sentence says
     assert list(bars.y) == [100 * layers[0].dead, 100 * layers[1].dead, None]
+    assert f"gain {layers[1].gain:.2g}<br>by theory {layers[1].expected_gain:.2g}<br>" in signal.text[1]
+    assert "gain" not in signal.text[0]
     assert signal.line.color != gradient.line.color
     assert signal.line.dash != gradient.line.dash
     words = figure.layout.title.text if compact else figure.layout.title.subtitle.text
@@ -102,63 +99,55 @@ def test_the_map_of_updates_is_pale_at_the_guide():
     figure = plots.health_map(HEALTH)
     (heat,) = figure.data
     assert np.allclose(heat.z, np.log10(HEALTH.values("update")))
-    assert (list(heat.x), heat.zmid) == (HEALTH.steps, -3)
+    assert (list(heat.x), heat.zmin, heat.zmax) == (HEALTH.steps, -5, -1)
     assert list(figure.layout.yaxis.ticktext) == ["Linear 1", "Linear 3", "Linear 5"]
     assert np.isnan(plots.health_map(HEALTH, "dead").data[0].z[2]).all()
     with pytest.raises(ValueError, match="measure is 'size'"):
         plots.health_map(HEALTH, "size")
 
 
+def test_rates_and_means_are_drawn_as_they_are():
+    assert np.allclose(plots.health_map(HEALTH, "lr").data[0].z, np.log10(SMALL.optimizer.lr))
+    means = plots.health_map(HEALTH, "mean").data[0]
+    assert np.array_equal(means.z, HEALTH.values("mean"))
+    assert means.zmid == 0
+
+
+@pytest.mark.parametrize("measure", plots.MEASURES)
+def test_every_measure_of_health_says_its_unit(measure):
+    unit = plots.health_map(HEALTH, measure).data[0].colorbar.title.text
+    assert unit == {"mean": "", "dead": "%"}.get(measure, "log10")
+
+
+def test_sizes_that_differ_little_look_alike():
+    low, high = plots.init_doctor(REPORT, compact=True).layout.yaxis.range
+    assert high - low == pytest.approx(2)
+    deep = examine(SMALL.changed(activation="sigmoid", **{"model.depth": 12}), device="cpu")
+    low, high = plots.init_doctor(deep).layout.yaxis.range
+    sizes = [size for layer in deep.layers for size in (layer.std, layer.gradient_norm)]
+    assert low < np.log10(min(sizes)) < np.log10(max(sizes)) < high
+
+
+def test_where_most_passes_ran_away_the_line_ends_and_the_band_leaves_the_picture():
+    rates, losses = np.geomspace(1e-6, 10, 100), np.full(100, 2.0)
+    short, far = (Curve(rates[:end], losses[:end], rates[end]) for end in (50, 70))
+    figure = plots.rates(RangeTest(Recipe(), (short, far, Curve(rates, losses, None))))
+    band, line = figure.data[:2]
+    assert len(line.y) == 70
+    assert np.isfinite(band.y).all()
+    assert band.y[60] > figure.layout.yaxis.range[1]
+    assert band.y[40] < figure.layout.yaxis.range[1]
+
+
 def test_rates_show_the_band_the_rules_and_where_it_diverged():
     figure = plots.rates(RATES)
-    median, low, high = RATES.band()
-    assert np.allclose(figure.data[0].y, np.append(high, low[::-1]))
-    assert np.allclose(figure.data[1].y, median)
+    median, low, high = (sizes[:40] for sizes in RATES.band())
+    drawn = len(figure.data[1].y)
+    assert np.allclose(figure.data[0].y[:40], high)
+    assert np.allclose(figure.data[0].y[-40:], low[::-1])
+    assert np.allclose(figure.data[1].y[:40], median)
+    assert len(figure.data[0].y) == 2 * drawn
     marks = {trace.name.split()[0]: trace.x[0] for trace in figure.data[2:]}
     assert marks == {name.replace("minimum_tenth", "min/10"): rate for name, rate in RATES.suggestions.items()}
     assert len({trace.marker.symbol for trace in figure.data[2:]}) == 3
     assert figure.layout.shapes[0].x0 == RATES.diverged
-
-
-def test_the_matrix_has_counts_as_text_and_shares_of_rows_as_colours():
-    (heat,) = plots.confusion(FOUND).data
-    assert (np.asarray(heat.text) == FOUND.confusion).all()
-    assert np.allclose(np.asarray(heat.z).sum(1), 100)
-
-
-def test_classes_stand_by_accuracy_with_their_intervals():
-    (dots,) = plots.class_accuracy(FOUND).data
-    assert list(dots.x) == sorted(dots.x, reverse=True)
-    worst = min(FOUND.per_class(), key=lambda each: each.accuracy)
-    assert dots.x[-1] - dots.error_x.arrayminus[-1] == pytest.approx(100 * worst.low)
-    assert dots.x[-1] + dots.error_x.array[-1] == pytest.approx(100 * worst.high)
-
-
-def test_reliability_draws_bins_and_says_the_error():
-    figure, at = plots.reliability(FOUND, bins=5), FOUND.calibration(5)
-    assert np.allclose(figure.data[0].y, 100 * at.accuracy, equal_nan=True)
-    assert f"expected calibration error {100 * at.error:.1f}%" in figure.layout.title.subtitle.text
-
-
-def test_hard_images_are_drawn_as_they_are_and_named():
-    worst = FOUND.highest_losses(5)
-    figure = plots.hardest(worst, columns=3)
-    sheet = np.asarray(figure.data[0].z)
-    assert (sheet[:8, :8, 0] == worst[0].image[0].numpy()).all()
-    assert len(figure.layout.annotations) == 5
-    assert figure.layout.annotations[0].text.startswith(f"{worst[0].true} → <b>{worst[0].predicted}</b>")
-
-
-@pytest.mark.parametrize(("channels", "shown"), [(1, [7, 7, 7]), (3, [7, 8, 9]), (5, [7, 8, 9])])
-def test_pixels_of_any_number_of_channels(channels, shown):
-    image = torch.arange(7, 7 + channels, dtype=torch.uint8).view(channels, 1, 1).expand(channels, 2, 3)
-    drawn = plots.pixels(image)
-    assert drawn.shape == (2, 3, 4)
-    assert drawn[1, 2].tolist() == [*shown, 255]
-
-
-def test_saliency_of_nothing_is_the_grey_image():
-    image = torch.full((1, 2, 2), 200, dtype=torch.uint8)
-    sheet = np.asarray(plots.saliency_overlay(image, torch.zeros(2, 2)).data[0].z)
-    assert sheet[0, 0].tolist() == [200, 200, 200, 255]
-    assert sheet[0, -1].tolist() == [150, 150, 150, 255]

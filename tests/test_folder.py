@@ -12,7 +12,12 @@ from PIL import Image
 from small_files import folder as build
 from small_files import noise, pictures
 
-from lab.data import Dataset
+from lab.data import DataError, Dataset, datasets, load
+from lab.data import folder as folder_module
+from lab.diagnostics import examine
+from lab.diagnostics.init_doctor import look
+from lab.recipe import Recipe
+from lab.training import Training
 
 RAMP = np.linspace(0, 1, 64).reshape(8, 8)
 ORIENTATION = 0x0112
@@ -225,3 +230,32 @@ def test_the_split_does_not_hang_on_the_order_in_which_the_disk_lists_files(tmp_
     monkeypatch.setattr(Path, "iterdir", lambda self: iter(sorted(iterdir(self), reverse=True)))
     assert next(tmp_path.iterdir()).name == "dog"
     assert parts(build(tmp_path)) == expected
+
+
+def test_a_folder_that_stays_as_it_is_is_read_once_and_one_that_changes_anew(tmp_path, monkeypatch):
+    root, checked = pictures(tmp_path), []
+    check = folder_module.check
+    monkeypatch.setattr(folder_module, "check", lambda files: checked.append(len(files)) or check(files))
+    choice = datasets.parse({"name": "folder", "path": str(root)})
+    assert load(choice) is load(choice)
+    other = next(root.rglob("*.png")).with_name("one more.png")
+    noise(9999).save(other)
+    load(choice)
+    other.write_bytes(b"damaged")
+    with pytest.raises(DataError, match="one more"):
+        load(choice)
+    assert len(checked) == 3
+    assert checked[1] == checked[2] == checked[0] + 1
+
+
+def test_the_doctor_reads_no_more_of_a_folder_than_it_looks_at(tmp_path, monkeypatch):
+    recipe = Recipe(data={"name": "folder", "path": str(pictures(tmp_path, each=10)), "size": 16})
+    resident = look(Training(recipe, device="cpu"), 4)
+    load(recipe.data).statistics  # noqa: B018  # of many images, once
+    read: list[int] = []
+    take = folder_module.ImageFiles.__getitem__
+    monkeypatch.setattr(
+        folder_module.ImageFiles, "__getitem__", lambda images, index: read.append(index) or take(images, index)
+    )
+    assert examine(recipe, images=4, device="cpu").look == resident
+    assert len(read) == 4

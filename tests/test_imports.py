@@ -54,6 +54,7 @@ ORDER = [
         "activation_plots",
         "comparison_plots",
         "diagnostic_plots",
+        "prediction_plots",
         "generated_plots",
     ),
     *("augmentation_plots", "trial_plots", "bundle", "export", "sweeps", "doctor", "option_tables"),

@@ -15,7 +15,7 @@ from lab.costs import words as costs_in_words
 from lab.diagnostics import Health
 from lab.idle import idle, without_idle
 from lab.panel import worker
-from lab.panel.forecast import what_costs
+from lab.panel.forecast import cost_key
 from lab.panel.pulse import Pulse
 from lab.recipe import Recipe, RecipeError
 from lab.training import Training
@@ -149,6 +149,11 @@ def foretold(panel, words: str) -> bool:
     return words in panel.forecast.sentence.value
 
 
+def at_rest(panel) -> bool:
+    """Whether all that is shown is of the recipe shown."""
+    return "lab-stale" not in panel.forecast.body._dom_classes
+
+
 def test_the_forecast_follows_the_controls(panel) -> None:
     until(panel, lambda: foretold(panel, "keep their size"))
     assert "8,970 parameters" in panel.forecast.costs.value
@@ -208,7 +213,9 @@ def test_an_error_that_nobody_foresaw_is_shown_in_one_line(panel) -> None:
 def test_an_invalid_recipe_has_no_forecast(panel) -> None:
     until(panel, lambda: foretold(panel, "keep"))
     panel.controls["epochs"].value = 0
+    panel.pump.drain()
     assert panel.forecast.sentence.value == panel.forecast.costs.value == ""
+    assert panel.forecast.frames["doctor"].layout.display == "none"
 
 
 def test_the_forecast_is_told_while_a_training_runs_and_changes_no_number(panel) -> None:
@@ -235,6 +242,70 @@ def test_the_forecast_is_told_while_a_training_is_held(panel) -> None:
     assert panel.wait()[0].status == "stopped"
 
 
+@pytest.mark.parametrize(
+    ("change", "words"),
+    [
+        ({"gradient": ["sam"]}, "106 kFLOP"),
+        ({"optimizer": "stochastic_gd"}, "batch of 1"),
+        ({"optimizer": "adam"}, "71.8 kB optimizer"),
+        ({"average": "ema"}, "35.9 kB average"),
+    ],
+)
+def test_costs_follow_all_that_they_depend_on(panel, change, words) -> None:
+    until(panel, lambda: "53 kFLOP" in panel.forecast.costs.value)
+    panel.recipe = Recipe(**change)
+    until(panel, lambda: words in panel.forecast.costs.value)
+
+
+def test_a_new_rate_needs_no_new_look_at_the_network(panel, monkeypatch) -> None:
+    until(panel, lambda: foretold(panel, "keep") and at_rest(panel))
+    for name in ("costs", "examinations"):
+        monkeypatch.setattr(f"lab.panel.forecast.{name}", lambda *_, **__: 1 / 0)
+    panel.recipe = Recipe().changed(**{"optimizer.lr": 3.0})
+    until(panel, lambda: max(panel.forecast._figures["rate"].data[0].y) == pytest.approx(3.0))
+    until(panel, lambda: at_rest(panel))
+    assert panel.forecast.problem.value == ""
+
+
+def test_what_is_of_an_older_recipe_is_marked_until_the_new_is_known(panel) -> None:
+    until(panel, lambda: foretold(panel, "keep"))
+    over = threading.Event()
+    worker.submit(lambda: over.wait(LONG))
+    panel.recipe = Recipe(activation="sigmoid", model={"name": "mlp", "depth": 9})
+    panel.pump.drain()
+    assert foretold(panel, "keep")
+    assert not at_rest(panel)
+    over.set()
+    until(panel, lambda: foretold(panel, "The gradient at layer 1"))
+    until(panel, lambda: at_rest(panel))
+
+
+def test_the_forecast_lets_a_training_go_on_between_its_parts(panel, monkeypatch) -> None:
+    turns, at = [], []
+    wait_while_paused = worker.wait_while_paused
+
+    def counted(job) -> None:
+        turns.append(job)
+        wait_while_paused(job)
+
+    def watched(recipe, **where):
+        for report in lab.diagnostics.examinations(recipe, **where):
+            at.append(len(turns))
+            yield report
+
+    panel.recipe = Recipe(epochs=50_000)
+    until(panel, lambda: foretold(panel, "keep"))
+    panel.start()
+    until(panel, lambda: panel.runs and panel.runs[0].history.loss)
+    monkeypatch.setattr(worker, "wait_while_paused", counted)
+    monkeypatch.setattr("lab.panel.forecast.examinations", watched)
+    panel.recipe = Recipe(activation="sigmoid", init="xavier_normal", model={"name": "mlp", "depth": 9})
+    until(panel, lambda: foretold(panel, "would make it"))
+    panel.stop()
+    panel.wait()
+    assert len(set(at)) == 3  # each pass after another event of the training
+
+
 def test_folded_it_asks_for_nothing_and_the_next_panel_remembers(panel) -> None:
     panel.forecast.button.value = False
     panel.recipe = Recipe(epochs=3)
@@ -256,6 +327,26 @@ def test_only_the_last_request_of_an_errand_is_done() -> None:
     worker.errand("test of the end", over.set, after=0.2)
     assert over.wait(LONG)
     assert done == [4]
+
+
+def test_what_an_errand_asks_for_waits_for_its_turn() -> None:
+    done: list[str] = []
+
+    def first() -> None:
+        done.append("first")
+        worker.errand("second", lambda: done.append("second"))
+
+    def between() -> None:
+        worker.errand("first", first)
+        worker.do_errands()
+        done.append("between")
+
+    over = threading.Event()
+    worker.submit(between)
+    worker.submit(worker.do_errands)
+    worker.submit(over.set)
+    assert over.wait(LONG)
+    assert done == ["first", "between", "second"]
 
 
 def test_an_errand_that_breaks_ends_nothing(capsys) -> None:
@@ -307,6 +398,18 @@ def test_a_choice_without_a_picture_has_its_words_only(panel) -> None:
     assert about.figure is None
 
 
+def test_what_may_be_ticked_unfolds_too_ticked_or_not(panel) -> None:
+    control = panel.controls["gradient"]
+    about = control.abouts["sam"]
+    assert about.box.layout.display == "none"
+    about.button.value = True
+    assert about.box.layout.display is None
+    assert "Source: Foret" in about.text.value
+    panel.recipe = Recipe(gradient=["sam"])
+    assert control.abouts["sam"].open
+    assert not control.abouts["l1"].open
+
+
 # -- health -----------------------------------------------------------------------------------------------------
 
 
@@ -322,6 +425,7 @@ def test_health_is_watched_on_request_and_changes_no_number(panel) -> None:
     assert history.steps == sorted(history.steps)
     assert panel.health.figure.data[0].z.shape == (len(history.names), len(history.samples))
     panel.health.measure.value = "dead"
+    panel.pump.drain()
     assert panel.health.figure.data[0].z.shape[0] == len(history.names)
     assert run.history.loss == lab.train(recipe, progress=False, device="cpu").history.loss
 
@@ -361,6 +465,22 @@ def test_a_rate_is_found_and_used(panel) -> None:
     assert panel.recipe.optimizer.lr == float(f"{panel.finding.found.suggestions['valley']:.2g}")
 
 
+def test_rates_of_another_recipe_than_the_one_shown_are_said_to_be(panel) -> None:
+    other = "Of another recipe"
+    panel.find_rate()
+    panel.wait()
+    for change, is_other in (
+        ({"optimizer.lr": 1.0, "schedule": "cosine"}, False),
+        ({"optimizer": "adam"}, True),
+        ({"epochs": 3}, False),
+        ({"batch_size": 32}, True),
+    ):
+        panel.recipe = Recipe().changed(**change)
+        panel.pump.drain()
+        assert (other in panel.finding.words.value) is is_other
+        assert panel.finding.found.agreement in panel.finding.words.value
+
+
 def test_finding_a_rate_can_be_stopped(panel) -> None:
     panel.recipe = Recipe(model={"name": "mlp", "width": 1024, "depth": 6}, batch_size=1024)
     panel.find_rate()
@@ -391,8 +511,8 @@ def test_a_recipe_that_cannot_be_tried_says_so(panel) -> None:
 def test_the_costs_are_asked_for_again_when_they_change(changes: dict) -> None:
     plain, changed = Recipe(), Recipe(**changes)
     assert costs_in_words(costs(changed)) != costs_in_words(costs(plain))
-    assert what_costs(changed) != what_costs(plain)
+    assert cost_key(changed) != cost_key(plain)
 
 
 def test_the_costs_are_not_asked_for_again_at_another_rate() -> None:
-    assert what_costs(Recipe().changed(**{"optimizer.lr": 0.3})) == what_costs(Recipe())
+    assert cost_key(Recipe().changed(**{"optimizer.lr": 0.3})) == cost_key(Recipe())

@@ -104,12 +104,15 @@ def test_the_whole_is_the_median_of_its_curves():
     assert (median <= high).all()
 
 
-def test_the_band_goes_on_with_the_curves_that_got_far():
-    short = Curve(RATES[:40], np.full(40, 3.0), float(RATES[40]))
-    median, low, _ = RangeTest(Recipe(), (short, Curve(RATES, np.full(100, 1.0), None))).band()
-    assert median[:40] == pytest.approx(2.0)
-    assert median[40:] == pytest.approx(1.0)
+def test_a_curve_that_ran_away_is_above_all_others_from_there_on():
+    """The median of those that are left alone would fall where most have failed."""
+    short, far = (Curve(RATES[:end], np.full(end, 3.0), float(RATES[end])) for end in (40, 60))
+    median, low, high = RangeTest(Recipe(), (short, far, Curve(RATES, np.full(100, 1.0), None))).band()
+    assert median[:60] == pytest.approx(3.0)
+    assert np.isinf(median[60:]).all()
     assert low == pytest.approx(1.0)
+    assert high[:40] == pytest.approx(3.0)
+    assert np.isinf(high[40:]).all()
 
 
 def test_where_most_curves_ran_away_is_said():

@@ -23,18 +23,16 @@ def load(data: Choice, changes: Sequence[Choice] = ()) -> Dataset:
     Raises:
         DataError: missing, damaged, or not fit for training, and what to do.
     """
-    if data.name == "folder":  # whose files may have changed
-        dataset = datasets.build(data)
-    else:
-        dataset = _load_once(datasets.functions[data.name], data.model_dump_json(), os.environ.get("LAB_DATA"))
+    outside = folder.stamp(data) if data.name == "folder" else os.environ.get("LAB_DATA")
+    dataset = _load_once(datasets.functions[data.name], data.model_dump_json(), outside)
     for change in changes:
         dataset = modifiers.build(change, dataset)
     return dataset
 
 
 @lru_cache(maxsize=2)
-def _load_once(function: Callable[..., Dataset], data: str, lab_data: str | None) -> Dataset:
-    """By function too: a data set that a person defines anew in a cell is another one."""
+def _load_once(function: Callable[..., Dataset], data: str, outside: str | None) -> Dataset:
+    """By function too: a data set that a person defines anew in a cell is another one; by what lies outside as well."""
     return datasets.build(datasets.parse(json.loads(data)))
 
 

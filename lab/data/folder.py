@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections import Counter
 from collections.abc import Generator
 from contextlib import contextmanager
@@ -15,7 +16,7 @@ from PIL import Image, ImageOps, UnidentifiedImageError
 from pydantic import Field
 from torch import Tensor
 
-from lab.catalogue import Knob
+from lab.catalogue import Choice, Knob
 from lab.data import datasets
 from lab.data.splits import DataError, Dataset, divide
 
@@ -52,6 +53,25 @@ def folder(
     refuse_small_classes(root, names, labels)
     images = ImageFiles(tuple(good), size, colour)
     return replace(divide(images, labels, tuple(names)), skipped=tuple(faults))
+
+
+def stamp(choice: Choice) -> str:
+    """Of a folder as it lies there: another one as soon as a file has come, gone or changed.
+
+    To look at every file's entry takes microseconds each, to decode it milliseconds.
+    """
+    root = Path(getattr(choice, "path", "")).expanduser().absolute()
+    states = "\n".join(state_of(file) for file in sorted(root.rglob("*")))
+    return hashlib.sha256(f"{root}\n{states}".encode(errors="surrogateescape")).hexdigest()
+
+
+def state_of(file: Path) -> str:
+    """What changes when the file does, or its permissions; a broken link has a state too."""
+    try:
+        entry = file.stat()
+    except OSError as error:
+        return f"{file}|{error.strerror}"
+    return f"{file}|{entry.st_size}|{entry.st_mtime_ns}|{entry.st_ctime_ns}"
 
 
 def class_names(root: Path) -> list[str]:

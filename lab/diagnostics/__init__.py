@@ -6,7 +6,7 @@ And which augmentations it takes for another class, and whether what augments th
 from __future__ import annotations
 
 from lab.diagnostics.copies import Copies, copies
-from lab.diagnostics.init_doctor import InitReport, examine
+from lab.diagnostics.init_doctor import InitReport, examinations, examine
 from lab.diagnostics.label_probe import LabelProbe, Probed, label_probe
 from lab.diagnostics.predictions import Calibration, ClassAccuracy, Mistake, Predictions, predictions
 from lab.diagnostics.range_test import Curve, RangeTest, on, range_test
@@ -29,6 +29,7 @@ __all__ = [
     "Probed",
     "RangeTest",
     "copies",
+    "examinations",
     "examine",
     "label_probe",
     "on",

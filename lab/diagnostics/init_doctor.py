@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass
 from math import isfinite, log, sqrt
 from typing import Any
@@ -22,6 +22,8 @@ from lab.steps import at_least_float32, dropout_stream, enough_threads
 from lab.training import Training
 
 LARGEST_BATCH = 2**22  # pixels looked at: 27 images of 3 x 224 x 224, whose signals still fit in a small memory
+LARGEST_WORK = 2e11  # floating-point operations of a pass, as the doctor holds up what trains: seconds of two cores
+FEWEST = 4  # images, however large the network
 TRIES = 2  # other choices that are tried when something is wrong: three passes in all
 ALIKE = 1e-5  # rounding, in float32, of gradients that are equal in exact arithmetic
 
@@ -69,8 +71,8 @@ def examine(recipe: Recipe, *, images: int = 256, device: str | torch.device | N
     """Look at a recipe's network before its first step: one forward and one backward pass.
 
     The network is in training mode and a copy of its own, so a run of the recipe is not changed in any bit. The
-    images are the first of the recipe's own order, not augmented; of large images fewer are looked at. When
-    something is wrong, up to two other choices are tried, and only what was seen to help is suggested.
+    images are the first of the recipe's own order, not augmented; of large images, and for large networks, fewer are
+    looked at. When something is wrong, up to two other choices are tried, and only what was seen to help is suggested.
 
     Raises:
         DataError, DeviceError: no data; no such device.
@@ -79,31 +81,44 @@ def examine(recipe: Recipe, *, images: int = 256, device: str | torch.device | N
         >>> examine(Recipe(), device="cpu").sentence
         'Signal and gradient keep their size through all 3 layers.'
     """
+    *_, last = examinations(recipe, images=images, device=device)
+    return last
+
+
+def examinations(
+    recipe: Recipe, *, images: int = 256, device: str | torch.device | None = None
+) -> Iterator[InitReport]:
+    """The same for those who watch: what is known after each pass. Whoever wants to stop need not wait for the next."""
     if images < 1:
         raise ValueError(f"images is {images}, but must be at least 1.")
-    session = Training(recipe, device=device)
+    session = Training(recipe, device=device, data_budget_bytes=0)  # nothing is read but what is looked at
     seen = look(session, images)
     trouble = trouble_of(seen)
-    sentence, tried = advice(session, trouble, images) if trouble else (all_well(seen), 0)
-    return InitReport(recipe, seen, trouble.kind if trouble else "", sentence, 1 + tried)
+    kind, sentence = (trouble.kind, f"{trouble.words}.") if trouble else ("", all_well(seen))
+    yield InitReport(recipe, seen, kind, sentence, 1)
+    if trouble:
+        for passes, advised in enumerate(advice(session, trouble, images), 2):
+            yield InitReport(recipe, seen, kind, advised, passes)
 
 
-def advice(session: Training, trouble: Trouble, images: int) -> tuple[str, int]:
-    """The sentence on what is wrong and what was seen to help, and how many choices were tried for it."""
+def advice(session: Training, trouble: Trouble, images: int) -> Iterator[str]:
+    """The sentence on what is wrong after each choice that was tried, until one was seen to help."""
     tried: list[str] = []
     for name, recipe in changes_to_try(session.recipe, trouble)[:TRIES]:
         seen = look(Training(recipe, device=session.device, like=session), images)
-        tried.append(name)
         left = trouble_of(seen)
         if left is None or left.is_milder_than(trouble):
-            return f"{trouble.words}; {name} {trouble.mended(seen)}.", len(tried)
-    were = f"; {' and '.join(tried)} {'was' if len(tried) == 1 else 'were'} tried and did not help" if tried else ""
-    return f"{trouble.words}{were}.", len(tried)
+            yield f"{trouble.words}; {name} {trouble.mended(seen)}."
+            return
+        tried.append(name)
+        yield f"{trouble.words}; {' and '.join(tried)} {'was' if len(tried) == 1 else 'were'} tried and did not help."
 
 
 def images_of(session: Training, wanted: int) -> int:
+    """As many as are wanted and there, within what a small memory and a moment of a processor can do."""
     channels, height, width = session.data.shape
-    return max(1, min(wanted, len(session.train_split), LARGEST_BATCH // (channels * height * width)))
+    in_time = max(FEWEST, int(LARGEST_WORK / max(session.flops_per_image, 1.0)))
+    return max(1, min(wanted, len(session.train_split), in_time, LARGEST_BATCH // (channels * height * width)))
 
 
 def look(session: Training, images: int) -> Look:

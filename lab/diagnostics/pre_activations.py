@@ -26,7 +26,7 @@ def pre_activations(recipe: Recipe, *, images: int = IMAGES, device: str | torch
     Raises:
         DataError, DeviceError: no data; no such device.
     """
-    session = Training(recipe, device=device)
+    session = Training(recipe, device=device, data_budget_bytes=0)  # only what is looked at is read
     count = images_of(session, images)
     batch, _ = next(batches(session.train_split, session.permutation()[:count], count, session.device))
     received: list[Tensor] = []

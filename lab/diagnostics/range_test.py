@@ -65,11 +65,14 @@ class RangeTest:
         return max((curve.rates for curve in self.curves), key=len)
 
     def band(self) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-        """Median, lowest and highest smoothed loss at each of `rates`, over the curves that got that far."""
-        table = np.full((len(self.curves), len(self.rates)), np.nan)
+        """Median, lowest and highest smoothed loss at each of `rates`.
+
+        A curve that ran away is infinite from there on: the median of those that are left would fall where most fail.
+        """
+        table = np.full((len(self.curves), len(self.rates)), np.inf)
         for row, curve in zip(table, self.curves, strict=True):
             row[: len(curve.smooth)] = curve.smooth
-        return np.nanmedian(table, axis=0), np.nanmin(table, axis=0), np.nanmax(table, axis=0)
+        return np.median(table, axis=0), table.min(axis=0), table.max(axis=0)
 
     @property
     def suggestions(self) -> dict[str, float]:

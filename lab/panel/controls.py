@@ -261,28 +261,38 @@ class ManyChoices:
     """A checkbox per option of a catalogue; ticked ones show their settings and apply in the order of ticking."""
 
     def __init__(self, name: str, catalogue: Catalogue, changed: Changed, value: tuple[Choice, ...]) -> None:
-        self.name, self.catalogue, self.changed = name, catalogue, changed
+        self.name, self.catalogue, self.changed, self._setting = name, catalogue, changed, False
         self.widget = widgets.VBox([], layout=wide())
         self.chosen: dict[str, dict[str, Control]] = {}
         self.boxes: dict[str, widgets.Checkbox] = {}
+        self.abouts: dict[str, About] = {}
+        self.heads: dict[str, widgets.VBox] = {}
         self.panes: dict[str, widgets.VBox] = {}
         self.value = value
 
     def _make_box(self, option: str) -> widgets.Checkbox:
         hint = self.catalogue.sentence(option)
+        layout = widgets.Layout(flex="1 1 auto", width="auto", min_width="0")
         box = widgets.Checkbox(
-            value=option in self.chosen, description=words(option), tooltip=hint, indent=False, layout=wide()
+            value=option in self.chosen, description=words(option), tooltip=hint, indent=False, layout=layout
         )
         box.add_class(f"lab-{self.name}-{option}")
         box.observe(lambda change: self._ticked(option, on=change["new"]), "value")
         return box
 
+    def _make_head(self, option: str) -> widgets.VBox:
+        about = self.abouts[option]
+        row = widgets.HBox([self.boxes[option], about.button], layout=wide())
+        return widgets.VBox([row, about.box], layout=wide())
+
     @property
     def titles(self) -> dict[str, str]:
-        own = {f"lab-{self.name}-{option}": self.catalogue.sentence(option) for option in self.boxes}
+        own = {f"lab-{self.name}-{option}": self.catalogue.sentence(option) for option in self.catalogue}
         return own | gathered(control for settings in self.chosen.values() for control in settings.values())
 
     def _ticked(self, option: str, *, on: bool) -> None:
+        if self._setting:
+            return
         close(*(pane for pane in [self.panes.pop(option, None)] if pane))
         self.chosen.pop(option, None)
         if on:
@@ -298,8 +308,8 @@ class ManyChoices:
 
     def _show(self) -> None:
         rows: list[widgets.Widget] = []
-        for option, box in self.boxes.items():
-            rows += [box, self.panes[option]] if option in self.panes else [box]
+        for option in self.catalogue:
+            rows += [self.heads[option], *([self.panes[option]] if option in self.panes else [])]
         self.widget.children = rows
 
     @property
@@ -311,13 +321,24 @@ class ManyChoices:
 
     @value.setter
     def value(self, choices: tuple[Choice, ...]) -> None:
-        old = [*self.boxes.values(), *self.panes.values()]
-        self.chosen, self.panes = {}, {}
+        old, self.chosen, self.panes = self.panes, {}, {}
         for choice in choices:
             self._choose(choice)
-        self.boxes = {option: self._make_box(option) for option in self.catalogue}
+        self._setting = True
+        for option in self.catalogue:
+            self._offer(option)
+        self._setting = False
         self._show()
-        close(*old)
+        close(*old.values())
+
+    def _offer(self, option: str) -> None:
+        """Have a row for an option, and in it what is so now."""
+        if option not in self.heads:
+            self.boxes[option] = self._make_box(option)
+            self.abouts[option] = About(f"{self.name}-{option}", self.catalogue)
+            self.heads[option] = self._make_head(option)
+        self.boxes[option].value = option in self.chosen
+        self.abouts[option].show(self.catalogue.parse(option))
 
     def refresh(self) -> None:
         """Offer what the catalogue has now, the ticked ones as they are."""

@@ -10,7 +10,7 @@ import ipywidgets as widgets
 
 from lab.diagnostic_plots import rates
 from lab.diagnostics import RangeTest
-from lab.diagnostics.range_test import range_tests
+from lab.diagnostics.range_test import REPEATS, range_tests
 from lab.panel.about import redraw, untitled
 from lab.panel.controls import close
 from lab.panel.live_figure import small_figure
@@ -19,6 +19,7 @@ from lab.panel.words import message
 from lab.panel.worker import Post, Task, in_words
 from lab.recipe import Recipe
 
+OTHER = "Of another recipe than the one shown now."
 CLOSE = Look("", "times", "Take the range test off", 28)
 
 
@@ -51,6 +52,8 @@ class FindingPane:
         self._use, self._start, self._post, self.device = use, start, post, device
         self.job: FindingJob | None = None
         self.found: RangeTest | None = None
+        self._shown: Recipe | None = None
+        self._said = ""
         self.dark, self.width, self.figure = False, 0, None
         heading = widgets.HTML('<div class="lab-heading" role="heading" aria-level="3">Learning-rate range test</div>')
         self.words = widgets.HTML()
@@ -74,7 +77,8 @@ class FindingPane:
         self.widget.layout.display = None
         self.frame.layout.display = "none"
         self._offer({})
-        self.words.value = said("Looking: the rate grows from tiny to huge, three times ...")
+        self._shown = recipe
+        self._say(f"Looking: the rate grows from tiny to huge, {REPEATS} times ...")
         self.job = FindingJob(recipe, self._post, self.device)
         self._start(self.job)
 
@@ -91,18 +95,29 @@ class FindingPane:
         elif isinstance(news, Exception):
             self.words.value = message(in_words(news))
         elif news == "stopped":
-            self.words.value = said("Stopped." if self.found is None else f"Stopped early. {self.found.agreement}")
+            self._say("Stopped." if self.found is None else f"Stopped early. {self.found.agreement}")
+
+    def compare(self, recipe: Recipe | None) -> None:
+        """Say whether what was found is of the recipe shown, but for its rate; only the pump calls this."""
+        self._shown = recipe
+        if self.found is not None:
+            self._say(self._said)
+
+    def _say(self, text: str) -> None:
+        self._said = text
+        other = self.found is not None and rateless(self._shown) != rateless(self.found.recipe)
+        self.words.value = said(f"{OTHER} {text}" if other else text)
 
     def _draw(self) -> None:
         assert self.found is not None
-        self.words.value = said(self.found.agreement)
+        self._say(self.found.agreement)
         self._offer(self.found.suggestions)
         if self.figure is None:
             self.figure: Any = small_figure()
             self.frame.children = [self.figure]
         self.frame.layout.display = None
         picture = untitled(rates(self.found, dark=self.dark))
-        picture.update_layout(height=280, margin={"t": 10, "b": 80})
+        picture.update_layout(height=280, margin={"t": 10, "b": 80}, font_size=11)
         redraw(self.figure, picture, dark=self.dark, width=self.width or None)
 
     def _offer(self, suggestions: dict[str, float]) -> None:
@@ -112,8 +127,8 @@ class FindingPane:
         close(*old)
 
     def _use_button(self, rule: str, rate: float) -> widgets.Button:
-        rounded, named = float(f"{rate:.2g}"), rule.replace("_", " ")
-        look = Look(f"use {rounded:g} ({named})", "", f"Set the learning rate to what the rule “{named}” suggests", 190)
+        rounded, named = float(f"{rate:.2g}"), rule.replace("minimum_tenth", "min/10")
+        look = Look(f"use {rounded:g} ({named})", "", f"Set the learning rate to what the rule “{named}” suggests", 160)
         return button(f"use-{rule}", look, lambda: self._use(rounded))
 
     def set_width(self, pixels: int) -> None:
@@ -125,6 +140,16 @@ class FindingPane:
         self.dark = dark
         if self.found is not None:
             self._draw()
+
+
+def rateless(recipe: Recipe | None) -> dict[str, Any] | None:
+    """All that a range test depends on: the rate and its schedule are left out of it."""
+    if recipe is None:
+        return None
+    left_out = {"schedule", "warmup", "cooldown", "epochs", "patience"}
+    spec = recipe.model_dump(exclude=left_out)
+    spec["optimizer"].pop("lr", None)
+    return spec
 
 
 def said(text: str) -> str:

@@ -1,15 +1,14 @@
 """Before the first step: what the recipe costs, what the init doctor says of it, and its learning rate over the run.
 
-It follows the controls. The worker thread computes it, as an errand between two steps of what trains.
+It follows the controls. The worker thread computes it, as errands between the steps of what trains.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import replace
 from functools import partial
 from html import escape
-from operator import attrgetter
 from typing import Any, ClassVar
 
 import ipywidgets as widgets
@@ -18,9 +17,7 @@ import plotly.graph_objects as go
 from lab.costs import costs
 from lab.costs import words as costs_in_words
 from lab.diagnostic_plots import init_doctor
-from lab.diagnostics import InitReport, examine
-from lab.gradients import passes_of
-from lab.optimizers import batch_of
+from lab.diagnostics import InitReport, examinations
 from lab.panel.about import redraw
 from lab.panel.controls import wide
 from lab.panel.live_figure import small_figure
@@ -33,27 +30,34 @@ NETWORK = ("data", "modify", "model", "activation", "init", "source", "transfer"
 SIDE_BY_SIDE = 560  # pixels of the results from which two pictures stand beside each other
 GAP, WIDEST, HEIGHT = 8, 480, 200
 PLACES = ("rate", "doctor")
+REQUEST, CONTINUATION = "forecast", "rest of the forecast"  # errands: a newer request does not displace itself
 
 
 class LastAnswer:
-    """A function of a recipe that is not asked again while what it depends on, its `key`, stays as it is."""
+    """The last answer to a question about a recipe, and what of the recipe it depends on: its key."""
 
-    def __init__(self, function: Callable[[Recipe], Any], key: Callable[[Recipe], Any]) -> None:
-        self.function, self.key = function, key
+    def __init__(self, key: Callable[[Recipe], Any]) -> None:
+        self.key = key
         self._known: tuple[Any, Any] | None = None
 
-    def __call__(self, recipe: Recipe) -> Any:
-        key = self.key(recipe)
-        if self._known is None or self._known[0] != key:
-            self._known = None  # a failure is not kept: data may appear
-            self._known = key, self.function(recipe)
-        return self._known[1]
+    def find(self, recipe: Recipe) -> Any:
+        """The answer, if it is one for this recipe too; else None."""
+        return self._known[1] if self._known is not None and self._known[0] == self.key(recipe) else None
+
+    def keep(self, recipe: Recipe, answer: Any) -> Any:
+        self._known = self.key(recipe), answer
+        return answer
 
 
-def what_costs(recipe: Recipe) -> Any:
-    """All that the words on costs depend on; the batch and its passes are not of `batch_size` alone."""
-    batch = batch_of(recipe.optimizer, recipe.batch_size)
-    return attrgetter(*NETWORK)(recipe), batch, passes_of(recipe.gradient)
+def signal_key(recipe: Recipe) -> tuple[Any, ...]:
+    """All that the init doctor's report depends on."""
+    return tuple(getattr(recipe, field) for field in (*NETWORK, "label_smoothing"))
+
+
+def cost_key(recipe: Recipe) -> tuple[Any, ...]:
+    """All that costs depend on: of an optimizer its kind and settings, but not how far it steps."""
+    fields = (getattr(recipe, field) for field in (*NETWORK, "batch_size", "gradient", "average"))
+    return (*fields, type(recipe.optimizer), recipe.optimizer.model_dump(exclude={"lr"}))
 
 
 class Forecast:
@@ -71,8 +75,7 @@ class Forecast:
         self._number = 0  # of the last request
         self._pictures: dict[str, go.Figure] = {}
         self._figures: dict[str, Any] = {}
-        self._costs = LastAnswer(lambda recipe: costs_in_words(costs(recipe)), what_costs)
-        self._report = LastAnswer(partial(examine, device=device), attrgetter(*NETWORK, "label_smoothing"))
+        self._costs, self._report = LastAnswer(cost_key), LastAnswer(signal_key)
         self._build()
 
     def _build(self) -> None:
@@ -105,42 +108,49 @@ class Forecast:
         """Of another recipe from now on; None: the controls show none that is valid."""
         self.recipe = recipe
         self._number += 1
+        forget(REQUEST)
         if recipe is None:
-            forget("forecast")
-            self._clear()
-        elif not self.button.value:
-            forget("forecast")
-        else:
-            errand("forecast", partial(self._look, self._number, recipe), after=PAUSE)
+            self._tell(self._number, "nothing")
+        elif self.button.value:
+            self._tell(self._number, "wait")
+            errand(REQUEST, partial(self._go_on, self._number, self._findings(recipe)), after=PAUSE)
 
     def close(self) -> None:
         """Ask for nothing any more."""
         self._number += 1
-        forget("forecast")
+        forget(REQUEST)
 
-    def _clear(self) -> None:
-        self.costs.value = self.sentence.value = self.problem.value = ""
-        for frame in self.frames.values():
-            frame.layout.display = "none"
+    def _tell(self, number: int, part: str, found: Any = None) -> None:
+        self.post(("forecast", (number, part, found)))
 
     # -- in the worker thread -------------------------------------------------------------------------------
 
-    def _look(self, number: int, recipe: Recipe) -> None:
-        """What is quick first; nothing more once there is a newer request."""
-        for part, compute in (("rate", rate_over_run), ("costs", self._costs), ("doctor", self._examined)):
-            if number != self._number:
-                return
-            try:
-                found = compute(recipe)
-            except Exception as error:  # noqa: BLE001  # shown in words, whatever it is
-                self.post(("forecast", (number, "problem", in_short(error, self.device))))
-                return
-            self.post(("forecast", (number, part, found)))
+    def _go_on(self, number: int, findings: Iterator[tuple[str, Any]]) -> None:
+        """Find one thing, the next as an errand of its own: what trains takes its turn between, and a newer request."""
+        if number == self._number and (found := next(findings, None)) is not None:
+            self._tell(number, *found)
+            errand(CONTINUATION, partial(self._go_on, number, findings))
 
-    def _examined(self, recipe: Recipe) -> tuple[InitReport, go.Figure]:
-        """The report, and its picture without the sentence, which stands above it."""
-        report: InitReport = self._report(recipe)
-        return report, init_doctor(replace(report, sentence=""), compact=True)
+    def _findings(self, recipe: Recipe) -> Iterator[tuple[str, Any]]:
+        """What is quick first."""
+        try:
+            yield "rate", rate_over_run(recipe)
+            yield "costs", self._costs.find(recipe) or self._costs.keep(recipe, costs_in_words(costs(recipe)))
+            for report in self._reports(recipe):
+                yield "doctor", (report, init_doctor(replace(report, sentence=""), compact=True))
+            yield "end", None
+        except Exception as error:  # noqa: BLE001  # shown in words, whatever it is
+            yield "problem", in_short(error, self.device)
+
+    def _reports(self, recipe: Recipe) -> Iterator[InitReport]:
+        """One after each pass through the network."""
+        report: InitReport | None = self._report.find(recipe)
+        if report is not None:
+            yield report
+            return
+        for report in examinations(recipe, device=self.device):
+            yield report
+        self._report.keep(recipe, report)
 
     # -- what is shown; only the pump calls these ------------------------------------------------------------
 
@@ -149,6 +159,22 @@ class Forecast:
         number, part, found = news
         if number == self._number:
             getattr(self, f"_on_{part}")(found)
+
+    def _on_wait(self, _: None) -> None:
+        """What is shown is of an older recipe until the end comes."""
+        self.body.add_class("lab-stale")
+
+    def _on_end(self, _: None) -> None:
+        self.body.remove_class("lab-stale")
+
+    def _on_nothing(self, _: None) -> None:
+        self._clear()
+        self._on_end(None)
+
+    def _clear(self) -> None:
+        self.costs.value = self.sentence.value = self.problem.value = ""
+        for frame in self.frames.values():
+            frame.layout.display = "none"
 
     def _on_rate(self, picture: go.Figure) -> None:
         self.problem.value = ""
@@ -163,7 +189,7 @@ class Forecast:
         self._draw("doctor", picture)
 
     def _on_problem(self, text: str) -> None:
-        self._clear()
+        self._on_nothing(None)
         self.problem.value = f'<div class="lab-foreseen">{escape(text)}</div>'
 
     def _draw(self, place: str, picture: go.Figure) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any, cast
 
 import ipywidgets as widgets
@@ -14,14 +15,18 @@ from lab.panel.toolbar import row
 
 ROW, AROUND = 18, 96  # pixels: of a layer, and of all else in the figure
 ROWS = (4, 20)  # fewer layers leave room, more are drawn thinner
-KEY = {"update": ": orange is more than a thousandth of the weight in a step, blue less"}
+KEY = {"update": ": orange is above a thousandth in a step, blue below"}
 EMPTY = "Nothing was watched yet: health is looked at while a run trains."
 
 
 class HealthView:
-    """Hidden until a person asks for it."""
+    """Hidden until a person asks for it.
 
-    def __init__(self) -> None:
+    Args:
+        ask: has the pump call `draw`.
+    """
+
+    def __init__(self, ask: Callable[[], None]) -> None:
         self.dark, self.width = False, 0
         self.figure: Any = None
         self._shown: tuple[Any, ...] = ()
@@ -32,10 +37,10 @@ class HealthView:
             value="update",
             description="health of",
             style={"description_width": "initial"},
-            layout=widgets.Layout(width="240px"),
+            layout=widgets.Layout(width="190px"),
         )
         self.measure.add_class("lab-health-measure")
-        self.measure.observe(lambda _: self.draw(), "value")
+        self.measure.observe(lambda _: ask(), "value")
         self.caption = widgets.HTML()
         self.frame = widgets.VBox(layout=widgets.Layout(width="100%", display="none"))
         self.widget = widgets.VBox(

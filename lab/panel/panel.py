@@ -124,12 +124,19 @@ class Panel:
     def _build_parts(self) -> None:
         self.curves, self.helper, self.take_away, self.progress = Curves(), Helper(), TakeAway(), Progress()
         self.toolbar, post = self._make_toolbar(), self.pump.post
-        self.forecast, self.health = Forecast(post, self.device), HealthView()
+        self.forecast, self.health = Forecast(post, self.device), HealthView(lambda: post(("health", None)))
         self.finding = FindingPane(self.choices.use_rate, self._work_on, post, self.device)
         self.comparing = ComparePane(lambda: self.recipe, self._recipes, post, self._work_on, self.device)
         self.samples = Samples(self.comparing.arms, self.helper, post)
-        self._on_comparison, self._on_rates = self.comparing.hear, self.finding.hear
-        self._on_forecast, self._on_samples, self._on_picture = self.forecast.hear, self.samples.hear, self.choices.draw
+        self.hearers: dict[str, Callable[[Any], None]] = {  # of what is said to one part only
+            "recipe": self.finding.compare,
+            "comparison": self.comparing.hear,
+            "rates": self.finding.hear,
+            "forecast": self.forecast.hear,
+            "samples": self.samples.hear,
+            "health": lambda _: self.health.draw(),
+            "picture": self.choices.draw,
+        }
         for trait, kind in (("dark", "theme"), ("width", "width")):
             self.helper.observe(lambda change, kind=kind: self.pump.post((kind, change["new"])), trait)
         self.table, self.message, self.invalid = (widgets.HTML(layout=wide()) for _ in range(3))
@@ -185,6 +192,7 @@ class Panel:
         self.take_away.show(recipe)
         self.forecast.show(recipe)
         self.samples.show(recipe)
+        self.pump.post(("recipe", recipe))
 
     def _options_changed(self) -> None:
         self.pump.post(("options", None))
@@ -284,7 +292,8 @@ class Panel:
             if isinstance(sender, Job):
                 moved |= {self._hear(entry, content) for entry in self.entries if entry.job is sender}
             else:
-                getattr(self, f"_on_{sender}")(content)
+                hear = self.hearers.get(sender) or getattr(self, f"_on_{sender}")
+                hear(content)
         for entry in self.entries:
             if entry.number in moved:
                 self.curves.update(entry.number, entry.run.history, entry.steps_per_epoch)

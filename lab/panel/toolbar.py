@@ -19,20 +19,20 @@ class Look(NamedTuple):
     text: str
     icon: str
     hint: str
-    width: int = 84
+    width: int = 70
 
 
 BUTTONS = {
     "train": Look("Train", "play", "Train this recipe; while another trains, queue it"),
-    "pause": Look("Pause", "pause", "Hold training where it is, or go on"),
+    "pause": Look("Pause", "pause", "Hold training where it is, or go on", 76),
     "stop": Look("Stop", "stop", "Stop after the current step; empty the queue"),
     "clear": Look("Clear", "trash", "Take ended runs and arms off the screen; folders stay"),
-    "find-rate": Look("Find rate", "search", "Try rates from tiny to huge on this recipe, and suggest some", 100),
+    "find-rate": Look("Find rate", "search", "Try rates from tiny to huge on this recipe, and suggest some", 92),
 }
 TOGGLES = {
-    "log": Look("log loss", "", "Logarithmic axis for the loss", 80),
-    "health": Look("health", "", "Watch every layer as it trains: a tenth of the time, no other numbers", 72),
-    "compare": Look("Compare", "balance-scale", "Which recipe is better? Tuned rates, paired seeds, an interval", 104),
+    "log": Look("log loss", "", "Logarithmic axis for the loss", 66),
+    "health": Look("health", "", "Watch every layer as it trains: a tenth of the time, and no number changes", 56),
+    "compare": Look("Compare", "", "Which recipe is better? Tuned rates, paired seeds, an interval", 70),
 }
 
 
@@ -62,7 +62,10 @@ class Progress:
 
     def __init__(self) -> None:
         self.bar = widgets.FloatProgress(
-            min=0, max=1, layout=widgets.Layout(width="352px"), tooltip="share of the run that is done"
+            min=0,
+            max=1,
+            layout=widgets.Layout(flex="0 1 352px", min_width="120px"),
+            tooltip="share of the run that is done",
         )
         self.status, self.detail = widgets.HTML(), widgets.HTML()
         self.status.add_class("lab-speaks")

@@ -236,16 +236,19 @@ def forget(name: str) -> None:
 
 
 def do_errands() -> None:
-    """In the worker thread: all that are due, in the order of their names' first requests."""
-    while (found := _due()) is not None:
+    """In the worker thread: all that are due now, in the order of their names' first requests.
+
+    What these ask for in turn waits until what is at work has had its turn.
+    """
+    now = time.monotonic()
+    while (found := _due(now)) is not None:
         try:
             found.work()
         except Exception:  # noqa: BLE001  # one broken errand must not end a training
             traceback.print_exc()
 
 
-def _due() -> Errand | None:
-    now = time.monotonic()
+def _due(now: float) -> Errand | None:
     with _errands_lock:
         name = next((name for name, waiting in _errands.items() if waiting.due <= now), None)
         return _errands.pop(name) if name is not None else None
@@ -282,7 +285,7 @@ def submit(work: Callable[[], None]) -> None:
 
 def warm_up(recipe: Recipe) -> None:
     """Read the data before the first click, so that the first point comes at once."""
-    if recipe.data.name != "folder":  # which may be large, and is read anew for every run
+    if recipe.data.name != "folder":  # which may be large
         with contextlib.suppress(ValueError):  # shown when the person presses Train
             load(recipe.data, recipe.modify)
 

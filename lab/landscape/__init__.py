@@ -1,0 +1,1 @@
+"""Loss landscapes: planes through the weights, and surfaces over them."""

@@ -39,7 +39,9 @@ class Block:
         centre, *directions = self.sums
         for row, place in zip(self.rows, places, strict=False):
             row.copy_(centre)
-            for length, direction in zip(place[::-1] if len(directions) == 2 else place, reversed(directions), strict=False):
+            for length, direction in zip(
+                place[::-1] if len(directions) == 2 else place, reversed(directions), strict=False
+            ):
                 row.add_(direction, alpha=float(length))
 
     def lend(self, index: int) -> None:

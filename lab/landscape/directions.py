@@ -34,7 +34,9 @@ def random_plane(centre: Weights, *, seed: int, normalisation: Normalisation = "
         raise ValueError("No weights have filters: nothing would move. Choose the normalisation 'layer'.")
     generator = torch.Generator().manual_seed(seed)
     drawn = [draw(centre, generator) for _ in range(dimensions)]
-    return Plane(centre, tuple(fitted(each, centre, normalisation) for each in drawn), Origin("random", seed, normalisation))
+    return Plane(
+        centre, tuple(fitted(each, centre, normalisation) for each in drawn), Origin("random", seed, normalisation)
+    )
 
 
 def draw(like: Mapping[str, Tensor], generator: torch.Generator) -> Weights:

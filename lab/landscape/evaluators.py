@@ -20,7 +20,8 @@ from torch.nn.modules.batchnorm import _BatchNorm
 
 from lab.landscape.blocks import Block
 from lab.landscape.planes import Plane, check_alike
-from lab.landscape.rewriting import Parts, Rewriting, Rewritten, rewriting_of
+from lab.landscape.rewriting import rewriting_of
+from lab.landscape.rewritten import Parts, Rewriting, Rewritten
 from lab.landscape.samples import Samples
 from lab.landscape.weights import Weights
 from lab.steps import enough_threads, flops_per_image
@@ -93,7 +94,8 @@ class Evaluator:
         if batchnorm not in ("stored", "batch"):
             raise ValueError(f"Unknown batchnorm {batchnorm!r}. Expected one of: stored, batch.")
         check_alike(plane.centre, dict(model.named_parameters()), "the network")
-        self.plane, self.batchnorm, self.dtype, self.device = plane, batchnorm, dtype, samples.labels.device
+        self.plane, self.dtype, self.device = plane, dtype, samples.labels.device
+        self.batchnorm: BatchNormMode = batchnorm
         network = deepcopy(model).to(self.device, torch.float64).eval()
         probe = samples.batch(slice(0, PROBE), torch.float64)
         self.flops = flops_per_image(network, probe)
@@ -181,7 +183,7 @@ class Evaluator:
             for index, (a, b) in enumerate(places.tolist()):
                 self.weights.lend(first + index)
                 batch.parts.place(a, b)
-                logits[index] = self.network.model(batch.images).T
+                logits[index] = self.network.logits(batch.images)
             return losses_and_hits(logits, batch.labels)
 
     @torch.inference_mode()
@@ -192,7 +194,9 @@ class Evaluator:
         part = slice(number * self.batch_size, min((number + 1) * self.batch_size, len(self.samples)))
         with enough_threads(self.device, 3 * self.flops * self.batch_size):
             images = self.samples.batch(part, self.dtype)
-            batch = Batch(part, images, self.samples.labels[part], self.network.parts(images, self._sets[0], self._sets[1:]))
+            batch = Batch(
+                part, images, self.samples.labels[part], self.network.parts(images, self._sets[0], self._sets[1:])
+            )
         if batch.bytes * len(self.samples) <= PRODUCTS_BYTES * len(images):
             self._kept[number] = batch
         return batch
@@ -229,7 +233,7 @@ def losses_and_hits(logits: Tensor, labels: Tensor) -> tuple[Tensor, Tensor]:
 
 
 def use_batch_statistics(network: nn.Module) -> None:
-    """Batch normalisation with the statistics of each batch, and none that move; a single number keeps the stored ones."""
+    """Batch normalisation with the statistics of each batch; none move, and a single number keeps the stored ones."""
     for layer in network.modules():
         if isinstance(layer, _BatchNorm):
             layer.training, layer.track_running_stats = True, False

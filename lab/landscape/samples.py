@@ -66,7 +66,10 @@ def samples_of(
         raise ValueError(f"count is {count}, but a standard error needs at least 2 images.")
     part = whole if count is None or count >= len(whole) else whole.take(drawn(whole, count, seed))
     images = part.images if isinstance(part.images, Tensor) else read_all(part.images)
-    constants = [torch.tensor(values, dtype=torch.float64, device=session.device).view(1, -1, 1, 1) for values in session.data.statistics]
+    constants = [
+        torch.tensor(values, dtype=torch.float64, device=session.device).view(1, -1, 1, 1)
+        for values in session.data.statistics
+    ]
     return Samples(
         images.to(session.device),
         part.labels.to(session.device),

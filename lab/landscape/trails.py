@@ -95,7 +95,7 @@ def path_plane(trail: Trail, *, centre: Literal["last", "mean"] = "last") -> Pla
     """The two directions in which a path varies most, through its last point or through its mean.
 
     Directions of length 1 at right angles. Their signs are such that the path ends on the positive side. Through the
-    last point the plane is exact where the run ended and may mislead about its beginning; print the true loss beside it.
+    last point the plane is exact where the run ended and may mislead about its beginning: print the true loss too.
 
     Raises:
         ValueError: fewer than three snapshots that differ.
@@ -104,7 +104,11 @@ def path_plane(trail: Trail, *, centre: Literal["last", "mean"] = "last") -> Pla
     axes, explained = axes_of([trail])
     middle = trail.origin + torch.stack(trail.offsets).mean(0)
     point = trail.weights(-1) if centre == "last" else shaped(middle, trail.start)
-    return Plane(point, tuple(shaped(axis, trail.start) for axis in axes), Origin("path", explained=explained, note=f"through the {centre} point"))
+    return Plane(
+        point,
+        tuple(shaped(axis, trail.start) for axis in axes),
+        Origin("path", explained=explained, note=f"through the {centre} point"),
+    )
 
 
 def joint_plane(trails: Sequence[Trail]) -> Plane:
@@ -122,7 +126,11 @@ def joint_plane(trails: Sequence[Trail]) -> Plane:
     axes, explained = axes_of(trails)
     like = trails[0].start
     ends = torch.stack([trail.origin + trail.offsets[-1] for trail in trails]).double().mean(0)
-    return Plane(shaped(ends, like), tuple(shaped(axis, like) for axis in axes), Origin("joint", explained=explained, note=f"{len(trails)} runs"))
+    return Plane(
+        shaped(ends, like),
+        tuple(shaped(axis, like) for axis in axes),
+        Origin("joint", explained=explained, note=f"{len(trails)} runs"),
+    )
 
 
 def axes_of(trails: Sequence[Trail]) -> tuple[Tensor, float]:

@@ -165,10 +165,9 @@ class Survey:
 
     def surface(self) -> Surface:
         """What is known so far; nan where nothing is."""
-        columns = {name: column.copy() for name, column in self.columns.items()}
-        return Surface(
-            self.grid, self.evaluator.plane.origin, measured_by(self.evaluator), *(columns[name] for name in COLUMNS)
-        )
+        loss, accuracy, error, difference = (self.columns[name].copy() for name in COLUMNS)
+        origin, measured = self.evaluator.plane.origin, measured_by(self.evaluator)
+        return Surface(self.grid, origin, measured, loss, accuracy, error, difference)
 
 
 def measured_by(evaluator: Evaluator) -> Measured:

@@ -71,7 +71,7 @@ class Trail:
     def _thin(self) -> None:
         keep = list(range(0, len(self), 2))
         self.steps, self.offsets = [self.steps[i] for i in keep], [self.offsets[i] for i in keep]
-        self.gram, self._stride, self._offered = self.gram[np.ix_(keep, keep)], 2 * self._stride, 0
+        self.gram, self._stride = self.gram[np.ix_(keep, keep)], 2 * self._stride
 
     def weights(self, index: int) -> Weights:
         """The snapshot's weights, up to the rounding of float32."""

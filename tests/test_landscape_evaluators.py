@@ -308,3 +308,11 @@ def test_a_plane_of_another_network_is_refused(sessions):
 def test_what_samples_refuse(which, words, sessions):
     with pytest.raises(ValueError, match=words):
         samples_of(sessions("mlp, nothing"), **which)
+
+
+def test_batches_are_as_large_as_the_cache_allows(sessions, monkeypatch):
+    session = sessions("cnn, nothing")  # its largest layer gives 4 channels of 8 x 8 numbers
+    plane = random_plane(trained(session.model), seed=0)
+    for room, size in ((40_000, 32), (1_023_999, 512), (10**9, module.LARGEST_BATCH), (1, module.SMALLEST_BATCH)):
+        monkeypatch.setattr(module, "CACHE_BYTES", room)
+        assert Evaluator(session.model, plane, samples_of(session)).batch_size == size

@@ -28,8 +28,8 @@ from lab.steps import enough_threads, flops_per_image
 
 BatchNormMode = Literal["stored", "batch"]
 
-CACHE_BYTES = 4 * 2**20  # what the largest activation of a batch may take
-BLOCK_POINTS = 32  # evaluated together
+CACHE_BYTES = 2 * 2**20  # what the largest activation of a batch may take
+BLOCK_POINTS = 64  # evaluated together
 WEIGHTS_BYTES = 64 * 2**20  # of the weights of one block
 PRODUCTS_BYTES = 64 * 2**20  # kept from block to block; larger ones are made anew for each
 LOGITS_BYTES = 2**20  # before they become losses
@@ -251,8 +251,8 @@ def batch_in_cache(network: nn.Module, probe: Tensor, dtype: torch.dtype) -> int
     """The power of two at which the largest thing that a layer gives stays in a CPU's cache; 8 to 1,024."""
     largest = [0]
 
-    def measure(_: nn.Module, __: Any, gave: Any) -> None:
-        if isinstance(gave, Tensor):
+    def measure(_: nn.Module, given: tuple[Any, ...], gave: Any) -> None:
+        if isinstance(gave, Tensor) and gave.data_ptr() != given[0].data_ptr():  # a view takes no room
             largest.append(gave[0].numel() * torch.finfo(dtype).bits // 8)
 
     handles = [layer.register_forward_hook(measure) for layer in network.modules() if not list(layer.children())]

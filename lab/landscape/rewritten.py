@@ -180,29 +180,33 @@ class Parts:
 
     def __init__(self, slots: Sequence[Slot], tensors: list[tuple[Tensor, ...]]) -> None:
         self.slots, self.tensors = slots, tensors
-        self.rows = [parts[0] for parts in tensors]
+        # Two buffers that are written again at each point: fresh memory of this size would cost more than the sum.
+        self.rows = [torch.empty_like(parts[0]) if len(parts) == 3 else parts[0] for parts in tensors]
+        self.sums = [torch.empty_like(parts[0]) for parts in tensors]
         self.row: float | None = None
 
     @property
     def bytes(self) -> int:
-        return sum(part.numel() * part.element_size() for parts in self.tensors for part in parts)
+        return sum((len(parts) + 2) * parts[0].numel() * parts[0].element_size() for parts in self.tensors)
 
     def place(self, a: float, b: float) -> None:
-        """Put what the first layers give at a point into their slots."""
-        if b != self.row and len(self.tensors) and len(self.tensors[0]) == 3:
-            self.rows = [torch.add(parts[0], parts[2], alpha=b) for parts in self.tensors]
-        self.row = b
-        for slot, row, parts in zip(self.slots, self.rows, self.tensors, strict=True):
-            together = torch.add(row, parts[1], alpha=a)
-            slot.now = together.amax(0).permute(0, 3, 1, 2) if slot.product.pool else together
+        """Put what the first layers give at a point into their slots, until the next point."""
+        if b != self.row:
+            for row, parts in zip(self.rows, self.tensors, strict=True):
+                if len(parts) == 3:
+                    torch.add(parts[0], parts[2], alpha=b, out=row)
+            self.row = b
+        for slot, row, parts, total in zip(self.slots, self.rows, self.tensors, self.sums, strict=True):
+            torch.add(row, parts[1], alpha=a, out=total)
+            slot.now = total.amax(0).permute(0, 3, 1, 2) if slot.product.pool else total
 
 
 def windows(images: Tensor, layer: nn.MaxPool2d) -> Tensor:
     """(n, c, h, w) -> (places of a window, n, h / k, w / k, c): the largest of the first axis is the pool's value."""
     height, width = pair(layer.kernel_size)
-    rows, columns = images.size(2) // height, images.size(3) // width
-    cut = images[:, :, : rows * height, : columns * width].unflatten(2, (rows, height)).unflatten(4, (columns, width))
-    return cut.permute(3, 5, 0, 2, 4, 1).contiguous().flatten(0, 1)
+    rows, columns = (size - size % step for size, step in zip(images.shape[2:], (height, width), strict=True))
+    places = images.permute(0, 2, 3, 1)
+    return torch.stack([places[:, i:rows:height, j:columns:width] for i in range(height) for j in range(width)])
 
 
 def largest_of_four(images: Tensor) -> Tensor:

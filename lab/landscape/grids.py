@@ -1,0 +1,130 @@
+"""Grids on a plane, computed coarse first and each point once; and fine pictures from few points, with their error."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from itertools import product
+
+import numpy as np
+from scipy.interpolate import CubicSpline, RectBivariateSpline
+
+HELD_OUT = 24
+LEAST_POINTS = 4  # along an axis, for a cubic spline
+
+
+@dataclass(frozen=True)
+class Grid:
+    """`size` points along each axis, from middle - reach to middle + reach; one row of them on a line.
+
+    Nested: where size - 1 is even, every second point is the grid of half the size, with the same coordinates to the
+    last bit. The sizes 5, 9, 17, 33 and 65 go down to 5.
+
+    Args:
+        size: at least 2. middle, reach: coordinates; reach above 0.
+    """
+
+    size: int
+    reach: tuple[float, float] = (1.0, 1.0)
+    middle: tuple[float, float] = (0.0, 0.0)
+    line: bool = False
+
+    def __post_init__(self) -> None:
+        if self.size < 2:
+            raise ValueError(f"size is {self.size}, but a grid has at least 2 points along an axis.")
+        if not min(self.reach) > 0:
+            raise ValueError(f"reach is {self.reach}, but must be above 0 along both axes.")
+
+    @property
+    def shape(self) -> tuple[int, int]:
+        """Points along a and along b."""
+        return self.size, 1 if self.line else self.size
+
+    @property
+    def axes(self) -> tuple[np.ndarray, np.ndarray]:
+        """Coordinates along a and along b."""
+        steps = 2 * np.arange(self.size) / (self.size - 1) - 1  # rounded once: the same on every nested grid
+        a, b = (middle + reach * steps for middle, reach in zip(self.middle, self.reach, strict=True))
+        return a, np.array([self.middle[1]]) if self.line else b
+
+    def points(self, indices: np.ndarray) -> np.ndarray:
+        """(n, 2) places in the grid (i, j) -> (n, 2) coordinates (a, b)."""
+        a, b = self.axes
+        return np.stack([a[indices[:, 0]], b[indices[:, 1]]], 1)
+
+    def levels(self) -> Iterator[np.ndarray]:
+        """(n, 2) places (i, j), coarse grid first; each level holds only what no coarser one had.
+
+        The first level has at least 4 points along an axis, as a spline needs them.
+        """
+        stride = self._coarsest()
+        seen = np.zeros(self.shape, dtype=bool)
+        while stride:
+            chosen = np.zeros(self.shape, dtype=bool)
+            chosen[::stride, ::stride] = True
+            yield np.argwhere(chosen & ~seen)
+            seen |= chosen
+            stride //= 2
+
+    def _coarsest(self) -> int:
+        stride = 1
+        while (self.size - 1) % (2 * stride) == 0 and (self.size - 1) // (2 * stride) + 1 >= LEAST_POINTS:
+            stride *= 2
+        return stride
+
+    def between(self) -> np.ndarray:
+        """(n, 2) coordinates of the middles of the grid's cells: where an interpolation is worst."""
+        a, b = ((axis[1:] + axis[:-1]) / 2 if len(axis) > 1 else axis for axis in self.axes)
+        return np.array(list(product(a, b)))
+
+    def held_out(self, count: int = HELD_OUT, seed: int = 0) -> np.ndarray:
+        """(count or fewer, 2) coordinates of middles of cells, drawn without repetition."""
+        cells = self.between()
+        return np.random.default_rng(seed).permutation(cells)[:count]
+
+
+@dataclass(frozen=True)
+class SplineError:
+    """|interpolated - exact| / |exact| at points that the spline has not seen: median, 95% and largest of `points`."""
+
+    median: float
+    most: float
+    largest: float
+    points: int
+
+
+def spline(grid: Grid, values: np.ndarray, a: np.ndarray, b: np.ndarray) -> np.ndarray:
+    """Bicubic spline through all values (na, nb) of a grid, at all (a[i], b[j]); a cubic spline on a line.
+
+    Raises:
+        ValueError: fewer than 4 points along an axis, or values that are not finite.
+    """
+    fitted = through(grid, values)
+    if isinstance(fitted, CubicSpline):
+        return fitted(a)[:, None]
+    return fitted(a, b)
+
+
+def spline_at(grid: Grid, values: np.ndarray, points: np.ndarray) -> np.ndarray:
+    """(n,) the same spline at single points (n, 2)."""
+    fitted = through(grid, values)
+    if isinstance(fitted, CubicSpline):
+        return fitted(points[:, 0])
+    return fitted.ev(points[:, 0], points[:, 1])
+
+
+def through(grid: Grid, values: np.ndarray) -> CubicSpline | RectBivariateSpline:
+    if grid.size < LEAST_POINTS:
+        raise ValueError(f"A cubic spline needs {LEAST_POINTS} points along an axis, not {grid.size}.")
+    wrong = int((~np.isfinite(values)).sum())
+    if wrong:
+        raise ValueError(
+            f"{wrong} of {values.size} values are not finite: no spline runs through them. Take a smaller reach."
+        )
+    a, b = grid.axes
+    return CubicSpline(a, values[:, 0]) if grid.line else RectBivariateSpline(a, b, values, kx=3, ky=3)
+
+
+def error_of(shown: np.ndarray, exact: np.ndarray) -> SplineError:
+    off = np.abs(shown - exact) / np.maximum(np.abs(exact), np.finfo(float).tiny)
+    return SplineError(float(np.median(off)), float(np.quantile(off, 0.95)), float(off.max()), len(off))

@@ -1,0 +1,87 @@
+"""The images that a landscape is measured on: which split, how many of it, drawn how."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal
+
+import torch
+from torch import Tensor
+
+from lab.data import Split
+from lab.data.batches import normalise, read_all, to_float
+from lab.training import Training
+
+SplitName = Literal["training", "validation"]
+
+
+@dataclass(frozen=True)
+class Samples:
+    """Some images of a split, on the device as uint8, and what makes of them what the network sees.
+
+    images: uint8 (n, c, h, w). labels: int64 (n,). mean, std: of each channel, (1, c, 1, 1).
+    total: images in the whole split; seed: of the draw.
+    """
+
+    images: Tensor
+    labels: Tensor
+    mean: Tensor
+    std: Tensor
+    split: SplitName
+    total: int
+    seed: int
+    memory_format: torch.memory_format
+
+    def __len__(self) -> int:
+        return len(self.labels)
+
+    def batch(self, part: slice, dtype: torch.dtype) -> Tensor:
+        """(b, c, h, w) as the network sees them in evaluation: normalised, without augmentation."""
+        images = normalise(to_float(self.images[part], dtype), self.mean.to(dtype), self.std.to(dtype))
+        return laid_out(images, self.memory_format)
+
+    def first(self, count: int) -> Samples:
+        """The first of them; whole batches, say."""
+        kept = {name: value for name, value in vars(self).items() if name not in ("images", "labels")}
+        return Samples(self.images[:count], self.labels[:count], **kept)
+
+
+def laid_out(images: Tensor, memory_format: torch.memory_format) -> Tensor:
+    """In this layout also where torch takes any for it: one channel is read slowly if its strides say otherwise."""
+    return torch.empty_like(images, memory_format=memory_format).copy_(images)
+
+
+def samples_of(
+    session: Training, *, split: SplitName = "validation", count: int | None = None, seed: int = 0
+) -> Samples:
+    """Images of a training's data, drawn without repetition; all of the split by default.
+
+    Raises:
+        ValueError: an unknown split, or a count below 2.
+    """
+    if split not in ("training", "validation"):
+        raise ValueError(f"Unknown split {split!r}. Expected one of: training, validation.")
+    whole = session.train_split if split == "training" else session.validation_split
+    if count is not None and count < 2:
+        raise ValueError(f"count is {count}, but a standard error needs at least 2 images.")
+    part = whole if count is None or count >= len(whole) else whole.take(drawn(whole, count, seed))
+    images = part.images if isinstance(part.images, Tensor) else read_all(part.images)
+    constants = [
+        torch.tensor(values, dtype=torch.float64, device=session.device).view(1, -1, 1, 1)
+        for values in session.data.statistics
+    ]
+    return Samples(
+        images.to(session.device),
+        part.labels.to(session.device),
+        *constants,
+        split=split,
+        total=len(whole),
+        seed=seed,
+        memory_format=session.memory_format,
+    )
+
+
+def drawn(split: Split, count: int, seed: int) -> Tensor:
+    """(count,) indices in ascending order."""
+    generator = torch.Generator().manual_seed(seed)
+    return torch.randperm(len(split), generator=generator)[:count].sort().values.to(split.labels.device)

@@ -1,0 +1,205 @@
+"""Surfaces: loss and accuracy over a plane, what they were measured on, and how far to trust them."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from dataclasses import asdict, dataclass, replace
+from pathlib import Path
+
+import numpy as np
+from safetensors import SafetensorError, safe_open
+from safetensors.numpy import save
+
+from lab.landscape.evaluators import COLUMNS, BatchNormMode, Evaluator, Found
+from lab.landscape.grids import Grid, SplineError, error_of, spline, spline_at
+from lab.landscape.planes import Origin
+from lab.landscape.samples import SplitName
+from lab.store import write_atomically
+
+
+@dataclass(frozen=True)
+class Measured:
+    """On what and how a surface was measured.
+
+    batch_size: decides values in the mode `batch` only. precision: of the arithmetic.
+    """
+
+    split: SplitName
+    samples: int
+    total: int
+    seed: int
+    batchnorm: BatchNormMode
+    batch_size: int
+    precision: str
+
+
+@dataclass(frozen=True)
+class Surface:
+    """Values at all points of a grid, (na, nb) each: row i belongs to a[i], column j to b[j]; nan is not known yet.
+
+    loss: mean nats. accuracy: fraction. error: standard error of the loss; difference_error: of the loss minus that at
+    the plane's centre. spline_error: None where every value is exact; else the values come from a spline or a ratio,
+    and this is what they are off by.
+    """
+
+    grid: Grid
+    origin: Origin
+    measured: Measured
+    loss: np.ndarray
+    accuracy: np.ndarray
+    error: np.ndarray
+    difference_error: np.ndarray
+    spline_error: SplineError | None = None
+
+    @property
+    def complete(self) -> bool:
+        """Whether every point was measured; a loss may be nan all the same, an accuracy never is."""
+        return not np.isnan(self.accuracy).any()
+
+    def shown(self, size: int, exact: tuple[np.ndarray, np.ndarray]) -> Surface:
+        """A finer grid through these values by bicubic splines, with the error of the loss at held-out points.
+
+        Args:
+            size: points along an axis.
+            exact: coordinates (n, 2) and exact losses (n,) of points that are not on this grid.
+        Raises:
+            ValueError: a point is missing or not finite, or fewer than 4 along an axis.
+        """
+        finer = replace(self.grid, size=size)
+        loss, accuracy, error, difference = (spline(self.grid, getattr(self, name), *finer.axes) for name in COLUMNS)
+        return Surface(
+            finer,
+            self.origin,
+            self.measured,
+            loss,
+            accuracy.clip(0, 1),
+            error.clip(min=0),
+            difference.clip(min=0),
+            error_of(spline_at(self.grid, self.loss, exact[0]), exact[1]),
+        )
+
+    def refreshed(self, now: Surface, held_out: tuple[np.ndarray, np.ndarray]) -> Surface:
+        """This surface after the run has moved on while the plane stayed: times a spline of the ratio now / then.
+
+        Args:
+            now: a coarse surface of the same plane and reach, 5 points along an axis, say.
+            held_out: coordinates (n, 2) and losses (n,) now at points that are not on the coarse grid.
+        Raises:
+            ValueError: another part of the plane, or losses that are not finite and above 0.
+        """
+        if (now.grid.reach, now.grid.middle) != (self.grid.reach, self.grid.middle):
+            raise ValueError("The two surfaces cover different parts of the plane: give them one reach and one middle.")
+        then = spline(self.grid, self.loss, *now.grid.axes)
+        if not ((then > 0).all() and (now.loss > 0).all() and np.isfinite(now.loss).all()):
+            raise ValueError(
+                "A ratio needs losses that are finite and above 0 at all points: measure the surface anew."
+            )
+        ratio = now.loss / then
+        loss = self.loss * spline(now.grid, ratio, *self.grid.axes)
+        old = spline_at(self.grid, self.loss, held_out[0])
+        off = error_of(old * spline_at(now.grid, ratio, held_out[0]), held_out[1])
+        return replace(self, loss=loss, measured=now.measured, spline_error=off)
+
+    def save(self, path: str | Path) -> None:
+        """Keep the surface as a safetensors file, everything else beside the numbers."""
+        parts = ("grid", "origin", "measured", "spline_error")
+        facts = {name: json.dumps(asdict(part) if (part := getattr(self, name)) else None) for name in parts}
+        columns = {name: np.ascontiguousarray(getattr(self, name), dtype=float) for name in COLUMNS}
+        write_atomically(Path(path), save(columns, metadata=facts))
+
+    @classmethod
+    def load(cls, path: str | Path) -> Surface:
+        """The surface that was saved, to the last bit.
+
+        Raises:
+            ValueError: the file is missing, damaged or no surface.
+        """
+        try:
+            with safe_open(path, framework="np") as file:
+                facts = {name: json.loads(text) for name, text in file.metadata().items()}
+                columns = {name: file.get_tensor(name) for name in COLUMNS}
+            off, grid = facts["spline_error"], facts["grid"]
+            grid |= {"reach": tuple(grid["reach"]), "middle": tuple(grid["middle"])}  # JSON has no tuples
+            return cls(
+                grid=Grid(**grid),
+                origin=Origin(**facts["origin"]),
+                measured=Measured(**facts["measured"]),
+                spline_error=SplineError(**off) if off else None,
+                loss=columns["loss"],
+                accuracy=columns["accuracy"],
+                error=columns["error"],
+                difference_error=columns["difference_error"],
+            )
+        except (SafetensorError, OSError, KeyError, TypeError, ValueError, AttributeError) as error:
+            raise ValueError(f"There is no readable surface in {path}: {error}.") from None
+
+
+class Survey:
+    """Measures a grid, coarse points first; an iterator that may be left at any time and gone on with.
+
+    Example: `for indices, values in survey: ...` yields as the evaluator does, with indices (n, 2) into the grid;
+    what is known so far is `survey.surface()`.
+    """
+
+    def __init__(self, evaluator: Evaluator, grid: Grid) -> None:
+        if len(evaluator.plane.directions) == 1 and not grid.line:
+            raise ValueError("The plane has one direction: use a Grid with line=True.")
+        self.evaluator, self.grid = evaluator, grid
+        self.known = np.zeros(grid.shape, dtype=bool)
+        self.columns = {name: np.full(grid.shape, np.nan) for name in COLUMNS}
+
+    def __iter__(self) -> Iterator[Found]:
+        for level in self.grid.levels():
+            missing = level[~self.known[tuple(level.T)]]
+            if len(missing):
+                yield from self._measure(missing)
+
+    def _measure(self, places: np.ndarray) -> Iterator[Found]:
+        for indices, values in self.evaluator(self.grid.points(places)):
+            found = places[indices]
+            self.known[tuple(found.T)] = True
+            for name, column in self.columns.items():
+                column[tuple(found.T)] = getattr(values, name)
+            yield found, values
+
+    def surface(self) -> Surface:
+        """What is known so far; nan where nothing is."""
+        loss, accuracy, error, difference = (self.columns[name].copy() for name in COLUMNS)
+        origin, measured = self.evaluator.plane.origin, measured_by(self.evaluator)
+        return Surface(self.grid, origin, measured, loss, accuracy, error, difference)
+
+
+def measured_by(evaluator: Evaluator) -> Measured:
+    samples = evaluator.samples
+    precision = str(evaluator.dtype).removeprefix("torch.")
+    return Measured(
+        split=samples.split,
+        samples=len(samples),
+        total=samples.total,
+        seed=samples.seed,
+        batchnorm=evaluator.batchnorm,
+        batch_size=evaluator.batch_size,
+        precision=precision,
+    )
+
+
+def surface(evaluator: Evaluator, grid: Grid) -> Surface:
+    """Every point of a grid, exactly."""
+    survey = Survey(evaluator, grid)
+    for _ in survey:
+        pass
+    return survey.surface()
+
+
+def quick_surface(evaluator: Evaluator, grid: Grid, size: int) -> Surface:
+    """Few exact points and a spline through them, shown on a finer grid with its error at held-out exact points."""
+    points = grid.held_out()
+    return surface(evaluator, grid).shown(size, (points, evaluator.values(points).loss))
+
+
+def refreshed_surface(old: Surface, evaluator: Evaluator, size: int = 5) -> Surface:
+    """An old surface made that of the weights now by `size` x `size` exact points, and its error at held-out ones."""
+    coarse = replace(old.grid, size=size)
+    points = coarse.held_out(count=8)
+    return old.refreshed(surface(evaluator, coarse), (points, evaluator.values(points).loss))

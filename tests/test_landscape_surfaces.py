@@ -1,0 +1,251 @@
+"""Grids that nest, surfaces that can be left and gone on with, splines that say how far they are off."""
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+import torch
+from small_landscapes import plane_of, session_of
+from small_runs import small_model
+
+from lab.landscape import Evaluator, Grid, Surface, Survey, quick_surface, refreshed_surface, samples_of, surface
+from lab.landscape import evaluators as module
+from lab.landscape.evaluators import COLUMNS
+from lab.landscape.grids import error_of, spline, spline_at
+
+pytestmark = pytest.mark.usefixtures("one_thread")
+
+
+@pytest.fixture(scope="module")
+def evaluator(one_thread):
+    session = session_of({**small_model("mlp"), "norm": "batch"})
+    return Evaluator(session.model, plane_of("random", session), samples_of(session))
+
+
+@pytest.fixture(scope="module")
+def on_line(one_thread):
+    session = session_of(small_model("mlp"))
+    return Evaluator(session.model, plane_of("line", session), samples_of(session))
+
+
+def same_columns(one, other):
+    return all(np.array_equal(getattr(one, name), getattr(other, name), equal_nan=True) for name in COLUMNS)
+
+
+# -- grids -------------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(("coarse", "fine"), [(5, 9), (9, 17), (17, 33), (33, 65), (13, 25), (7, 13)])
+def test_a_coarse_grid_is_every_second_point_of_the_fine_one_bit_for_bit(coarse, fine):
+    for reach, middle in (((1.0, 1.0), (0.0, 0.0)), ((0.3, 17.7), (0.1, -2.3))):
+        small, large = (Grid(size, reach, middle) for size in (coarse, fine))
+        for few, many in zip(small.axes, large.axes, strict=True):
+            assert few.tolist() == many[::2].tolist()
+
+
+@pytest.mark.parametrize(
+    ("size", "sizes"), [(33, [5, 9, 17, 33]), (65, [5, 9, 17, 33, 65]), (25, [4, 7, 13, 25]), (6, [6])]
+)
+def test_levels_are_coarse_first_and_hold_each_point_once(size, sizes):
+    levels = list(Grid(size).levels())
+    assert np.cumsum([len(level) for level in levels]).tolist() == [count**2 for count in sizes]
+    assert len({tuple(place) for level in levels for place in level}) == size**2
+
+
+def test_a_line_has_one_row():
+    grid = Grid(17, middle=(0.5, 3.0), reach=(0.5, 1.0), line=True)
+    assert [len(level) for level in grid.levels()] == [5, 4, 8]
+    assert grid.points(np.array([[0, 0], [16, 0]])).tolist() == [[0, 3], [1, 3]]
+
+
+@pytest.mark.parametrize(
+    ("given", "words"),
+    [({"size": 1}, "size is 1, but"), ({"size": 5, "reach": (1.0, 0.0)}, "must be above 0 along both")],
+)
+def test_what_a_grid_refuses(given, words):
+    with pytest.raises(ValueError, match=words):
+        Grid(**given)
+
+
+def test_held_out_points_are_middles_of_cells_and_none_twice():
+    grid = Grid(9)
+    points = grid.held_out(count=24, seed=1)
+    assert len({tuple(point) for point in points}) == 24
+    for axis, column in zip(grid.axes, points.T, strict=True):
+        assert set(column) <= set((axis[1:] + axis[:-1]) / 2)
+    assert len(Grid(3).held_out(count=24)) == 4
+
+
+# -- surfaces ----------------------------------------------------------------------------------------------------------
+
+
+def test_nested_refinement_is_the_direct_fine_grid_bit_for_bit(evaluator):
+    grid = Grid(17, reach=(0.8, 0.6))
+    nested = surface(evaluator, grid)
+    direct = evaluator.values([(a, b) for a in grid.axes[0] for b in grid.axes[1]])
+    for name in COLUMNS:
+        assert np.array_equal(getattr(nested, name), getattr(direct, name).reshape(17, 17))
+    coarse = surface(evaluator, Grid(5, reach=(0.8, 0.6)))
+    assert np.array_equal(coarse.loss, nested.loss[::4, ::4])
+    assert nested.complete
+    assert nested.spline_error is None
+
+
+def test_a_survey_left_early_is_gone_on_with_and_repeats_no_point(evaluator, monkeypatch):
+    grid = Grid(9)
+    survey, asked = Survey(evaluator, grid), []
+    measure = Evaluator.__call__
+    monkeypatch.setattr(
+        Evaluator, "__call__", lambda self, points: (asked.extend(map(tuple, points)), measure(self, points))[1]
+    )
+    for indices, _ in survey:
+        if len(indices):
+            break
+    part = survey.surface()
+    assert not part.complete
+    assert int((~np.isnan(part.loss)).sum()) == 25
+    left = len(asked)
+    for _ in survey:
+        pass
+    assert left == 25  # the second level was not begun
+    assert len(asked) == len(set(asked)) == 81
+    assert same_columns(survey.surface(), surface(evaluator, grid))
+
+
+def test_leaving_in_the_middle_of_a_block_loses_nothing(evaluator, monkeypatch):
+    monkeypatch.setattr(module, "PAUSE_SECONDS", 0)
+    survey = Survey(evaluator, Grid(5))
+    for _ in survey:
+        break
+    assert np.isnan(survey.surface().loss).all()
+    for _ in survey:
+        pass
+    assert survey.surface().complete
+
+
+def test_a_surface_says_what_it_was_measured_on(evaluator):
+    found = surface(evaluator, Grid(4))
+    count = len(evaluator.samples)
+    assert vars(found.measured) == {
+        "split": "validation",
+        "samples": count,
+        "total": count,
+        "seed": 0,
+        "batchnorm": "stored",
+        "batch_size": evaluator.batch_size,
+        "precision": "float32",
+    }
+    assert (found.origin.kind, found.origin.seed) == ("random", 3)
+
+
+def test_a_line(on_line):
+    found = surface(on_line, Grid(9, middle=(0.5, 0.0), reach=(0.5, 1.0), line=True))
+    assert found.loss.shape == (9, 1)
+    assert found.loss[:, 0].tolist() == on_line.values([(step / 8, 0) for step in range(9)]).loss.tolist()
+    finer = found.shown(33, (np.array([[0.31, 0]]), on_line.values([(0.31, 0)]).loss))
+    assert finer.loss.shape == (33, 1)
+    assert finer.spline_error.largest < 0.05
+    with pytest.raises(ValueError, match="line=True"):
+        Survey(on_line, Grid(5))
+
+
+def test_a_saved_surface_comes_back_to_the_last_bit(evaluator, tmp_path):
+    exact = surface(evaluator, Grid(5))
+    for found in (exact, replace(exact, loss=np.full((5, 5), np.nan)), quick_surface(evaluator, Grid(5), 9)):
+        found.save(tmp_path / "surface")
+        again = Surface.load(tmp_path / "surface")
+        assert same_columns(found, again)
+        assert (again.grid, again.origin, again.measured, again.spline_error) == (
+            *(found.grid, found.origin, found.measured, found.spline_error),
+        )
+
+
+def test_a_file_that_is_no_surface_is_refused(evaluator, tmp_path):
+    evaluator.plane.save(tmp_path / "plane")
+    (tmp_path / "cut").write_bytes(b"\x10")
+    for name in ("plane", "cut", "missing"):
+        with pytest.raises(ValueError, match=f"There is no readable surface in .*{name}"):
+            Surface.load(tmp_path / name)
+
+
+# -- splines -----------------------------------------------------------------------------------------------------------
+
+
+def test_a_spline_is_exact_on_cubics_and_where_it_was_measured():
+    grid, fine = Grid(7, reach=(2.0, 1.0)), Grid(25, reach=(2.0, 1.0))
+    cubic = lambda a, b: 1 + a**3 - 2 * a * b**2 + b  # noqa: E731
+    values = cubic(*np.meshgrid(*grid.axes, indexing="ij"))
+    assert spline(grid, values, *fine.axes) == pytest.approx(cubic(*np.meshgrid(*fine.axes, indexing="ij")))
+    assert spline(grid, values, *grid.axes) == pytest.approx(values)
+    assert spline_at(grid, values, grid.held_out()) == pytest.approx(cubic(*grid.held_out().T))
+
+
+def test_the_error_of_a_spline_is_what_it_is_off_by_at_points_it_has_not_seen(evaluator):
+    grid = Grid(9, reach=(0.5, 0.5))
+    quick = quick_surface(evaluator, grid, 33)
+    exact = surface(evaluator, replace(grid, size=33))
+    points = grid.held_out()
+    columns, rows = (((point + 0.5) * 32).round().astype(int) for point in points.T)
+    off = np.abs(quick.loss / exact.loss - 1)[columns, rows]
+    found = quick.spline_error
+    assert found.points == len(points) == 24
+    expected = (np.median(off), np.quantile(off, 0.95), off.max())
+    assert (found.median, found.most, found.largest) == pytest.approx(expected, rel=1e-6)
+    assert 0 < found.median <= found.most <= found.largest < 0.1
+    assert quick.loss[::4, ::4] == pytest.approx(exact.loss[::4, ::4])
+    assert quick.accuracy.min() >= 0
+    assert quick.accuracy.max() <= 1
+
+
+def test_a_spline_refuses_what_it_cannot_run_through():
+    with pytest.raises(ValueError, match=r"2 of 25 values are not finite.*smaller reach"):
+        spline(Grid(5), np.diag([np.inf, np.nan, 1, 1, 1]), *Grid(9).axes)
+    with pytest.raises(ValueError, match="needs 4 points along an axis, not 3"):
+        spline(Grid(3), np.ones((3, 3)), *Grid(9).axes)
+
+
+def test_errors_are_relative():
+    found = error_of(np.array([1.1, 2.0, -3.3]), np.array([1.0, 2.0, -3.0]))
+    assert (found.median, found.largest, found.points) == (pytest.approx(0.1), pytest.approx(0.1), 3)
+
+
+# -- a surface over time -----------------------------------------------------------------------------------------------
+
+
+def test_a_refreshed_surface_is_nearer_the_new_one_than_the_old_one_is():
+    session = session_of(small_model("mlp"))
+    plane = plane_of("random", session)
+    grid = Grid(17, reach=(0.5, 0.5))
+    old = surface(Evaluator(session.model, plane, samples_of(session)), grid)
+    step = {name: tensor * 1.03 for name, tensor in plane.centre.items()}
+    later = Evaluator(session.model, replace(plane, centre=step), samples_of(session))
+    now, refreshed = surface(later, grid), refreshed_surface(old, later)
+    stale, off = (float(np.median(np.abs(found.loss / now.loss - 1))) for found in (old, refreshed))
+    assert off < stale / 3
+    assert refreshed.spline_error.points == 8
+    assert refreshed.spline_error.most < 3 * stale
+
+
+def test_a_refresh_costs_a_coarse_grid_and_its_check(evaluator, monkeypatch):
+    old, asked = surface(evaluator, Grid(17)), []
+    measure = Evaluator.__call__
+    monkeypatch.setattr(Evaluator, "__call__", lambda self, points: (asked.extend(points), measure(self, points))[1])
+    refreshed = refreshed_surface(old, evaluator)
+    assert len(asked) == 25 + 8
+    assert refreshed.loss == pytest.approx(old.loss, rel=1e-6)  # nothing has moved: the ratio is 1
+
+
+def test_what_a_refresh_refuses(evaluator):
+    old = surface(evaluator, Grid(9))
+    points = (old.grid.held_out(4), np.ones(4))
+    with pytest.raises(ValueError, match="one reach and one middle"):
+        old.refreshed(surface(evaluator, Grid(5, reach=(0.5, 0.5))), points)
+    coarse = surface(evaluator, Grid(5))
+    with pytest.raises(ValueError, match="finite and above 0"):
+        old.refreshed(replace(coarse, loss=np.zeros((5, 5))), points)
+
+
+def test_float64_is_labelled():
+    session = session_of(small_model("mlp"))
+    found = Evaluator(session.model, plane_of("random", session), samples_of(session), dtype=torch.float64)
+    assert surface(found, Grid(4)).measured.precision == "float64"

@@ -7,6 +7,7 @@ import threading
 
 import ipywidgets
 import pytest
+import torch
 
 import lab
 from lab.panel.controls import Number, Plain
@@ -238,6 +239,27 @@ def test_an_option_added_in_a_cell_is_offered_at_once(panel) -> None:
         panel.recipe = Recipe()
         lab.schedules.functions.pop("late")
         lab.schedules._choices.pop("late")
+
+
+def test_an_option_of_this_notebook_is_said_to_be_unknown_elsewhere(panel) -> None:
+    try:
+
+        @lab.optimizers.add
+        def of_a_cell(params):
+            """Steps of one size. Source: this test."""
+            return torch.optim.SGD(params, lr=0.1)
+
+        panel.recipe = Recipe(optimizer="of_a_cell")
+        for shown in ("YAML", "papermill", "command"):
+            panel.take_away.format.value = shown
+            assert "of_a_cell: known to this notebook only" in panel.take_away.invalid.value
+        panel.take_away.format.value = "script"
+        assert panel.take_away.invalid.value == ""
+    finally:
+        panel.recipe = Recipe()
+        panel.take_away.format.value = "YAML"
+        lab.optimizers.functions.pop("of_a_cell")
+        lab.optimizers._choices.pop("of_a_cell")
 
 
 def test_an_invalid_recipe_cannot_be_copied(panel) -> None:

@@ -8,9 +8,10 @@ from typing import Any
 
 import ipywidgets as widgets
 
+from lab.catalogue import first_sentence
 from lab.diagnostic_plots import rates
 from lab.diagnostics import RangeTest
-from lab.diagnostics.range_test import REPEATS, range_tests
+from lab.diagnostics.range_test import REPEATS, RULES, range_tests
 from lab.panel.about import redraw, untitled
 from lab.panel.controls import close
 from lab.panel.live_figure import small_figure
@@ -128,7 +129,8 @@ class FindingPane:
 
     def _use_button(self, rule: str, rate: float) -> widgets.Button:
         rounded, named = float(f"{rate:.2g}"), rule.replace("minimum_tenth", "min/10")
-        look = Look(f"use {rounded:g} ({named})", "", f"Set the learning rate to what the rule “{named}” suggests", 160)
+        where = first_sentence(RULES[rule].__doc__)
+        look = Look(f"use {rounded:g} ({named})", "", f"Set the learning rate to {rounded:g}. {named}: {where}", 160)
         return button(f"use-{rule}", look, lambda: self._use(rounded))
 
     def set_width(self, pixels: int) -> None:

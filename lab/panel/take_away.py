@@ -6,7 +6,7 @@ import ipywidgets as widgets
 
 from lab.panel.controls import wide
 from lab.panel.toolbar import Look, button, row
-from lab.panel.words import TAKE_AWAY, message
+from lab.panel.words import TAKE_AWAY, known_here_only, message
 from lab.panel.worker import in_words
 from lab.recipe import Recipe
 
@@ -36,6 +36,7 @@ class TakeAway:
         if recipe is not None:
             try:
                 text = TAKE_AWAY[str(self.format.value)][0](recipe)
+                fault = "" if self.format.value == "script" else known_here_only(recipe)
             except Exception as error:  # noqa: BLE001  # shown in words, whatever it is
                 fault = in_words(error)
         self.text.value, self.invalid.value = text, message(fault)

@@ -16,6 +16,7 @@ from lab.plots import colour_and_dash
 from lab.recipe import Recipe, labels, overrides
 from lab.reports import arms_rows, notes, sections_of, title
 from lab.runs import Run
+from lab.store import custom_sources
 
 SAY = {
     "idle": "Ready",
@@ -171,6 +172,15 @@ def as_command(recipe: Recipe) -> str:
     }
     words = [shlex.quote(f"{key}={text.removesuffix('...' + chr(10)).strip()}") for key, text in changes.items()]
     return " ".join(["lab", "run", *words]) + "\n"
+
+
+def known_here_only(recipe: Recipe) -> str:
+    """What a shell or another notebook has to know before it can read the recipe; a script carries it along."""
+    own = [name.rpartition(".")[2] for name in custom_sources(recipe)]
+    if not own:
+        return ""
+    them = "it is" if len(own) == 1 else "they are"
+    return f"{' and '.join(own)}: known to this notebook only, until {them} defined where the recipe is read, too."
 
 
 TAKE_AWAY = {

@@ -7,10 +7,10 @@ from dataclasses import asdict
 from pathlib import Path
 
 from lab.plans import Plan
-from lab.store import RECIPE, RunError, write_atomically
+from lab.store import PLAN, RECIPE, RunError, contents, make_folder, not_empty, write_atomically
 from lab.trials import Trial, end_last_line, read_trials
 
-PLAN, EPOCHS, TRIALS, JUDGED = "plan.json", "epochs.json", "trials.jsonl", "judged.json"
+EPOCHS, TRIALS, JUDGED = "epochs.json", "trials.jsonl", "judged.json"
 DECIDING = ("arms", "budget", "tune", "trials", "knobs", "tuning_seeds", "finalists")  # of a plan, what trials need
 
 
@@ -18,17 +18,17 @@ class ComparisonFolder:
     """The folder of a comparison; whoever writes there holds it.
 
     Raises:
-        RunError: it cannot be made, or holds another comparison.
+        RunError: it cannot be made, or holds something else.
     """
 
     def __init__(self, path: Path, plan: Plan) -> None:
         self.path, self.plan = path, plan
-        try:
-            path.mkdir(parents=True, exist_ok=True)
-        except OSError as error:
-            raise RunError(f"Cannot make the folder {path}: {error.strerror}. Choose another folder.") from None
-        if (path / RECIPE).exists():
+        make_folder(path)
+        names = contents(path)
+        if RECIPE in names:
             raise RunError(f"{path} holds a run. Choose another folder.")
+        if names and PLAN not in names:
+            raise RunError(not_empty(path, names, "a comparison"))
         if (path / PLAN).exists() and not self._same_work():
             raise RunError(f"{path} holds another comparison. Choose another folder.")
 

@@ -26,6 +26,8 @@ from lab.recipe import Recipe, RecipeError
 from lab.steps import build_model, is_out_of_memory, no_memory, pick_device
 from lab.store import (
     HISTORY,
+    LOCK,
+    PLAN,
     RECIPE,
     RUN,
     WEIGHTS,
@@ -125,7 +127,7 @@ def train(
         checkpoint_seconds: at least this long between two checkpoints.
         where: device, data_budget_bytes, workers of `training`.
     Raises:
-        DataError, RunError: no data; or the folder holds a run or has another writer.
+        DataError, RunError: no data; or the folder holds something or has another writer.
     """
     try:
         session = Training(recipe, **where)
@@ -341,7 +343,7 @@ def _status(folder: Path, facts: Facts) -> str:
 def is_held(folder: Path) -> bool:
     """Whether a living process writes the folder."""
     try:
-        with FileLock(folder / ".lock", timeout=0):
+        with FileLock(folder / LOCK, timeout=0):
             return False
     except Timeout:
         return True
@@ -369,7 +371,7 @@ def table(root: str | Path = "runs") -> pd.DataFrame:
 
 def might_be_run(folder: Path) -> bool:
     """A folder with anything in it, but a comparison's or that of claims."""
-    return any(folder.iterdir()) and not (folder / "plan.json").exists() and folder.name != "claims"
+    return any(folder.iterdir()) and not (folder / PLAN).exists() and folder.name != "claims"
 
 
 def _row(folder: Path) -> dict[str, Any]:

@@ -374,7 +374,8 @@ class Training:
 
     def verdict(self) -> Finished:
         """Finished, or stuck, after the last epoch there was."""
-        return verdict(self.history, self.step, self.train_split.labels, self.recipe.epochs)
+        labels = {"labels": self.train_split.labels, "validation_labels": self.validation_split.labels}
+        return verdict(self.history, self.step, **labels, epochs=self.recipe.epochs)
 
     def state(self) -> State:
         """Everything that decides the rest of the run; what is unread is read into the history first."""

@@ -11,9 +11,8 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field, fields
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-import pandas as pd
 import torch
 from filelock import FileLock, Timeout
 from pydantic import BaseModel, Field, ValidationError
@@ -22,6 +21,7 @@ from tqdm import tqdm
 
 from lab.data import load
 from lab.events import Epoch, Event, Finished, History
+from lab.frames import frame_of
 from lab.recipe import Recipe, RecipeError
 from lab.steps import build_model, is_out_of_memory, no_memory, pick_device
 from lab.store import (
@@ -41,6 +41,9 @@ from lab.store import (
     write_atomically,
 )
 from lab.training import Training
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 
 @dataclass
@@ -108,7 +111,7 @@ class Run:
     def epochs(self) -> pd.DataFrame:
         """One row per epoch: losses in nats per example, accuracies as fractions, seconds since the start."""
         columns = [column.name for column in fields(Epoch)]
-        return pd.DataFrame([vars(epoch) for epoch in self.history.epochs], columns=columns)
+        return frame_of([vars(epoch) for epoch in self.history.epochs], columns)
 
 
 def train(
@@ -366,7 +369,7 @@ def table(root: str | Path = "runs") -> pd.DataFrame:
         "test_looks",
         "problem",
     ]
-    return pd.DataFrame([_row(folder) for folder in folders], columns=columns)
+    return frame_of([_row(folder) for folder in folders], columns)
 
 
 def might_be_run(folder: Path) -> bool:

@@ -5,9 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from math import isfinite, log, sqrt
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-import pandas as pd
 import torch
 from torch import Tensor
 from torch.nn import functional
@@ -16,10 +15,14 @@ from lab.data.batches import batches
 from lab.diagnostics.signals import Trace, traced
 from lab.diagnostics.theory import expected_std, flat_share
 from lab.diagnostics.verdict import LayerSignal, Look, Trouble, all_well, changes_to_try, trouble_of
+from lab.frames import frame_of
 from lab.recipe import Recipe
 from lab.reports import aligned
 from lab.steps import at_least_float32, dropout_stream, enough_threads
 from lab.training import Training
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 LARGEST_BATCH = 2**22  # pixels looked at: 27 images of 3 x 224 x 224, whose signals still fit in a small memory
 TRIES = 2  # other choices that are tried when something is wrong: three passes in all
@@ -48,7 +51,7 @@ class InitReport:
 
     def table(self) -> pd.DataFrame:
         """One row per layer, in the order they run."""
-        return pd.DataFrame([asdict(layer) for layer in self.layers])
+        return frame_of([asdict(layer) for layer in self.layers])
 
     def facts(self) -> dict[str, Any]:
         """For machines; what is not a finite number is None."""

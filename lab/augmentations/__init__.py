@@ -14,7 +14,9 @@ from torch.nn import functional
 
 from lab.catalogue import Catalogue, Knob
 
-augmentations = Catalogue("augmentation")
+augmentations = Catalogue(
+    "augmentation", gives="a batch of images (n, c, h, w)", aliases={"mirror": "flip", "hflip": "flip"}
+)
 
 Probability = Annotated[float, Field(ge=0, le=1, description="share of the samples that are changed"), Knob(0, 1)]
 Padding = Annotated[int, Field(ge=0, le=256, description="pixels added on every side"), Knob(0, 16)]

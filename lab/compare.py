@@ -21,7 +21,7 @@ from lab.frames import frame_of
 from lab.knobs import KnobSearch
 from lab.many import Many
 from lab.plans import Plan, arm_names, equal_budget, seconds_per_epoch
-from lab.recipe import Recipe, flat
+from lab.recipe import Recipe, checked, flat
 from lab.steps import is_out_of_memory, no_memory, pick_device
 from lab.store import RunError, holding
 from lab.trials import Phase, Trial, epochs_to, trial_of
@@ -355,6 +355,8 @@ def compare(
         >>> [len(scores) for scores in comparison.scores("given").values()]
         [2, 2]
     """
+    for recipe in arms.values() if isinstance(arms, Mapping) else arms:
+        checked(recipe)
     named = dict(arms) if isinstance(arms, Mapping) else dict(zip(arm_names(arms), arms, strict=True))
     if len(named) < len(arms):
         raise RecipeError("Two arms are the same recipe: there is nothing to compare.")

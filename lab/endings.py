@@ -6,6 +6,7 @@ from math import sqrt
 
 from torch import Tensor
 
+from lab.data import Split
 from lab.events import Finished, History
 
 FEW_STEPS = 20  # up to so many updates, a run that is at chance may just have begun
@@ -18,7 +19,7 @@ def diverged(history: History, step: int) -> Finished:
     return Finished("diverged", step, f"The loss is not finite at step {step}: try a learning rate below {lr:.3g}.")
 
 
-def verdict(history: History, step: int, *, labels: Tensor, validation_labels: Tensor, epochs: int) -> Finished:
+def verdict(history: History, step: int, train: Split, validation: Split, epochs: int) -> Finished:
     """Finished, or stuck: no better than naming the most frequent class.
 
     Either split may show that something was learned. The training accuracy is the mean over an epoch in which the
@@ -26,14 +27,14 @@ def verdict(history: History, step: int, *, labels: Tensor, validation_labels: T
     is. Of random labels only the training split can be learned.
 
     Args:
-        labels, validation_labels: (n,) of the images; epochs: as many as the recipe has.
+        epochs: as many as the recipe has.
     """
     last = history.epochs[-1]
     early = stopped_early(history, epochs)
-    if above_chance(last.train_accuracy, labels) or above_chance(last.validation_accuracy, validation_labels):
+    if above_chance(last.train_accuracy, train.labels) or above_chance(last.validation_accuracy, validation.labels):
         return Finished("finished", step, early)
     accuracies = f"Training accuracy {last.train_accuracy:.3f} and validation accuracy {last.validation_accuracy:.3f}"
-    found = f"{accuracies} are not above chance ({chance(labels):.3f})"
+    found = f"{accuracies} are not above chance ({chance(train.labels):.3f})"
     if step < FEW_STEPS:
         few = f"{found} after {step} step{'s' * (step != 1)}, too few to tell: try more epochs or a smaller batch_size."
         return Finished("finished", step, " ".join(filter(None, [few, early])))

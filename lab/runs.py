@@ -4,9 +4,8 @@ from __future__ import annotations
 
 import json
 import signal
-import sys
 import threading
-from collections.abc import Generator, Iterator
+from collections.abc import Generator
 from contextlib import contextmanager
 from dataclasses import dataclass, field, fields
 from datetime import UTC, datetime
@@ -17,12 +16,12 @@ import torch
 from filelock import FileLock, Timeout
 from pydantic import BaseModel, Field, ValidationError
 from torch import Tensor
-from tqdm import tqdm
 
 from lab.data import load
-from lab.events import Epoch, Event, Finished, History
+from lab.events import Epoch, Finished, History
 from lab.frames import frame_of
-from lab.recipe import Recipe, RecipeError
+from lab.progress import with_bar
+from lab.recipe import Recipe, RecipeError, refuse_choices
 from lab.steps import build_model, is_out_of_memory, no_memory, pick_device
 from lab.store import (
     HISTORY,
@@ -130,8 +129,10 @@ def train(
         checkpoint_seconds: at least this long between two checkpoints.
         where: device, data_budget_bytes, workers of `training`.
     Raises:
+        RecipeError: no recipe was given, or choices beside it.
         DataError, RunError: no data; or the folder holds something or has another writer.
     """
+    refuse_choices(where)
     try:
         session = Training(recipe, **where)
     except (MemoryError, RuntimeError) as error:
@@ -233,27 +234,6 @@ def interruptible() -> Generator[threading.Event]:
         yield asked
     finally:
         signal.signal(signal.SIGINT, before)
-
-
-def with_bar(events: Iterator[Event], session: Training) -> Iterator[Event]:
-    """The same events; a bar on a terminal, a line per epoch elsewhere."""
-    terminal = sys.stderr.isatty()
-    with tqdm(total=session.steps, initial=session.step, unit="step", disable=not terminal) as bar:
-        for event in events:
-            if isinstance(event, Epoch):
-                line = f"epoch {event.epoch + 1}/{session.recipe.epochs}: {_scores(event)}"
-                bar.set_postfix_str(_scores(event), refresh=False) if terminal else print(
-                    line, file=sys.stderr, flush=True
-                )
-            bar.update(session.step - bar.n)
-            yield event
-
-
-def _scores(epoch: Epoch) -> str:
-    return (
-        f"loss {epoch.train_loss:.4f}, validation loss {epoch.validation_loss:.4f}, "
-        f"accuracy {epoch.validation_accuracy:.4f}, {epoch.seconds:.1f} s"
-    )
 
 
 def new_folder(recipe: Recipe, root: str | Path = "runs") -> Path:

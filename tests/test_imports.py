@@ -26,6 +26,7 @@ ORDER = [
     *(
         "depth",
         "transfer",
+        "reading",
         "recipe",
         "idle",
         "events",
@@ -36,6 +37,7 @@ ORDER = [
         "training",
         "stacks",
         "store",
+        "progress",
         "runs",
         "spread",
         "many",

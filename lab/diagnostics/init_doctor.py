@@ -16,7 +16,7 @@ from lab.diagnostics.signals import Trace, traced
 from lab.diagnostics.theory import expected_std, flat_share
 from lab.diagnostics.verdict import LayerSignal, Look, Trouble, all_well, changes_to_try, trouble_of
 from lab.frames import frame_of
-from lab.recipe import Recipe
+from lab.recipe import Recipe, checked
 from lab.reports import aligned
 from lab.steps import at_least_float32, dropout_stream, enough_threads
 from lab.training import Training
@@ -82,6 +82,7 @@ def examine(recipe: Recipe, *, images: int = 256, device: str | torch.device | N
         >>> examine(Recipe(), device="cpu").sentence
         'Signal and gradient keep their size through all 3 layers.'
     """
+    checked(recipe)
     if images < 1:
         raise ValueError(f"images is {images}, but must be at least 1.")
     session = Training(recipe, device=device)

@@ -12,8 +12,9 @@ environment: $(READY)
 
 # Rebuilt only when pyproject.toml changes.
 $(READY): pyproject.toml
+	@echo "Installing PyTorch, JupyterLab and the rest into $(VENV): gigabytes, once, in a few minutes."
 	$(PYTHON) -m venv $(VENV)
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable '.[test]'
+	$(BIN)/python -m pip install --disable-pip-version-check --editable '.[test]'
 	touch $@
 
 lab: $(READY)  ## JupyterLab on the panel; prints its address, and opens a browser where there is one

@@ -18,17 +18,20 @@ from lab.catalogue import RecipeError, unknown
 from lab.claims import Claim, numbers
 from lab.compare import Comparison
 from lab.data import DataError, fetch
+from lab.data.published import READERS
 from lab.diagnostics import examine, label_probe, range_test
 from lab.diagnostics.label_probe import IMAGES, STRENGTHS
 from lab.diagnostics.range_test import HIGH, LOW, REPEATS, STEPS
-from lab.export import script
+from lab.export import KEPT, script
 from lab.option_tables import KINDS, listing
 from lab.plans import Plan, planned_runs
-from lab.recipe import CATALOGUES, Recipe, parse_overrides
+from lab.reading import parse_overrides
+from lab.recipe import CATALOGUES, Recipe
 from lab.reports import facts, report
 from lab.steps import DeviceError, is_out_of_memory, no_memory, pick_device
 from lab.store import RunError
 
+ROOT = Path("runs")
 OK, BAD_INPUT, BAD_RESULT, INTERRUPTED = 0, 2, 3, 130
 RANGE = (
     ("low", float, LOW, "first rate"),
@@ -44,7 +47,7 @@ EXITS = (
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run one command; errors that a person can mend go to stderr in words, without a traceback."""
-    given = parser().parse_args(arguments)
+    given = parsed(arguments)
     try:
         return given.action(given)
     except (RecipeError, DataError, RunError, DeviceError) as error:
@@ -63,6 +66,18 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return OK
 
 
+def parsed(arguments: Sequence[str] | None) -> argparse.Namespace:
+    """Flags and words in any order: argparse alone takes no word that follows a flag which follows a word."""
+    root = parser()
+    given, rest = root.parse_known_args(arguments)
+    flags = [word for word in rest if word.startswith("-")]
+    if flags or (rest and "words" not in given):
+        root.error(f"unrecognized arguments: {' '.join(flags or rest)}")
+    if rest:
+        given.words = [*given.words, *rest]
+    return given
+
+
 def parser() -> argparse.ArgumentParser:
     root = argparse.ArgumentParser(prog="lab", description=__doc__, epilog=EXITS, allow_abbrev=False)
     commands = root.add_subparsers(required=True, metavar="COMMAND")
@@ -70,7 +85,7 @@ def parser() -> argparse.ArgumentParser:
     machine.add_argument("--json", action="store_true", help="print one JSON document, for machines")
     recipe = argparse.ArgumentParser(add_help=False)
     recipe.add_argument(
-        "recipe", nargs="*", metavar="RECIPE.yaml | key=value", help="a recipe's file, then changes to it"
+        "words", nargs="*", metavar="RECIPE.yaml | key=value", help="a recipe's file, then changes to it"
     )
     where = argparse.ArgumentParser(add_help=False)
     where.add_argument("--device", help="cpu, cuda, ...; the best there is by default")
@@ -110,18 +125,20 @@ def parser() -> argparse.ArgumentParser:
     ):
         command.add_argument(f"--{name}", type=int, default=usual, help=f"{words} (default: {usual:,})")
     command = add("compare", compare, "compare arms fairly: at the rates given and each at its own", where, machine)
-    command.add_argument("plan", nargs="+", metavar="PLAN.yaml | key=value", help="a comparison's file, then changes")
+    command.add_argument("words", nargs="+", metavar="PLAN.yaml | key=value", help="a comparison's file, then changes")
     command.add_argument("--folder", type=Path, help="keep the trials there; the same folder goes on where it was left")
     command = add("claim", claim, "try out what a paper says: PASS, FAIL or INCONCLUSIVE, in one line", where, machine)
     command.add_argument("file", type=Path, help="a claim's file, for example recipes/claims/NAME.yaml")
     command.add_argument("--output", type=Path, help="where the numbers go (default: runs/claims/NAME.json)")
     command = add("runs", list_runs, "list the runs under a folder, damaged ones included", machine)
-    command.add_argument("root", nargs="?", type=Path, default=Path("runs"))
+    command.add_argument("root", nargs="?", type=Path, default=ROOT)
     command = add("options", options, "list the options: settings with default, valid and usual range; source", machine)
     command.add_argument("kind", nargs="?", help=" | ".join(KINDS))
     command = add("export", export, "turn a recipe or a run into a stand-alone PyTorch script", recipe, machine)
+    command.add_argument("--quiet", action="store_true", help="do not say what was written")
     command.add_argument("--output", type=Path, help="the script's file (default: print it)")
-    add("fetch", fetch_data, "download a published data set", machine).add_argument("name")
+    command = add("fetch", fetch_data, "download a published data set", machine)
+    command.add_argument("name", help=" | ".join(READERS))
     add("doctor", diagnose, "say what this machine has: Python, torch, GPU, data sets, browser, disk", machine)
     return root
 
@@ -136,7 +153,7 @@ def read_recipe(words: Sequence[str]) -> Recipe:
 
 
 def run(given: argparse.Namespace) -> int:
-    recipe = read_recipe(given.recipe)
+    recipe = read_recipe(given.words)
     folder = given.folder or runs.new_folder(recipe)
     return show_run(runs.train(recipe, folder=folder, device=given.device, progress=not given.quiet), given)
 
@@ -146,7 +163,7 @@ def resume(given: argparse.Namespace) -> int:
 
 
 def compare(given: argparse.Namespace) -> int:
-    path, *changes = given.plan
+    path, *changes = given.words
     plan = Plan.load(path, parse_overrides(changes))
     comparison = Comparison(plan, folder=given.folder, device=given.device)
     drain(comparison, quiet=given.quiet)
@@ -187,14 +204,14 @@ def claim(given: argparse.Namespace) -> int:
 
 
 def examine_start(given: argparse.Namespace) -> int:
-    found = examine(read_recipe(given.recipe), device=given.device)
+    found = examine(read_recipe(given.words), device=given.device)
     print(json.dumps(found.facts()) if given.json else found)
     return OK
 
 
 def try_rates(given: argparse.Namespace) -> int:
     rates = {name: getattr(given, name) for name, *_ in RANGE}
-    recipe = read_recipe(given.recipe)
+    recipe = read_recipe(given.words)
     found = range_test(recipe, device=given.device, **rates)
     print(json.dumps(found.facts()) if given.json else found)
     return OK
@@ -246,6 +263,8 @@ def test(given: argparse.Namespace) -> int:
 
 
 def list_runs(given: argparse.Namespace) -> int:
+    if not given.root.is_dir() and given.root != ROOT:  # where nobody has trained yet, there is no such folder
+        raise RunError(f"There is no folder {given.root}.")
     table = runs.table(given.root)
     if given.json:
         print(table.to_json(orient="records"))
@@ -274,7 +293,7 @@ def options(given: argparse.Namespace) -> int:
 
 
 def export(given: argparse.Namespace) -> int:
-    recipe = read_recipe(given.recipe)
+    recipe = read_recipe(given.words)
     text = script(recipe)
     if given.output:
         try:
@@ -285,6 +304,10 @@ def export(given: argparse.Namespace) -> int:
         print(json.dumps({"id": recipe.id, "output": str(given.output) if given.output else None, "script": text}))
     elif not given.output:
         print(text, end="")
+    elif not given.quiet:
+        print(
+            f"Wrote {given.output}: python {given.output} trains, prints each epoch and leaves the weights in {KEPT}."
+        )
     return OK
 
 

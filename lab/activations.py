@@ -13,7 +13,9 @@ from torch import Tensor, nn
 
 from lab.catalogue import Catalogue, Choice, Knob
 
-activations = Catalogue("activation")
+activations = Catalogue(
+    "activation", gives="a torch.nn.Module", aliases={"swish": "silu", "logistic": "sigmoid", "linear": "identity"}
+)
 
 Slope = Annotated[float, Field(ge=0, lt=1, description="slope for negative inputs"), Knob(0.001, 0.5, log=True)]
 FirstSlope = Annotated[

@@ -92,8 +92,12 @@ class Catalogue(Mapping[str, type[Choice]]):
         lab.catalogue.RecipeError: Unknown colour 'rde'. Expected one of: red. Did you mean 'red'?
     """
 
-    def __init__(self, kind: str) -> None:
-        self.kind = kind
+    def __init__(self, kind: str, *, gives: str = "", aliases: Mapping[str, str] | None = None) -> None:
+        """Args:
+        kind: in words. gives: what every option's function must return; empty where nothing may be.
+        aliases: other names that the field has for an option, which are answered with the lab's.
+        """
+        self.kind, self.gives, self.aliases = kind, gives, aliases or {}
         self.functions: dict[str, Callable[..., Any]] = {}
         self._choices: dict[str, type[Choice]] = {}
         self.listeners: list[Callable[[], None]] = []  # told when an option was added
@@ -115,7 +119,8 @@ class Catalogue(Mapping[str, type[Choice]]):
             name: of the option, where another catalogue's function has it already; by default the function's.
             rules: sentence -> test of a Choice, for what involves two settings at once.
         Raises:
-            ValueError: another module has an option of this name, or a setting lacks its default.
+            ValueError: another module has an option of this name, a setting lacks its type or default, or stands
+                before `*`.
         """
         if function is None:
             return lambda decorated: self.add(decorated, name=name, rules=rules)
@@ -152,7 +157,7 @@ class Catalogue(Mapping[str, type[Choice]]):
         spec = self.as_mapping(value)
         name = spec.get("name")
         if not isinstance(name, str) or name not in self:
-            raise RecipeError(unknown(self.kind, name, self))
+            raise RecipeError(self.unknown(name))
         return check_settings(self[name], spec, self.kind, name)
 
     def as_mapping(self, value: object) -> dict[str, Any]:
@@ -167,9 +172,31 @@ class Catalogue(Mapping[str, type[Choice]]):
         raise RecipeError(f"{self.kind} is {value!r}, but must be {allowed}.")
 
     def build(self, choice: Choice, *context: Any) -> Any:
-        """Call the option's function: context arguments first, then the chosen settings."""
+        """Call the option's function: context arguments first, then the chosen settings.
+
+        Raises:
+            RecipeError: it returned nothing, but has to.
+        """
         settings = {key: value for key, value in choice if key != "name"}
-        return self.functions[choice.name](*context, **settings)
+        built = self.functions[choice.name](*context, **settings)
+        if built is None and self.gives:
+            said = f"{self.kind} {choice.name!r} returned nothing, but must return {self.gives}"
+            raise RecipeError(f"{said}: is a `return` missing at the end of its function?")
+        return built
+
+    def unknown(self, word: object) -> str:
+        """That there is no such option, which there are, and which may be meant."""
+        meant = self.aliases.get(str(word).lower())
+        hint = f" Here it is called {meant!r}." if meant in self else ""
+        return unknown(self.kind, word, self, hint=hint or self._as_a_setting(word))
+
+    def _as_a_setting(self, word: object) -> str:
+        """`resnet50` is no model, but a network of the model torchvision."""
+        for name, choice in self.items():
+            for key, field in choice.model_fields.items():
+                if key != "name" and word in options_of(field):
+                    return f" It is a {key} of {name}: {{name: {name}, {key}: {word}}}."
+        return ""
 
     def sentence(self, name: str) -> str:
         """First sentence of the option's docstring: the tooltip."""
@@ -231,13 +258,15 @@ def options_of(field: FieldInfo) -> tuple[Any, ...]:
 
 
 def did_you_mean(word: object, known: Any) -> str:
-    close = get_close_matches(str(word), list(known), n=1, cutoff=0.5)
-    return f" Did you mean {close[0]!r}?" if close else ""
+    """The nearest of the known words, capitals or not; empty when none is near."""
+    names = {str(name).lower(): name for name in known}
+    close = get_close_matches(str(word).lower(), list(names), n=1, cutoff=0.5)
+    return f" Did you mean {names[close[0]]!r}?" if close else ""
 
 
-def unknown(kind: str, word: object, known: Any, owner: str = "") -> str:
+def unknown(kind: str, word: object, known: Any, owner: str = "", hint: str = "") -> str:
     expected = ", ".join(known) or "none, it has no settings"
-    return f"Unknown {kind} {word!r}{owner}. Expected one of: {expected}.{did_you_mean(word, known)}"
+    return f"Unknown {kind} {word!r}{owner}. Expected one of: {expected}.{hint or did_you_mean(word, known)}"
 
 
 def explain(error: ValidationError, model: type[Settings], kind: str = "", name: str = "") -> str:
@@ -274,6 +303,7 @@ def _settings(kind: str, function: Callable[..., Any]) -> dict[str, Any]:
     fields: dict[str, Any] = {}
     for argument in signature(function).parameters.values():
         if argument.kind is not Parameter.KEYWORD_ONLY:
+            _refuse_hidden_setting(kind, function, argument)
             continue
         if argument.name == "name":
             raise ValueError(f"{kind} {function.__name__!r}: a setting cannot be called 'name', the option's own key.")
@@ -281,6 +311,17 @@ def _settings(kind: str, function: Callable[..., Any]) -> dict[str, Any]:
             raise ValueError(f"{kind} {function.__name__!r}: setting {argument.name!r} needs a type and a default.")
         fields[argument.name] = (hints[argument.name], argument.default)
     return fields
+
+
+def _refuse_hidden_setting(kind: str, function: Callable[..., Any], argument: Parameter) -> None:
+    """A context argument with a default was meant as a setting: it would stay at its default without a word."""
+    if argument.default is Parameter.empty:
+        return
+    own = signature(function).parameters.values()
+    context = [other.name for other in own if other.default is Parameter.empty and other.kind is not other.KEYWORD_ONLY]
+    said = f"{kind} {function.__name__!r}: {argument.name!r} stands before `*`, where nothing can be chosen"
+    typed = f"{argument.name}: {type(argument.default).__name__} = {argument.default!r}"
+    raise ValueError(f"{said}. Write: def {function.__name__}({', '.join([*context, '*', typed])})")
 
 
 def _rule_validators(rules: Rules) -> dict[str, Any]:

@@ -14,7 +14,7 @@ from lab.compare import Comparison, Phase
 from lab.sentences import finding
 from lab.verdicts import Verdict, oriented
 
-checks = Catalogue("check")
+checks = Catalogue("check", gives="a Finding")
 
 Comparisons = Mapping[str, Comparison]
 Result = Literal["PASS", "FAIL", "INCONCLUSIVE"]

@@ -18,7 +18,8 @@ from lab.checks import Comparisons, Finding
 from lab.compare import Comparison
 from lab.plans import Plan
 from lab.probes import checks
-from lab.recipe import Recipe, read_text, read_yaml
+from lab.reading import read_text, read_yaml
+from lab.recipe import Recipe, refuse_other_kind
 from lab.reports import facts
 
 KEYS = ("claim", "source", "comparisons", "recipes", "check")
@@ -44,6 +45,7 @@ class Claim:
         """Read a claim's YAML. Raises RecipeError, naming the file and what is wrong in it."""
         path = Path(path)
         spec = read_yaml(read_text(path, "the claim"), str(path))
+        refuse_other_kind(spec, path, "a claim", KEYS)
         try:
             return cls.from_mapping(path.stem, spec)
         except RecipeError as error:

@@ -10,23 +10,26 @@ from dataclasses import asdict, replace
 from functools import cached_property, partial
 from math import comb, inf, isfinite
 from pathlib import Path
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
-import pandas as pd
 
 from lab.catalogue import RecipeError
 from lab.comparison_folder import ComparisonFolder, same_work
 from lab.events import Event, Finished
+from lab.frames import frame_of
 from lab.knobs import KnobSearch
 from lab.many import Many
 from lab.plans import Plan, arm_names, equal_budget, seconds_per_epoch
-from lab.recipe import Recipe, flat
+from lab.recipe import Recipe, checked, flat
 from lab.steps import is_out_of_memory, no_memory, pick_device
 from lab.store import RunError, holding
 from lab.trials import Phase, Trial, epochs_to, trial_of
 from lab.tuning import RateSearch, widen
 from lab.verdicts import Interval, Verdict, doubled_interval, sensitivity, verdicts
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 TUNING_SEEDS = 10_000  # where the seeds of the search begin: never those of the final runs
 FAILED = (-1.0, -inf)  # to a search, a run that failed is worse than one below chance
@@ -261,11 +264,11 @@ class Comparison:
 
     def frame(self) -> pd.DataFrame:
         """One row per trial."""
-        return pd.DataFrame([asdict(trial) for trial in self.trials], columns=list(Trial.__annotations__))
+        return frame_of([asdict(trial) for trial in self.trials], list(Trial.__annotations__))
 
     def table(self) -> pd.DataFrame:
         """One row per arm: rates, mean test accuracies, runs that failed, and how wide the range of good rates is."""
-        return pd.DataFrame([self._row(name) for name in self.arms]).set_index("arm")
+        return frame_of([self._row(name) for name in self.arms]).set_index("arm")
 
     def _row(self, name: str) -> dict[str, Any]:
         row: dict[str, Any] = {"arm": name}
@@ -352,6 +355,8 @@ def compare(
         >>> [len(scores) for scores in comparison.scores("given").values()]
         [2, 2]
     """
+    for recipe in arms.values() if isinstance(arms, Mapping) else arms:
+        checked(recipe)
     named = dict(arms) if isinstance(arms, Mapping) else dict(zip(arm_names(arms), arms, strict=True))
     if len(named) < len(arms):
         raise RecipeError("Two arms are the same recipe: there is nothing to compare.")

@@ -5,12 +5,14 @@ from __future__ import annotations
 import json
 from dataclasses import asdict
 from pathlib import Path
+from typing import Any
 
 from lab.plans import Plan
-from lab.store import RECIPE, RunError, write_atomically
+from lab.recipe import difference
+from lab.store import PLAN, RECIPE, RunError, contents, make_folder, not_empty, write_atomically
 from lab.trials import Trial, end_last_line, read_trials
 
-PLAN, EPOCHS, TRIALS, JUDGED = "plan.json", "epochs.json", "trials.jsonl", "judged.json"
+EPOCHS, TRIALS, JUDGED = "epochs.json", "trials.jsonl", "judged.json"
 DECIDING = ("arms", "budget", "tune", "trials", "knobs", "tuning_seeds", "finalists")  # of a plan, what trials need
 
 
@@ -18,25 +20,30 @@ class ComparisonFolder:
     """The folder of a comparison; whoever writes there holds it.
 
     Raises:
-        RunError: it cannot be made, or holds another comparison.
+        RunError: it cannot be made, or holds something else.
     """
 
     def __init__(self, path: Path, plan: Plan) -> None:
         self.path, self.plan = path, plan
-        try:
-            path.mkdir(parents=True, exist_ok=True)
-        except OSError as error:
-            raise RunError(f"Cannot make the folder {path}: {error.strerror}. Choose another folder.") from None
-        if (path / RECIPE).exists():
+        make_folder(path)
+        names = contents(path)
+        if RECIPE in names:
             raise RunError(f"{path} holds a run. Choose another folder.")
-        if (path / PLAN).exists() and not self._same_work():
-            raise RunError(f"{path} holds another comparison. Choose another folder.")
+        if names and PLAN not in names:
+            raise RunError(not_empty(path, names, "a comparison"))
+        if PLAN in names and (other := self._differs()):
+            raise RunError(f"{path} holds another comparison ({other}). Choose another folder.")
 
-    def _same_work(self) -> bool:
+    def _differs(self) -> str:
+        """What the kept plan has otherwise, in words; empty when it needs the same trials."""
         try:
-            return same_work(Plan.model_validate_json((self.path / PLAN).read_text(encoding="utf-8")), self.plan)
+            kept = Plan.model_validate_json((self.path / PLAN).read_text(encoding="utf-8"))
         except (OSError, ValueError):
-            return False
+            return f"its {PLAN} cannot be read"
+        found = [
+            words for field in DECIDING if (words := change(field, getattr(kept, field), getattr(self.plan, field)))
+        ]
+        return "; ".join(found)
 
     def epochs(self) -> tuple[dict[str, int], float] | None:
         """Of each arm, from before, and how uneven they leave the budget: seconds are not measured the same twice.
@@ -77,6 +84,17 @@ class ComparisonFolder:
     def note_look(self, *, sequential: bool) -> None:
         seen = {"seeds": self.plan.seeds, "sequential": sequential}
         write_atomically(self.path / JUDGED, json.dumps(seen).encode())
+
+
+def change(field: str, there: Any, here: Any) -> str:
+    """`trials 3 there, 4 here`; of arms which differ, and in what."""
+    if there == here:
+        return ""
+    if field != "arms":
+        return f"{field} {there} there, {here} here"
+    if set(there) != set(here):
+        return f"arms {', '.join(there)} there, {', '.join(here)} here"
+    return "; ".join(f"{name}: {difference(there[name], here[name])}" for name in here if there[name] != here[name])
 
 
 def same_work(kept: Plan, plan: Plan) -> bool:

@@ -6,7 +6,11 @@ from math import sqrt
 
 from torch import Tensor
 
+from lab.data import Split
 from lab.events import Finished, History
+
+FEW_STEPS = 20  # up to so many updates, a run that is at chance may just have begun
+SIGMAS = 3  # an accuracy is above chance when it is so many standard errors above it
 
 
 def diverged(history: History, step: int) -> Finished:
@@ -15,19 +19,37 @@ def diverged(history: History, step: int) -> Finished:
     return Finished("diverged", step, f"The loss is not finite at step {step}: try a learning rate below {lr:.3g}.")
 
 
-def verdict(history: History, step: int, labels: Tensor, epochs: int) -> Finished:
-    """Finished, or stuck: no better on its own training images than naming the most frequent class.
+def verdict(history: History, step: int, train: Split, validation: Split, epochs: int) -> Finished:
+    """Finished, or stuck: no better than naming the most frequent class.
+
+    Either split may show that something was learned. The training accuracy is the mean over an epoch in which the
+    weights still move: after a few steps it knows little of the last ones, and the validation accuracy is all there
+    is. Of random labels only the training split can be learned.
 
     Args:
-        labels: (n,) of the training images; epochs: as many as the recipe has.
+        epochs: as many as the recipe has.
     """
-    share = float(labels.bincount().max()) / len(labels)
-    noise = sqrt(share * (1 - share) / len(labels))
-    accuracy = history.epochs[-1].train_accuracy
-    if accuracy > share + 3 * noise:
-        return Finished("finished", step, stopped_early(history, epochs))
-    detail = f"Training accuracy {accuracy:.3f} is not above chance ({share:.3f})"
-    return Finished("stuck", step, f"{detail}: try another learning rate or initialisation.")
+    last = history.epochs[-1]
+    early = stopped_early(history, epochs)
+    if above_chance(last.train_accuracy, train.labels) or above_chance(last.validation_accuracy, validation.labels):
+        return Finished("finished", step, early)
+    accuracies = f"Training accuracy {last.train_accuracy:.3f} and validation accuracy {last.validation_accuracy:.3f}"
+    found = f"{accuracies} are not above chance ({chance(train.labels):.3f})"
+    if step < FEW_STEPS:
+        few = f"{found} after {step} step{'s' * (step != 1)}, too few to tell: try more epochs or a smaller batch_size."
+        return Finished("finished", step, " ".join(filter(None, [few, early])))
+    return Finished("stuck", step, f"{found}: try another learning rate or initialisation.")
+
+
+def chance(labels: Tensor) -> float:
+    """The share of the most frequent class."""
+    return float(labels.bincount().max()) / len(labels)
+
+
+def above_chance(accuracy: float, labels: Tensor) -> bool:
+    """Whether an accuracy on these labels is higher than chance by more than its noise."""
+    share = chance(labels)
+    return accuracy > share + SIGMAS * sqrt(share * (1 - share) / len(labels))
 
 
 def stopped_early(history: History, epochs: int) -> str:

@@ -38,6 +38,7 @@ from lab.training import Training
 from lab.transfer import sources, transfers
 from lab.used_weights import spread, statistics, used_weights
 
+KEPT = "model.pt"  # the file of the script's weights, where it is run
 STREAM = {purpose: f"{len(STREAMS)} * SEED + {index}" for index, purpose in enumerate(STREAMS)}
 
 
@@ -393,6 +394,7 @@ def evaluate_lines(session: Training) -> Iterator[str]:
     yield "    return loss / len(images), correct / len(images)"
 
 
-ENTRY = """if __name__ == "__main__":
+ENTRY = f"""if __name__ == "__main__":
     _, trained = main()
-    torch.save(trained.state_dict(), "model.pt")"""
+    torch.save(trained.state_dict(), "{KEPT}")
+    print("weights in {KEPT}")"""

@@ -18,7 +18,7 @@ from torch import Tensor, nn
 
 from lab.catalogue import Catalogue, Choice, Knob
 
-gradients = Catalogue("gradient change")
+gradients = Catalogue("gradient change", gives="what its first call of compute() gave")
 
 Compute = Callable[[], Any]
 Radius = Annotated[

@@ -20,7 +20,14 @@ from torch import Tensor, nn
 
 from lab.catalogue import Catalogue, Choice, Knob
 
-initializers = Catalogue("initializer")
+initializers = Catalogue(
+    "initializer",
+    aliases={
+        f"{author}_{shape}": f"{name}_{shape}"
+        for author, name in (("kaiming", "he"), ("glorot", "xavier"))
+        for shape in ("normal", "uniform")
+    },
+)
 
 FirstImages = Callable[[int], Tensor]  # how many -> (n, c, h, w) float32, prepared for the network
 after_filling: dict[str, Callable[..., None]] = {}  # option -> function of (network, FirstImages) with its settings

@@ -10,7 +10,7 @@ from torch import nn
 
 from lab.events import Event, Finished, Looking, Metrics, Step
 from lab.optimizers import batch_of
-from lab.recipe import Recipe, flat
+from lab.recipe import Recipe, checked, flat, refuse_choices
 from lab.runs import Run, run_of
 from lab.spread import Heard, Spread, Task, packed, processors
 from lab.stacks import ALIKE, Stack
@@ -55,7 +55,7 @@ class Many:
         spread: bool = True,
         **where: Any,
     ) -> None:
-        self.recipes, self.folders, self.at_end, self.where = list(recipes), folders, at_end, where
+        self.recipes, self.folders, self.at_end, self.where = list(map(checked, recipes)), folders, at_end, where
         self.keep, self.spread = keep, spread
         self.runs: dict[int, Run] = {}
         self.results: dict[int, Any] = {}
@@ -175,6 +175,7 @@ class Many:
 
 def train_many(recipes: Sequence[Recipe], **options: Any) -> list[Run]:
     """Train recipes to their ends, as `Many` does, and give their runs in order."""
+    refuse_choices(options)
     many = Many(recipes, **options)
     for _ in many:
         pass

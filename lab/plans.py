@@ -12,7 +12,8 @@ from pydantic import Field, ValidationError
 
 from lab.catalogue import RecipeError, Settings, did_you_mean, explain
 from lab.many import endless, seconds_per_step
-from lab.recipe import CATALOGUES, Recipe, flat, labels, read_text, read_yaml
+from lab.reading import read_text, read_yaml
+from lab.recipe import CATALOGUES, Recipe, flat, labels, refuse_other_kind
 from lab.training import Training
 from lab.tuning import FINALS
 
@@ -72,6 +73,7 @@ class Plan(Settings):
             RecipeError: naming the file and what is wrong in it.
         """
         spec = read_yaml(read_text(path, "the comparison"), str(path))
+        refuse_other_kind(spec, path, "a comparison", ("base", *cls.model_fields))
         try:
             return cls.from_mapping(with_changes(spec, changes or {}))
         except RecipeError as error:

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path
-from typing import Annotated, Any, ClassVar, Literal
+from typing import Annotated, Any, Literal
 
 import yaml
 from pydantic import AfterValidator, BeforeValidator, Field, ValidationError, model_validator
@@ -20,6 +20,7 @@ from lab.gradients import gradients
 from lab.initializers import initializers
 from lab.models import OWN_ACTIVATION, models
 from lab.optimizers import optimizers
+from lab.reading import COMMANDS, command_for, read_text, read_yaml
 from lab.schedules import schedules, watches
 from lab.transfer import sources, transfers
 
@@ -38,7 +39,6 @@ CATALOGUES: dict[str, Catalogue] = {
     "transfer": transfers,
 }
 
-ELSEWHERE = {"arms": "compare", "claim": "claim"}  # a key that only another kind of file has
 LISTS = ("modify", "gradient", "augment")  # fields that hold several options in order
 
 
@@ -184,8 +184,8 @@ class Recipe(Settings):
         spec = read_yaml(text, origin)
         if not isinstance(spec, dict):
             raise RecipeError(f"{origin} must be a mapping such as `optimizer: sgd`, but is {spec!r}.")
-        if other := next((command for key, command in ELSEWHERE.items() if key in spec), None):
-            raise RecipeError(f"{origin} is not a recipe. Try: lab {other} FILE")
+        if (command := command_for(spec)) != "run":
+            raise RecipeError(f"{origin} is not a recipe. Try: lab {command} FILE")
         try:
             return cls(**{str(key): value for key, value in spec.items()})
         except RecipeError as error:
@@ -200,69 +200,26 @@ class Recipe(Settings):
         Path(path).write_text(self.to_yaml(), encoding="utf-8")
 
 
-def read_text(path: str | Path, what: str) -> str:
-    """A file's text. Raises RecipeError, naming the file and what it should have been."""
-    try:
-        return Path(path).read_text(encoding="utf-8")
-    except (OSError, UnicodeDecodeError) as error:
-        reason = error.strerror if isinstance(error, OSError) else "it is not UTF-8 text"
-        raise RecipeError(f"Cannot read {what} {path}: {reason}.") from None
+def refuse_other_kind(spec: Any, path: str | Path, what: str, own: Collection[str]) -> None:
+    """Raises RecipeError when a file has none of a kind's own keys, but those of a file for another command."""
+    keys = set(spec) if isinstance(spec, dict) else set[Any]()
+    if not keys & {*own} and keys & {*COMMANDS, *Recipe.model_fields}:
+        raise RecipeError(f"{path} is not {what}. Try: lab {command_for(spec)} {path}")
 
 
-def read_yaml(text: str, origin: str) -> Any:
-    """What strict YAML says. Raises RecipeError."""
-    try:
-        return yaml.load(text, _StrictLoader)
-    except RecursionError:
-        raise RecipeError(f"Cannot read {origin} as YAML: it is nested too deeply") from None
-    except (yaml.YAMLError, ValueError, AttributeError) as error:  # no such date or number
-        raise RecipeError(f"Cannot read {origin} as YAML: {' '.join(str(error).split())}") from None
+def checked(recipe: object) -> Recipe:
+    """The recipe itself. Raises RecipeError for a file's name, a mapping, or whatever else stands in its place."""
+    if isinstance(recipe, Recipe):
+        return recipe
+    ways = 'Recipe.load("FILE.yaml") reads one, Recipe(optimizer="adam") makes one'
+    raise RecipeError(f"{recipe!r} was given, but a recipe is needed: {ways}.")
 
 
-class _StrictLoader(yaml.SafeLoader):
-    """YAML without surprises: no key twice, no aliases (they can explode), and a date stays the text it is."""
-
-    yaml_implicit_resolvers: ClassVar = {
-        first: [(tag, pattern) for tag, pattern in resolvers if tag != "tag:yaml.org,2002:timestamp"]
-        for first, resolvers in yaml.SafeLoader.yaml_implicit_resolvers.items()
-    }
-
-    def compose_node(self, parent: Any, index: Any) -> Any:
-        if self.check_event(yaml.AliasEvent):
-            raise yaml.YAMLError("aliases (*name) are not allowed in a recipe")
-        return super().compose_node(parent, index)
-
-    def construct_mapping(self, node: Any, deep: bool = False) -> dict[Any, Any]:
-        if not isinstance(node, yaml.MappingNode):
-            return super().construct_mapping(node, deep)  # which refuses it
-        keys = [self.construct_object(key, deep=True) for key, _ in node.value]
-        if twice := {str(key) for key in keys if keys.count(key) > 1}:
-            raise yaml.YAMLError(f"written twice: {', '.join(sorted(twice))}")
-        return super().construct_mapping(node, deep)
-
-
-def parse_overrides(texts: Iterable[str]) -> dict[str, Any]:
-    """`["optimizer.lr=0.3"]` -> `{"optimizer.lr": 0.3}`, values read as YAML.
-
-    Raises:
-        RecipeError: no `=`, an empty key, or a key given twice.
-    """
-    overrides: dict[str, Any] = {}
-    for text in texts:
-        key, equals, value = text.partition("=")
-        if not equals or not key.strip():
-            raise RecipeError(f"Override {text!r} must look like optimizer.lr=0.3.")
-        if key.strip() in overrides:
-            raise RecipeError(f"Override {key.strip()!r} is given twice.")
-        overrides[key.strip()] = _read_value(text, value)
-    return overrides
-
-
-def _read_value(text: str, value: str) -> Any:
-    try:
-        return yaml.load(value, _StrictLoader)
-    except (yaml.YAMLError, ValueError, AttributeError, RecursionError):
-        raise RecipeError(f"Override {text!r}: cannot read {value!r} as a value.") from None
+def refuse_choices(arguments: Mapping[str, Any]) -> None:
+    """Raises RecipeError when what belongs into the recipe is given beside it."""
+    if misplaced := [key for key in arguments if key in Recipe.model_fields]:
+        changes = ", ".join(f"{key}={arguments[key]!r}" for key in misplaced)
+        raise RecipeError(f"{', '.join(misplaced)} belongs into the recipe: give recipe.changed({changes}).")
 
 
 def _place(spec: dict[str, Any], key: str, value: Any) -> None:
@@ -275,6 +232,8 @@ def _place(spec: dict[str, Any], key: str, value: Any) -> None:
         raise RecipeError(f"{field!r} has no settings inside, so {key!r} means nothing. Use {field}=...")
     elif field in LISTS:
         _place_in_list(spec, field, inner, value)
+    elif inner == ["name"]:
+        raise RecipeError(f"An option's name is the value of {field} itself: write {field}={value}, not {key}={value}.")
     else:
         spec[field] = {**CATALOGUES[field].as_mapping(spec[field]), _one(key, inner): value}
 
@@ -297,7 +256,7 @@ def _place_in_list(spec: dict[str, Any], field: str, path: list[str], value: Any
     entries = [dict(CATALOGUES[field].as_mapping(entry)) for entry in _as_list(spec[field])]
     found = [entry for entry in entries if entry["name"] == path[0]]
     if path[0] not in CATALOGUES[field]:
-        raise RecipeError(unknown(CATALOGUES[field].kind, path[0], CATALOGUES[field]))
+        raise RecipeError(CATALOGUES[field].unknown(path[0]))
     if not found:
         present = ", ".join(entry["name"] for entry in entries) or "empty"
         wanted = ", ".join([*(entry["name"] for entry in entries), path[0]])

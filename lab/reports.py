@@ -6,10 +6,8 @@ import json
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from itertools import combinations
-from math import isfinite
+from math import isfinite, isnan
 from typing import Any
-
-import pandas as pd
 
 from lab.compare import FAILURES, Comparison, Phase
 from lab.data import load
@@ -139,7 +137,7 @@ def failed(row: Any, phases: Sequence[str]) -> str:
 
 
 def points(mean: float, sd: float) -> str:
-    return f"{100 * mean:.1f}" if pd.isna(sd) else f"{100 * mean:.1f} ± {100 * sd:.1f}"
+    return f"{100 * mean:.1f}" if isnan(sd) else f"{100 * mean:.1f} ± {100 * sd:.1f}"
 
 
 def aligned(rows: Sequence[Sequence[str]]) -> str:

@@ -4,28 +4,29 @@ from __future__ import annotations
 
 import json
 import signal
-import sys
 import threading
-from collections.abc import Generator, Iterator
+from collections.abc import Generator
 from contextlib import contextmanager
 from dataclasses import dataclass, field, fields
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-import pandas as pd
 import torch
 from filelock import FileLock, Timeout
 from pydantic import BaseModel, Field, ValidationError
 from torch import Tensor
-from tqdm import tqdm
 
 from lab.data import load
-from lab.events import Epoch, Event, Finished, History, Learned
-from lab.recipe import Recipe, RecipeError
+from lab.events import Epoch, Finished, History
+from lab.frames import frame_of
+from lab.progress import with_bar
+from lab.recipe import Recipe, RecipeError, refuse_choices
 from lab.steps import build_model, is_out_of_memory, no_memory, pick_device
 from lab.store import (
     HISTORY,
+    LOCK,
+    PLAN,
     RECIPE,
     RUN,
     WEIGHTS,
@@ -39,6 +40,9 @@ from lab.store import (
     write_atomically,
 )
 from lab.training import Training
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 
 @dataclass
@@ -106,7 +110,7 @@ class Run:
     def epochs(self) -> pd.DataFrame:
         """One row per epoch: losses in nats per example, accuracies as fractions, seconds since the start."""
         columns = [column.name for column in fields(Epoch)]
-        return pd.DataFrame([vars(epoch) for epoch in self.history.epochs], columns=columns)
+        return frame_of([vars(epoch) for epoch in self.history.epochs], columns)
 
 
 def train(
@@ -125,8 +129,10 @@ def train(
         checkpoint_seconds: at least this long between two checkpoints.
         where: device, data_budget_bytes, workers of `training`.
     Raises:
-        DataError, RunError: no data; or the folder holds a run or has another writer.
+        RecipeError: no recipe was given, or choices beside it.
+        DataError, RunError: no data; or the folder holds something or has another writer.
     """
+    refuse_choices(where)
     try:
         session = Training(recipe, **where)
     except (MemoryError, RuntimeError) as error:
@@ -230,29 +236,6 @@ def interruptible() -> Generator[threading.Event]:
         signal.signal(signal.SIGINT, before)
 
 
-def with_bar(events: Iterator[Event], session: Training) -> Iterator[Event]:
-    """The same events; a bar on a terminal, a line per epoch elsewhere."""
-    terminal = sys.stderr.isatty()
-    with tqdm(total=session.steps, initial=session.step, unit="step", disable=not terminal) as bar:
-        for event in events:
-            if isinstance(event, Learned):
-                bar.write(f"{event.option} has learned for {event.seconds:.1f} s", file=sys.stderr)
-            if isinstance(event, Epoch):
-                line = f"epoch {event.epoch + 1}/{session.recipe.epochs}: {_scores(event)}"
-                bar.set_postfix_str(_scores(event), refresh=False) if terminal else print(
-                    line, file=sys.stderr, flush=True
-                )
-            bar.update(session.step - bar.n)
-            yield event
-
-
-def _scores(epoch: Epoch) -> str:
-    return (
-        f"loss {epoch.train_loss:.4f}, validation loss {epoch.validation_loss:.4f}, "
-        f"accuracy {epoch.validation_accuracy:.4f}, {epoch.seconds:.1f} s"
-    )
-
-
 def new_folder(recipe: Recipe, root: str | Path = "runs") -> Path:
     """Make a new folder, named by time and recipe."""
     stamp = datetime.now(UTC).strftime("%Y%m%d-%H%M%S")
@@ -343,7 +326,7 @@ def _status(folder: Path, facts: Facts) -> str:
 def is_held(folder: Path) -> bool:
     """Whether a living process writes the folder."""
     try:
-        with FileLock(folder / ".lock", timeout=0):
+        with FileLock(folder / LOCK, timeout=0):
             return False
     except Timeout:
         return True
@@ -366,12 +349,12 @@ def table(root: str | Path = "runs") -> pd.DataFrame:
         "test_looks",
         "problem",
     ]
-    return pd.DataFrame([_row(folder) for folder in folders], columns=columns)
+    return frame_of([_row(folder) for folder in folders], columns)
 
 
 def might_be_run(folder: Path) -> bool:
     """A folder with anything in it, but a comparison's or that of claims."""
-    return any(folder.iterdir()) and not (folder / "plan.json").exists() and folder.name != "claims"
+    return any(folder.iterdir()) and not (folder / PLAN).exists() and folder.name != "claims"
 
 
 def _row(folder: Path) -> dict[str, Any]:

@@ -16,7 +16,7 @@ from pydantic import Field
 
 from lab.catalogue import Catalogue, Choice, Knob
 
-schedules = Catalogue("schedule")
+schedules = Catalogue("schedule", gives="a number, the factor of the rate", aliases={"sgdr": "cosine_restarts"})
 
 Validations = Sequence[tuple[float, float]]  # (loss, accuracy) after each epoch so far
 BORDER = 1e-9  # a step that falls on a border belongs to what begins there, however progress was rounded

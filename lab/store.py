@@ -15,7 +15,7 @@ import os
 import platform
 import subprocess
 import time
-from collections.abc import Generator, Iterator
+from collections.abc import Generator, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict
 from datetime import UTC, datetime
@@ -38,6 +38,8 @@ from lab.training import Training
 CHECKPOINT, PREVIOUS = "checkpoint.safetensors", "checkpoint.previous.safetensors"
 WEIGHTS, RECIPE, HISTORY, RUN = "weights.safetensors", "recipe.yaml", "history.json", "run.json"
 SERIES = ("loss", "accuracy", "lr")
+LOCK = ".lock"
+PLAN = "plan.json"  # in the folder of a comparison
 RESUMABLE: tuple[Status, ...] = ("stopped", "out_of_memory", "failed")
 
 
@@ -59,9 +61,50 @@ def write_atomically(path: Path, content: bytes) -> None:
         raise
 
 
+def make_folder(folder: Path) -> None:
+    """Raises RunError when it cannot be made."""
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise RunError(f"Cannot make the folder {folder}: {error.strerror}. Choose another folder.") from None
+
+
+def contents(folder: Path) -> list[str]:
+    """Names of what a person sees in a folder: locks and half-written files are hidden."""
+    return sorted(path.name for path in folder.glob("[!.]*"))
+
+
+def lock_new(folder: Path) -> FileLock:
+    """The lock of a folder for a new run, which is made, or empty. Raises RunError, and leaves nothing, elsewhere."""
+    make_folder(folder)
+    if (names := contents(folder)) and not (folder / LOCK).exists():
+        raise RunError(occupied(folder, names))
+    held = lock(folder)  # who holds it now may be about to write the first file
+    if names := contents(folder):
+        held.release()
+        raise RunError(occupied(folder, names))
+    return held
+
+
+def occupied(folder: Path, names: Sequence[str]) -> str:
+    """Why a folder that holds something cannot take a new run."""
+    if PLAN in names:
+        return f"{folder} holds a comparison. Choose another folder."
+    if {RECIPE, RUN} <= set(names):
+        return f"{folder} holds a run already. Go on with `lab resume {folder}`, or choose another folder."
+    if RECIPE in names:
+        return f"{folder} holds a recipe, but no run. Choose another folder; its recipe is {folder / RECIPE}."
+    return not_empty(folder, names, "a run")
+
+
+def not_empty(folder: Path, names: Sequence[str], what: str) -> str:
+    some = ", ".join(names[:3]) + (f" and {len(names) - 3} more" if len(names) > 3 else "")
+    return f"{folder} is not empty (it holds {some}), but {what} needs a folder of its own. Choose a new or empty one."
+
+
 def lock(folder: Path) -> FileLock:
     """Hold the folder for this process. Raises RunError when another one writes there."""
-    held = FileLock(folder / ".lock")
+    held = FileLock(folder / LOCK)
     try:
         held.acquire(timeout=0)
     except Timeout:
@@ -200,7 +243,7 @@ class Recorder:
         checkpoint_seconds: at least this long between two checkpoints; 0 writes one after every step.
         held: the folder's lock, when its run goes on; test_looks: how often its test split was looked at before.
     Raises:
-        RunError: another process writes the folder, or it holds a run already.
+        RunError: another process writes the folder, or it holds something already.
     """
 
     def __init__(
@@ -216,17 +259,8 @@ class Recorder:
         self.problems: list[str] = []
         self.finished: Finished | None = None
         self.facts: dict[str, Any] = {"test_looks": test_looks, "provenance": provenance(session)}
-        try:
-            self.folder.mkdir(parents=True, exist_ok=True)
-        except OSError as error:
-            raise RunError(f"Cannot make the folder {self.folder}: {error.strerror}. Choose another folder.") from None
         self._saved_at = time.monotonic()
-        self._lock = held or lock(self.folder)
-        if (self.folder / RECIPE).exists() and not held:
-            self._lock.release()
-            raise RunError(
-                f"{self.folder} holds a run already. Go on with `lab resume {self.folder}`, or choose another folder."
-            )
+        self._lock = held or lock_new(self.folder)
         self.write(RECIPE, session.recipe.to_yaml().encode())
         self._write_facts("running")
 

@@ -26,7 +26,7 @@ from lab.endings import diverged, verdict
 from lab.events import Epoch, Event, Finished, History, Learned, Looking, Metrics, Started, State, Step
 from lab.gradients import Compute, gradients, passes_of
 from lab.optimizers import batch_of, joined, optimizers, parameter_groups
-from lab.recipe import Recipe
+from lab.recipe import Recipe, checked, refuse_choices
 from lab.schedules import rate_factor, watches
 from lab.states import put_back, taken
 from lab.steps import (
@@ -61,6 +61,7 @@ def training(recipe: Recipe, **where: Any) -> Training:
         ...         print(event.status, event.step)
         finished 20
     """
+    refuse_choices(where)
     return Training(recipe, **where)
 
 
@@ -89,7 +90,7 @@ class Training:
         workers: int = 0,
         like: Training | None = None,
     ) -> None:
-        self.recipe, self.device, self.workers = recipe, pick_device(device), workers
+        self.recipe, self.device, self.workers = checked(recipe), pick_device(device), workers
         self.data = like.data if like else load(recipe.data, recipe.modify)
         self.train_split = like.train_split if like else place(self.data.train, self.device, data_budget_bytes)
         self.validation_split = (
@@ -402,7 +403,7 @@ class Training:
 
     def verdict(self) -> Finished:
         """Finished, or stuck, after the last epoch there was."""
-        return verdict(self.history, self.step, self.train_split.labels, self.recipe.epochs)
+        return verdict(self.history, self.step, self.train_split, self.validation_split, self.recipe.epochs)
 
     def state(self) -> State:
         """Everything that decides the rest of the run; what is unread is read into the history first."""

@@ -13,7 +13,7 @@ import numpy as np
 from PIL import Image
 
 from lab.data import Dataset, datasets
-from lab.data.published import READERS
+from lab.data.published import reader
 
 FOLDERS = {
     "mnist": "MNIST/raw",
@@ -57,7 +57,7 @@ def pickled_files(name: str) -> dict[str, bytes]:
         for file, (images, labels) in parts.items()
     }
     meta = {f"{PREFIX[name]}label_names": [f"thing {n}" for n in range(100 if name == "cifar100" else 10)]}
-    return {file: pickle.dumps(content) for file, content in {**files, READERS[name].meta["filename"]: meta}.items()}
+    return {file: pickle.dumps(content) for file, content in {**files, reader(name).meta["filename"]: meta}.items()}
 
 
 def write(files: dict[str, bytes], folder: Path) -> Path:
@@ -75,10 +75,10 @@ def expect(name: str, files: dict[str, bytes], monkeypatch) -> None:
     """Let torchvision's reader take our small files for the official ones."""
     if name in BATCHES:
         *training, test = [[file, md5(files[file])] for file in BATCHES[name]]
-        meta = READERS[name].meta["filename"]
-        monkeypatch.setattr(READERS[name], "train_list", training)
-        monkeypatch.setattr(READERS[name], "test_list", [test])
-        monkeypatch.setattr(READERS[name], "meta", {**READERS[name].meta, "md5": md5(files[meta])})
+        meta = reader(name).meta["filename"]
+        monkeypatch.setattr(reader(name), "train_list", training)
+        monkeypatch.setattr(reader(name), "test_list", [test])
+        monkeypatch.setattr(reader(name), "meta", {**reader(name).meta, "md5": md5(files[meta])})
 
 
 def put(name: str, place: Path, monkeypatch) -> Path:
@@ -94,19 +94,19 @@ def put_debian(place: Path, shade: int = 0) -> Path:
 
 def serve(name: str, address: str, folder: Path, monkeypatch) -> None:
     """What torchvision would download, on our server: four gz files, or one archive."""
-    reader = READERS[name]
+    known = reader(name)
     if name in BATCHES:
         inside = put(name, folder, monkeypatch)
-        with tarfile.open(folder / reader.filename, "w:gz") as archive:
-            archive.add(inside, reader.base_folder)
-        monkeypatch.setattr(reader, "url", address + reader.filename)
-        monkeypatch.setattr(reader, "tgz_md5", md5((folder / reader.filename).read_bytes()))
+        with tarfile.open(folder / known.filename, "w:gz") as archive:
+            archive.add(inside, known.base_folder)
+        monkeypatch.setattr(known, "url", address + known.filename)
+        monkeypatch.setattr(known, "tgz_md5", md5((folder / known.filename).read_bytes()))
     else:
         packed = {f"{file}.gz": gzip.compress(content) for file, content in idx_files(name).items()}
         for file, content in packed.items():
             (folder / file).write_bytes(content)
-        monkeypatch.setattr(reader, "mirrors", [address])
-        monkeypatch.setattr(reader, "resources", [(file, md5(content)) for file, content in packed.items()])
+        monkeypatch.setattr(known, "mirrors", [address])
+        monkeypatch.setattr(known, "resources", [(file, md5(content)) for file, content in packed.items()])
 
 
 def truncated(path: Path) -> None:

@@ -7,6 +7,8 @@ from typing import Any
 import pytest
 from wording import KEYS, NOT_AN_OPTIMIZER, NOT_EPOCHS, NOT_LR, Act, bad, complaint, options, settings
 
+import lab
+import lab.export
 from lab.recipe import CATALOGUES, Recipe, RecipeError
 
 NEAR_MISSES = {
@@ -161,3 +163,28 @@ RECIPES = [
 @pytest.mark.parametrize(("act", "said"), RECIPES)
 def test_a_bad_recipe_is_answered_in_words(act, said, tmp_path):
     assert complaint(act, tmp_path, RecipeError) == said
+
+
+NEEDED = 'but a recipe is needed: Recipe.load("FILE.yaml") reads one, Recipe(optimizer="adam") makes one.'
+
+
+@pytest.mark.parametrize("takes", [lab.train, lab.training, lab.examine, lab.range_test, lab.export.script])
+@pytest.mark.parametrize("given", ["recipes/x.yaml", {"optimizer": "sgd"}, None])
+def test_what_is_no_recipe_is_answered_with_how_to_get_one(takes: Any, given: Any) -> None:
+    with pytest.raises(RecipeError) as refusal:
+        takes(given)
+    assert str(refusal.value) == f"{given!r} was given, {NEEDED}"
+
+
+@pytest.mark.parametrize("takes", [lab.train_many, lab.compare])
+def test_a_list_with_something_else_than_recipes_too(takes: Any) -> None:
+    with pytest.raises(RecipeError, match="'adam' was given, but a recipe is needed"):
+        takes([Recipe(), "adam"])
+
+
+@pytest.mark.parametrize("takes", [lab.train, lab.training, lambda recipe, **more: lab.train_many([recipe], **more)])
+def test_a_choice_beside_the_recipe_is_pointed_into_it(takes: Any) -> None:
+    with pytest.raises(RecipeError) as refusal:
+        takes(Recipe(), epochs=3, optimizer="adam")
+    said = "epochs, optimizer belongs into the recipe: give recipe.changed(epochs=3, optimizer='adam')."
+    assert str(refusal.value) == said

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import runpy
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -100,6 +102,10 @@ def place(one_thread, tmp_path_factory):
     (place / "empty").mkdir()
     (place / "bad.yaml").write_text("epochs: 0\n")
     (place / "good.yaml").write_text("epochs: 1\n")
+    (place / "plan.yaml").write_text("arms: {a: {seed: 1}, b: {optimizer: adam}}\n")
+    (place / "recipes" / "claims").mkdir(parents=True)
+    (place / "recipes" / "flat.yaml").write_text("epochs: 1\n")
+    (place / "recipes" / "claims" / "held.yaml").write_text("claim: It holds.\n")
     pictures(place / "spoilt")
     (place / "spoilt" / "cat" / "0.png").write_bytes(b"")
     (place / "spoilt" / "dog" / "0.png").write_text("not an image")
@@ -153,6 +159,32 @@ COMMANDS = [
         "options optimizer",
         f"lab: Unknown kind of option 'optimizer'. Expected one of: {', '.join(KINDS)}. Did you mean 'optimizers'?",
     ),
+    ("run --quiet epochs=0 --device cpu", f"lab: epochs is 0, {NOT_EPOCHS}"),
+    ("run good.yaml --quiet epochs=0", f"lab: epochs is 0, {NOT_EPOCHS}"),
+    ("run good.yaml --quiet epochs=0 --bogus", "lab: error: unrecognized arguments: --bogus"),
+    ("examine good.yaml --quiet epochs=0", f"lab: epochs is 0, {NOT_EPOCHS}"),
+    ("range good.yaml --steps 20 epochs=0", f"lab: epochs is 0, {NOT_EPOCHS}"),
+    ("export good.yaml --json epochs=0", f"lab: epochs is 0, {NOT_EPOCHS}"),
+    (
+        "compare plan.yaml --quiet seeds=1",
+        "lab: plan.yaml: seeds is 1, but must be a whole number at least 2 and at most 1000.",
+    ),
+    ("resume --quiet none more", "lab: error: unrecognized arguments: more"),
+    ("run good.yml", "lab: Cannot read the recipe good.yml: No such file or directory. Did you mean good.yaml?"),
+    ("run godo", "lab: Cannot read the recipe godo: No such file or directory. Did you mean good.yaml?"),
+    ("run flat", "lab: Cannot read the recipe flat: No such file or directory. Did you mean recipes/flat.yaml?"),
+    (
+        "claim held",
+        "lab: Cannot read the claim held: No such file or directory. Did you mean recipes/claims/held.yaml?",
+    ),
+    ("compare good.yaml", "lab: good.yaml is not a comparison. Try: lab run good.yaml"),
+    (
+        "compare recipes/claims/held.yaml",
+        "lab: recipes/claims/held.yaml is not a comparison. Try: lab claim recipes/claims/held.yaml",
+    ),
+    ("claim plan.yaml", "lab: plan.yaml is not a claim. Try: lab compare plan.yaml"),
+    ("run plan.yaml", "lab: plan.yaml is not a recipe. Try: lab compare FILE"),
+    ("runs nosuch", "lab: There is no folder nosuch."),
     ("resume none", "lab: There is no run in none: no such folder."),
     ("resume run", "lab: The run in run has ended (finished); there is nothing to resume."),
     ("resume run --device tpu", "lab: The run in run has ended (finished); there is nothing to resume."),
@@ -204,3 +236,28 @@ def test_data_that_are_not_here_are_said_to_be_missing(place, tmp_path, monkeypa
         "Download it with `lab fetch cifar10`, or set LAB_DATA to the folder that holds it.\n"
     )
     assert not (tmp_path / "run").exists()
+
+
+def test_the_names_that_can_be_fetched_stand_in_the_help(capsys):
+    with pytest.raises(SystemExit):
+        main(["fetch", "--help"])
+    assert "fashion_mnist | mnist | cifar10 | cifar100" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize("flag", ["", "--quiet"])
+def test_export_says_what_it_wrote_and_the_script_where_its_weights_go(flag, tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    assert main(["export", "modify={name: subset, per_class: 4}", "epochs=1", "--output", "x.py", *flag.split()]) == 0
+    said = "Wrote x.py: python x.py trains, prints each epoch and leaves the weights in model.pt.\n"
+    assert capsys.readouterr().out == ("" if flag else said)
+    runpy.run_path("x.py", run_name="__main__")
+    assert capsys.readouterr().out.splitlines()[-1] == "weights in model.pt"
+    assert Path("model.pt").exists()
+
+
+def test_where_nobody_watches_a_terminal_training_says_what_it_begins(tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    assert main(["run", "modify={name: subset, per_class: 4}", "epochs=1", "--device", "cpu"]) == 0
+    first, second = capsys.readouterr().err.splitlines()
+    assert first == "mlp on digits, 8,970 parameters: 1 epoch of 40 images in 1 step, on cpu ..."
+    assert second.startswith("epoch 1/1: ")

@@ -5,7 +5,8 @@ from __future__ import annotations
 import pytest
 from wording import KEYS, NOT_AN_OPTIMIZER, NOT_EPOCHS, NOT_LR, Act, bad, complaint, options, settings
 
-from lab.recipe import Recipe, RecipeError, parse_overrides
+from lab.reading import parse_overrides
+from lab.recipe import Recipe, RecipeError
 
 NO_YAML = "Cannot read the text as YAML:"
 NOT_A_SETTING = "does not name a setting. Expected something like optimizer.lr."
@@ -77,11 +78,14 @@ YAML = [
     bad("bad value in a file", file("bad.yaml"), f"PLACE/bad.yaml: epochs is 0, {NOT_EPOCHS}"),
 ]
 
+TORN = " Was it torn at a space? Quote it in the shell: 'schedule={name: cosine}'."
 OVERRIDES = [
     bad("no equals sign", override("optimizer.lr"), "Override 'optimizer.lr' must look like optimizer.lr=0.3."),
     bad("no key", override("=3"), "Override '=3' must look like optimizer.lr=0.3."),
     bad("same key twice", override("epochs=1", "epochs =2"), "Override 'epochs' is given twice."),
-    bad("unreadable value", override("optimizer.lr=["), "Override 'optimizer.lr=[': cannot read '[' as a value."),
+    bad(
+        "unreadable value", override("optimizer.lr=["), f"Override 'optimizer.lr=[': cannot read '[' as a value.{TORN}"
+    ),
     bad("alias", override("seed=*n"), "Override 'seed=*n': cannot read '*n' as a value."),
     bad(
         "no such date",
@@ -116,7 +120,16 @@ OVERRIDES = [
         override("epochs.x=3"),
         "'epochs' has no settings inside, so 'epochs.x' means nothing. Use epochs=...",
     ),
-    bad("name as a setting", override("optimizer.name=adam"), f"'optimizer.name' {NOT_A_SETTING}"),
+    bad(
+        "torn by a shell",
+        override("schedule={name:", "cosine}"),
+        f"Override 'schedule={{name:': cannot read '{{name:' as a value.{TORN}",
+    ),
+    bad(
+        "name as a setting",
+        override("optimizer.name=adam"),
+        "An option's name is the value of optimizer itself: write optimizer=adam, not optimizer.name=adam.",
+    ),
     bad("too deep", override("optimizer.lr.x=3"), f"'optimizer.lr.x' {NOT_A_SETTING}"),
     bad(
         "an entry without its setting", override("augment=[flip]", "augment.flip=3"), f"'augment.flip' {NOT_A_SETTING}"

@@ -4,11 +4,13 @@ from inspect import cleandoc
 from typing import Annotated, Literal
 
 import pytest
+import torch
 from hypothesis import given
 from hypothesis import strategies as st
 from pydantic import Field, ValidationError
 from strategies import OPTIONS, specs
 
+import lab
 from lab.catalogue import Catalogue, Knob, RecipeError, bounds_of, first_sentence, knob_of
 from lab.recipe import CATALOGUES
 
@@ -221,3 +223,67 @@ def test_a_default_outside_its_range_and_a_setting_called_name_are_refused_at_on
         colours.add(dark)
     with pytest.raises(ValueError, match="a setting cannot be called 'name'"):
         colours.add(named)
+
+
+@pytest.mark.parametrize(
+    ("heading", "meant"),
+    [
+        ("image, shade=0.5", "image, *, shade: float = 0.5"),
+        ("image, other, shade='pale', *, tone: int = 1", "image, other, *, shade: str = 'pale'"),
+    ],
+)
+def test_a_setting_before_the_star_is_refused_with_what_to_write(colours, heading, meant):
+    with pytest.raises(ValueError, match="colour 'blue'") as refusal:
+        run_cell(colours, f"@catalogue.add\ndef blue({heading}): return image")
+    said = "colour 'blue': 'shade' stands before `*`, where nothing can be chosen. Write: def blue({})"
+    assert str(refusal.value) == said.format(meant)
+    assert "blue" not in colours
+
+
+def test_a_forgotten_return_is_named_where_something_must_come_back():
+    tints = Catalogue("tint", gives="an image")
+
+    @tints.add
+    def pale(image):
+        """A tint that forgets to return. Source: this test."""
+
+    with pytest.raises(RecipeError) as refusal:
+        tints.build(tints.parse("pale"), "sky")
+    assert str(refusal.value) == (
+        "tint 'pale' returned nothing, but must return an image: is a `return` missing at the end of its function?"
+    )
+
+
+@pytest.mark.usefixtures("own_options")
+def test_an_optimizer_that_forgets_its_return_is_named_before_the_first_step():
+    @lab.optimizers.add
+    def forgetful(params, *, lr: Strength = 0.1):
+        """An optimizer that nobody gets. Source: this test."""
+        torch.optim.SGD(params, lr=lr)
+
+    with pytest.raises(RecipeError, match=r"^optimizer 'forgetful' returned nothing, but must return a torch\.optim\."):
+        lab.train(lab.Recipe(optimizer="forgetful"), progress=False, device="cpu")
+
+
+@pytest.mark.parametrize(
+    ("field", "word", "hint"),
+    [
+        ("activation", "Relu", "Did you mean 'relu'?"),
+        ("optimizer", "ADAM", "Did you mean 'adam'?"),
+        ("model", "CNN", "Did you mean 'cnn'?"),
+        ("activation", "Swish", "Here it is called 'silu'."),
+        ("init", "kaiming_normal", "Here it is called 'he_normal'."),
+        ("model", "resnet50", "It is a network of torchvision: {name: torchvision, network: resnet50}."),
+    ],
+)
+def test_other_names_of_the_field_are_answered_with_ours(field, word, hint):
+    with pytest.raises(RecipeError) as refusal:
+        CATALOGUES[field].parse(word)
+    assert str(refusal.value).endswith(f". {hint}")
+
+
+@pytest.mark.parametrize("kind", CATALOGUES)
+def test_no_alias_hides_an_option_and_each_leads_to_one(kind):
+    aliases = CATALOGUES[kind].aliases
+    assert not set(aliases) & set(CATALOGUES[kind])
+    assert set(aliases.values()) <= set(CATALOGUES[kind])

@@ -240,8 +240,8 @@ def test_an_arm_that_diverges_scores_at_chance_and_disturbs_nobody(model: Any, n
 
 
 def test_a_run_that_is_stuck_counts_as_failed_with_the_accuracy_it_has() -> None:
-    dead = FEW.changed(init={"name": "random_normal", "std": 1e-6})
-    comparison = small({"good": FEW, "dead": dead}, tune=False)
+    good = FEW.changed(epochs=6)  # 24 steps: enough to tell
+    comparison = small({"good": good, "dead": good.changed(init={"name": "random_normal", "std": 1e-6})}, tune=False)
     assert {trial.status for trial in of_arms(comparison, "given")["dead"]} == {"stuck"}
     assert comparison.table()["given stuck"].to_dict()["dead"] == 2
     assert max(comparison.scores("given")["dead"]) < 0.2

@@ -57,7 +57,10 @@ def test_the_command_goes_on_in_its_folder(plan_file: Path, capsys: pytest.Captu
     assert len(set(more) - set(first)) == 4
     assert set(first) < set(more)
     assert main(["compare", str(plan_file), "trials=4", *options]) == 2
-    assert capsys.readouterr().err == "lab: kept holds another comparison. Choose another folder.\n"
+    assert (
+        capsys.readouterr().err
+        == "lab: kept holds another comparison (trials 3 there, 4 here). Choose another folder.\n"
+    )
 
 
 def trials_printed(command: list[str], capsys: pytest.CaptureFixture[str]) -> list[str]:

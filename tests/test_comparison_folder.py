@@ -122,28 +122,28 @@ def test_a_last_line_that_was_cut_off_does_not_spoil_the_next(tmp_path: Path) ->
     assert again.asked == []
 
 
-OTHERS: list[dict[str, Any]] = [
-    {"arms": {"sgd": FEW, "adam": FEW.changed(optimizer="adam")}},
-    {"trials": 4},
-    {"tuning_seeds": 1},
-    {"budget": "steps"},
-    {"tune": False},
+OTHERS: list[tuple[dict[str, Any], str]] = [
+    ({"arms": {"sgd": FEW, "adam": FEW.changed(optimizer="adam")}}, "adam: optimizer.lr 0.01 -> 0.001"),
+    ({"arms": {"sgd": FEW, "lion": ADAM}}, "arms sgd, adam there, sgd, lion here"),
+    ({"trials": 4}, "trials 3 there, 4 here"),
+    ({"tuning_seeds": 1, "tune": False}, "tune True there, False here; tuning_seeds 2 there, 1 here"),
+    ({"budget": "steps"}, "budget epochs there, steps here"),
 ]
 
 
-@pytest.mark.parametrize("change", OTHERS, ids=lambda change: next(iter(change)))
-def test_another_plan_in_the_same_folder_is_refused(change: dict[str, Any], tmp_path: Path) -> None:
+@pytest.mark.parametrize(("change", "said"), OTHERS, ids=[said for _, said in OTHERS])
+def test_another_plan_in_the_same_folder_is_refused(change: dict[str, Any], said: str, tmp_path: Path) -> None:
     stopped_after(1, Pretended(TWO, by_distance, folder=tmp_path))
     before = {path.name: path.read_text() for path in tmp_path.iterdir()}
     with pytest.raises(RunError) as error:
         Comparison(TWO.model_copy(update=change), folder=tmp_path, device="cpu")
-    assert str(error.value) == f"{tmp_path} holds another comparison. Choose another folder."
+    assert str(error.value) == f"{tmp_path} holds another comparison ({said}). Choose another folder."
     assert {path.name: path.read_text() for path in tmp_path.iterdir()} == before
 
 
 def test_a_folder_whose_plan_cannot_be_read_is_another_comparison(tmp_path: Path) -> None:
     (tmp_path / "plan.json").write_text("{")
-    with pytest.raises(RunError, match="holds another comparison"):
+    with pytest.raises(RunError, match=r"holds another comparison \(its plan\.json cannot be read\)"):
         Comparison(TWO, folder=tmp_path)
 
 

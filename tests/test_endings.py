@@ -11,6 +11,7 @@ from torch import nn
 
 import lab
 from lab.augmentations import augmentations
+from lab.endings import above_chance
 from lab.events import Epoch, Finished, Metrics, Step
 from lab.models import models
 from lab.training import Training
@@ -138,7 +139,36 @@ def test_checkpoints_do_not_swallow_metrics(tmp_path):
 def test_a_deep_sigmoid_network_is_stuck_at_chance():
     _, events = trained(LOST)
     assert events[-1].status == "stuck"
-    assert events[-1].detail.endswith("is not above chance (0.100): try another learning rate or initialisation.")
+    assert events[-1].detail.endswith("are not above chance (0.100): try another learning rate or initialisation.")
+
+
+SHORT = lab.Recipe(modify="subset", epochs=1)  # 2 steps, and the training accuracy is mostly that of the first weights
+
+
+def test_a_short_run_that_has_learned_is_not_stuck():
+    session, events = trained(SHORT)
+    last = session.history.epochs[-1]
+    assert last.train_accuracy < 0.12
+    assert last.validation_accuracy > 0.2
+    assert events[-1] == Finished("finished", 2)
+
+
+def test_at_chance_after_a_few_steps_is_too_early_to_tell():
+    session, events = trained(SHORT.changed(**{"optimizer.lr": 1e-9, "seed": 3}))
+    last = session.history.epochs[-1]
+    assert events[-1] == Finished(
+        "finished",
+        2,
+        f"Training accuracy {last.train_accuracy:.3f} and validation accuracy {last.validation_accuracy:.3f} are not "
+        "above chance (0.100) after 2 steps, too few to tell: try more epochs or a smaller batch_size.",
+    )
+
+
+def test_the_noise_of_either_split_is_its_own():
+    few, many = torch.arange(10).repeat(10), torch.arange(10).repeat(1000)
+    assert not above_chance(0.15, few)
+    assert above_chance(0.15, many)
+    assert not above_chance(0.1, torch.zeros(10, dtype=torch.int64))
 
 
 def test_random_labels_that_are_learned_are_no_sign_of_being_stuck():

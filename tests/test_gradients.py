@@ -151,7 +151,7 @@ def test_noise_has_the_variance_of_the_formula_and_the_steps_own_draws(step):
     weight = nn.Linear(300, 300)
     weight.weight.grad = torch.zeros_like(weight.weight)
     choice = gradients.parse({"name": "gradient_noise", "eta": 0.3, "gamma": 0.55})
-    gradients.build(choice, lambda: None, weight, stream(step), step)
+    gradients.build(choice, lambda: 0.0, weight, stream(step), step)
     drawn = weight.weight.grad
     expected = 0.3 / (1 + step) ** 0.55
     assert drawn.var().item() == pytest.approx(expected, rel=6 * math.sqrt(2 / drawn.numel()))

@@ -11,11 +11,22 @@ import lab
 
 ROOT = Path(lab.__file__).parent
 ORDER = [
-    *("catalogue", "data", "activations", "initializers", "models", "optimizers", "schedules", "augmentations"),
+    *(
+        "frames",
+        "catalogue",
+        "data",
+        "activations",
+        "initializers",
+        "models",
+        "optimizers",
+        "schedules",
+        "augmentations",
+    ),
     *("gradients", "used_weights", "averages", "memory"),
     *(
         "depth",
         "transfer",
+        "reading",
         "recipe",
         "idle",
         "events",
@@ -26,6 +37,7 @@ ORDER = [
         "training",
         "stacks",
         "store",
+        "progress",
         "runs",
         "sample_grids",
         "spread",
@@ -139,5 +151,12 @@ def test_nothing_is_unpickled(file):
 
 def test_the_lab_without_its_panel_imports_no_widgets():
     code = "import lab, sys; print(sorted({'ipywidgets', 'anywidget', 'IPython'} & set(sys.modules)))"
+    found = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout
+    assert found.strip() == "[]"
+
+
+def test_what_is_slow_to_import_waits_until_it_is_used():
+    slow = "{'torchvision', 'sklearn', 'pandas', 'plotly', 'optuna', 'scipy.stats', 'torch._dynamo'}"
+    code = f"import lab.__main__, sys; print(sorted({slow} & set(sys.modules)))"
     found = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout
     assert found.strip() == "[]"

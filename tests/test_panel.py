@@ -14,7 +14,8 @@ from lab.panel.controls import Number, Plain
 from lab.panel.pump import Pump
 from lab.panel.words import as_command, as_papermill, clock, message, runs_table
 from lab.plots import colour_and_dash
-from lab.recipe import CATALOGUES, Recipe, parse_overrides
+from lab.reading import parse_overrides
+from lab.recipe import CATALOGUES, Recipe
 
 OPTIONS = [(field, name) for field, catalogue in CATALOGUES.items() for name in catalogue]
 

@@ -21,7 +21,8 @@ from lab import plans
 from lab.catalogue import bounds_of
 from lab.claims import Claim
 from lab.plans import Plan, equal_budget, planned_runs, seconds_per_epoch
-from lab.recipe import Recipe, RecipeError, parse_overrides
+from lab.reading import parse_overrides
+from lab.recipe import Recipe, RecipeError
 from lab.training import Training
 
 RECIPES = Path(__file__).parents[1] / "recipes"

@@ -47,6 +47,14 @@ def test_every_recipe_is_valid_and_explained(path: Path) -> None:
     assert text.startswith(("# ", "claim: "))
 
 
+@pytest.mark.parametrize("path", sorted((ROOT / "recipes" / "claims").glob("*.yaml")), ids=lambda path: path.stem)
+def test_what_came_of_every_claim_is_told(path: Path) -> None:
+    rows = [line for line in (ROOT / "docs" / "claims.md").read_text().splitlines() if f"`{path.stem}`" in line]
+    assert [re.fullmatch(r"\| `\w+` \| (PASS|FAIL|INCONCLUSIVE) \| .+ \| \d+ \|", row) is not None for row in rows] == [
+        True
+    ]
+
+
 def test_the_version_is_written_once_in_each_place() -> None:
     project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
     assert lab.__version__ == project["version"]

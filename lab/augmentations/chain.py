@@ -17,7 +17,17 @@ from lab.augmentations.sampling import at_hand
 from lab.catalogue import Catalogue, Choice
 from lab.data.batches import to_float
 
-augmentations = Catalogue("augmentation")
+augmentations = Catalogue(
+    "augmentation",
+    gives="images (n, c, h, w), a Warp, a Recolour or a Mix",
+    aliases={
+        "mirror": "flip",
+        "hflip": "flip",
+        "vflip": "vertical_flip",
+        "posterize": "posterise",
+        "equalize": "equalise",
+    },
+)
 
 NO_LESSONS: Mapping[str, Lesson] = MappingProxyType({})
 

@@ -9,8 +9,8 @@ from functools import lru_cache
 
 from lab.catalogue import Catalogue, Choice
 
-datasets = Catalogue("data set")
-modifiers = Catalogue("modifier")
+datasets = Catalogue("data set", gives="a lab.data.Dataset")
+modifiers = Catalogue("modifier", gives="a lab.data.Dataset")
 
 from lab.data import embedded, folder, labels, published  # noqa: F401  # pyright: ignore[reportUnusedImport]  # they fill the catalogues
 from lab.data.published import fetch

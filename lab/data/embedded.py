@@ -5,7 +5,6 @@ from __future__ import annotations
 from typing import Any
 
 import torch
-from sklearn.datasets import load_digits
 
 from lab.data import datasets
 from lab.data.splits import Dataset, divide
@@ -19,6 +18,8 @@ def digits() -> Dataset:
 
     Source: Alpaydin & Kaynak 1998, UCI Optical Recognition of Handwritten Digits.
     """
+    from sklearn.datasets import load_digits  # noqa: PLC0415  # slow to import: `lab options` and its like do without
+
     bunch: Any = load_digits()
     images = torch.from_numpy(bunch.images / 16 * 255).round().to(torch.uint8).unsqueeze(1)
     return divide(images, torch.from_numpy(bunch.target).long(), tuple("0123456789"))

@@ -4,25 +4,18 @@ from __future__ import annotations
 
 import gzip
 import os
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
 from torch import Tensor
-from torchvision import datasets as torchvision_datasets
 
 from lab.data import datasets
 from lab.data.splits import DataError, Dataset, Split, stratified
 
 DEBIAN_FASHION_MNIST = Path("/usr/share/datasets/fashion-mnist")
-READERS: dict[str, Callable[..., Any]] = {
-    "fashion_mnist": torchvision_datasets.FashionMNIST,
-    "mnist": torchvision_datasets.MNIST,
-    "cifar10": torchvision_datasets.CIFAR10,
-    "cifar100": torchvision_datasets.CIFAR100,
-}
+READERS = {"fashion_mnist": "FashionMNIST", "mnist": "MNIST", "cifar10": "CIFAR10", "cifar100": "CIFAR100"}
 
 
 @datasets.add
@@ -69,6 +62,13 @@ def cifar100() -> Dataset:
     return published("cifar100")
 
 
+def reader(name: str) -> Any:
+    """torchvision's class for a published data set."""
+    from torchvision import datasets as known  # noqa: PLC0415  # as slow to import as torch, and digits need it not
+
+    return getattr(known, READERS[name])
+
+
 def places(name: str) -> list[Path]:
     """Where a published data set is looked for, in this order."""
     chosen = [Path(os.environ["LAB_DATA"]).expanduser()] if os.environ.get("LAB_DATA") else []
@@ -100,7 +100,7 @@ def read(name: str, place: Path) -> list[tuple[Tensor, Tensor, tuple[str, ...]]]
     try:
         if name == "fashion_mnist" and (place / "train-images-idx3-ubyte.gz").exists():
             return [read_debian(place, part) for part in ("train", "t10k")]
-        return [as_tensors(READERS[name](place, train=train, download=False)) for train in (True, False)]
+        return [as_tensors(reader(name)(place, train=train, download=False)) for train in (True, False)]
     except RuntimeError as error:
         if "not found" in str(error).lower() and not is_started(name, place):
             return None
@@ -111,7 +111,7 @@ def read(name: str, place: Path) -> list[tuple[Tensor, Tensor, tuple[str, ...]]]
 
 def is_started(name: str, place: Path) -> bool:
     """Whether a CIFAR folder is there: torchvision says "not found" of a damaged one too."""
-    folder = getattr(READERS[name], "base_folder", None)
+    folder = getattr(reader(name), "base_folder", None)
     return folder is not None and (place / folder).is_dir()
 
 
@@ -136,7 +136,7 @@ def read_debian(place: Path, part: str) -> tuple[Tensor, Tensor, tuple[str, ...]
     """Debian's package keeps the four compressed files side by side, without torchvision's folders."""
     images = read_idx(place / f"{part}-images-idx3-ubyte.gz").unsqueeze(1)
     labels = read_idx(place / f"{part}-labels-idx1-ubyte.gz").long()
-    return images, labels, tuple(torchvision_datasets.FashionMNIST.classes)
+    return images, labels, tuple(reader("fashion_mnist").classes)
 
 
 def read_idx(path: Path) -> Tensor:
@@ -159,7 +159,7 @@ def fetch(name: str) -> Path:
     place = next(place for place in places(name) if place != DEBIAN_FASHION_MNIST)
     try:
         for train in (True, False):
-            READERS[name](place, train=train, download=True)
+            reader(name)(place, train=train, download=True)
     except (OSError, RuntimeError) as error:
         raise DataError(
             f"Could not download {name!r} to {place}: {' '.join(str(error).split())}. Check the connection, "

@@ -5,9 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass
 from math import isfinite, log, sqrt
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-import pandas as pd
 import torch
 from torch import Tensor
 from torch.nn import functional
@@ -16,10 +15,14 @@ from lab.data.batches import batches
 from lab.diagnostics.signals import Trace, traced
 from lab.diagnostics.theory import expected_std, flat_share
 from lab.diagnostics.verdict import LayerSignal, Look, Trouble, all_well, changes_to_try, trouble_of
-from lab.recipe import Recipe
+from lab.frames import frame_of
+from lab.recipe import Recipe, checked
 from lab.reports import aligned
 from lab.steps import at_least_float32, dropout_stream, enough_threads
 from lab.training import Training
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 LARGEST_BATCH = 2**22  # pixels looked at: 27 images of 3 x 224 x 224, whose signals still fit in a small memory
 LARGEST_WORK = 2e11  # floating-point operations of a pass, as the doctor holds up what trains: seconds of two cores
@@ -50,7 +53,7 @@ class InitReport:
 
     def table(self) -> pd.DataFrame:
         """One row per layer, in the order they run."""
-        return pd.DataFrame([asdict(layer) for layer in self.layers])
+        return frame_of([asdict(layer) for layer in self.layers])
 
     def facts(self) -> dict[str, Any]:
         """For machines; what is not a finite number is None."""
@@ -89,6 +92,7 @@ def examinations(
     recipe: Recipe, *, images: int = 256, device: str | torch.device | None = None
 ) -> Iterator[InitReport]:
     """The same for those who watch: what is known after each pass. Whoever wants to stop need not wait for the next."""
+    checked(recipe)
     if images < 1:
         raise ValueError(f"images is {images}, but must be at least 1.")
     session = Training(recipe, device=device, data_budget_bytes=0)  # nothing is read but what is looked at

@@ -17,7 +17,7 @@ import torch
 
 from lab.diagnostics.rate_rules import REACH, RULES, SETTLED, smoothed
 from lab.events import Event, Finished, Metrics
-from lab.recipe import Recipe, RecipeError
+from lab.recipe import Recipe, RecipeError, checked
 from lab.steps import stream
 from lab.store import RunError
 from lab.training import Training
@@ -157,6 +157,7 @@ def range_tests(
 
     Whoever wants to stop need not wait for the end of a repeat.
     """
+    checked(recipe)
     check(low, high, steps, repeats)
     curves: list[Curve] = []
     first: Sweep | None = None

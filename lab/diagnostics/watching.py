@@ -5,17 +5,21 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass, field
 from math import nan
+from typing import TYPE_CHECKING
 
 import numpy as np
-import pandas as pd
 import torch
 from torch import Tensor
 
 from lab.data.batches import batches
 from lab.diagnostics.signals import Trace, matrices, traced
 from lab.events import Event, Started, Step
+from lab.frames import frame_of
 from lab.steps import dropout_stream
 from lab.training import Training
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 PROBE_IMAGES = 64
 EVERY = 20
@@ -78,7 +82,7 @@ class HealthHistory:
     def table(self) -> pd.DataFrame:
         """One row per sample and layer."""
         rows = [{"step": sample.step, **asdict(layer)} for sample in self.samples for layer in sample.layers]
-        return pd.DataFrame(rows)
+        return frame_of(rows)
 
 
 def watched(session: Training, every: int = EVERY, *, images: int = PROBE_IMAGES) -> Iterator[Event | Health]:

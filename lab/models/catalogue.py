@@ -10,7 +10,7 @@ from torch import nn
 
 from lab.catalogue import Catalogue, Knob
 
-models = Catalogue("model")
+models = Catalogue("model", gives="a torch.nn.Module", aliases={"convnet": "cnn", "vit": "transformer"})
 
 Shape = tuple[int, int, int]  # channels, height, width
 Activation = Callable[[], nn.Module]

@@ -15,7 +15,7 @@ from torch.optim import Optimizer
 from lab.catalogue import Catalogue, Choice
 from lab.optimizers.settings import Groups
 
-optimizers = Catalogue("optimizer")
+optimizers = Catalogue("optimizer", gives="a torch.optim.Optimizer")
 
 from lab.optimizers import descent, each_weight, lion, muon, schedule_free  # noqa: F401  # pyright: ignore[reportUnusedImport]  # they fill the catalogue
 

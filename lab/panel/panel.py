@@ -29,7 +29,7 @@ from lab.panel.take_away import TakeAway
 from lab.panel.toolbar import Progress, Toolbar
 from lab.panel.words import message, run_names, runs_table
 from lab.panel.worker import Job, Task, in_words, submit, warm_up
-from lab.recipe import CATALOGUES, Recipe
+from lab.recipe import CATALOGUES, Recipe, checked
 from lab.runs import Run
 from lab.store import RunError
 
@@ -83,7 +83,7 @@ class Panel:
         self.entries: list[Entry] = []  # what is shown
         self.jobs: list[Job | Task] = []  # what was asked for, shown yet or not
         self.pump = Pump(self._flush)
-        start = recipe or Recipe()
+        start = Recipe() if recipe is None else checked(recipe)
         self._numbers_shown = 0.0
         self.watching = threading.Event()  # whether the layers' health is looked at
         self.choices = Choices(start, SECTIONS, self._changed, self.pump.post, self.device)
@@ -178,7 +178,7 @@ class Panel:
 
     @recipe.setter
     def recipe(self, recipe: Recipe) -> None:
-        self.choices.recipe = recipe
+        self.choices.recipe = checked(recipe)
 
     def _changed(self) -> None:
         """A control changed: say at once whether the recipe is valid, and show what follows from it."""

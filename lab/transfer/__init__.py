@@ -6,8 +6,8 @@ from torch import Tensor, nn
 
 from lab.catalogue import Catalogue
 
-sources = Catalogue("source")
-transfers = Catalogue("transfer")
+sources = Catalogue("source", gives="weights by name")
+transfers = Catalogue("transfer", gives="a torch.nn.Module")
 
 Weights = dict[str, Tensor]
 

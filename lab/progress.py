@@ -1,0 +1,44 @@
+"""What a person at a terminal, or the reader of a log, sees of a training."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Iterator
+
+from tqdm import tqdm
+
+from lab.events import Epoch, Event, Learned
+from lab.training import Training
+
+
+def with_bar(events: Iterator[Event], session: Training) -> Iterator[Event]:
+    """The same events; a bar on a terminal, a line at the start and per epoch elsewhere."""
+    terminal = sys.stderr.isatty()
+    if not terminal:
+        print(f"{beginning(session)} ...", file=sys.stderr, flush=True)
+    with tqdm(total=session.steps, initial=session.step, unit="step", disable=not terminal) as bar:
+        for event in events:
+            if isinstance(event, Learned):
+                bar.write(f"{event.option} has learned for {event.seconds:.1f} s", file=sys.stderr)
+            if isinstance(event, Epoch):
+                line = f"epoch {event.epoch + 1}/{session.recipe.epochs}: {_scores(event)}"
+                bar.set_postfix_str(_scores(event), refresh=False) if terminal else print(
+                    line, file=sys.stderr, flush=True
+                )
+            bar.update(session.step - bar.n)
+            yield event
+
+
+def beginning(session: Training) -> str:
+    """What begins, and where: `cnn on digits, 45,226 parameters: 5 epochs of 1,257 images in 100 steps`."""
+    started, recipe, images = session.started(), session.recipe, len(session.train_split)
+    epochs = f"{recipe.epochs} epoch{'s' * (recipe.epochs != 1)} of {images:,} images"
+    what = f"{recipe.model.name} on {recipe.data.name}, {started.parameters:,} parameters"
+    return f"{what}: {epochs} in {started.steps:,} step{'s' * (started.steps != 1)}, on {started.device}"
+
+
+def _scores(epoch: Epoch) -> str:
+    return (
+        f"loss {epoch.train_loss:.4f}, validation loss {epoch.validation_loss:.4f}, "
+        f"accuracy {epoch.validation_accuracy:.4f}, {epoch.seconds:.1f} s"
+    )

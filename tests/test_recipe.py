@@ -202,7 +202,7 @@ def test_a_comparison_or_claim_of_the_lab_says_which_command_it_is_for():
 
 
 def test_a_file_that_cannot_be_read_is_named(tmp_path):
-    missing, latin = tmp_path / "missing.yaml", tmp_path / "latin.yaml"
+    missing, latin = tmp_path / "nowhere.yaml", tmp_path / "latin.yaml"
     latin.write_bytes("# Größe".encode("latin-1"))
     for path, reason in ((missing, "No such file or directory"), (latin, "it is not UTF-8 text")):
         with pytest.raises(RecipeError) as refusal:

@@ -130,10 +130,7 @@ def strip(
 
 
 def stages(chosen: Samples, policy: Policy, seed: int, learned: Mapping[str, Lesson]) -> Iterator[Pending]:
-    """The batch before the first entry of a list and after each; a copy, so that a look at it parts no neighbours.
-
-    Each is to be looked at before the next is asked for.
-    """
+    """The batch before the first entry of a list and after each; a copy, so that a look at it parts no neighbours."""
     batch = Pending(chosen.images, chosen.labels, len(chosen.classes))
     yield copy(batch)
     for choice, draws in zip(policy, streams(policy, seed), strict=True):

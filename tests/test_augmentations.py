@@ -64,11 +64,13 @@ def test_one_draw_for_a_whole_batch_would_be_noticed():
 
 
 @every_augmentation
-@pytest.mark.parametrize("dtype", [torch.uint8, torch.float32, torch.float64])
+@pytest.mark.parametrize("dtype", [torch.uint8, torch.bfloat16, torch.float32, torch.float64])
 @given(st.data())
 def test_shape_type_range_and_input_are_kept(name, dtype, data):
     spec = data.draw(specs("augment", name, usual=True))
-    channels, height, width = data.draw(st.tuples(st.sampled_from([1, 3]), st.integers(1, 64), st.integers(1, 65)))
+    channels, height, width = data.draw(
+        st.tuples(st.sampled_from([1, 2, 3, 4]), st.integers(1, 64), st.integers(1, 65))
+    )
     images = noise(4, channels, height, width, dtype=dtype)
     before = images.clone()
     out = augment(spec, images)
@@ -117,7 +119,8 @@ NOTHING_ASKED += [{"name": name, "p": 0} for name in augmentations if "p" in aug
 @pytest.mark.parametrize("size", [1, 7])
 def test_nothing_asked_is_nothing_done_bit_for_bit(spec, size):
     certain = {"p": 1} if "p" in augmentations[spec["name"]].model_fields else {}
-    for images in (torch.randn(8, 3, size, size), noise(8, 1, size, size, dtype=torch.uint8)):
+    floats = torch.randn(8, 3, size, size)
+    for images in (floats, floats.bfloat16(), noise(8, 1, size, size, dtype=torch.uint8)):
         assert torch.equal(augment({**certain, **spec}, images), images)
 
 

@@ -11,7 +11,7 @@ from small_augmentations import blended, lighter, offered, slid
 from lab import sheets
 from lab.augmentations import Pending, augmentations, extend
 from lab.data import datasets, load
-from lab.sample_grids import Samples, captions, grid, grids, samples, streams, strip, taught
+from lab.sample_grids import Samples, captions, grid, grids, samples, stages, streams, strip, taught
 
 DIGITS = load(datasets.parse("digits"))
 OWN = (lighter, slid, blended)
@@ -154,6 +154,13 @@ def test_looking_at_the_stages_does_not_part_what_is_carried_out_as_one():
     for choice, draws in zip(whole, streams(whole, 0), strict=True):
         extend(batch, choice, draws)
     assert torch.equal(strip(chosen, whole, 3).images[-1], batch.images[3])
+
+
+def test_a_stage_shows_the_same_whenever_it_is_looked_at():
+    chosen, whole = samples(DIGITS, count=4), policy("slid", "rotation", "lighter", "mixup", "flip")
+    at_once = [batch.images for batch in stages(chosen, whole, 0, {})]
+    afterwards = [batch.images for batch in list(stages(chosen, whole, 0, {}))]
+    assert all(torch.equal(*pair) for pair in zip(at_once, afterwards, strict=True))
 
 
 def test_what_learns_is_shown_as_a_run_of_that_seed_has_learned_it():

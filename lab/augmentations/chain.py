@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from functools import cache
 from types import MappingProxyType
 from typing import Any, get_type_hints
@@ -45,13 +45,15 @@ class Pending:
         images: (n, c, h, w) uint8, or float from 0 to 1.
         labels: (n,) classes, or (n, classes) shares of each.
         classes: how many there are.
-        dtype: float type to work in; by default that of the images, float32 for uint8.
+        dtype: float type to work in; by default that of the images, at least float32: in fewer bits the steps of a
+            sum or a table of tones would be seen, and numpy has no bfloat16.
     """
 
     def __init__(self, images: Tensor, labels: Tensor, classes: int, dtype: torch.dtype | None = None) -> None:
-        self._images, self.labels, self.classes = images, labels, classes
-        self.dtype = dtype or (images.dtype if images.is_floating_point() else torch.float32)
-        self._waiting: list[Warp | Recolour] = []
+        self.dtype = torch.promote_types(dtype or images.dtype, torch.float32)
+        self._images = images.to(self.dtype) if images.is_floating_point() else images
+        self.labels, self.classes = labels, classes
+        self._waiting: tuple[Warp | Recolour, ...] = ()  # never changed in place: a copy of the batch has it too
 
     @property
     def shape(self) -> torch.Size:
@@ -65,7 +67,7 @@ class Pending:
     def of_type(self, dtype: torch.dtype) -> Tensor:
         """As they are once nothing waits, in a type of one's choice."""
         if self._waiting or self._images.dtype != dtype:
-            self._images, self._waiting = carried_out(self._waiting, self._images, self.dtype, dtype), []
+            self._images, self._waiting = carried_out(self._waiting, self._images, self.dtype, dtype), ()
         return self._images
 
     def add(self, change: Change) -> None:
@@ -76,9 +78,10 @@ class Pending:
             self._images = change.of(self.images)
             self.labels = change.of_labels(self.shares)
         elif self._waiting and self._waiting[-1].joins(change):
-            self._waiting[-1] = self._waiting[-1].then(change)  # pyright: ignore[reportArgumentType]  # joins() has looked
+            joined = self._waiting[-1].then(change)  # pyright: ignore[reportArgumentType]  # joins() has looked
+            self._waiting = (*self._waiting[:-1], joined)
         else:
-            self._waiting.append(change)
+            self._waiting = (*self._waiting, change)
 
     @property
     def shares(self) -> Tensor:
@@ -87,7 +90,7 @@ class Pending:
         return functional.one_hot(self.labels, self.classes).to(self.dtype) if whole else self.labels
 
 
-def carried_out(changes: list[Warp | Recolour], images: Tensor, work: torch.dtype, dtype: torch.dtype) -> Tensor:
+def carried_out(changes: Sequence[Warp | Recolour], images: Tensor, work: torch.dtype, dtype: torch.dtype) -> Tensor:
     """One change after the other, for a few samples at a time on a CPU: they stay in its cache between two changes.
 
     Args:
@@ -113,7 +116,7 @@ def parts_of(images: Tensor, work: torch.dtype) -> Iterator[slice]:
         yield slice(start, start + size)
 
 
-def in_turn(changes: list[Warp | Recolour], images: Tensor, work: torch.dtype) -> Tensor:
+def in_turn(changes: Sequence[Warp | Recolour], images: Tensor, work: torch.dtype) -> Tensor:
     for change in changes:
         as_they_are = keeps_type(change) or images.is_floating_point()
         images = change.of(images if as_they_are else to_float(images, work))

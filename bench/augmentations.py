@@ -77,12 +77,6 @@ def recipe_of(operation: str, channels: int) -> list[str | dict[str, Any]]:
     return {**lists, "chain": [*affine, *colour, "random_erasing"]}.get(operation, [operation])
 
 
-def unknown(operation: str, channels: int) -> list[str]:
-    """What the lab does not have of an operation."""
-    options = [option if isinstance(option, str) else option["name"] for option in recipe_of(operation, channels)]
-    return [option for option in options if option not in lab.augmentations]
-
-
 def in_the_lab(operation: str, channels: int) -> Way:
     choices = [lab.augmentations.parse(option) for option in recipe_of(operation, channels)]
     generator = torch.Generator().manual_seed(0)
@@ -252,11 +246,6 @@ def main() -> None:
     print(f"{'':26} {'':22} {'images/s':>10} {'lab is':>8} {'min':>6} {'max':>6} {'of best':>8}")
     for size in map(int, given.sizes.split(",")):
         for operation in given.only.split(","):
-            if missing := unknown(operation, SHAPES[size][1]):
-                print(
-                    f"{operation}: the lab has no {', '.join(missing)}, so there is nothing to measure", file=sys.stderr
-                )
-                continue
             rows = cell(operation, size, peers, given.rounds)
             cells.append({"size": size, "channels": SHAPES[size][1], "operation": operation, "ways": rows})
             print("\n".join(lines(f"{operation} {size}x{size}x{SHAPES[size][1]}", rows)), flush=True)

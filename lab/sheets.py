@@ -18,7 +18,7 @@ PAPER = {False: (255, 255, 255), True: (17, 17, 17)}  # JupyterLab's own, light 
 INK = {False: (34, 34, 34), True: (226, 226, 226)}
 FRAME = (128, 128, 128)  # a black image has an edge on black paper too
 GAP, LINE, SIZE, TITLE = 8, 16, 12, 24  # pixels: between tiles, a line of a caption, its letters, a title
-SMALLEST = 56  # pixels that a tile should have at least: below, no caption fits
+SMALLEST = 48  # pixels that a tile should have at least: below, no caption fits
 
 
 def columns_for(count: int) -> int:
@@ -26,35 +26,38 @@ def columns_for(count: int) -> int:
     return max(1, round(count**0.5 + 0.49))
 
 
-def sheet(tiles: Tensor, captions: Sequence[str], *, columns: int, width: int, dark: bool = False) -> Image.Image:
-    """Images in rows, a caption under each, every pixel of theirs a square of pixels here (or the mean of some).
+def sheet(
+    tiles: Tensor, captions: Sequence[str], *, columns: int, width: int, lines: int = 1, dark: bool = False
+) -> Image.Image:
+    """Images in rows, a caption under each, every pixel of theirs a square of pixels here (or less than one).
 
     Args:
         tiles: (n, c, h, w) from 0 to 1; one or two channels are shown as grey, of more than three the first three.
         width: pixels that the sheet should not exceed; it does where a tile would be too small for its caption.
+        lines: of a caption for which there is room in any case.
     """
     drawn = scaled(tiles, (width + GAP) // columns - GAP - 2)
     count, high, wide = drawn.shape[:3]
     written = [lines_of(caption, wide + 2) for caption in captions]
-    cell = high + 2 + LINE * max(map(len, written)) + GAP
+    cell = high + 2 + LINE * max(lines, *map(len, written)) + GAP
     rows = -(-count // columns)
     paper = np.full((rows * cell, columns * (wide + 2 + GAP) - GAP, 3), PAPER[dark], np.uint8)
     for place, tile in enumerate(drawn):
         top, left = place // columns * cell, place % columns * (wide + 2 + GAP)
         paper[top : top + high + 2, left : left + wide + 2] = FRAME
         paper[top + 1 : top + 1 + high, left + 1 : left + 1 + wide] = tile
-    for place, lines in enumerate(written):
+    for place, said in enumerate(written):
         top, left = place // columns * cell + high + 2, place % columns * (wide + 2 + GAP)
-        for number, line in enumerate(lines):
+        for number, line in enumerate(said):
             write(paper[top + LINE * number :, left : left + wide + 2], line, dark=dark)
     return Image.fromarray(paper)
 
 
 def scaled(tiles: Tensor, room: int) -> np.ndarray:
-    """(n, c, h, w) from 0 to 1 -> (n, h', w', 3) uint8, enlarged or made smaller by a whole number to fit the room."""
+    """(n, c, h, w) from 0 to 1 -> (n, h', w', 3) uint8, enlarged by a whole number or made smaller to fit the room."""
     room, width = max(room, SMALLEST), tiles.shape[3]
     if width > room:
-        tiles = functional.avg_pool2d(tiles, -(-width // room), ceil_mode=True)
+        tiles = functional.adaptive_avg_pool2d(tiles, (max(1, round(tiles.shape[2] * room / width)), room))
     factor = max(1, room // tiles.shape[3])
     values = tiles[:, :3] if tiles.shape[1] >= 3 else tiles[:, :1].expand(-1, 3, -1, -1)
     pixels = (values * 255).round().to(torch.uint8).permute(0, 2, 3, 1).numpy()

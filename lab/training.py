@@ -301,7 +301,7 @@ class Training:
 
     def prepare(self, images: Tensor) -> Tensor:
         """uint8 (b, c, h, w) -> what the model sees: float, normalised."""
-        return self._normalised(to_float(images, self.dtype))
+        return self.normalised(to_float(images, self.dtype))
 
     @cached_property
     def lessons(self) -> dict[str, Lesson]:
@@ -327,9 +327,10 @@ class Training:
             lessons=self.lessons,
             dtype=self.dtype,
         )
-        return self._normalised(images), labels
+        return self.normalised(images), labels
 
-    def _normalised(self, images: Tensor) -> Tensor:
+    def normalised(self, images: Tensor) -> Tensor:
+        """Float (b, c, h, w) from 0 to 1 -> what the model sees."""
         return normalise(images, self._mean, self._std).contiguous(memory_format=self.memory_format)
 
     def _read(self) -> Metrics:

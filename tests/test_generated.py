@@ -176,6 +176,16 @@ def test_what_differs_is_learned_anew(changes, counted):
     assert len(counted) == 2
 
 
+def test_pictures_that_were_written_into_are_learned_from_anew(counted):
+    split = load(QUICK.data).train.take(torch.arange(40))
+    choice = augmentations.parse(LITTLE)
+    for _ in range(2):
+        lessons([choice], split, 10, stream())
+    split.images[0] = 255 - split.images[0]
+    lessons([choice], split, 10, stream())
+    assert len(counted) == 2
+
+
 def test_only_so_many_lessons_are_kept(monkeypatch, counted):
     monkeypatch.setattr(learning, "KEPT", 2)
     for seed in (1, 2, 3, 1):

@@ -14,13 +14,13 @@ from small_augmentations import blended, lighter, offered, slid, upside_down
 import lab
 from lab.__main__ import main
 from lab.augmentation_plots import label_keeping
-from lab.augmentations import augmentations
+from lab.augmentations import augmentations, augmented
 from lab.catalogue import Knob, RecipeError, knob_of
 from lab.data import datasets
 from lab.data.splits import Dataset, divide
 from lab.diagnostics import LabelProbe, label_probe
 from lab.diagnostics.label_probe import KEPT, paired_interval, typical
-from lab.diagnostics.strengths import choices_at, places, strength_of
+from lab.diagnostics.strengths import FALLING, choices_at, places, strength_of
 from lab.recipe import Recipe
 
 CLOTHES = Path("/usr/share/datasets/fashion-mnist")  # where Debian's package puts them
@@ -64,9 +64,6 @@ def striped(request):
     datasets._choices.pop("stripes")
 
 
-NOTHING_AT_ZERO = ("brightness", "crop", "rotation", "translation", "elastic", "cutout")
-
-
 def flagged(probe: LabelProbe) -> set[str]:
     return {each.operation for each in probe.flagged}
 
@@ -101,8 +98,8 @@ def test_a_flip_is_flagged_where_it_changes_the_class_and_not_where_it_keeps_it(
 
 
 def test_nothing_done_is_nothing_lost(probe):
-    still = [each for each in probe.probed if each.operation in NOTHING_AT_ZERO and each.strength == 0]
-    assert len(still) == len(NOTHING_AT_ZERO)
+    still = [each for each in probe.probed if each.setting and each.strength == 0 and each.operation not in FALLING]
+    assert len(still) >= 15
     assert all((each.difference, each.kept, each.hit) == (0, 1, ()) for each in still)
     assert all(each.low < 0 < each.high for each in still)
 
@@ -182,6 +179,20 @@ def test_places_cover_the_slider():
     assert places(Knob(0, 2), 5, whole=True) == [0, 1, 2]
     assert places(Knob(0.01, 1, log=True), 3, whole=False) == [0.01, 0.1, 1]
     assert places(Knob(0, 8), 1, whole=True) == [8]
+    assert places(Knob(1, 8), 3, whole=False, falling=True) == [8, 4.5, 1]
+    assert places(Knob(1, 8), 1, whole=True, falling=True) == [1]
+
+
+@pytest.mark.parametrize("name", sorted(FALLING | {"random_erasing", "rotation", "blur"}))
+def test_the_last_strength_changes_most(name):
+    images = torch.rand(200, 3, 16, 16, generator=torch.Generator().manual_seed(0))
+    changes = []
+    for _, _, choice in choices_at(name, 4):
+        draws = torch.Generator().manual_seed(1)
+        out, _ = augmented([choice], images, torch.zeros(200, dtype=torch.long), 2, draws)
+        changes.append(float((out - images).abs().mean()))
+    assert changes[0] == min(changes)
+    assert changes[-1] == max(changes)
 
 
 @pytest.mark.parametrize("name", augmentations)

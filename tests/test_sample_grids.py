@@ -193,6 +193,22 @@ def test_a_sheet_shows_every_pixel_as_a_square(channels, size, dark):
         assert np.array_equal(drawn[0, factor - 1 :: factor, factor - 1 :: factor], drawn[0, ::factor, ::factor])
 
 
+def test_what_is_a_little_too_wide_is_made_a_little_smaller():
+    tiles = torch.zeros(1, 1, 65, 130)
+    tiles[..., 65:] = 1
+    drawn = sheets.scaled(tiles, 100)[0, ..., 0]
+    assert drawn.shape == (50, 100)
+    assert set(drawn[:, :50].flat) == {0}
+    assert set(drawn[:, 50:].flat) == {255}
+
+
+def test_room_for_captions_is_kept_though_none_needs_it():
+    tiles = torch.zeros(2, 1, 20, 20)
+    one, three = (sheets.sheet(tiles, ["a", "b"], columns=2, width=200, lines=lines) for lines in (1, 3))
+    assert three.height - one.height == 2 * sheets.LINE
+    assert three.width == one.width
+
+
 def test_equal_tiles_give_equal_files_and_the_paper_follows_the_theme():
     tiles = samples(DIGITS, count=4).images
     files = [sheets.png(sheets.sheet(tiles, "abcd", columns=2, width=200, dark=dark)) for dark in (False, False, True)]

@@ -6,7 +6,7 @@ a chain are then carried out as one. One that learns from the training split get
 has learned after the generator.
 """
 
-from lab.augmentations.chain import Pending, augmentations, augmented, extend, sees_only_the_shape
+from lab.augmentations.chain import Pending, augmentations, augmented, extend, mixes, sees_only_the_shape
 from lab.augmentations.changes import Mix, Recolour, Warp
 from lab.augmentations.colour import brightness, contrast, grayscale, hue, invert, saturation
 from lab.augmentations.detail import blur, noise, sharpness
@@ -48,6 +48,7 @@ __all__ = [
     "invert",
     "learners",
     "lessons",
+    "mixes",
     "mixup",
     "noise",
     "perspective",

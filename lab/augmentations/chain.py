@@ -143,6 +143,12 @@ def sees_only_the_shape(function: Callable[..., Any]) -> bool:
     return get_type_hints(function).get("return") in (Warp, Recolour, Mix)
 
 
+@cache
+def mixes(function: Callable[..., Any]) -> bool:
+    """Whether an augmentation mixes samples, and so their classes."""
+    return get_type_hints(function).get("return") is Mix
+
+
 def augmented(
     choices: Iterable[Choice],
     images: Tensor,

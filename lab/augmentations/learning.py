@@ -11,6 +11,7 @@ from typing import Any
 
 import torch
 from torch import Tensor
+from torch.utils.weak import WeakIdKeyDictionary
 
 from lab.catalogue import Choice
 from lab.data.splits import DataError, Split
@@ -20,6 +21,7 @@ learners: dict[str, Learner] = {}  # option -> function of (images, labels, clas
 
 KEPT = 64  # lessons of one process: the arms and seeds of a comparison ask for the same ones
 _kept: dict[tuple[Any, ...], Lesson] = {}
+_digests: Any = WeakIdKeyDictionary()  # tensor -> its version, and the digest of what was in it then
 
 
 @dataclass(frozen=True)
@@ -71,10 +73,16 @@ def settings_of(choice: Choice) -> dict[str, Any]:
     return {key: value for key, value in choice if key in asked}
 
 
-def content_of(*tensors: Tensor) -> str:
+def content_of(*tensors: Tensor) -> tuple[str, ...]:
     """Equal for equal tensors only: files may have changed, and modifiers make new ones."""
-    digest = hashlib.blake2b()
-    for tensor in tensors:
-        digest.update(str(tensor.shape).encode())
-        digest.update(tensor.cpu().contiguous().numpy().tobytes())
-    return digest.hexdigest()
+    return tuple(map(_digest_of, tensors))
+
+
+def _digest_of(tensor: Tensor) -> str:
+    """Read once, as long as nothing is written into it: 43 MB take 0.15 s, and a grid of samples is drawn in 0.05."""
+    version, digest = _digests.get(tensor, (-1, ""))
+    if version != tensor._version:
+        content = tensor.cpu().contiguous().numpy()
+        digest = f"{tuple(content.shape)} {hashlib.blake2b(content.data).hexdigest()}"
+        _digests[tensor] = tensor._version, digest
+    return digest

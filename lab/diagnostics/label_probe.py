@@ -1,7 +1,8 @@
 """Which augmentations keep an image's class: what a trained network says to changed validation images.
 
 Each operation is tried alone, on every image (p = 1), at several strengths: the places of its slider. The strength is
-its first setting that has a usual range and is not the probability p; an operation without one has a single strength.
+its first setting that has a usual range and is not the probability p (a few name another, see `strengths.py`, where it
+also stands which of them are the stronger the smaller it is); an operation without one has a single strength.
 
 The rule. Of the images of a class that the network names right as they are, some are still named right once changed:
 the share that the class keeps. An operation changes the class, at a strength, when its typical class (the median over
@@ -208,7 +209,7 @@ class Asker:
     def _right(self, images: Tensor, labels: Tensor) -> Tensor:
         session = self.session
         with session.autocast, enough_threads(session.device, session.flops_per_step):
-            logits = answer(session.model, self.weights, session._normalised(images))
+            logits = answer(session.model, self.weights, session.normalised(images))
         return (at_least_float32(logits).argmax(1) == labels).cpu().clone()
 
     def judged(self, found: Answered, *, level: float) -> Probed:

@@ -9,24 +9,27 @@ import numpy as np
 from lab.augmentations import augmentations
 from lab.catalogue import Choice, Knob, RecipeError, is_number, knob_of
 
-STRENGTHS = {"random_erasing": "largest", "rand_augment": "magnitude"}  # where it is not the first slider
+STRENGTH = {"random_erasing": "largest"}  # of those whose strength is not their first setting
+FALLING = {"centre_crop", "posterise", "random_resized_crop", "solarise"}  # the less is kept, the stronger they are
 
 
 def strength_of(operation: str) -> tuple[str, Knob | None]:
     """The setting that says how strong an operation is, and its usual range; empty where there is none."""
     for key, field in augmentations[operation].model_fields.items():
         knob = knob_of(field)
-        if knob is not None and key != "p" and is_number(field) and STRENGTHS.get(operation, key) == key:
+        if knob is not None and key != "p" and is_number(field) and key == STRENGTH.get(operation, key):
             return key, knob
     return "", None
 
 
-def places(knob: Knob, count: int, *, whole: bool) -> list[float]:
-    """So many places of a slider, its ends among them; of a slider of whole numbers there may be fewer."""
-    low, high, log = knob
-    spaced = np.geomspace(low, high, count) if log else np.linspace(low, high, count)
-    if count == 1:
-        spaced = np.array([high])
+def places(knob: Knob, count: int, *, whole: bool, falling: bool = False) -> list[float]:
+    """So many places of a slider, the strongest last, its ends among them (or the strongest alone).
+
+    Of a slider of whole numbers there may be fewer.
+    """
+    weak, strong = (knob.high, knob.low) if falling else (knob.low, knob.high)
+    spaced = np.geomspace(strong, weak, count) if knob.log else np.linspace(strong, weak, count)
+    spaced = spaced[::-1]
     return list(dict.fromkeys(round(value) if whole else float(f"{value:.4g}") for value in spaced.tolist()))
 
 
@@ -38,7 +41,7 @@ def choices_at(operation: str, strengths: int) -> Iterator[tuple[str, float, Cho
     if knob is None:
         yield "", 1.0, augmentations.parse({"name": operation, **certain})
         return
-    for value in places(knob, strengths, whole=fields[setting].annotation is int):
+    for value in places(knob, strengths, whole=fields[setting].annotation is int, falling=operation in FALLING):
         try:
             yield setting, value, augmentations.parse({"name": operation, **certain, setting: value})
         except RecipeError:  # not beside its other settings

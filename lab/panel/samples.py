@@ -251,6 +251,9 @@ class Samples:
 
     def _draw(self, answer: Answer) -> None:
         self.tile.max = answer.shown
+        # Where three do not fit in a row, the two that are to be compared stand in the first.
+        raw_last = len(answer.pictures) == 3 and per_row(3, self.width or 1000) < 3
+        self.views[0].widget.layout.order = "1" if raw_last else "0"
         for view, picture in zip(self.views, [*answer.pictures, *[None] * len(self.views)], strict=False):
             view.draw(picture)
         self.helper.titles = self.helper.titles | self.titles

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from html import escape
 from io import BytesIO
@@ -12,13 +13,14 @@ from typing import Any, NamedTuple
 import ipywidgets as widgets
 from PIL import Image
 
+from lab.augmentations import augmentations, mixes
 from lab.catalogue import Choice
 from lab.data import Dataset, load
-from lab.sample_grids import Policy, Samples, Tiles, grid, samples, strip, taught
+from lab.sample_grids import NAMED, Policy, Samples, Tiles, grid, samples, strip, taught
 from lab.sheets import beside, columns_for, png, sheet, stacked
 
 WIDEST = 480  # pixels of a side
-THREE, TWO = 780, 480  # pixels of the results from which so many sides stand beside each other
+THREE, TWO = 700, 480  # pixels of the results from which so many sides stand beside each other
 
 
 class Side(NamedTuple):
@@ -111,8 +113,9 @@ class Painter:
         sides = [Side("raw", ()), *asked.sides]
         before, self._painted = self._painted, {}
         for side in sides:
-            key = (side, self._chosen and self._chosen[0], asked.stages, asked.dark, asked.width, asked.lesson_seed)
-            self._painted[key] = before.get(key) or painted(side, chosen, self._whole(), asked)
+            known, lines = self._chosen and self._chosen[0], caption_lines(sides)
+            key = (side, known, lines, asked.stages, asked.dark, asked.width, asked.lesson_seed)
+            self._painted[key] = before.get(key) or painted(side, chosen, self._whole(), lines, asked)
         return Answer(tuple(self._painted.values()), tuple(chosen.index[: chosen.shown].tolist()))
 
     def _whole(self) -> Dataset:
@@ -130,21 +133,31 @@ class Painter:
         return self._chosen[1]
 
 
-def painted(side: Side, chosen: Samples, data: Dataset, asked: Question) -> Picture:
+def caption_lines(sides: Sequence[Side]) -> int:
+    """Lines that all sides leave for captions, so that an image stands at one height on all.
+
+    A mixture has two classes, a mixture of mixtures four.
+    """
+    most = max(sum(mixes(augmentations.functions[choice.name]) for choice in side.policy) for side in sides)
+    return min(2**most, NAMED + 1)
+
+
+def painted(side: Side, chosen: Samples, data: Dataset, lines: int, asked: Question) -> Picture:
     learned = taught(side.policy, data, asked.lesson_seed)
     columns, width = columns_for(chosen.shown), min(WIDEST, asked.width)
-    tiles = drawn(grid(chosen, side.policy, seed=asked.seed, learned=learned), columns, width, dark=asked.dark)
+    found = grid(chosen, side.policy, seed=asked.seed, learned=learned)
+    tiles = drawn(found, columns, width, lines, dark=asked.dark)
     wanted, place = asked.stages
     stages = b""
     if wanted and side.policy:
         walked = strip(chosen, side.policy, min(place, chosen.shown - 1), seed=asked.seed, learned=learned)
-        stages = drawn(walked, max(3, min(columns, len(walked.captions))), width, dark=asked.dark)
+        stages = drawn(walked, max(3, min(columns, len(walked.captions))), width, 1 + lines, dark=asked.dark)
     words = " + ".join(map(str, side.policy)) if side.policy or side.title == "raw" else "no augmentations"
     return Picture(side.title, words, tiles, stages)
 
 
-def drawn(tiles: Tiles, columns: int, width: int, *, dark: bool) -> bytes:
-    return png(sheet(tiles.images, tiles.captions, columns=columns, width=width, dark=dark))
+def drawn(tiles: Tiles, columns: int, width: int, lines: int, *, dark: bool) -> bytes:
+    return png(sheet(tiles.images, tiles.captions, columns=columns, width=width, lines=lines, dark=dark))
 
 
 def per_row(count: int, width: int) -> int:
@@ -177,7 +190,7 @@ class SideView:
         self.said = f"Training images{after}"
         words = escape(picture.words) if picture.words not in picture.title else ""
         title = escape(picture.title)
-        self.title.value = f'<div class="lab-side-title"><b>{title}</b> {words}</div>'
+        self.title.value = f'<div class="lab-side-title" title="{words}"><b>{title}</b> {words}</div>'
         for widget, file in ((self.tiles, picture.tiles), (self.stages, picture.stages)):
             widget.layout.display = None if file else "none"
             if file and widget.value != file:

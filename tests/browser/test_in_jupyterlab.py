@@ -375,7 +375,7 @@ def test_augmented_samples_follow_the_list_also_while_training(panel: Window) ->
         "() => [...document.querySelectorAll('.lab-side img')].filter(i => i.offsetParent).length > 4"
     )
     panel.state("running")
-    assert panel.kernel("print(panel.recipe.augment)") == "(crop(name='crop', padding=16),)"
+    assert panel.kernel("print(panel.recipe.augment)") == "(crop(name='crop', padding=16, fill='zero'),)"
     panel.kernel("panel.samples.drop(); panel.samples.pin.value = panel.samples.stages.value = False")
     assert panel.errors == []
 

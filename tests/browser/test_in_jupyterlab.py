@@ -33,6 +33,8 @@ def add_augmentation(window: Window, name: str) -> None:
     window.page.keyboard.press("Tab")
     window.page.keyboard.press("Enter")
     window.page.wait_for_selector(f".lab-entry-{name}")
+    offered_no_more = "name => [...document.querySelector('.lab-augment select').options].every(o => o.text !== name)"
+    window.page.wait_for_function(offered_no_more, arg=name)  # what is chosen before that is lost
 
 
 def grows(window: Window, trace: int = 0) -> None:

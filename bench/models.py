@@ -6,7 +6,7 @@
   both           bfloat16 and channels_last
 
 Fashion-MNIST, flip and crop, batches of 128, SGD with momentum, the models of the lab at their defaults. The bare loop
-is the one of training.py in that mode: images in memory, whole batches augmented by the lab's own functions, fused SGD,
+is the one of training.py in that mode: images in memory, whole batches augmented at once, fused SGD,
 no loss read before the end. Every variant is a process of its own; rounds run A B C ... and then C B A. A ratio is the
 lab's speed over the bare loop's of the same mode in the same round; "of plain" is the lab's over the bare plain loop's.
 

@@ -51,7 +51,6 @@ from torch.nn import functional
 from torchvision.transforms import v2
 
 import lab
-from lab.augmentations import crop, flip
 from lab.data import Dataset
 from lab.events import Event
 from lab.steps import build_model
@@ -132,8 +131,21 @@ class Batches:
     def prepared(self, pixels: Tensor) -> Tensor:
         images = pixels.float().div_(255)
         if self.job.augment:
-            images = crop(flip(images, self.generator), self.generator)
+            images = shifted(mirrored(images, self.generator), self.generator)
         return ((images - self.mean) / self.std).contiguous(memory_format=self.memory_format)
+
+
+def mirrored(images: Tensor, generator: torch.Generator) -> Tensor:
+    coin = torch.rand(len(images), 1, 1, 1, generator=generator, device=images.device) < 0.5
+    return torch.where(coin, images.flip(-1), images)
+
+
+def shifted(images: Tensor, generator: torch.Generator, padding: int = 4) -> Tensor:
+    """By up to `padding` pixels each way: a window of the padded images at a random place."""
+    count, _, height, width = images.shape
+    windows = functional.pad(images, [padding] * 4).unfold(2, height, 1).unfold(3, width, 1)
+    top, left = torch.randint(2 * padding + 1, (2, count), generator=generator, device=images.device)
+    return windows[torch.arange(count, device=images.device), :, top, left]
 
 
 class Pictures(torch.utils.data.Dataset):

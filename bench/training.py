@@ -8,8 +8,8 @@ Two tasks, both with SGD and momentum in batches of 128:
 Every variant trains the same network from the same weights, on the same images, in blocks of equal size, each in
 a process of its own; rounds run A B C ... and then C B A. A ratio is speed over the yardstick's in the same round.
 
-The yardstick is the best loop we can write by hand: all images in memory, whole batches augmented by the lab's own
-functions, channels_last, fused SGD, no loss read before the end; for the mlp, with one OpenMP thread, as the lab does
+The yardstick is the best loop we can write by hand: all images in memory, whole batches augmented
+at once, channels_last, fused SGD, no loss read before the end; for the mlp, with one OpenMP thread, as the lab does
 by itself: as fast when the machine is quiet, and faster when it is not. "Torch's defaults" are NCHW and plain SGD.
 "in memory" gives a framework that loop's data path, network and optimizer; the other rows are written as the
 library's own tutorials do it. No framework keeps logs, bars or checkpoints here.

@@ -1,10 +1,12 @@
 """What looking costs: the init doctor in forward-backward passes, the range test next to its bare steps.
 
 doctor   `lab.examine` of recipes that are well and of one that is not (then up to two other choices are tried), over
-         one forward and backward pass of the same network on the same 256 images. Making the network and finding the
-         data, which every training does too, is measured by itself and taken off; "whole" leaves it in.
-range    `lab.range_test` over a bare loop of as many updates of the same networks on batches of the same size: the
-         lab's own preparation of a batch, loss, backward, optimizer step, no loss read. Making the networks is in both.
+         one forward and backward pass of the same network on the same 256 images, for each network that was looked
+         at. Making the networks and finding the data, which every training does too, is measured by itself and taken
+         off; "whole" is the sum of all looks and leaves it in.
+range    `lab.range_test` over its steps: as many steps of `lab.training` of the same networks, without anything around
+         them. "bare" is over a bare loop of such updates at the same rates: the lab's own preparation of a batch, loss,
+         backward, optimizer step, nothing kept, no loss read. Making the networks is in all of them.
 
 The two take turns, to and fro; a ratio is of the same round.
 
@@ -18,7 +20,7 @@ from __future__ import annotations
 import argparse
 import json
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from statistics import median
 from typing import Any
@@ -65,60 +67,77 @@ def a_pass(session: lab.Training) -> Callable[[], None]:
     return work
 
 
+def made(recipe: lab.Recipe, networks: int, device: str) -> None:
+    """The first network with its data, and those that are tried beside it."""
+    first = lab.training(recipe, device=device)
+    for _ in range(networks - 1):
+        lab.Training(recipe, device=device, like=first)
+
+
 def doctor(recipe: lab.Recipe, rounds: int, device: str) -> dict[str, Any]:
     session = lab.training(recipe, device=device)
     work, passes = a_pass(session), lab.examine(recipe, device=device).passes
     ways: dict[str, Callable[[], Any]] = {
         "pass": work,
         "examine": lambda: lab.examine(recipe, device=device),
-        "making": lambda: lab.training(recipe, device=device),
+        "making": lambda: made(recipe, passes, device),
     }
     taken = in_turns(ways, rounds, device)
     whole = [examine / one for examine, one in zip(taken["examine"], taken["pass"], strict=True)]
     trio = zip(taken["examine"], taken["making"], taken["pass"], strict=True)
-    own = [(examine - making) / one for examine, making, one in trio]  # of the first network; others are tried too
-    facts = {"in passes": median(own), "min": min(own), "max": max(own), "whole": median(whole), "looks": passes}
+    own = [(examine - making) / one / passes for examine, making, one in trio]
+    facts = {"passes a look": median(own), "min": min(own), "max": max(own), "looks": passes, "whole": median(whole)}
     return facts | {"ms per pass": 1e3 * median(taken["pass"])}
 
 
-def bare_steps(recipe: lab.Recipe, counts: list[int], device: str) -> None:
-    """As many updates as the range test made in each repeat, without anything that it looks at."""
+Rates = list[list[float]]  # of each repeat
+Batch = tuple[torch.Tensor, torch.Tensor]
+
+
+def walked(recipe: lab.Recipe, rates: Rates, device: str, step: Callable[[lab.Training, Batch, float], None]) -> None:
+    """A step for each rate of each repeat, as the range test makes them."""
     first = None
-    for number, count in enumerate(counts):
+    for number, series in enumerate(rates):
         session = lab.Training(recipe.changed(seed=recipe.seed + number), device=device, like=first)
         first = first or session
-        for group in session.optimizer.param_groups:
-            group["lr"] = 1e-12  # so small that nothing runs away
         with enough_threads(session.device, session.flops_per_step):
-            updates(session, count)
+            for batch, rate in zip(endless(session), series, strict=False):
+                step(session, batch, rate)
 
 
-def updates(session: lab.Training, count: int) -> None:
-    made = 0
-    while made < count:
+def endless(session: lab.Training) -> Iterator[Batch]:
+    while True:
         order = torch.randperm(len(session.train_split))
-        for images, labels in batches(session.train_split, order, session.recipe.batch_size, session.device):
-            prepared, answers = session.prepare_batch(images, labels)
-            with session.autocast:
-                loss = functional.cross_entropy(session.model(prepared), answers)
-            session.optimizer.zero_grad()
-            loss.backward()
-            session.optimizer.step()
-            made += 1
-            if made == count:
-                return
+        yield from batches(session.train_split, order, session.recipe.batch_size, session.device)
+
+
+def a_bare_step(session: lab.Training, batch: Batch, rate: float) -> None:
+    for group in session.optimizer.param_groups:
+        group["lr"] = rate
+    prepared, answers = session.prepare_batch(*batch)
+    with session.autocast:
+        loss = functional.cross_entropy(session.model(prepared), answers)
+    session.optimizer.zero_grad()
+    loss.backward()
+    session.optimizer.step()
+
+
+def a_step_of_the_lab(session: lab.Training, batch: Batch, _rate: float) -> None:
+    session._step(*batch)  # what is measured is what is done around it
 
 
 def over_rates(recipe: lab.Recipe, rounds: int, device: str) -> dict[str, Any]:
-    high = 0.5  # below what runs away: then every repeat makes all its steps, and the bare loop as many
-    counts = [len(curve.rates) for curve in lab.range_test(recipe, high=high, device=device).curves]
+    high = 0.5  # below what runs away: then every repeat makes all its steps
+    rates = [curve.rates.tolist() for curve in lab.range_test(recipe, high=high, device=device).curves]
     ways: dict[str, Callable[[], Any]] = {
         "range": lambda: lab.range_test(recipe, high=high, device=device),
-        "bare": lambda: bare_steps(recipe, counts, device),
+        "steps": lambda: walked(recipe, rates, device, a_step_of_the_lab),
+        "bare": lambda: walked(recipe, rates, device, a_bare_step),
     }
     taken = in_turns(ways, rounds, device)
-    ratios = [ours / theirs for ours, theirs in zip(taken["range"], taken["bare"], strict=True)]
-    return {"ratio": median(ratios), "min": min(ratios), "max": max(ratios), "steps": sum(counts), "repeats": REPEATS}
+    steps, bare = ([a / b for a, b in zip(taken["range"], taken[way], strict=True)] for way in ("steps", "bare"))
+    counted = {"steps": sum(map(len, rates)), "repeats": REPEATS}
+    return {"ratio": median(steps), "min": min(steps), "max": max(steps), "bare": median(bare), **counted}
 
 
 def in_turns(ways: dict[str, Callable[[], Any]], rounds: int, device: str) -> dict[str, list[float]]:

@@ -61,7 +61,7 @@ def build_model(recipe: Recipe, data: Dataset) -> nn.Module:
         MemoryError: its weights do not fit.
     """
     with torch.random.fork_rng(devices=[]):  # layers draw throw-away weights from the global stream
-        torch.manual_seed(recipe.seed)
+        torch.default_generator.manual_seed(recipe.seed)  # torch.manual_seed would also queue a seed for each GPU
         activation = partial(activations.build, recipe.activation)
         with weights_that_fit():
             model: nn.Module = models.build(recipe.model, data.shape, len(data.classes), activation)

@@ -15,7 +15,7 @@ from lab.__main__ import main
 from lab.activations import activations
 from lab.diagnostics import HealthHistory, examine, watched
 from lab.diagnostics.signals import Tally, traced
-from lab.diagnostics.theory import expected_std, largest_slope, mean_square, slopes
+from lab.diagnostics.theory import double, expected_std, largest_slope, mean_square, slopes
 from lab.diagnostics.watching import Health, probe_of, signals_of
 from lab.models import models
 from lab.recipe import Recipe
@@ -123,6 +123,38 @@ def test_sizes_whose_squares_leave_float32_are_measured(size):
 
 
 # -- theory -----------------------------------------------------------------------------------------------------
+
+
+class Scaled(nn.Module):
+    """What a person may write: a setting that no representation shows, or a tensor that is no buffer."""
+
+    def __init__(self, factor):
+        super().__init__()
+        self.factor = factor
+
+    def forward(self, x):
+        return x * self.factor
+
+
+@pytest.mark.parametrize(
+    ("one", "other", "slopes"),
+    [
+        (nn.LeakyReLU(0.5), nn.LeakyReLU(3.0), (1, 3)),
+        (nn.PReLU(init=2.0), nn.PReLU(init=4.0), (2, 4)),
+        (Scaled(2.0), Scaled(5.0), (2, 5)),
+        (Scaled(torch.tensor(2.0)), Scaled(torch.tensor(5.0)), (2, 5)),
+    ],
+)
+def test_what_is_known_of_one_activation_is_not_said_of_another(one, other, slopes):
+    assert (largest_slope(one), largest_slope(other), largest_slope(one)) == (*slopes, slopes[0])
+
+
+def test_what_is_known_of_a_kind_is_not_found_out_again_and_weights_that_change_are_seen():
+    assert double(nn.ELU(0.5)) is double(nn.ELU(0.5))
+    learned = nn.PReLU(init=2.0)
+    assert largest_slope(learned) == 2
+    learned.weight.data.fill_(3.0)
+    assert largest_slope(learned) == 3
 
 
 @pytest.mark.parametrize(

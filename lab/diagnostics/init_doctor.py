@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass
-from math import isfinite, log, sqrt
+from math import hypot, isfinite, log, sqrt
 from typing import TYPE_CHECKING, Any
 
 import torch
@@ -153,9 +153,9 @@ def signals(traces: Sequence[Trace], images: int) -> tuple[LayerSignal, ...]:
 
 def signal(before: Trace | None, trace: Trace, images: int) -> LayerSignal:
     """Gradients are of one image's loss: those of the mean loss shrink with the number of images."""
-    behind, weight = trace.activation, host(trace.weights[0])
-    rms, gradients = trace.gradient.rms * images, gradients_of(trace)
-    measured, expected = gains(before, trace, weight)
+    behind, weight, gradients = trace.activation, host(trace.weights[0]), gradients_of(trace)
+    rms, weight_std = trace.gradient.rms * images, float(weight.std(correction=0))
+    measured, expected = gains(before, trace, weight_std)
     return LayerSignal(
         name=trace.name,
         kind=type(trace.layer).__name__,
@@ -168,40 +168,47 @@ def signal(before: Trace | None, trace: Trace, images: int) -> LayerSignal:
         dead=trace.dead,
         saturated=trace.flat.mean if behind else None,
         usual_saturated=flat_share(behind) if behind else None,
-        weight_std=float(weight.std(correction=0)),
-        weight_gradient=sqrt(sum(float(each.square().sum()) for each in gradients)) if gradients else None,
+        weight_std=weight_std,
+        weight_gradient=hypot(*map(length, gradients)) if gradients else None,
         gradient_rms=rms,
         gradient_norm=rms * sqrt(trace.gradient.count / images),
         gain=measured,
         expected_gain=expected,
-        identical=bool(gradients) and same_rows(weight, 0) and same_rows(gradients[0], ALIKE),
+        identical=bool(gradients) and same_rows(trace.weights[0].detach(), 0) and same_rows(gradients[0], ALIKE),
     )
 
 
-def gains(before: Trace | None, trace: Trace, weight: Tensor) -> tuple[float | None, float | None]:
+def gains(before: Trace | None, trace: Trace, weight_std: float) -> tuple[float | None, float | None]:
     """Size of a layer's output over that of the layer before: measured, and by theory from what came between."""
     if before is None or type(before.layer) is not type(trace.layer) or not before.output.std:
         return None, None
     measured = trace.output.std / before.output.std
     if before.activation is None or not isfinite(before.received.std):
         return measured, None
-    received, fan_in = before.received, weight[0].numel()
-    expected = expected_std(before.activation, received.mean, received.std, fan_in, float(weight.std(correction=0)))
+    received, fan_in = before.received, trace.weights[0][0].numel()
+    expected = expected_std(before.activation, received.mean, received.std, fan_in, weight_std)
     return measured, expected / before.output.std
 
 
 def gradients_of(trace: Trace) -> list[Tensor]:
-    return [host(weight.grad) for weight in trace.weights if weight.grad is not None]
+    return [weight.grad.to("cpu") for weight in trace.weights if weight.grad is not None]
 
 
 def host(values: Tensor) -> Tensor:
-    return values.detach().to("cpu").double()
+    return values.detach().to("cpu", torch.float64)
+
+
+def length(values: Tensor) -> float:
+    """The root of the sum of squares, which may leave float32."""
+    return float(torch.linalg.vector_norm(values, dtype=torch.float64))
 
 
 def same_rows(weight: Tensor, tolerance: float) -> bool:
     """Whether all of at least two rows are equal, up to a share of the largest value."""
     rows = weight.flatten(1)
-    return len(rows) > 1 and bool((rows - rows[:1]).abs().max() <= tolerance * rows.abs().max())
+    if len(rows) < 2 or not (tolerance or torch.equal(rows[0], rows[1])):  # most differ at once
+        return False
+    return bool((rows - rows[:1]).abs().max() <= tolerance * rows.abs().max())
 
 
 def cells(layer: LayerSignal) -> list[str]:

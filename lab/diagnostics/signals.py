@@ -28,33 +28,59 @@ WHOLE = (nn.RNNBase, nn.MultiheadAttention)  # layers that call no layer inside 
 
 @dataclass
 class Tally:
-    """Mean, standard deviation and root mean square of all values added; kept on their device, in float64."""
+    """Mean, standard deviation and root mean square of all values added.
+
+    Their sums stay on their device, in float64, and are read once, when first asked for.
+    """
 
     count: int = 0
-    total: Tensor | float = 0.0
-    squares: Tensor | float = 0.0
+    sums: list[tuple[Tensor, Tensor]] = field(default_factory=list[tuple[Tensor, Tensor]])  # and norms
+    _read: tuple[float, float] | None = None
 
     def add(self, values: Tensor) -> None:
-        wide = values.detach().to("cpu" if values.device.type == "mps" else values.device, torch.float64)
-        self.count += wide.numel()
-        self.total = self.total + wide.sum()
-        self.squares = self.squares + torch.linalg.vector_norm(wide) ** 2
+        values = values.detach()
+        if values.device.type == "mps":  # which has no float64
+            values = values.cpu()
+        self.count += values.numel()
+        self.sums.append((values.sum(dtype=torch.float64), torch.linalg.vector_norm(values, dtype=torch.float64)))
+        self._read = None
 
     @property
     def mean(self) -> float:
-        return float(self.total) / self.count if self.count else 0.0
+        return self._means[0]
 
     @property
     def rms(self) -> float:
-        return float(np.sqrt(self._mean_square))
+        return float(np.sqrt(self._means[1]))
 
     @property
     def std(self) -> float:
-        return float(np.sqrt(np.maximum(self._mean_square - self.mean**2, 0.0)))  # nan stays nan
+        mean, square = self._means
+        return float(np.sqrt(np.maximum(square - mean**2, 0.0)))  # nan stays nan
 
     @property
-    def _mean_square(self) -> float:
-        return float(self.squares) / self.count if self.count else 0.0
+    def _means(self) -> tuple[float, float]:
+        """Of the values, and of their squares."""
+        if self._read is None:
+            totals = (sum(float(total) for total, _ in self.sums), sum(float(norm.square()) for _, norm in self.sums))
+            self._read = totals[0] / max(self.count, 1), totals[1] / max(self.count, 1)
+        return self._read
+
+
+@dataclass
+class Share:
+    """How many of the values looked at were so; the count stays on their device."""
+
+    count: int = 0
+    so: Tensor | int = 0
+
+    def add(self, truths: Tensor) -> None:
+        self.count += truths.numel()
+        self.so = self.so + truths.count_nonzero()
+
+    @property
+    def mean(self) -> float:
+        return int(self.so) / self.count if self.count else 0.0
 
 
 @dataclass
@@ -73,7 +99,7 @@ class Trace:
     activation: nn.Module | None = None
     received: Tally = field(default_factory=Tally)
     passed: Tally = field(default_factory=Tally)
-    flat: Tally = field(default_factory=Tally)
+    flat: Share = field(default_factory=Share)
     alive: Tensor | None = None
 
     @property
@@ -161,7 +187,7 @@ class Watcher:
         trace.received.add(values)
         size = slopes(module, values).abs()
         trace.flat.add(size < SATURATED * self._largest(module))
-        alive = trace.units(size).gt(0).any(1)
+        alive = trace.units(size).amax(1) != 0
         trace.alive = alive if trace.alive is None else trace.alive | alive
 
     def after_activation(self, _module: nn.Module, _inputs: Any, output: Tensor) -> None:

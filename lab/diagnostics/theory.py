@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 from collections import OrderedDict
+from collections.abc import Hashable
 from copy import copy, deepcopy
-from functools import cache
+from dataclasses import dataclass, field
+from functools import cache, lru_cache
 from math import sqrt
 
 import numpy as np
@@ -47,7 +49,7 @@ def slopes(activation: nn.Module, values: Tensor) -> Tensor:
         passed = activation.forward(at.clone())  # a copy: it may work in place; not called: hooks are not wanted
         if not passed.requires_grad:  # a constant
             return torch.zeros_like(values)
-        return torch.autograd.grad(passed.sum(), at)[0]
+        return torch.autograd.grad(passed, at, torch.ones_like(passed))[0]
 
 
 def largest_slope(activation: nn.Module) -> float:
@@ -57,8 +59,7 @@ def largest_slope(activation: nn.Module) -> float:
         >>> largest_slope(nn.Sigmoid())
         0.25
     """
-    grid = torch.linspace(-WIDEST, WIDEST, 2001, dtype=torch.float64).unsqueeze(1)
-    return float(slopes(double(activation), grid).abs().max())
+    return largest_of(double(activation))
 
 
 def flat_share(activation: nn.Module) -> float:
@@ -68,15 +69,67 @@ def flat_share(activation: nn.Module) -> float:
         >>> round(flat_share(nn.ReLU()), 2)
         0.5
     """
+    return flat_share_of(double(activation))
+
+
+# A network has one kind of activation in all its layers: what theory says of it is asked for once, not once a layer.
+KINDS = 64
+
+
+@lru_cache(KINDS)
+def largest_of(activation: nn.Module) -> float:
+    grid = torch.linspace(-WIDEST, WIDEST, 2001, dtype=torch.float64).unsqueeze(1)
+    return float(slopes(activation, grid).abs().max())
+
+
+@lru_cache(KINDS)
+def flat_share_of(activation: nn.Module) -> float:
     grid = torch.linspace(-WIDEST, WIDEST, 2000, dtype=torch.float64).unsqueeze(1)  # even: 0 is not among them
-    sizes, density = slopes(double(activation), grid).abs(), torch.exp(-grid.square() / 2)
+    sizes, density = slopes(activation, grid).abs(), torch.exp(-grid.square() / 2)
     return float(density[sizes < SATURATED * sizes.max()].sum() / density.sum())
 
 
 def double(activation: nn.Module) -> nn.Module:
-    """A copy in float64 on the CPU, without the hooks of the original (they would be copied with all they hold)."""
+    """A copy in float64 on the CPU, without the hooks of the original (they would be copied with all they hold).
+
+    Activations of one kind have one copy, so that what is known of it is known of all.
+    """
     bare = copy(activation)
     bare._forward_hooks, bare._forward_pre_hooks = OrderedDict(), OrderedDict()
+    kind = kind_of(bare)
+    return double_of(bare) if kind is None else double_of_kind(Kind(kind, bare))
+
+
+@dataclass(frozen=True)
+class Kind:
+    """Equal for activations that compute the same."""
+
+    key: Hashable
+    activation: nn.Module = field(compare=False)
+
+
+def kind_of(activation: nn.Module) -> Hashable | None:
+    """Type, settings and weights of an activation; None where it holds more than those can tell."""
+    own = tuple(item for item in vars(activation).items() if item[0] not in EVERY_MODULES)
+    if activation._modules or not all(isinstance(value, PLAIN) for _, value in own):
+        return None
+    weights = {**activation._parameters, **activation._buffers}
+    tensors = tuple(
+        (name, each.shape, tuple(each.flatten().tolist())) for name, each in weights.items() if each is not None
+    )
+    return type(activation), activation.training, own, tensors
+
+
+PLAIN = (bool, int, float, str, type(None))
+EVERY_MODULES = vars(nn.Module()).keys()
+
+
+@lru_cache(KINDS)
+def double_of_kind(kind: Kind) -> nn.Module:
+    return double_of(kind.activation)
+
+
+def double_of(bare: nn.Module) -> nn.Module:
     return deepcopy(bare).to("cpu", torch.float64)
 
 

@@ -10,9 +10,10 @@ is the one of training.py in that mode: images in memory, whole batches augmente
 no loss read before the end. Every variant is a process of its own; rounds run A B C ... and then C B A. A ratio is the
 lab's speed over the bare loop's of the same mode in the same round; "of plain" is the lab's over the bare plain loop's.
 
-    python bench/models.py [--rounds 5] [--only resnet,transformer] [--batches 10] [--device cuda]
+    python bench/models.py [--rounds 5] [--only resnet,transformer] [--modes plain,bf16] [--batches 10] [--device cuda]
 
-A whole measurement is kept in bench/results/models-<device>.json; a part of it is only printed.
+Without --modes, bfloat16 is left out on a CPU that has no arithmetic for it: there it is emulated, eight times as slow
+(cnn). A whole measurement is kept in bench/results/models-<device>.json; a part of it is only printed.
 """
 
 from __future__ import annotations
@@ -30,6 +31,7 @@ from torch.nn import functional
 from training import BATCH, Batches, Job, fused_sgd
 
 import lab
+from lab.doctor import computes_bfloat16
 
 RESULTS = Path(__file__).parent / "results"
 MODELS = {"cnn": 40, "resnet": 10, "transformer": 10}  # batches in a block
@@ -75,18 +77,20 @@ def in_the_lab(job: Job, mode: Mode, clock: Clock) -> None:
             clock()
 
 
-def measured(job: Job, rounds: int) -> dict[str, Any]:
+def measured(job: Job, modes: list[str], rounds: int) -> dict[str, Any]:
     """The lab's row of each mode against the bare loop of that mode, and both against the bare plain loop."""
     entries = {}
-    for name, (channels_last, bf16) in MODES.items():
+    for name in modes:
+        channels_last, bf16 = MODES[name]
         mode = Mode(channels_last=channels_last, bf16=bf16)
         entries[f"bare {name}"] = Entry(partial(bare, job, mode), UNTOUCHED)
         entries[f"lab {name}"] = Entry(partial(in_the_lab, job, mode), os.environ)
     seconds = interleaved(entries, rounds, job.device)
     rows = {
-        name: compared(name, taken, seconds["bare plain"], job.images, job.steps) for name, taken in seconds.items()
+        name: compared(name, taken, seconds[f"bare {modes[0]}"], job.images, job.steps)
+        for name, taken in seconds.items()
     }
-    for name in MODES:
+    for name in modes:
         own = compared(name, seconds[f"lab {name}"], seconds[f"bare {name}"], job.images, job.steps)
         numbers = f"{own.images_per_second:9,.0f} {own.ratio:7.2f} {own.lowest:6.2f} {own.highest:6.2f}"
         print(f"{job.task:12} {name:14} {numbers} {rows[f'lab {name}'].ratio:9.2f}", flush=True)
@@ -94,13 +98,20 @@ def measured(job: Job, rounds: int) -> dict[str, Any]:
     return rows
 
 
+def native_modes(device: str) -> list[str]:
+    """Those that the machine has arithmetic for."""
+    return [name for name, (_, bf16) in MODES.items() if device == "cuda" or not bf16 or computes_bfloat16()]
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--only", default=",".join(MODELS))
+    parser.add_argument("--modes", help=f"among {', '.join(MODES)}; the first is what all are compared with")
     parser.add_argument("--batches", type=int, help=f"in a block (default: {MODELS})")
     parser.add_argument("--device", choices=("cpu", "cuda"), default="cpu")
     given = parser.parse_args()
+    modes = given.modes.split(",") if given.modes else native_modes(given.device)
     facts = {
         "machine": machine(given.device, ("lab", "torch")),
         "settings": {"rounds": given.rounds, "batch_size": BATCH},
@@ -111,8 +122,8 @@ def main() -> None:
         if name in given.only.split(","):
             images = (given.batches or count) * BATCH
             job = Job(name, "fashion_mnist", {"name": name}, ["flip", "crop"], images, given.device)
-            tasks[name] = measured(job, given.rounds)
-    if given.only == parser.get_default("only") and not given.batches:
+            tasks[name] = measured(job, modes, given.rounds)
+    if given.only == parser.get_default("only") and not (given.batches or given.modes):
         save(RESULTS / f"models-{given.device}.json", facts, tasks)
 
 

@@ -12,6 +12,7 @@ import torch
 
 from lab.data import datasets
 from lab.data.published import READERS, state
+from lab.steps import pick_device
 
 BROWSERS = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable")
 ENOUGH_DISK_BYTES = 2**30
@@ -25,6 +26,7 @@ def examine() -> dict[str, str]:
         **{package: installed(package) for package in packages},
         "cpu": f"{os.cpu_count()} cores, torch uses {torch.get_num_threads()} threads",
         "gpu": gpu(),
+        "bfloat16": "fast here" if computes_bfloat16() else "emulated on this CPU: many times slower than float32",
         **{f"data: {name}": data_state(name) for name in datasets},
         "LAB_DATA": os.environ.get("LAB_DATA", "not set"),
         "browser": browser() or "none found: only the browser tests need one (Debian: apt-get install chromium)",
@@ -47,6 +49,11 @@ def gpu() -> str:
     if torch.mps.is_available():
         return "Apple GPU (mps)"
     return "none: the lab trains on the CPU"
+
+
+def computes_bfloat16() -> bool:
+    """Whether the device that the lab picks has arithmetic for it; without, torch converts to float32 and back."""
+    return pick_device().type != "cpu" or bool(torch.ops.mkldnn._is_mkldnn_bf16_supported())
 
 
 def data_state(name: str) -> str:

@@ -36,7 +36,7 @@ LOGITS_BYTES = 2**20  # before they become losses
 GROUP_FLOPS = 2e9  # between two chances to stop
 LEAST_POINTS = 4  # in a block, for products to pay
 PAUSE_SECONDS = 0.04  # between two chances to stop
-SMALLEST_BATCH, LARGEST_BATCH = 8, 1024
+SMALLEST_BATCH, LARGEST_BATCH = 8, 2048
 PROBE = 8  # images on which the rewriting is found
 
 
@@ -248,7 +248,7 @@ def whole_batches(samples: Samples, size: int) -> Samples:
 
 @torch.no_grad()
 def batch_in_cache(network: nn.Module, probe: Tensor, dtype: torch.dtype) -> int:
-    """The power of two at which the largest thing that a layer gives stays in a CPU's cache; 8 to 1,024."""
+    """The power of two at which the largest thing that a layer gives stays in a CPU's cache; 8 to 2,048."""
     largest = [0]
 
     def measure(_: nn.Module, given: tuple[Any, ...], gave: Any) -> None:

@@ -20,7 +20,8 @@ class Eigenpairs:
 
     values: (k,) the largest first; negative ones come last, however long. vectors: (k, p) of length 1.
     residuals: (k,) |H v - value v|. Some eigenvalue lies within the residual of each value, up to the rounding of the
-    products (in float32 some 1e-5 of the largest value); that no larger one was missed is likely, and not proven.
+    products (in float32 some 1e-5 of the largest value); that no larger one was missed is likely, and not proven,
+    and one that occurs several times may be found once only.
     products: of H with a vector, that it took. converged: every residual is within the tolerance.
 
     Source: Parlett, The Symmetric Eigenvalue Problem, 1998, theorem 4.5.1 (the residual bounds the error).

@@ -12,7 +12,7 @@ from torch.nn.modules.batchnorm import _BatchNorm
 
 from lab.landscape.directions import random_plane
 from lab.landscape.evaluators import Evaluator
-from lab.landscape.planes import Normalisation, line
+from lab.landscape.planes import Normalisation, check_alike, line
 from lab.landscape.samples import Samples
 from lab.landscape.surfaces import Surface
 from lab.landscape.weights import Weights, trained
@@ -58,7 +58,7 @@ def sharpness(
     radius: float = 0.1,
     directions: int = 10,
     normalisation: Normalisation = "filter",
-    weights: Weights | None = None,
+    weights: Mapping[str, Tensor] | None = None,
     seed: int = 0,
     dtype: torch.dtype = torch.float32,
 ) -> Sharpness:
@@ -84,7 +84,7 @@ def sharpness(
         raise ValueError(f"radius is {radius}, but must be above 0.")
     if directions < 2:
         raise ValueError(f"directions is {directions}, but a standard error needs at least 2.")
-    centre = trained(model, weights)
+    centre = weights_of(model, weights or trained(model), "the place")
     places = [(float(a), 0.0) for a in np.linspace(-radius, radius, SLICE_POINTS)]
     rises = np.empty(directions)
     for index in range(directions):
@@ -152,7 +152,7 @@ def barrier(
     if points < 3:
         raise ValueError(f"points is {points}, but a way between two ends needs at least 3.")
     normed = any(isinstance(layer, _BatchNorm) for layer in model.modules())
-    way = line(trained(model, start), trained(model, end))
+    way = line(weights_of(model, start, "the start"), weights_of(model, end, "the end"))
     evaluator = Evaluator(model, way, samples, dtype=dtype, batchnorm="batch" if normed else "stored")
     shares = torch.linspace(0, 1, points, dtype=torch.float64)
     losses = evaluator.losses([(float(share), 0.0) for share in shares]).double().cpu()
@@ -161,3 +161,9 @@ def barrier(
     count, total = above.size(1), samples.total
     error = float(above[highest].std()) * ((1 - count / total) / count) ** 0.5
     return Barrier(float(above[highest].mean()), error, float(shares[highest]), evaluator.batchnorm)
+
+
+def weights_of(model: nn.Module, weights: Mapping[str, Tensor], what: str) -> Weights:
+    """Those that a landscape moves, of all that a run keeps. Raises ValueError where one is missing."""
+    check_alike(trained(model), weights, what)
+    return trained(model, weights)

@@ -106,7 +106,7 @@ def bound_of(session: Training) -> tuple[float | None, str]:
         )
     if recipe.gradient or recipe.clip_norm:
         return None, "The gradient is changed before the step, so that 2 / lr is not its bound."
-    if len({group["lr"] for group in groups}) > 1:
+    if recipe.depth_decay != 1:
         return None, "The layers have rates of their own, so that there is no one bound."
     lr, momentum, nesterov = (groups[0][key] for key in ("lr", "momentum", "nesterov"))
     if lr == 0:

@@ -55,6 +55,7 @@ SAME_FUNCTION = 1e-9  # how far two functions may be off that are one, in float6
 SAME_SHARPNESS = 1e-6  # likewise two measures that are one: points of a plane are rounded
 EXACT = torch.float64
 TINY = 1e-12
+DIVERGED = 1e4  # times the first loss; a descent that comes back from less is no rarity
 
 
 @checks.add
@@ -143,13 +144,17 @@ def edge_of_stability(
     squared: mean over the images of |logits - one_hot(label)|^2 / 2 ;  cross_entropy: as everywhere in the lab.
     It measures the largest eigenvalue `readings` times, evenly spread. The measure is the median over the second half
     of them, as a share of 2 / lr. PASS: at every seed it is within `within` of 1. FAIL: at every seed it is not.
-    Else INCONCLUSIVE.
+    Else INCONCLUSIVE, and so is it where a descent diverged: begin below 2 / lr.
 
     Source: Cohen et al. 2021, arXiv 2103.00065, sections 3.1 and 3.2 (their squared error has this factor too).
     """
     if recipes[a].optimizer.name != "batch_gd":
         raise RecipeError(f"{a}: this check descends on whole batches. Set its optimizer to batch_gd.")
     runs = [descent(recipes[a].changed(seed=seed), ERRORS[error], readings, device) for seed in range(seeds)]
+    if not all(found for found, _ in runs):
+        return Finding(
+            "INCONCLUSIVE", "A descent diverged: its rate is above the edge at once.", {"share of 2 / lr": []}
+        )
     shares = np.array([found for found, _ in runs])
     rose = np.array([share for _, share in runs])
     late = np.median(shares[:, shares.shape[1] // 2 :], axis=1)
@@ -263,7 +268,7 @@ ERRORS: Mapping[str, Loss] = {"squared": squared_error, "cross_entropy": cross_e
 
 
 def descent(recipe: Recipe, loss: Loss, readings: int, device: Device) -> tuple[list[float], float]:
-    """Largest eigenvalues as shares of 2 / lr, and the share of the steps at which the loss rose."""
+    """Largest eigenvalues as shares of 2 / lr, none if it diverged; the share of the steps at which the loss rose."""
     session = Training(recipe, device=device)
     samples, rate = samples_of(session, split="training"), session.base_rate
     reads = set(np.linspace(0, session.steps - 1, readings).round().astype(int).tolist())
@@ -271,24 +276,27 @@ def descent(recipe: Recipe, loss: Loss, readings: int, device: Device) -> tuple[
     losses: list[Tensor] = []
     earlier: Eigenpairs | None = None
     for step in range(session.steps):
+        mean, gradient = loss_and_gradient(session, samples, loss)
+        losses.append(mean)
+        if not mean <= DIVERGED * losses[0]:
+            return [], 0.0
         if step in reads:
             curvature = Curvature(session.model, samples, loss=loss)
             earlier = curvature.eigenpairs(count=1, tolerance=READING, earlier=earlier, seed=step)
             found.append(float(earlier.values[0]) * rate / 2)
-        losses.append(step_down(session, samples, loss, rate))
+        with torch.no_grad():
+            for weight, slope in gradient:
+                weight.sub_(rate * slope)
     return found, float((torch.stack(losses).diff() > 0).double().mean())
 
 
-def step_down(session: Training, samples: Samples, loss: Loss, rate: float) -> Tensor:
-    """One plain step on all samples; gives the mean loss before it."""
+def loss_and_gradient(session: Training, samples: Samples, loss: Loss) -> tuple[Tensor, list[tuple[Tensor, Tensor]]]:
+    """The mean loss over all samples, and each weight with its gradient."""
     weights = [parameter for parameter in session.model.parameters() if parameter.requires_grad]
     with enough_threads(session.device, session.flops_per_step):
         mean = loss(session.model(samples.batch(slice(None), session.dtype)), samples.labels) / len(samples)
-        gradient = torch.autograd.grad(mean, weights)
-    with torch.no_grad():
-        for weight, slope in zip(weights, gradient, strict=True):
-            weight.sub_(rate * slope)
-    return mean.detach()
+        slopes = torch.autograd.grad(mean, weights)
+    return mean.detach(), list(zip(weights, slopes, strict=True))
 
 
 def refuse_other_networks(name: str, recipe: Recipe) -> None:

@@ -107,6 +107,15 @@ def test_descent_makes_the_steps_of_a_training_and_reads_its_curvature() -> None
     assert rose == pytest.approx((np.diff(losses) > 0).mean())
 
 
+def test_a_descent_that_diverges_says_nothing() -> None:
+    wild = WHOLE.changed(**{"optimizer.lr": 1e3})
+    measured = found({"name": "edge_of_stability", "seeds": 2, "readings": 4}, any=wild)
+    assert (measured.result, measured.margin) == (
+        "INCONCLUSIVE",
+        "A descent diverged: its rate is above the edge at once.",
+    )
+
+
 def test_squared_error_is_half_the_squares() -> None:
     logits = torch.tensor([[1.0, 3.0], [0.0, 0.0]])
     assert float(probes.squared_error(logits, torch.tensor([0, 1]))) == (0 + 9 + 0 + 1) / 2

@@ -146,7 +146,7 @@ def barrier(
         points: evenly spaced, with the ends, at least 3.
     Raises:
         ValueError: fewer than 3 points, or weights of another network.
-    Source: Entezari et al. 2022, arXiv 2110.06296, definition 3.1; Frankle et al. 2020, arXiv 1912.05671, take the mean
+    Source: Entezari et al. 2022, arXiv 2110.06296, section 2; Frankle et al. 2020, arXiv 1912.05671, take the mean
     of the ends instead of the line.
     """
     if points < 3:

@@ -16,8 +16,8 @@ from typing import Any
 from lab.catalogue import Choice, RecipeError, unknown
 from lab.checks import Comparisons, Finding
 from lab.compare import Comparison
+from lab.landscape_probes import checks
 from lab.plans import Plan
-from lab.probes import checks
 from lab.reading import read_text, read_yaml
 from lab.recipe import Recipe, refuse_other_kind
 from lab.reports import facts

@@ -56,6 +56,7 @@ ORDER = [
         "landscape",
         "diagnostics",
         "probes",
+        "landscape_probes",
         "claims",
     ),
     *(

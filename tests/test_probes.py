@@ -21,6 +21,7 @@ from lab.claims import Claim, numbers
 from lab.recipe import Recipe, RecipeError, flat
 
 FEWER: dict[str, Any] = {"seeds": 2, "rates": 2}
+SHORTER = FEWER | {"readings": 4, "planes": 2, "size": 3}  # what makes any check short
 NEITHER = [path for path in sorted(CLAIMS.glob("*.yaml")) if "\ncomparisons:" not in path.read_text()]
 
 
@@ -47,7 +48,7 @@ def test_the_labs_claims_without_comparisons_run_when_they_are_shorter(path: Pat
     for name, recipe in claim.recipes.items():
         small = {key: value for key, value in FEW.items() if key != "modify" or not recipe.modify}
         claim.recipes[name] = recipe.changed(**small)
-    check = claim.check.model_copy(update={key: FEWER[key] for key, _ in claim.check if key in FEWER})
+    check = claim.check.model_copy(update={key: SHORTER[key] for key, _ in claim.check if key in SHORTER})
     finding, comparisons = Claim("x", "x", "y", {}, check, claim.recipes).tried(device="cpu")
     assert comparisons == {}
     assert finding.result in ("PASS", "FAIL", "INCONCLUSIVE")

@@ -157,6 +157,21 @@ class Evaluator:
         order = np.argsort(np.concatenate([indices for indices, _ in found]))
         return Values(*(np.concatenate([getattr(part, name) for _, part in found])[order] for name in COLUMNS))
 
+    def losses(self, points: Sequence[tuple[float, float]] | np.ndarray) -> Tensor:
+        """(points, samples) the loss of each sample at each point, in nats: for errors of what is made of several."""
+        places = np.asarray(points, dtype=float).reshape(-1, 2)
+        blocks = [self._at_once(places[start : start + self.block]) for start in range(0, len(places), self.block)]
+        return torch.cat(blocks)
+
+    def _at_once(self, places: np.ndarray) -> Tensor:
+        """A block's losses, without a chance to stop."""
+        block = self._block(places)
+        while True:
+            try:
+                next(block)
+            except StopIteration as end:
+                return end.value[0]
+
     def _block(self, places: np.ndarray) -> Generator[Found, None, tuple[Tensor, Tensor]]:
         """Chances to stop; in the end the losses (points, n), and whether each sample was right, likewise."""
         losses = torch.empty(len(places), len(self.samples), dtype=self.dtype, device=self.device)

@@ -1,0 +1,178 @@
+"""Curvature of a network's loss: products of its Hessian with vectors, and what follows from them."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from copy import deepcopy
+from functools import partial
+
+import torch
+from torch import Tensor, nn
+from torch.autograd.graph import saved_tensors_hooks
+from torch.nn import functional
+from torch.nn.attention import SDPBackend, sdpa_kernel
+
+from lab.landscape.eigenpairs import Eigenpairs, Trace, lanczos, trace_of, unit
+from lab.landscape.evaluators import PROBE, batch_in_cache
+from lab.landscape.planes import Plane, check_alike, hessian
+from lab.landscape.samples import Samples
+from lab.landscape.weights import Weights, flat, shaped, trained
+from lab.steps import enough_threads, flops_per_image
+
+Loss = Callable[[Tensor, Tensor], Tensor]  # logits (b, classes), labels (b,) -> the sum over the images
+
+GRAPH_BYTES = 512 * 2**20  # what the graphs that are kept may take; the others are built anew for each product
+NOISE = 0.05  # of a warm start
+PRODUCT_FLOPS = 6  # times those of a forward pass: a gradient and its derivative
+
+cross_entropy: Loss = partial(functional.cross_entropy, reduction="sum")
+
+
+class Curvature:
+    """The Hessian H of a network's mean loss over samples, at one place, by its products with vectors.
+
+    product(v) = gradient of (gradient of the loss, times v)        (reverse over reverse)
+    The graph of the gradient is kept, so that a product costs about as much as one gradient; as far as all graphs take
+    more than `GRAPH_BYTES`, those of the last batches are built anew for each. Batch normalisation uses the statistics
+    that the network has learned, dropout is off, there is no augmentation. It has a network of its own: the one given
+    is only read. Vectors are (p,), all weights that are not frozen, in the order of their names.
+
+    Args:
+        model: the network; its buffers are used.
+        samples: what the loss is the mean over.
+        weights: by name, the place; by default where the network is.
+        loss: logits (b, classes), labels (b,) -> sum over the images; cross-entropy by default.
+        batch_size: images at once; decides memory and speed, not the result. What stays in the cache by default.
+        dtype: float32, or float64 for a reference.
+    Raises:
+        ValueError: weights of another network.
+    Source: Pearlmutter 1994, doi 10.1162/neco.1994.6.1.147.
+    """
+
+    def __init__(
+        self,
+        model: nn.Module,
+        samples: Samples,
+        *,
+        weights: Mapping[str, Tensor] | None = None,
+        loss: Loss = cross_entropy,
+        batch_size: int | None = None,
+        dtype: torch.dtype = torch.float32,
+    ) -> None:
+        self.samples, self.loss, self.dtype, self.device = samples, loss, dtype, samples.labels.device
+        self.network = deepcopy(model).to(self.device, dtype).eval()
+        if weights is not None:
+            place(self.network, weights)
+        self.centre: Weights = trained(self.network)
+        self.parameters = [parameter for parameter in self.network.parameters() if parameter.requires_grad]
+        probe = samples.batch(slice(0, PROBE), dtype)
+        self.batch_size = batch_size or batch_in_cache(self.network, probe, dtype)
+        self.flops = PRODUCT_FLOPS * flops_per_image(self.network, probe) * self.batch_size
+        each = graph_bytes(self.network.parameters(), lambda: self._gradient(slice(0, PROBE))) / len(probe)
+        self.kept = int(GRAPH_BYTES / (each * self.batch_size + 1))  # graphs, of whole batches
+        self._graphs: dict[int, list[Tensor]] = {}
+
+    @property
+    def size(self) -> int:
+        """Weights that are not frozen."""
+        return sum(tensor.numel() for tensor in self.centre.values())
+
+    def product(self, vector: Tensor) -> Tensor:
+        """(p,) -> (p,) the Hessian times a vector, in the type of this curvature."""
+        directions = list(shaped(vector, self.centre).values())
+        total = torch.zeros(self.size, dtype=self.dtype, device=self.device)
+        with enough_threads(self.device, self.flops):
+            for number in range(-(-len(self.samples) // self.batch_size)):
+                total += torch.cat([part.reshape(-1) for part in self._product(number, directions)])
+        return total / len(self.samples)
+
+    def _product(self, number: int, directions: Sequence[Tensor]) -> Sequence[Tensor]:
+        """Of one batch, and of the sum of its losses."""
+        gradient = self._graph(number)
+        bent = [pair for pair in zip(gradient, directions, strict=True) if pair[0].requires_grad]
+        if not bent:
+            return [torch.zeros_like(direction) for direction in directions]
+        slopes, along = zip(*bent, strict=True)
+        return torch.autograd.grad(slopes, self.parameters, along, retain_graph=True, materialize_grads=True)
+
+    def _graph(self, number: int) -> list[Tensor]:
+        """The gradient of a batch, from the graphs that are kept or built anew."""
+        if number in self._graphs:
+            return self._graphs[number]
+        start = number * self.batch_size
+        gradient = self._gradient(slice(start, min(start + self.batch_size, len(self.samples))))
+        if number < self.kept:
+            self._graphs[number] = gradient
+        return gradient
+
+    def _gradient(self, part: slice) -> list[Tensor]:
+        """Of the sum of the losses of some samples, with the graph that made it."""
+        with torch.enable_grad(), sdpa_kernel(SDPBackend.MATH):  # fused attention has no second derivative
+            logits = self.network(self.samples.batch(part, self.dtype))
+            loss = self.loss(logits, self.samples.labels[part])
+            return list(torch.autograd.grad(loss, self.parameters, create_graph=True, materialize_grads=True))
+
+    def eigenpairs(
+        self,
+        *,
+        count: int = 2,
+        tolerance: float = 0.01,
+        most: int = 100,
+        seed: int = 0,
+        earlier: Eigenpairs | None = None,
+    ) -> Eigenpairs:
+        """The largest eigenvalues and their vectors, with residuals, by Lanczos.
+
+        Args:
+            count: how many. tolerance: of the residuals, as a share of the values. most: products to try.
+            earlier: what was found at a place nearby; with it about three products do.
+        Raises:
+            ValueError: count below 1, most below count, or a curvature that is not finite.
+        """
+        like = flat(self.centre)
+        generator = torch.Generator().manual_seed(seed)
+        start = earlier.start(seed, NOISE).to(like) if earlier else unit(like, generator)
+        return lanczos(self.product, start, count=count, tolerance=tolerance, most=most, seed=seed)
+
+    def trace(self, *, probes: int = 32, seed: int = 0) -> Trace:
+        """The sum of all eigenvalues, estimated, with its standard error.
+
+        Raises:
+            ValueError: fewer than 2 probes, or a curvature that is not finite.
+        """
+        return trace_of(self.product, flat(self.centre), probes=probes, seed=seed)
+
+    def plane(self, pairs: Eigenpairs) -> Plane:
+        """The plane of the first two eigenvectors, or the line of the only one, through this place."""
+        vectors = [shaped(vector, self.centre) for vector in pairs.vectors[:2]]
+        found = zip(pairs.values, pairs.residuals, strict=True)
+        said = ", ".join(f"{value:.3g} +- {residual:.1g}" for value, residual in list(found)[:2])
+        return hessian(self.centre, vectors, note=f"eigenvalues {said}")
+
+
+def place(network: nn.Module, weights: Mapping[str, Tensor]) -> None:
+    """Put a network where these weights are.
+
+    Raises:
+        ValueError: they belong to another network.
+    """
+    check_alike(trained(network), weights, "the place")
+    for name, parameter in network.named_parameters():
+        if name in weights:
+            parameter.data.copy_(weights[name])
+
+
+def graph_bytes(weights: Iterable[Tensor], build: Callable[[], object]) -> int:
+    """Bytes that a graph keeps beside the weights; memory that is shared counts once."""
+    kept: dict[int, int] = {}
+
+    def keep(tensor: Tensor) -> Tensor:
+        memory = tensor.untyped_storage()
+        kept[memory.data_ptr()] = memory.nbytes()
+        return tensor.detach()  # the tensor itself would hold the graph that holds it
+
+    with saved_tensors_hooks(keep, lambda tensor: tensor):
+        built = build()
+    own = {tensor.untyped_storage().data_ptr() for tensor in weights}
+    del built  # until here it held what was kept, so that no memory was used twice
+    return sum(size for address, size in kept.items() if address not in own)

@@ -1,0 +1,169 @@
+"""Numbers that say what a loss surface is like: how sharp, how bent, how high between two runs; each with its error."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+from torch.nn.modules.batchnorm import _BatchNorm
+
+from lab.landscape.directions import random_plane
+from lab.landscape.evaluators import Evaluator
+from lab.landscape.planes import Normalisation, check_alike, line
+from lab.landscape.samples import Samples
+from lab.landscape.surfaces import Surface
+from lab.landscape.weights import Weights, trained
+
+SLICE_POINTS = 11  # with the centre among them
+LINE_POINTS = 21
+ROUNDING = 4  # units in the last place that a loss may be off by
+
+
+@dataclass(frozen=True)
+class Sharpness:
+    """By how much the loss rises within `radius`, in nats.
+
+    rise: the mean over directions; error: its standard error over them; rises: of each direction, (directions,).
+    """
+
+    rise: float
+    error: float
+    rises: np.ndarray
+    radius: float
+    normalisation: Normalisation
+
+
+@dataclass(frozen=True)
+class Barrier:
+    """What stands between two places, in nats.
+
+    height: 0 where the loss never rises above the straight line between its values at the ends. error: its standard
+    error over the samples, at the place where it is highest; the search for that place is not in it. at: that place,
+    from 0 (start) to 1 (end). batchnorm: whose statistics normalisation used.
+    """
+
+    height: float
+    error: float
+    at: float
+    batchnorm: str
+
+
+def sharpness(
+    model: nn.Module,
+    samples: Samples,
+    *,
+    radius: float = 0.1,
+    directions: int = 10,
+    normalisation: Normalisation = "filter",
+    weights: Mapping[str, Tensor] | None = None,
+    seed: int = 0,
+    dtype: torch.dtype = torch.float32,
+) -> Sharpness:
+    """By how much the loss rises within a radius, along random directions.
+
+    rise = mean over directions d of  max over -radius <= a <= radius of  L(theta + a d) - L(theta)
+    at 11 evenly spaced a. raw (normalisation none): d ~ N(0, 1), made as long as theta, so that radius is a share of
+    the length of all weights. filter: each filter of d as long as that filter of theta, biases not moved; for a ReLU
+    network that does not change when a layer is scaled up and the next one down, which raw sharpness does.
+    Batch normalisation uses the statistics that the network has learned.
+
+    Args:
+        radius: above 0, in lengths of the directions.
+        directions: at least 2.
+        weights: the place, by name; the model's own by default.
+        seed: of the first direction; the others have the next ones.
+    Raises:
+        ValueError: a radius of 0 or less, one direction, an unknown normalisation, or weights of another network.
+    Source: Keskar et al. 2017, arXiv 1609.04836, metric 2.1 (there the largest rise, sought in a box); filter: Li et
+    al. 2018, arXiv 1712.09913, section 4; why raw is not enough: Dinh et al. 2017, arXiv 1703.04933.
+    """
+    if not radius > 0:
+        raise ValueError(f"radius is {radius}, but must be above 0.")
+    if directions < 2:
+        raise ValueError(f"directions is {directions}, but a standard error needs at least 2.")
+    centre = weights_of(model, weights or trained(model), "the place")
+    places = [(float(a), 0.0) for a in np.linspace(-radius, radius, SLICE_POINTS)]
+    rises = np.empty(directions)
+    for index in range(directions):
+        plane = random_plane(centre, seed=seed + index, normalisation=normalisation, dimensions=1)
+        loss = Evaluator(model, plane, samples, dtype=dtype).values(places).loss
+        rises[index] = loss.max() - loss[SLICE_POINTS // 2]
+    error = float(rises.std(ddof=1)) / directions**0.5
+    return Sharpness(float(rises.mean()), error, rises, radius, normalisation)
+
+
+def negative_share(surface: Surface) -> float:
+    """Share of negative second differences along the lines of a grid: 0 where every line is convex.
+
+    L(i - 1) - 2 L(i) + L(i + 1) < 0, along both axes; a difference within rounding is not negative, and one with a loss
+    that is not finite does not count. It needs exact values: a spline would make differences of its own.
+
+    Raises:
+        ValueError: a surface shown by a spline, fewer than 3 points along an axis, or no three finite ones in a row.
+    Source: the house's measure; Li et al. 2018, arXiv 1712.09913, section 6, count negative eigenvalues instead.
+    """
+    if surface.spline_error is not None:
+        raise ValueError("These values come from a spline: measure the grid, and count on what was measured.")
+    if surface.grid.size < 3:
+        raise ValueError(f"A second difference needs 3 points in a row, not {surface.grid.size}.")
+    off = ROUNDING * float(torch.finfo(getattr(torch, surface.measured.precision)).eps)
+    bends = [bend for axis in (0, 1) for bend in bends_along(surface.loss, axis, off)]
+    if not bends:
+        raise ValueError("No three losses in a row are finite: take a smaller reach.")
+    return float(np.mean(bends))
+
+
+def bends_along(loss: np.ndarray, axis: int, off: float) -> np.ndarray:
+    """Whether each second difference that is finite lies below 0 by more than rounding."""
+    if loss.shape[axis] < 3:
+        return np.empty(0, dtype=bool)
+    rows = np.moveaxis(loss, axis, 0)
+    before, middle, after = rows[:-2], rows[1:-1], rows[2:]
+    second, rounding = before - 2 * middle + after, off * (abs(before) + 2 * abs(middle) + abs(after))
+    return (second < -rounding)[np.isfinite(second)]
+
+
+def barrier(
+    model: nn.Module,
+    start: Mapping[str, Tensor],
+    end: Mapping[str, Tensor],
+    samples: Samples,
+    *,
+    points: int = LINE_POINTS,
+    dtype: torch.dtype = torch.float32,
+) -> Barrier:
+    """How high the loss stands on the straight way between two places, above the straight line between its ends.
+
+    height = max over 0 <= a <= 1 of  L((1 - a) start + a end) - (1 - a) L(start) - a L(end)
+    Networks with batch normalisation use the statistics of each batch of 128, as learned ones fit one end only.
+
+    Args:
+        start, end: by name, the weights of two runs.
+        samples: of which all losses are measured, so that their noise is shared and mostly falls out.
+        points: evenly spaced, with the ends, at least 3.
+    Raises:
+        ValueError: fewer than 3 points, or weights of another network.
+    Source: Entezari et al. 2022, arXiv 2110.06296, section 2; Frankle et al. 2020, arXiv 1912.05671, take the mean
+    of the ends instead of the line.
+    """
+    if points < 3:
+        raise ValueError(f"points is {points}, but a way between two ends needs at least 3.")
+    normed = any(isinstance(layer, _BatchNorm) for layer in model.modules())
+    way = line(weights_of(model, start, "the start"), weights_of(model, end, "the end"))
+    evaluator = Evaluator(model, way, samples, dtype=dtype, batchnorm="batch" if normed else "stored")
+    shares = torch.linspace(0, 1, points, dtype=torch.float64)
+    losses = evaluator.losses([(float(share), 0.0) for share in shares]).double().cpu()
+    above = losses - (1 - shares)[:, None] * losses[0] - shares[:, None] * losses[-1]
+    highest = int(above.mean(1).argmax())
+    count, total = above.size(1), samples.total
+    error = float(above[highest].std()) * ((1 - count / total) / count) ** 0.5
+    return Barrier(float(above[highest].mean()), error, float(shares[highest]), evaluator.batchnorm)
+
+
+def weights_of(model: nn.Module, weights: Mapping[str, Tensor], what: str) -> Weights:
+    """Those that a landscape moves, of all that a run keeps. Raises ValueError where one is missing."""
+    check_alike(trained(model), weights, what)
+    return trained(model, weights)

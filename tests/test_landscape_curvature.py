@@ -1,0 +1,409 @@
+"""Curvature against known matrices, dense Hessians in float64 and differences of gradients; the edge of stability."""
+
+from copy import deepcopy
+from functools import partial
+
+import numpy as np
+import pytest
+import torch
+from small_landscapes import MODELS, session_of
+from small_networks import idle, noisy_normed, recurrent
+from small_runs import SMALL, bits, same_history, same_weights, small_model
+from torch import nn
+from torch.func import functional_call
+from torch.nn import functional
+
+from lab.events import Step
+from lab.landscape import Curvature, Gauge, lanczos, samples_of, trace_of, trained
+from lab.landscape import curvature as module
+from lab.landscape.stability import bound_of
+from lab.landscape.weights import flat, shaped
+from lab.models import models
+from lab.optimizers import optimizers
+from lab.training import Training
+
+pytestmark = pytest.mark.usefixtures("one_thread")
+SPECTRUM = torch.cat([torch.tensor([9.0, 6.5, 4.9]), torch.linspace(-3, 2, 57)]).double()
+
+
+def ones(size):
+    return torch.ones(size, dtype=torch.float64)
+
+
+@pytest.fixture(scope="module")
+def quadratic(one_thread):
+    """A symmetric matrix with a known spectrum, in a random basis."""
+    axes = torch.linalg.qr(torch.randn(60, 60, generator=torch.Generator().manual_seed(0)).double()).Q
+    return axes * SPECTRUM @ axes.T, axes
+
+
+# -- matrices that are known --------------------------------------------------------------------------------
+
+
+def test_the_largest_values_and_vectors_of_a_known_matrix(quadratic):
+    matrix, axes = quadratic
+    found = lanczos(lambda vector: matrix @ vector, ones(60), count=3, tolerance=1e-8)
+    assert found.values == pytest.approx([9.0, 6.5, 4.9])
+    assert [abs(float(vector @ axes[:, index])) for index, vector in enumerate(found.vectors)] == pytest.approx([1] * 3)
+    assert found.converged
+    assert found.products < 60
+
+
+@pytest.mark.parametrize("most", [4, 8, 12, 20])
+def test_the_residual_is_the_true_one_and_bounds_the_error_however_early_it_stops(most, quadratic):
+    matrix, _ = quadratic
+    found = lanczos(lambda vector: matrix @ vector, ones(60), tolerance=1e-12, most=most)
+    true = [float((matrix @ v - value * v).norm()) for v, value in zip(found.vectors, found.values, strict=True)]
+    assert found.residuals == pytest.approx(true, abs=1e-9)
+    for value, residual in zip(found.values, found.residuals, strict=True):
+        assert float((SPECTRUM - value).abs().min()) <= residual + 1e-9
+    assert (found.products, found.converged) == (most, False)
+
+
+def test_a_start_from_what_was_found_takes_half_the_products_and_sees_what_is_new(quadratic):
+    matrix, axes = quadratic
+    found = lanczos(lambda vector: matrix @ vector, ones(60))
+    moved = matrix + 0.05 * torch.diag(axes[0])
+    again = lanczos(lambda vector: moved @ vector, found.start(seed=1, noise=0.05))
+    assert again.products <= found.products / 2
+    assert again.values == pytest.approx(torch.linalg.eigvalsh(moved).flip(0)[:2].tolist(), rel=0.01)
+    risen = matrix + 20 * torch.outer(axes[:, 30], axes[:, 30])  # an axis that did not matter is now the sharpest
+    top = lanczos(lambda vector: risen @ vector, found.start(seed=1, noise=0.05))
+    assert top.values[0] == pytest.approx(float(torch.linalg.eigvalsh(risen)[-1]), rel=0.01)
+
+
+@pytest.mark.parametrize(
+    ("matrix", "count", "values"),
+    [
+        (torch.eye(5), 2, [1, 1]),
+        (torch.diag(torch.tensor([3.0, 3, 3, 1, 0])), 1, [3]),
+        (torch.zeros(4, 4), 1, [0]),
+        (torch.tensor([[2.0]]), 2, [2]),
+        (-torch.eye(3), 1, [-1]),
+    ],
+    ids=["all alike", "three alike", "nothing", "one number", "negative"],
+)
+def test_spaces_that_end_early_are_no_trouble(matrix, count, values):
+    found = lanczos(lambda vector: matrix.double() @ vector, ones(len(matrix)), count=count, tolerance=1e-9)
+    assert found.values == pytest.approx(values, abs=1e-12)
+    assert found.converged
+
+
+def test_the_trace_and_its_error(quadratic):
+    matrix, _ = quadratic
+    estimates = [trace_of(lambda vector: matrix @ vector, ones(60), probes=20, seed=seed) for seed in range(200)]
+    off = np.array([estimate.value - float(SPECTRUM.sum()) for estimate in estimates])
+    errors = np.array([estimate.error for estimate in estimates])
+    exact = (
+        2 * float((matrix**2).sum() - (matrix.diag() ** 2).sum()) / 20
+    ) ** 0.5  # of signs: variance 2 |off-diagonal|^2
+    assert float(off.std()) == pytest.approx(exact, rel=0.15)
+    assert float(np.sqrt((errors**2).mean())) == pytest.approx(exact, rel=0.05)
+    assert abs(off.mean()) < 3 * exact / 200**0.5
+
+
+def test_the_trace_of_a_diagonal_is_exact_with_signs():
+    found = trace_of(lambda vector: vector * torch.arange(5).double(), ones(5), probes=3)
+    assert (found.value, found.error, found.products) == (10, 0, 3)
+
+
+# -- networks -----------------------------------------------------------------------------------------------
+
+TINY = {
+    "mlp": {"name": "mlp", "width": 4},
+    "mlp, batch": {"name": "mlp", "width": 4, "norm": "batch"},
+    "mlp, no hidden layer": {"name": "mlp", "depth": 0},
+    "cnn": {"name": "cnn", "width": 2, "hidden": 4, "norm": "batch"},
+    "cnn, own kernels": {"name": "cnn", "width": 1, "depth": 1, "hidden": 0, "shared": False},
+    "resnet": {"name": "resnet", "depth": 1, "width": 1},
+    "densenet": {"name": "densenet", "growth": 1, "depth": 1, "blocks": 2},
+    "rnn": {"name": "rnn", "width": 4},
+    "lstm": {"name": "lstm", "width": 4},
+    "gru": {"name": "gru", "width": 4},
+    "transformer": {"name": "transformer", "width": 4, "heads": 2, "depth": 1, "patch": 4},
+}
+
+
+def mean_loss(session, samples, label_smoothing=0.0):
+    """(p,) -> the mean loss, in float64, written without the lab's evaluation."""
+    model = deepcopy(session.model).double().eval()
+    like, whole = trained(model), slice(0, len(samples))
+    images, labels = samples.batch(whole, torch.float64), samples.labels
+    constants = dict(model.named_buffers())
+
+    def loss(vector):
+        with torch.nn.attention.sdpa_kernel(torch.nn.attention.SDPBackend.MATH):
+            logits = functional_call(model, constants | shaped_with_graph(vector, like), (images,))
+        return functional.cross_entropy(logits, labels, label_smoothing=label_smoothing)
+
+    return loss, flat(like)
+
+
+def shaped_with_graph(vector, like):
+    parts = vector.split([tensor.numel() for tensor in like.values()])
+    return {name: part.view(tensor.shape) for (name, tensor), part in zip(like.items(), parts, strict=True)}
+
+
+def dense(session, samples):
+    loss, place = mean_loss(session, samples)
+    return torch.autograd.functional.hessian(loss, place)
+
+
+@pytest.mark.parametrize("name", TINY)
+def test_eigenvalues_and_trace_are_those_of_the_dense_hessian(name):
+    session = session_of(TINY[name])
+    samples = samples_of(session, split="training")
+    values = torch.linalg.eigvalsh(dense(session, samples)).flip(0)
+    for dtype, tolerance in ((torch.float64, 1e-8), (torch.float32, 1e-3)):
+        curvature = Curvature(session.model, samples, dtype=dtype, batch_size=30)
+        found = curvature.eigenpairs(count=3, tolerance=tolerance)
+        assert found.converged
+        assert found.values == pytest.approx(values[:3].tolist(), rel=tolerance)
+    trace = curvature.trace(probes=40)
+    assert abs(trace.value - float(values.sum())) < 4 * trace.error
+    assert trace.error < float(values.abs().sum())
+
+
+@pytest.mark.parametrize("name", MODELS)
+def test_a_product_is_the_difference_of_two_gradients(name):
+    session = session_of(MODELS[name], activation="tanh") if name != "torchvision" else session_of(MODELS[name])
+    samples = samples_of(session, split="training").first(12)
+    loss, place = mean_loss(session, samples)
+    along = torch.randn(place.shape, generator=torch.Generator().manual_seed(2)).double()
+    along *= 1e-5 * place.norm() / along.norm()
+    before, after = (torch.func.grad(loss)(place + sign * along) for sign in (-1, 1))
+    found = Curvature(session.model, samples, dtype=torch.float64, batch_size=5).product(along)
+    assert torch.dist(found, (after - before) / 2) < 1e-4 * found.norm()
+
+
+def test_batches_and_graphs_that_are_built_anew_change_nothing(monkeypatch):
+    session = session_of(small_model("cnn"))
+    samples = samples_of(session)
+    exact = {"dtype": torch.float64, "batch_size": 64}
+    whole = Curvature(session.model, samples, **exact | {"batch_size": len(samples)})
+    vector = flat(whole.centre).sin()
+    expected = whole.product(vector)
+    built, some = [], 2.5 * module.GRAPH_BYTES / Curvature(session.model, samples, **exact).kept
+    for room in (0, some, 1e9):
+        monkeypatch.setattr(module, "GRAPH_BYTES", room)
+        part = Curvature(session.model, samples, **exact)
+        part._gradient = counted(part._gradient, room, built)
+        for _ in range(2):
+            assert torch.dist(part.product(vector), expected) < 1e-12 * expected.norm()
+    batches = -(-len(samples) // 64)
+    assert batches > 2
+    assert built.count(0) == 2 * batches  # each for each product
+    assert built.count(1e9) == batches  # each once
+    assert built.count(some) == 2 + 2 * (batches - 2)  # two are kept
+
+
+def counted(build, room, built):
+    def wrapped(part):
+        built.append(room)
+        return build(part)
+
+    return wrapped
+
+
+def test_another_place_another_loss_and_frozen_weights():
+    session = session_of({"name": "mlp", "width": 4})
+    samples = samples_of(session)
+    loss, place = mean_loss(session, samples, label_smoothing=0.3)
+    elsewhere = place + 0.1 * place.cos()
+    expected = torch.autograd.functional.hessian(loss, elsewhere)
+    smoothed = partial(functional.cross_entropy, label_smoothing=0.3, reduction="sum")
+    weights = shaped(elsewhere, trained(deepcopy(session.model).double()))
+    options = {"weights": weights, "loss": smoothed, "dtype": torch.float64}
+    found = Curvature(session.model, samples, **options).eigenpairs(tolerance=1e-9)
+    assert found.values == pytest.approx(torch.linalg.eigvalsh(expected).flip(0)[:2].tolist())
+    model = deepcopy(session.model)
+    model[1].requires_grad_(False)
+    frozen = sum(parameter.numel() for parameter in model[1].parameters())
+    part = Curvature(model, samples, **options | {"weights": None})
+    assert part.size == len(place) - frozen
+    loss, place = mean_loss(session, samples, label_smoothing=0.3)
+    inner = torch.autograd.functional.hessian(loss, place)[frozen:, frozen:]
+    assert part.eigenpairs(tolerance=1e-9).values == pytest.approx(torch.linalg.eigvalsh(inner).flip(0)[:2].tolist())
+
+
+def test_squared_error_of_a_linear_network_has_the_curvature_of_its_inputs():
+    """Mean of |W x + b - y|^2 / 2: the Hessian is mean (x, 1)(x, 1)^T for each class, wherever the weights are."""
+    session = session_of({"name": "mlp", "depth": 0})
+    samples = samples_of(session)
+    inputs = samples.batch(slice(0, len(samples)), torch.float64).flatten(1)
+    inputs = torch.cat([inputs, torch.ones(len(inputs), 1)], 1)
+    values = torch.linalg.eigvalsh(inputs.T @ inputs / len(inputs))
+    curvature = Curvature(session.model, samples, loss=squared, dtype=torch.float64)
+    assert curvature.eigenpairs(count=1, tolerance=1e-9).values[0] == pytest.approx(float(values[-1]))
+    trace = curvature.trace(probes=200)
+    assert abs(trace.value - 10 * float(values.sum())) < 4 * trace.error
+
+
+def squared(logits, labels):
+    return (logits - functional.one_hot(labels, 10)).square().sum() / 2
+
+
+@pytest.mark.parametrize("own", [idle, recurrent], ids=lambda own: own.__name__)
+def test_networks_of_a_persons_own(own, own_options):
+    models.add(own)
+    session = session_of(own.__name__)
+    samples = samples_of(session).first(30)
+    loss, place = mean_loss(session, samples)
+    found = Curvature(session.model, samples, dtype=torch.float64).eigenpairs(count=1, tolerance=1e-9)
+    vector = found.vectors[0]
+    before, after = (torch.func.grad(loss)(place + sign * 1e-5 * vector) for sign in (-1, 1))
+    assert float((after - before) @ vector / 2e-5) == pytest.approx(found.values[0], rel=1e-5)
+
+
+def test_the_plane_of_the_first_two_vectors_bends_as_its_axes_say():
+    session = session_of({"name": "mlp", "width": 4})
+    samples = samples_of(session)
+    curvature = Curvature(session.model, samples, dtype=torch.float64)
+    found = curvature.eigenpairs(tolerance=1e-9)
+    plane = curvature.plane(found)
+    assert plane.origin.kind == "hessian"
+    assert plane.origin.note.startswith(f"eigenvalues {found.values[0]:.3g} +- ")
+    loss, _ = mean_loss(session, samples)
+    step = 1e-4
+    for axis, value in enumerate(found.values):
+        at = [
+            float(loss(flat(plane.point(*(length * (index == axis) for index in (0, 1))))))
+            for length in (-step, 0, step)
+        ]
+        assert (at[0] - 2 * at[1] + at[2]) / step**2 == pytest.approx(value, rel=1e-3)
+
+
+# -- the edge of stability ----------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"optimizer": {"name": "sgd", "momentum": 0.9}, "label_smoothing": 0.1, "schedule": "cosine"},
+        {"optimizer": "adam", "average": "ema"},
+        {"gradient": ["gradient_noise"], "precision": "float64"},
+    ],
+    ids=str,
+)
+def test_a_gauge_changes_no_bit(change, own_options):
+    models.add(noisy_normed)
+    recipe = SMALL.changed(model="noisy_normed", augment=["crop"], **change)
+    undisturbed, session = Training(recipe, device="cpu"), Training(recipe, device="cpu")
+    list(undisturbed)
+    before, threads = torch.get_rng_state(), torch.get_num_threads()
+    gauge = Gauge(session)
+    readings = [gauge() for event in session if not isinstance(event, Step) or event.step % 4 == 0]
+    assert torch.equal(torch.get_rng_state(), before)
+    assert torch.get_num_threads() == threads
+    assert same_weights(session, undisturbed)
+    assert same_history(session, undisturbed)
+    own, other = session.state(), undisturbed.state()
+    assert {name: tensor.numpy().tobytes() for name, tensor in own.tensors.items()} == {
+        name: tensor.numpy().tobytes() for name, tensor in other.tensors.items()
+    }
+    assert own.scalars == other.scalars
+    assert len({reading.sharpness for reading in readings}) > 3
+
+
+def test_a_gauge_leaves_gradients_and_modes_alone():
+    session = session_of({**small_model("cnn"), "norm": "batch"})
+    gradients = [parameter.grad.clone() for parameter in session.model.parameters()]
+    kept = bits(session)
+    Gauge(session)()
+    assert all(layer.training for layer in session.model.modules())
+    assert bits(session) == kept
+    assert all(torch.equal(p.grad, g) for p, g in zip(session.model.parameters(), gradients, strict=True))
+
+
+def test_a_reading_is_the_sharpness_of_the_recipes_loss_on_training_images():
+    session = session_of({"name": "mlp", "width": 4}, label_smoothing=0.2, precision="float64")
+    gauge = Gauge(session)
+    loss, place = mean_loss(session, samples_of(session, split="training"), label_smoothing=0.2)
+    top = float(torch.linalg.eigvalsh(torch.autograd.functional.hessian(loss, place))[-1])
+    first, second = gauge(), gauge()
+    for reading in (first, second):
+        assert abs(reading.sharpness - top) <= reading.residual + 1e-9
+        assert reading.residual <= 0.02 * top
+        assert (reading.samples, reading.total, reading.step) == (50, 50, session.step)
+    assert second.products <= 3 < first.products
+
+
+@pytest.mark.parametrize(
+    ("change", "bound"),
+    [
+        ({"optimizer": {"name": "sgd", "lr": 0.1}}, 20),
+        ({"optimizer": {"name": "batch_gd", "lr": 0.1}}, 20),
+        ({"optimizer": {"name": "momentum", "lr": 0.1, "momentum": 0.9}}, 38),
+        ({"optimizer": {"name": "nesterov", "lr": 0.1, "momentum": 0.9}}, 38 / 2.8),
+        ({"optimizer": {"name": "sgd", "lr": 0.1}, "schedule": "linear"}, 20 / (1 - 14 / 21)),
+    ],
+    ids=str,
+)
+def test_the_bound_is_that_of_the_rate_of_the_last_step(change, bound):
+    session = Training(SMALL.changed(**change), device="cpu")
+    gauge = Gauge(session)
+    for event in session:
+        if isinstance(event, Step) and event.step == 15:
+            reading = gauge()
+            assert reading.bound == pytest.approx(bound)
+            assert reading.share == pytest.approx(reading.sharpness / bound)
+            assert reading.note == ""
+            return
+        if session.steps < 15:
+            assert session.recipe.optimizer.name == "batch_gd"
+            assert gauge().bound == bound
+            return
+    pytest.fail("the training ended before step 15")
+
+
+@pytest.mark.parametrize(("name", "momentum"), [("sgd", 0.0), ("sgd", 0.8), ("nesterov", 0.8)])
+def test_beyond_the_bound_a_step_grows_and_below_it_shrinks(name, momentum):
+    """On a bowl of one number, whose curvature is 1."""
+    choice = {"name": name, "lr": 0.1} | ({"momentum": momentum} if momentum else {})
+    bound, _ = bound_of(Training(SMALL.changed(optimizer=choice), device="cpu"))
+    for share, grows in ((0.98, False), (1.02, True)):
+        place = nn.Parameter(torch.ones(1, dtype=torch.float64))
+        optimizer = optimizers.build(optimizers.parse({**choice, "lr": 0.1 * bound * share}), [{"params": [place]}])
+        for _ in range(2000):
+            place.grad = place.detach().clone()
+            optimizer.step()
+        assert (abs(place.item()) > 1) == grows
+
+
+@pytest.mark.parametrize(
+    ("change", "said"),
+    [
+        ({"optimizer": "adam"}, "adam does not step by one rate along the gradient"),
+        ({"optimizer": "lion"}, "lion does not step by one rate"),
+        ({"gradient": ["sam"]}, "The gradient is changed before the step"),
+        ({"clip_norm": 1.0}, "The gradient is changed before the step"),
+        ({"depth_decay": 0.5}, "The layers have rates of their own"),
+    ],
+    ids=str,
+)
+def test_where_there_is_no_such_bound_it_is_said_why(change, said):
+    reading = Gauge(Training(SMALL.changed(**change), device="cpu"))()
+    assert reading.bound is None
+    assert reading.note.startswith(said)
+    assert np.isnan(reading.share)
+
+
+# -- what a person asks for ---------------------------------------------------------------------------------
+
+
+def bad(act, said):
+    with pytest.raises(ValueError, match=said):
+        act()
+
+
+def test_what_cannot_be_measured_is_refused_in_words():
+    session = session_of({"name": "mlp", "width": 4})
+    samples = samples_of(session)
+    curvature = Curvature(session.model, samples)
+    bad(lambda: curvature.eigenpairs(count=0), "count is 0 and most 100, but there must be 1 value or more")
+    bad(lambda: curvature.eigenpairs(most=1), "count is 2 and most 1, but there must be")
+    bad(lambda: curvature.trace(probes=1), "probes is 1, but a standard error needs at least 2")
+    far = {name: tensor * 1e30 for name, tensor in trained(session.model).items()}
+    bad(lambda: Curvature(session.model, samples, weights=far).eigenpairs(), "The curvature is not finite here")
+    other = trained(session_of({"name": "mlp", "width": 5}).model)
+    bad(lambda: Curvature(session.model, samples, weights=other), "The place has .* they belong to different networks")

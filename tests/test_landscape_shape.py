@@ -1,0 +1,280 @@
+"""Sharpness, bends and barriers against surfaces whose numbers are known; what rescaling a network does to them."""
+
+from copy import deepcopy
+
+import numpy as np
+import pytest
+import torch
+from small_landscapes import session_of
+from small_runs import bits, small_model
+from small_runs import trained as training_of
+from torch import nn
+from torch.func import functional_call
+from torch.nn import functional
+
+from lab.landscape import (
+    Curvature,
+    Evaluator,
+    Grid,
+    Measured,
+    Origin,
+    Surface,
+    barrier,
+    line,
+    negative_share,
+    random_plane,
+    samples_of,
+    sharpness,
+    surface,
+    trained,
+)
+from lab.landscape.directions import NORMALISATIONS
+from lab.landscape.grids import SplineError
+from lab.landscape.weights import flat, shaped
+from lab.recipe import Recipe
+
+pytestmark = pytest.mark.usefixtures("one_thread")
+EXACT = {"dtype": torch.float64}
+
+
+@pytest.fixture(scope="module")
+def session(one_thread):
+    return session_of({"name": "mlp", "width": 8})
+
+
+@pytest.fixture(scope="module")
+def samples(session):
+    return samples_of(session)
+
+
+def losses_of(session, samples, weights):
+    """(n,) in float64, without the lab's evaluation."""
+    model = deepcopy(session.model).double().eval()
+    exact = {name: tensor.double() for name, tensor in weights.items()}
+    logits = functional_call(model, exact, (samples.batch(slice(0, len(samples)), torch.float64),))
+    return functional.cross_entropy(logits, samples.labels, reduction="none").detach()
+
+
+# -- sharpness ----------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("normalisation", NORMALISATIONS)
+def test_sharpness_is_the_mean_over_directions_of_the_largest_rise(normalisation, session, samples):
+    options = {"radius": 0.3, "directions": 4, "seed": 5, "normalisation": normalisation}
+    found = sharpness(session.model, samples, **options, **EXACT)
+    centre = trained(session.model)
+    rises = []
+    for seed in range(5, 9):
+        plane = random_plane(centre, seed=seed, normalisation=normalisation)
+        along = [losses_of(session, samples, plane.point(a)).mean() for a in np.linspace(-0.3, 0.3, 11)]
+        rises.append(float(max(along) - along[5]))
+    assert found.rises == pytest.approx(rises, rel=1e-5)  # the points are rounded to the weights' float32
+    assert found.rise == pytest.approx(np.mean(rises), rel=1e-5)
+    assert found.error == pytest.approx(np.std(rises, ddof=1) / 2, rel=1e-5)
+
+
+def test_near_the_centre_raw_sharpness_is_slope_and_curvature_on_average(session, samples):
+    """A rise is about |g d| r + d H d r^2 / 2; for N(0, 1) directions of length |w| its mean is known from g and H."""
+    radius, length = 1e-3, float(flat(trained(session.model)).norm())
+    found = sharpness(session.model, samples, radius=radius, directions=100, normalisation="none", **EXACT)
+    curvature = Curvature(session.model, samples, **EXACT)
+    model = curvature.network
+    loss = functional.cross_entropy(model(samples.batch(slice(0, len(samples)), torch.float64)), samples.labels)
+    slope = torch.cat([part.reshape(-1) for part in torch.autograd.grad(loss, list(model.parameters()))]).norm()
+    size = curvature.size
+    expected = length * radius * float(slope) * (2 / (np.pi * size)) ** 0.5
+    expected += (length * radius) ** 2 * curvature.trace(probes=100).value / size / 2
+    assert abs(found.rise - expected) < 4 * found.error
+    assert found.error < expected / 5
+
+
+@pytest.mark.parametrize("factor", [4.0, 20.0])
+def test_a_relu_network_rescaled_to_the_same_function_is_sharper_raw_and_the_same_by_filters(factor, session, samples):
+    weights = trained(session.model)
+    first, second = list(weights)[:2], list(weights)[2]
+    rescaled = weights | {name: weights[name] * factor for name in first} | {second: weights[second] / factor}
+    same = losses_of(session, samples, rescaled)
+    assert torch.allclose(same, losses_of(session, samples, weights), rtol=1e-4)
+    measured = {
+        kind: [
+            sharpness(session.model, samples, weights=place, normalisation=kind, directions=5, **EXACT).rise
+            for place in (weights, rescaled)
+        ]
+        for kind in ("none", "filter")
+    }
+    before, after = measured["filter"]
+    assert after == pytest.approx(before, rel=1e-4)
+    before, after = measured["none"]
+    assert after > 1.5 * before
+    tops = [
+        Curvature(session.model, samples, weights=place, **EXACT).eigenpairs(count=1).values[0]
+        for place in (weights, rescaled)
+    ]
+    assert tops[1] > 1.5 * tops[0]
+
+
+def test_the_network_is_only_read(session, samples):
+    before = bits(session)
+    sharpness(session.model, samples, directions=2)
+    assert bits(session) == before
+
+
+# -- bends --------------------------------------------------------------------------------------------------
+
+
+def surface_of(loss, precision="float64", spline_error=None):
+    loss = np.asarray(loss, dtype=float)
+    loss = loss[:, None] if loss.ndim == 1 else loss
+    grid = Grid(len(loss), line=loss.shape[1] == 1)
+    measured = Measured("validation", 10, 10, 0, "stored", 10, precision)
+    return Surface(grid, Origin("random"), measured, loss, loss, loss, loss, spline_error)
+
+
+A, B = np.meshgrid(np.linspace(-1, 1, 9), np.linspace(-1, 1, 9), indexing="ij")
+
+
+@pytest.mark.parametrize(
+    ("loss", "share"),
+    [
+        (A**2 + 3 * B**2 + A * B, 0.0),
+        (-(A**2) - B**2, 1.0),
+        (A**2 - B**2, 0.5),
+        (2 + A + B, 0.0),  # flat: what is left of it is rounding
+        ([0, 1, 0, 1, 0], 2 / 3),
+        ([0, 1, np.nan, 1, 0, 1, 0], 0.5),  # three in a row twice: 1 0 1 and 0 1 0
+        ([0, 1, 0, 1, np.inf], 0.5),
+    ],
+    ids=["bowl", "hill", "saddle", "slope", "line", "a hole", "an edge"],
+)
+def test_the_share_of_negative_second_differences(loss, share):
+    assert negative_share(surface_of(loss)) == pytest.approx(share)
+
+
+def test_rounding_in_the_precision_of_the_loss_is_no_bend():
+    rounded = (2 + A / 3).astype(np.float32).astype(float)
+    assert negative_share(surface_of(rounded, "float32")) == 0
+    assert negative_share(surface_of(rounded, "float64")) > 0.1
+
+
+def test_a_measured_surface_of_a_bowl_is_convex(session, samples):
+    """Along the weights of the last layer cross-entropy is convex."""
+    centre = trained(session.model)
+    last = list(centre)[-2:]
+    plane = random_plane(centre, seed=0, normalisation="layer")
+    for direction in plane.directions:
+        for name in set(centre) - set(last):
+            direction[name].zero_()
+
+    assert negative_share(surface(Evaluator(session.model, plane, samples), Grid(9))) == 0
+
+
+@pytest.mark.parametrize(
+    ("surface", "said"),
+    [
+        (surface_of(A, spline_error=SplineError(0, 0, 0, 3)), "These values come from a spline"),
+        (surface_of([1, 2]), "A second difference needs 3 points in a row, not 2"),
+        (surface_of([1, np.nan, 2]), "No three losses in a row are finite"),
+    ],
+)
+def test_what_says_nothing_about_bends_is_refused(surface, said):
+    with pytest.raises(ValueError, match=said):
+        negative_share(surface)
+
+
+# -- barriers -----------------------------------------------------------------------------------------------
+
+
+def moved_by(session, seed):
+    weights = trained(session.model)
+    drawn = torch.randn(flat(weights).shape, generator=torch.Generator().manual_seed(seed))
+    away = shaped(drawn, weights)
+    return {name: tensor + 0.3 * away[name] for name, tensor in weights.items()}
+
+
+def test_a_barrier_and_its_error_are_those_of_the_samples_own_losses(session):
+    part = samples_of(session, count=60)
+    start, end = trained(session.model), moved_by(session, 1)
+    found = barrier(session.model, start, end, part, points=7, **EXACT)
+    way = line(start, end)
+    shares = np.linspace(0, 1, 7)
+    losses = torch.stack([losses_of(session, part, way.point(share)) for share in shares]).numpy()
+    above = losses - (1 - shares)[:, None] * losses[0] - shares[:, None] * losses[-1]
+    highest = above.mean(1).argmax()
+    assert found.height == pytest.approx(above.mean(1)[highest], rel=1e-5)
+    assert found.at == pytest.approx(shares[highest])
+    left = 1 - len(part) / part.total
+    assert found.error == pytest.approx(above[highest].std(ddof=1) * (left / len(part)) ** 0.5, rel=1e-5)
+
+
+def test_the_error_says_how_far_samples_are_from_the_whole_split(session, samples):
+    start, end = trained(session.model), moved_by(session, 1)
+    whole = barrier(session.model, start, end, samples, points=5, **EXACT)
+    assert whole.error == 0
+    found = [barrier(session.model, start, end, samples_of(session, count=90, seed=s), points=5) for s in range(60)]
+    off = [one.height - whole.height for one in found if one.at == whole.at]
+    assert len(off) > 30
+    assert np.std(off) == pytest.approx(np.mean([one.error for one in found]), rel=0.35)
+
+
+def test_between_a_network_and_itself_with_units_exchanged_stands_a_barrier_and_none_where_it_is_convex():
+    session = training_of(Recipe(model={"name": "mlp", "width": 8}, epochs=8))[0]
+    samples, weights = samples_of(session), trained(session.model)
+    names = list(weights)
+    order = torch.arange(len(weights[names[1]])).roll(1)
+    exchanged = weights | {name: weights[name][order] for name in names[:2]}
+    exchanged[names[2]] = weights[names[2]][:, order]
+    found = barrier(session.model, weights, exchanged, samples)
+    assert found.height > 0.05
+    assert 0.3 <= found.at <= 0.7
+    raised = weights | {name: weights[name] + 0.5 for name in names[-2:]}  # convex along the last layer
+    flat_way = barrier(session.model, weights, raised, samples, **EXACT)
+    assert flat_way.height == pytest.approx(0, abs=1e-12)
+    assert flat_way.at in (0, 1)
+
+
+def test_with_batch_normalisation_the_statistics_are_those_of_the_batches():
+    session = session_of({**small_model("cnn"), "norm": "batch"})
+    samples = samples_of(session)
+    start = trained(session.model)
+    other = moved_by(session, 2)
+    found = barrier(session.model, start, other, samples)
+    assert found.batchnorm == "batch"
+    evaluator = Evaluator(session.model, line(start, other), samples, batchnorm="batch")
+    loss = evaluator.values([(share, 0) for share in np.linspace(0, 1, 21)]).loss
+    above = loss - np.linspace(loss[0], loss[-1], 21)
+    assert found.height == pytest.approx(above.max(), rel=1e-4, abs=1e-6)
+
+
+def test_losses_of_each_sample_are_those_behind_the_means(session, samples):
+    evaluator = Evaluator(session.model, random_plane(trained(session.model), seed=0), samples, **EXACT)
+    evaluator.block = 3
+    points = [(0.1 * index, -0.05 * index) for index in range(8)]
+    losses = evaluator.losses(points)
+    assert losses.shape == (8, len(samples))
+    assert losses.mean(1).tolist() == pytest.approx(evaluator.values(points).loss.tolist(), rel=1e-12)
+
+
+# -- what a person asks for ---------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("options", "said"),
+    [
+        ({"radius": 0}, "radius is 0, but must be above 0"),
+        ({"radius": float("nan")}, "radius is nan, but must be above 0"),
+        ({"directions": 1}, "directions is 1, but a standard error needs at least 2"),
+        ({"normalisation": "filters"}, "Unknown normalisation 'filters'. Expected one of: filter, layer, none"),
+    ],
+)
+def test_sharpness_of_nothing_is_refused(options, said, session, samples):
+    with pytest.raises(ValueError, match=said):
+        sharpness(session.model, samples, **options)
+
+
+def test_a_way_without_a_middle_or_to_another_network_is_refused(session, samples):
+    weights = trained(session.model)
+    with pytest.raises(ValueError, match="points is 2, but a way between two ends needs at least 3"):
+        barrier(session.model, weights, weights, samples, points=2)
+    other = trained(nn.Sequential(nn.Flatten(), nn.Linear(64, 10)))
+    with pytest.raises(ValueError, match="they belong to different networks"):
+        barrier(session.model, weights, other, samples)

@@ -239,7 +239,7 @@ def legend(path: RunPath) -> dict[str, Any]:
 def colour_axis(scale: Scale) -> dict[str, Any]:
     bottom, top = scale.range
     heights, written = scale.ticks
-    bar = {"title": {"text": scale.name, "side": "right"}, "tickvals": heights, "ticktext": written}
+    bar: dict[str, Any] = {"title": {"text": scale.name, "side": "right"}, "tickvals": heights, "ticktext": written}
     return {"colorscale": COLOURS, "cmin": bottom, "cmax": top, "colorbar": {**bar, "thickness": 14, "len": 0.8}}
 
 
@@ -248,7 +248,7 @@ def space(scene: Scene, scale: Scale, *, small: bool) -> dict[str, Any]:
     names = [name.split(" (")[0] for name in axis_names(scene.surface.origin)]
     heights, written = scale.ticks
     bottom, top = scale.range
-    plain = {"showbackground": False, "nticks": 5, "title": {"font": {"size": 11 if small else 12}}}
+    plain: dict[str, Any] = {"showbackground": False, "nticks": 5, "title": {"font": {"size": 11 if small else 12}}}
     z = {**plain, "range": [bottom - 0.02 * (top - bottom), top], "tickvals": heights, "ticktext": written}
     x, y = ({**plain, "title": {**plain["title"], "text": name}} for name in names)
     z["title"] = {**plain["title"], "text": "" if small else scale.name}
@@ -259,7 +259,7 @@ def space(scene: Scene, scale: Scale, *, small: bool) -> dict[str, Any]:
 def framed_by(figure: go.Figure, surface: Surface, row: int, column: int) -> None:
     """Axes that end where the grid does."""
     (a, b), (across, up) = surface.grid.axes, axis_names(surface.origin)
-    where = {"row": row, "col": column}
+    where: dict[str, Any] = {"row": row, "col": column}
     figure.update_xaxes(title_text=across, range=[a[0], a[-1]], zeroline=False, constrain="domain", **where)
     figure.update_yaxes(title_text=up if column == 1 else "", range=[b[0], b[-1]], zeroline=False, **where)
 

@@ -163,10 +163,10 @@ PLANES = {
 
 
 def plane_words(origin: Origin) -> str:
-    explained = None if origin.explained is None else f"{share(origin.explained)} of the variance of what it is made of"
+    whose = "the path" if origin.kind == "path" else "all paths"
     parts = (
         origin.note,
-        explained and f"holds {explained}",
+        None if origin.explained is None else f"holds {share(origin.explained)} of the variance of {whose}",
         None if origin.seed is None else f"seed {origin.seed}",
         origin.normalisation and f"normalisation {origin.normalisation}",
     )

@@ -22,10 +22,10 @@ from typing import Any
 import numpy as np
 import plotly.graph_objects as go
 import torch
+from PIL import Image
 from plotly.offline import get_plotlyjs
 from torch import Tensor
 
-from lab.data.batches import to_float
 from lab.followed import Followed, Glimpse
 from lab.landscape.scenes import RunPath, Scale, Scene, trust_words
 from lab.landscape_plots import (
@@ -38,14 +38,15 @@ from lab.landscape_plots import (
 )
 from lab.landscape_png import contour_picture
 from lab.plots import colour_and_dash
-from lab.sheets import columns_for, png, sheet
+from lab.prediction_plots import pixels
+from lab.sheets import png
 from lab.store import RunError, contents, make_folder, not_empty, write_atomically
 
 PAGE, LIBRARY, NUMBERS, FACTS, PICTURE = "index.html", "plotly.min.js", "surface.npz", "facts.json", "contours.png"
 FILES = (PAGE, LIBRARY, NUMBERS, FACTS, PICTURE)
 COLUMNS = ("loss", "accuracy", "error", "difference_error")
 MARKS = ("coordinates", "steps", "true", "on_plane")
-FILTERS_WIDTH = 440  # pixels
+ACROSS = 8  # filters in a row
 
 
 def check_folder(folder: Path) -> None:
@@ -162,8 +163,8 @@ def page(title: str, scenes: Sequence[Scene], scale: Scale, runs: Sequence[Follo
 
 
 def words_of(scene: Scene, scale: Scale) -> str:
-    named = f"{scene.title}: " if scene.title else ""
-    return "; ".join(filter(None, [f"{named}{trust_words(scene)}", scale.cut(scene.surface)])) + "."
+    """Whose a picture is, how far to trust it, and what of it is cut off."""
+    return " ".join(filter(None, [scene.title and f"{scene.title}:", trust_words(scene), scale.cut(scene.surface)]))
 
 
 def figures_of(scenes: Sequence[Scene], scale: Scale) -> list[dict[str, Any]]:
@@ -203,23 +204,26 @@ def told(run: Followed, number: int) -> dict[str, Any]:
         "colour": colour_and_dash(number)[0],
         "marks": [f"step {glimpse.step:,}: loss {glimpse.loss:.4g}" for glimpse in run.glimpses],
         "filters": filter_sheets([glimpse.filters for glimpse in run.glimpses if glimpse.filters is not None]),
-        "images": [
-            as_source(sheet(image[None], [""], columns=1, width=58, lines=0))
-            for image in to_float(run.shown.images, torch.float32).cpu()
-        ],
+        "images": [as_source(pixels(image)) for image in run.shown.images.cpu()],
         "said": [answers(run, glimpse) for glimpse in run.glimpses],
     }
 
 
 def filter_sheets(filters: Sequence[Tensor]) -> list[str]:
     """The filters of each snapshot as one picture; grey is 0, and black and white are the largest weight of the run."""
-    if not filters:
-        return []
-    largest = max(float(each.abs().max()) for each in filters) or 1.0
-    columns = max(columns_for(len(filters[0])), min(8, len(filters[0])))
-    tiles = [each / (2 * largest) + 0.5 for each in filters]
-    nothing = [""] * len(filters[0])
-    return [as_source(sheet(each, nothing, columns=columns, width=FILTERS_WIDTH, lines=0)) for each in tiles]
+    largest = max((float(each.abs().max()) for each in filters), default=1.0) or 1.0
+    return [as_source(tiled(each / (2 * largest) + 0.5)) for each in filters]
+
+
+def tiled(images: Tensor) -> np.ndarray:
+    """(n, c, h, w) from 0 to 1 -> uint8 (rows, columns, 4): as they are, in rows, see-through between."""
+    count, _, height, width = images.shape
+    columns = min(count, ACROSS)
+    paper = np.zeros((-(-count // columns) * (height + 1) - 1, columns * (width + 1) - 1, 4), np.uint8)
+    for place, image in enumerate((images * 255).round().to(torch.uint8)):
+        top, left = place // columns * (height + 1), place % columns * (width + 1)
+        paper[top : top + height, left : left + width] = pixels(image)
+    return paper
 
 
 def answers(run: Followed, glimpse: Glimpse) -> list[tuple[str, str, bool]]:
@@ -229,5 +233,5 @@ def answers(run: Followed, glimpse: Glimpse) -> list[tuple[str, str, bool]]:
     return [(run.classes[answer], f"{share:.0%}", answer == label) for answer, share, label in pairs]
 
 
-def as_source(picture: Any) -> str:
-    return "data:image/png;base64," + base64.b64encode(png(picture)).decode()
+def as_source(picture: np.ndarray) -> str:
+    return "data:image/png;base64," + base64.b64encode(png(Image.fromarray(picture))).decode()

@@ -18,6 +18,7 @@ from lab.diagnostic_plots import themed
 from lab.figure_parts import pale, shown
 from lab.landscape.scenes import RunPath, Scale, Scene, axis_names
 from lab.landscape.surfaces import Surface
+from lab.plots import COLOURS as RUN_COLOURS
 from lab.plots import colour_and_dash
 
 MOST_SURFACES = 6  # a browser lends a page eight to sixteen 3-D contexts
@@ -168,7 +169,7 @@ def edge() -> go.Scatter:
 def line_2d(path: RunPath) -> go.Scatter:
     colour, dash = colour_and_dash(path.number)
     trace = go.Scatter(mode="lines+markers", line={"color": colour, "width": 2.5, "dash": dash}, **legend(path))
-    return trace.update(marker={"line": {"color": EDGE, "width": 0.5}}, hovertemplate=MARK)
+    return trace.update(marker={"line": {"color": EDGE, "width": 1}, "opacity": 1}, hovertemplate=MARK)
 
 
 def contour_data(scene: Scene, scale: Scale) -> list[dict[str, Any]]:
@@ -225,8 +226,8 @@ def symbols(path: RunPath) -> list[str]:
 
 
 def sizes(path: RunPath) -> list[int]:
-    inner = [6 if len(path.steps) <= 60 else 3] * max(0, len(path.steps) - 2)
-    return [9, *inner, 12] if len(path.steps) > 1 else [12] * len(path.steps)
+    inner = [7 if len(path.steps) <= 60 else 3] * max(0, len(path.steps) - 2)
+    return [9, *inner, 13] if len(path.steps) > 1 else [13] * len(path.steps)
 
 
 # -- frames ------------------------------------------------------------------------------------------------------------
@@ -273,6 +274,12 @@ def finished(figure: go.Figure, scenes: Sequence[Scene], *, dark: bool) -> go.Fi
             trace.showlegend = trace.name not in seen
             seen.add(trace.name)
     key = {"orientation": "h", "yref": "container", "y": 0, "yanchor": "bottom", "x": 0, "itemwidth": 45}
-    top = 50 if any(scene.title for scene in scenes) else 20
-    figure.update_layout(legend=key, margin={"l": 60, "r": 20, "t": top, "b": 80}, uirevision="keep")
+    margin = {
+        "l": 60,
+        "r": 20,
+        "t": 50 if any(scene.title for scene in scenes) else 30,
+        "b": 80 if len(seen) > 1 else 50,
+    }
+    buttons = {"bgcolor": "rgba(0,0,0,0)", "color": MISLEADS, "activecolor": RUN_COLOURS[0]}
+    figure.update_layout(legend=key, margin=margin, modebar=buttons, uirevision="keep")
     return themed(figure.update_layout(showlegend=len(seen) > 1), dark=dark)

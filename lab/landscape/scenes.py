@@ -115,7 +115,7 @@ class Scale:
         """Which part of a surface lies above, in words; empty if none does."""
         losses = surface.loss[~np.isnan(surface.loss)]
         above = int((losses > self.high * (1 + 1e-9)).sum())
-        return f"{share(above / len(losses))} of the points lie above {self.high:.3g} and are cut off" if above else ""
+        return f"{share(above / len(losses))} of the points lie above {self.high:.3g} and are cut off." if above else ""
 
 
 def round_powers(low: float, high: float) -> list[float]:
@@ -147,18 +147,17 @@ def axis_names(origin: Origin) -> tuple[str, str]:
 
 def trust_words(scene: Scene) -> str:
     """How far to trust a picture: only what was measured, and all that decides what is seen."""
-    return "; ".join(
-        filter(None, [plane_words(scene.surface.origin), *map(mark_words, scene.paths), *measured_words(scene.surface)])
-    )
+    parts = [plane_words(scene.surface.origin), *map(mark_words, scene.paths), *measured_words(scene.surface)]
+    return "; ".join(filter(None, parts)) + "."
 
 
 PLANES = {
-    "random": "plane of random directions",
-    "path": "plane of the path",
-    "joint": "joint plane of the paths",
-    "points": "plane through three points",
-    "hessian": "plane of the Hessian's eigenvectors",
-    "line": "straight line",
+    "random": "Plane of random directions",
+    "path": "Plane of the path",
+    "joint": "Joint plane of the paths",
+    "points": "Plane through three points",
+    "hessian": "Plane of the Hessian's eigenvectors",
+    "line": "Straight line",
 }
 
 

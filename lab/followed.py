@@ -19,7 +19,7 @@ from lab.landscape.samples import Samples, samples_of
 from lab.landscape.trails import Trail
 from lab.landscape.weights import Weights, trained
 from lab.progress import with_bar
-from lab.recipe import Recipe
+from lab.recipe import Recipe, RecipeError
 from lab.runs import open_run
 from lab.steps import EVALUATION_BATCH, enough_threads
 from lab.training import Training
@@ -84,20 +84,9 @@ class Following:
     def __init__(self, session: Training, look: Look, *, snapshots: int = SNAPSHOTS, name: str = "") -> None:
         if snapshots < 3:
             raise ValueError(f"snapshots is {snapshots}, but a path needs at least 3.")
-        self.session, self.look = session, look
-        start = trained(session.model)
-        self.trail = Trail(start)
+        self.session, self.look, self.run = session, look, not_yet(session, look, name)
+        self.trail = self.run.trail = Trail(self.run.start)
         self.every = -(-session.steps // min(snapshots, self.trail.room - 3))
-        self.run = Followed(
-            recipe=session.recipe,
-            name=name,
-            model=session.model,
-            start=self.trail.start,
-            samples=samples_of(session, split=look.split, count=look.samples, seed=look.seed),
-            shown=samples_of(session, count=SHOWN_IMAGES),
-            classes=session.data.classes,
-            trail=self.trail,
-        )
 
     def __iter__(self) -> Iterator[Event]:
         for event in self.session:
@@ -127,9 +116,16 @@ class Following:
 def follow(
     recipe: Recipe, look: Look, *, name: str = "", snapshots: int = SNAPSHOTS, progress: bool = True, **where: Any
 ) -> Followed:
-    """Train a recipe to its end and take snapshots; `where` is that of `training`."""
+    """Train a recipe to its end and take snapshots; `where` is that of `training`.
+
+    Raises:
+        RecipeError: too few snapshots or images, or a network of which memory holds no four.
+    """
     session = Training(recipe, **where)
-    following = Following(session, look, snapshots=snapshots, name=name)
+    try:
+        following = Following(session, look, snapshots=snapshots, name=name)
+    except ValueError as error:
+        raise RecipeError(str(error)) from None
     events: Iterable[Event] = with_bar(iter(following), session) if progress else following
     for _ in events:
         pass
@@ -140,16 +136,32 @@ def finished(folder: str | Path, look: Look, *, device: str | None = None) -> Fo
     """The end of a run that is kept in a folder.
 
     Raises:
-        RunError: there is no run, or it has no weights.
+        RecipeError, RunError: there is no run, it has no weights, or there are too few images.
     """
     kept = open_run(folder)
     session = Training(kept.recipe, device=device)
-    following = Following(session, look, name=Path(folder).name)
+    try:
+        run = not_yet(session, look, Path(folder).name)
+    except ValueError as error:
+        raise RecipeError(str(error)) from None
     kept._fill(session.model)
-    run = following.run
-    run.model, run.trail, run.ended = network_of(session), None, kept.status
+    run.model, run.ended = network_of(session), kept.status
     run.glimpses.append(glimpse(run.model, run, look, kept.step))
     return run
+
+
+def not_yet(session: Training, look: Look, name: str) -> Followed:
+    """A run before its first snapshot. Raises ValueError where the images make no batch."""
+    samples = samples_of(session, split=look.split, count=look.samples, seed=look.seed)
+    return Followed(
+        recipe=session.recipe,
+        name=name,
+        model=session.model,
+        start={name: weight.cpu() for name, weight in trained(session.model).items()},
+        samples=samples if look.batchnorm == "stored" else whole_batches(samples, look.batch_size),
+        shown=samples_of(session, count=SHOWN_IMAGES),
+        classes=session.data.classes,
+    )
 
 
 def network_of(session: Training) -> nn.Module:
@@ -172,7 +184,7 @@ def true_loss(network: nn.Module, samples: Samples, look: Look, dtype: torch.dty
     network, size = deepcopy(network).to(dtype).eval(), EVALUATION_BATCH
     if look.batchnorm == "batch":
         use_batch_statistics(network)
-        samples, size = whole_batches(samples, look.batch_size), look.batch_size
+        size = look.batch_size
     total = 0.0
     for start in range(0, len(samples), size):
         part = slice(start, start + size)

@@ -40,7 +40,7 @@ def landscape(
     else:
         runs = trained(paths, changes, view.look, device=device, quiet=quiet)
     scenes = drawn(runs, view, quiet=quiet)
-    facts = save(folder, f"Loss landscape of {', '.join(run.name for run in runs)}", scenes, runs)
+    facts = save(folder, f"Loss landscape of {'; '.join(run.name for run in runs)}", scenes, runs)
     return {"folder": str(folder), "page": str(folder / PAGE), **facts}
 
 

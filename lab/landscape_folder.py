@@ -131,8 +131,8 @@ def scene_facts(scene: Scene) -> dict[str, Any]:
         "origin": vars(surface.origin),
         "grid": vars(surface.grid),
         "measured": vars(surface.measured),
-        "lowest_loss": number(np.nanmin(surface.loss)),
-        "highest_loss": number(np.nanmax(surface.loss)),
+        "lowest_loss": number(np.fmin.reduce(surface.loss, axis=None)),
+        "highest_loss": number(np.fmax.reduce(surface.loss, axis=None)),
         "paths": [path_facts(path) for path in scene.paths],
     }
 

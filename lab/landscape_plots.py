@@ -27,7 +27,7 @@ MOST_CONTOURS = 8
 COLOURS = ((0.0, "#1b2c48"), (0.25, "#3f5f7f"), (0.5, "#7d9cae"), (0.75, "#bccdd0"), (1.0, "#f3f1e7"))
 MISLEADS = "#8c8c8c"
 EDGE = "#ffffff"  # around marks and lines, so that they are seen on every height
-CAMERA = {"eye": {"x": 1.05, "y": -1.2, "z": 1.05}, "center": {"x": 0, "y": 0, "z": -0.15}}
+EYE, MIDDLE = (1.2, 1.35, 1.1), {"x": 0, "y": 0, "z": -0.15}
 HOVER = "loss %{customdata[0]:.4~g} ± %{customdata[2]:.2~g}<br>accuracy %{customdata[1]:.1%}<extra></extra>"
 MARK = (
     "step %{customdata[0]:,}<br>loss %{customdata[1]:.4~g}, on the plane %{customdata[2]:.4~g}<extra>%{fullData.name}"
@@ -253,8 +253,17 @@ def space(scene: Scene, scale: Scale, *, small: bool) -> dict[str, Any]:
     z = {**plain, "range": [bottom - 0.02 * (top - bottom), top], "tickvals": heights, "ticktext": written}
     x, y = ({**plain, "title": {**plain["title"], "text": name}} for name in names)
     z["title"] = {**plain["title"], "text": "" if small else scale.name}
-    shape = {"aspectmode": "manual", "aspectratio": {"x": 1, "y": 1, "z": 0.75}, "camera": CAMERA}
+    shape = {"aspectmode": "manual", "aspectratio": {"x": 1, "y": 1, "z": 0.75}, "camera": camera(scene, scale)}
     return {"xaxis": x, "yaxis": y, "zaxis": z, **shape}
+
+
+def camera(scene: Scene, scale: Scale) -> dict[str, Any]:
+    """Over the lowest corner: from there no slope hides the valley in which paths end."""
+    heights = np.nan_to_num(scale.heights(scene.surface.loss), nan=scale.range[1])
+    half = scene.surface.grid.size // 2
+    corners = {(x, y): heights[x * half :, y * half :][: half + 1, : half + 1].mean() for x in (0, 1) for y in (1, 0)}
+    x, y = min(corners, key=lambda corner: corners[corner])
+    return {"eye": {"x": EYE[0] * (2 * x - 1), "y": EYE[1] * (2 * y - 1), "z": EYE[2]}, "center": MIDDLE}
 
 
 def framed_by(figure: go.Figure, surface: Surface, row: int, column: int) -> None:

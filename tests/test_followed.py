@@ -11,6 +11,7 @@ from lab import runs
 from lab.followed import Following, finished, first_filters, follow, network_of
 from lab.landscape import Trail, path_plane, samples_of
 from lab.landscape.evaluators import Evaluator
+from lab.recipe import RecipeError
 from lab.store import RunError
 from lab.training import Training
 from lab.views import Look
@@ -28,7 +29,7 @@ def test_following_a_training_changes_no_bit_of_it(model):
     for _ in Following(session, LOOK):
         pass
     assert same_weights(session, alone)
-    assert same_history(session.history, alone.history)
+    assert same_history(session, alone)
 
 
 def test_snapshots_are_even_from_the_first_weights_to_the_last():
@@ -102,6 +103,11 @@ def test_a_trail_with_little_room_gets_fewer_snapshots(monkeypatch):
 def test_too_few_snapshots_for_a_path():
     with pytest.raises(ValueError, match="snapshots is 2, but a path needs at least 3"):
         Following(Training(SMALL, device="cpu"), LOOK, snapshots=2)
+
+
+def test_what_cannot_be_followed_is_said():
+    with pytest.raises(RecipeError, match="40 samples make no batch of 64: use more samples or a smaller batch_size"):
+        follow(SMALL, Look(samples=40, batchnorm="batch", batch_size=64), **QUIET)
 
 
 @pytest.mark.parametrize(

@@ -32,7 +32,12 @@ FAST = ["--device", "cpu", "--quiet", "--size", "5", "--samples", "40"]
 def recipes(tmp_path_factory, one_thread):
     folder = tmp_path_factory.mktemp("recipes")
     small = SMALL.changed(model=TINY_CNN, epochs=2)
-    for name, recipe in {"sgd": small, "adam": small.changed(optimizer="adam"), "mlp": SMALL}.items():
+    for name, recipe in {
+        "sgd": small,
+        "adam": small.changed(optimizer="adam"),
+        "mlp": SMALL,
+        "other": small.changed(seed=3),
+    }.items():
         recipe.save(folder / f"{name}.yaml")
     runs.train(small, folder=folder / "run", progress=False, device="cpu")
     return folder
@@ -52,7 +57,7 @@ def arrays(folder):
 
 def shown(folder):
     text = (folder / "index.html").read_text(encoding="utf-8")
-    return json.loads(re.search(r'<script type="application/json" id="data">(.*?)</script>', text, re.S)[1])
+    return json.loads(re.search(r'<script type="application/json" id="data">(.*?)</script>', text, re.DOTALL)[1])
 
 
 # -- the folder --------------------------------------------------------------------------------------------------------
@@ -78,9 +83,7 @@ def test_the_page_loads_nothing_but_the_file_beside_it(one):
     text = (one / "index.html").read_text(encoding="utf-8")
     page.feed(text)
     assert page.found == ["plotly.min.js"]
-    assert "//" not in re.sub(r"// .*", "", text.replace("__DATA__", "")).replace("http://www.w3.org", "") or (
-        not re.search(r"https?://|@import|url\(", text)
-    )
+    assert not re.search(r"https?://|@import|url\(", text)
 
 
 def test_the_numbers_are_those_of_the_surface_and_of_the_path(one, recipes):
@@ -139,7 +142,7 @@ def test_a_folder_is_written_as_a_whole_or_not_at_all(tmp_path, monkeypatch):
         raise OSError(28, "No space left on device")
 
     monkeypatch.setattr("lab.landscape_folder.write_atomically", full)
-    with pytest.raises(RunError, match="Cannot write .*kept: No space left on device. Choose another folder."):
+    with pytest.raises(RunError, match=r"Cannot write .*kept: No space left on device\. Choose another folder\."):
         put(tmp_path / "kept", {"index.html": b"new"})
     assert (tmp_path / "kept" / "index.html").read_bytes() == b"old"
     assert [path.name for path in tmp_path.iterdir()] == ["kept"]
@@ -190,14 +193,15 @@ def luminance(picture):
 
 
 def test_the_picture_of_a_folder_is_a_png(one):
-    assert Image.open(one / "contours.png").format == "PNG"
+    with Image.open(one / "contours.png") as picture:
+        assert picture.format == "PNG"
 
 
 # -- the command -------------------------------------------------------------------------------------------------------
 
 
 def command(recipes, capsys, *words):
-    output = recipes / "_".join(re.sub(r"\W", "", word) for word in words)
+    output = recipes / "made" / "_".join(re.sub(r"\W", "", word) for word in words)
     code = main(["landscape", *words, "--output", str(output), "--json", *FAST])
     printed = capsys.readouterr()
     assert printed.err == ""
@@ -210,7 +214,7 @@ def test_runs_of_one_function_share_a_surface_on_the_joint_plane(recipes, capsys
     facts = command(recipes, capsys, "sgd.yaml", "adam.yaml")
     (scene,) = facts["scenes"]
     assert scene["origin"]["kind"] == "joint"
-    assert [path["run"] for path in scene["paths"]] == ["sgd(lr=0.1)", "adam"] or len(scene["paths"]) == 2
+    assert [path["run"] for path in scene["paths"]] == ["sgd", "adam"]
     assert Path(facts["page"]).is_file()
 
 
@@ -230,13 +234,10 @@ def test_statistics_of_their_own_give_runs_surfaces_of_their_own(recipes, capsys
         (["run", "run", "--normalisation", "layer"], "random", [1]),
         (["sgd.yaml", "--plane", "random", "--seed", "3"], "random", [1]),
         (["sgd.yaml", "adam.yaml", "--plane", "line"], "line", []),
-        (["sgd.yaml", "adam.yaml", "run", "--plane", "points"], "", []),
     ],
 )
 def test_planes_of_finished_and_of_trained_runs(recipes, capsys, monkeypatch, words, kind, marks):
     monkeypatch.chdir(recipes)
-    if not kind:
-        pytest.skip("runs and recipes are not mixed")
     scene = command(recipes, capsys, *words)["scenes"][0]
     assert scene["origin"]["kind"] == kind
     assert [path["marks"] for path in scene["paths"]] == marks
@@ -246,7 +247,7 @@ def test_planes_of_finished_and_of_trained_runs(recipes, capsys, monkeypatch, wo
 
 def test_the_plane_through_three_runs_holds_their_ends(recipes, capsys, monkeypatch):
     monkeypatch.chdir(recipes)
-    facts = command(recipes, capsys, "sgd.yaml", "adam.yaml", "sgd.yaml", "seed=3", "--plane", "points")
+    facts = command(recipes, capsys, "sgd.yaml", "adam.yaml", "other.yaml", "--plane", "points")
     assert [path["grey"] for path in facts["scenes"][0]["paths"]] == [0, 0, 0]
 
 
@@ -260,7 +261,10 @@ def test_words_for_people(recipes, capsys):
 @pytest.mark.parametrize(
     ("words", "said"),
     [
-        ("run --plane path", "The run run keeps no snapshots, so there is no path plane. Give its recipe.yaml to train"),
+        (
+            "run --plane path",
+            "The run run keeps no snapshots, so there is no path plane. Give its recipe.yaml to train",
+        ),
         ("run run --plane points", "A plane 'points' is for 3 runs, not 2. Choose another --plane."),
         ("sgd.yaml mlp.yaml", "they belong to different networks. Use weights of one architecture."),
         ("run epochs=3", "epochs cannot be changed in a run that is finished. Give run/recipe.yaml to train it anew."),

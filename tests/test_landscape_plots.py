@@ -60,12 +60,18 @@ def test_several_surfaces_share_range_colours_and_camera():
     figure, scale = plots.surface_figure(TWO), Scale.of(TWO)
     one, other = figure.layout.scene, figure.layout.scene2
     assert one.zaxis.range == other.zaxis.range
-    assert one.zaxis.range[1] == scale.high
+    assert one.zaxis.range[1] == scale.range[1]
     assert one.camera == other.camera
-    assert (figure.layout.coloraxis.cmin, figure.layout.coloraxis.cmax) == (scale.low, scale.high)
+    assert (figure.layout.coloraxis.cmin, figure.layout.coloraxis.cmax) == scale.range
     assert [trace.coloraxis for trace in figure.data if trace.type == "surface"] == ["coloraxis"] * 2
     bands = [trace.contours for trace in plots.contour_figure(TWO).data if trace.type == "contour"]
     assert bands[0] == bands[1]
+
+
+@pytest.mark.parametrize(("x", "y"), [(1, 1), (1, -1), (-1, 1), (-1, -1)])
+def test_one_looks_from_over_the_lowest_corner(x, y):
+    eye = plots.surface_figure([scene_of(lambda a, b: 9 - x * a - y * b, paths=[])]).layout.scene.camera.eye
+    assert (np.sign(eye.x), np.sign(eye.y)) == (x, y)
 
 
 def test_paths_have_the_colour_of_their_run_and_grey_marks_where_the_plane_misleads():
@@ -127,7 +133,10 @@ def test_a_steep_line_has_a_logarithmic_axis():
 @pytest.mark.parametrize(
     ("draw", "words"),
     [
-        (partial(plots.surface_figure, [scene_of()] * 7), "A 3-D picture shows 1 to 6 landscapes, not 7. Choose fewer."),
+        (
+            partial(plots.surface_figure, [scene_of()] * 7),
+            "A 3-D picture shows 1 to 6 landscapes, not 7. Choose fewer.",
+        ),
         (partial(plots.contour_figure, []), "A picture of contours shows 1 to 8 landscapes, not 0. Choose fewer."),
         (partial(plots.surface_figure, [LINE]), "A 3-D picture is for planes only. Use lines_figure for the others."),
         (

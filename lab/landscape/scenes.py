@@ -75,7 +75,8 @@ class Scale:
         losses = losses[np.isfinite(losses)]
         if not len(losses):
             return cls(0.0, 1.0, log=False)
-        low, high = float(losses.min()), float(min(losses.max(), ABOVE_TYPICAL * np.median(losses)))
+        low, highest = float(losses.min()), float(losses.max())
+        high = min(highest, ABOVE_TYPICAL * float(np.median(losses)) or highest)
         if high <= low:
             return cls(low, low + max(1e-6, abs(low) / 100), log=False)
         log = low >= 0 and high > 10**DECADES * low
@@ -201,5 +202,5 @@ def uncertainty(surface: Surface) -> str:
 
 
 def share(fraction: float) -> str:
-    """3.2%, 87%, 0.04%: two digits."""
+    """87.2%, 3.25%, 0.041%: three digits."""
     return f"{float(f'{100 * fraction:.2g}'):g}%"

@@ -27,8 +27,9 @@ MOST_CONTOURS = 8
 COLOURS = ((0.0, "#1b2c48"), (0.25, "#3f5f7f"), (0.5, "#7d9cae"), (0.75, "#bccdd0"), (1.0, "#f3f1e7"))
 MISLEADS = "#8c8c8c"
 EDGE = "#ffffff"  # around marks and lines, so that they are seen on every height
-EYE, MIDDLE = (1.2, 1.35, 1.1), {"x": 0, "y": 0, "z": -0.15}
+EYE, MIDDLE = (1.3, 1.45, 1.15), {"x": 0, "y": 0, "z": -0.15}
 HOVER = "loss %{customdata[0]:.4~g} ± %{customdata[2]:.2~g}<br>accuracy %{customdata[1]:.1%}<extra></extra>"
+HOVER_ALL = HOVER.replace(" ± %{customdata[2]:.2~g}", "")  # of a whole split there is no standard error
 MARK = (
     "step %{customdata[0]:,}<br>loss %{customdata[1]:.4~g}, on the plane %{customdata[2]:.4~g}<extra>%{fullData.name}"
 )
@@ -87,7 +88,7 @@ def contour_figure(scenes: Sequence[Scene], scale: Scale | None = None, *, dark:
 def lines_figure(scenes: Sequence[Scene], *, dark: bool = False) -> go.Figure:
     """Loss, with a band of one standard error to either side, and accuracy along straight lines; one colour each.
 
-    The loss has a logarithmic axis where it spans more than one and a half decades.
+    The loss has a logarithmic axis where it spans more than a decade.
 
     Errors:
         ValueError for no scene, more than 8, or one over a plane.
@@ -98,7 +99,7 @@ def lines_figure(scenes: Sequence[Scene], *, dark: bool = False) -> go.Figure:
     for index, scene in enumerate(scenes):
         for column, trace, data in zip((1, 1, 1, 2), line_traces(scene, index), line_data(scene), strict=True):
             figure.add_trace(trace.update(data), row=1, col=column)
-    figure.update_xaxes(title_text=axis_names(scenes[0].surface.origin)[0])
+    figure.update_xaxes(title_text=shown(axis_names(scenes[0].surface.origin)[0], 60))
     figure.update_yaxes(title_text=f"{scale.name} (nats per example)", col=1, type="log" if scale.log else "linear")
     figure.update_yaxes(title_text="accuracy", range=[0, 1.02], tickformat=".0%", col=2)
     if scale.log:
@@ -128,7 +129,7 @@ def titles(scenes: Sequence[Scene]) -> list[str]:
 
 def surface_traces(scene: Scene) -> list[Any]:
     """A surface, and a line with marks for each path; nothing on them yet."""
-    surface = go.Surface(coloraxis="coloraxis", opacity=0.94, hovertemplate=HOVER, showlegend=False)
+    surface = go.Surface(coloraxis="coloraxis", opacity=0.94, hovertemplate=hover(scene.surface), showlegend=False)
     surface.update(lighting={"ambient": 0.75, "diffuse": 0.45, "specular": 0.08, "roughness": 0.9})
     return [surface, *map(line_3d, scene.paths)]
 
@@ -158,7 +159,8 @@ def contour_traces(scene: Scene, scale: Scale) -> list[Any]:
     low, high, size = scale.levels[0], scale.levels[-1], scale.levels[1] - scale.levels[0]
     bands = {"start": low, "end": high, "size": size}
     line = {"width": 0.5, "color": "rgba(255,255,255,0.45)"}
-    contour = go.Contour(coloraxis="coloraxis", contours=bands, line=line, hovertemplate=HOVER, showlegend=False)
+    contour = go.Contour(coloraxis="coloraxis", contours=bands, line=line, showlegend=False)
+    contour.update(hovertemplate=hover(scene.surface))
     return [contour, *(trace for path in scene.paths for trace in (edge(), line_2d(path)))]
 
 
@@ -211,6 +213,10 @@ def beside(surface: Surface) -> np.ndarray:
     return np.stack([surface.loss.T, surface.accuracy.T, surface.error.T], -1).astype(np.float32)
 
 
+def hover(surface: Surface) -> str:
+    return HOVER_ALL if surface.measured.samples == surface.measured.total else HOVER
+
+
 def marks(path: RunPath) -> dict[str, Any]:
     """A path's places, and its marks: grey where the plane misleads."""
     colour, _ = colour_and_dash(path.number)
@@ -252,7 +258,7 @@ def space(scene: Scene, scale: Scale, *, small: bool) -> dict[str, Any]:
     plain: dict[str, Any] = {"showbackground": False, "nticks": 5, "title": {"font": {"size": 11 if small else 12}}}
     z = {**plain, "range": [bottom - 0.02 * (top - bottom), top], "tickvals": heights, "ticktext": written}
     x, y = ({**plain, "title": {**plain["title"], "text": name}} for name in names)
-    z["title"] = {**plain["title"], "text": "" if small else scale.name}
+    z["title"] = {"text": ""}  # the bar of colours says it, and here it would be cut in a narrow place
     shape = {"aspectmode": "manual", "aspectratio": {"x": 1, "y": 1, "z": 0.75}, "camera": camera(scene, scale)}
     return {"xaxis": x, "yaxis": y, "zaxis": z, **shape}
 

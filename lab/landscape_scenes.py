@@ -108,9 +108,18 @@ def shared_plane(name: PlaneName, runs: Sequence[Followed]) -> Plane:
     if name == "points":
         return through(*(run.end for run in runs))
     if name == "line":
-        return line(runs[0].start, runs[0].end) if len(runs) == 1 else line(runs[0].end, runs[1].end)
+        return line_between(runs)
     trails = [trail for run in runs if (trail := run.trail)]
     return path_plane(trails[0]) if name == "path" else joint_plane(trails)
+
+
+def line_between(runs: Sequence[Followed]) -> Plane:
+    """From the first weights of one run to its last, or from the end of one to that of another; it says from where."""
+    first, last = runs[0], runs[-1]
+    alone = len(runs) == 1
+    plane = line(first.start if alone else first.end, last.end)
+    note = "from the start (0) to the end (1)" if alone else f"from {first.name} (0) to {last.name} (1)"
+    return replace(plane, origin=replace(plane.origin, note=note))
 
 
 def function_of(run: Followed, number: int, look: Look) -> str:

@@ -21,7 +21,7 @@ def surface_of(formula, *, size=5, reach=(2.0, 1.0), middle=(1.0, 0.0), line=Fal
 
 
 def bowl(a, b):
-    return 0.5 + a**2 + 2 * b**2
+    return 1.5 + a**2 + 2 * b**2
 
 
 def cliff(a, b):

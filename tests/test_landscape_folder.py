@@ -251,6 +251,14 @@ def test_the_plane_through_three_runs_holds_their_ends(recipes, capsys, monkeypa
     assert [path["grey"] for path in facts["scenes"][0]["paths"]] == [0, 0, 0]
 
 
+def test_a_line_says_from_where_to_where(recipes, capsys, monkeypatch):
+    monkeypatch.chdir(recipes)
+    two = command(recipes, capsys, "sgd.yaml", "adam.yaml", "--plane", "line", "--seed", "1")
+    assert two["scenes"][0]["words"].startswith("Straight line, from sgd (0) to adam (1); ")
+    one = command(recipes, capsys, "sgd.yaml", "--plane", "line", "--seed", "1")
+    assert one["scenes"][0]["words"].startswith("Straight line, from the start (0) to the end (1); ")
+
+
 def test_words_for_people(recipes, capsys):
     assert main(["landscape", str(recipes / "run"), "--output", str(recipes / "said"), *FAST]) == 0
     words, page = capsys.readouterr().out.strip().split("\n")

@@ -1,10 +1,11 @@
 """Figures of landscapes draw the numbers of the surface at its coordinates, on one scale, for any paper."""
 
+from dataclasses import replace
 from functools import partial
 
 import numpy as np
 import pytest
-from small_scenes import bowl, cliff, path_of, scene_of, with_holes
+from small_scenes import MEASURED, bowl, cliff, path_of, scene_of, with_holes
 from test_diagnostic_plots import fits_both_papers
 
 from lab import landscape_plots as plots
@@ -50,7 +51,6 @@ def test_a_logarithmic_scale_is_drawn_and_named():
     scene = scene_of(cliff)
     figure = plots.surface_figure([scene])
     assert np.allclose(np.array(figure.data[0].z), np.log10(scene.surface.loss.T))
-    assert figure.layout.scene.zaxis.title.text == "loss, log scale"
     assert figure.layout.coloraxis.colorbar.title.text == "loss, log scale"
     texts, heights = figure.layout.scene.zaxis.ticktext, figure.layout.scene.zaxis.tickvals
     assert np.allclose([float(text) for text in texts], 10 ** np.array(heights))
@@ -72,6 +72,13 @@ def test_several_surfaces_share_range_colours_and_camera():
 def test_one_looks_from_over_the_lowest_corner(x, y):
     eye = plots.surface_figure([scene_of(lambda a, b: 9 - x * a - y * b, paths=[])]).layout.scene.camera.eye
     assert (np.sign(eye.x), np.sign(eye.y)) == (x, y)
+
+
+def test_no_standard_error_is_shown_of_a_whole_split():
+    scene = scene_of()
+    assert "±" in plots.contour_figure([scene]).data[0].hovertemplate
+    whole = replace(scene, surface=replace(scene.surface, measured=replace(MEASURED, samples=269)))
+    assert "±" not in plots.contour_figure([whole]).data[0].hovertemplate
 
 
 def test_paths_have_the_colour_of_their_run_and_grey_marks_where_the_plane_misleads():

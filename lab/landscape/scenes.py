@@ -12,7 +12,7 @@ from lab.landscape.planes import Origin
 from lab.landscape.surfaces import Surface
 
 OFF = 0.1  # of the true loss: a mark whose loss on the plane is further off is grey
-DECADES = 1.5  # losses above 0 that span more are shown by their logarithm
+DECADES = 1.0  # losses above 0 that span more are shown by their logarithm: else a valley is one colour
 ABOVE_TYPICAL = 100.0  # times the median loss is the highest that is shown: a cliff would flatten all else
 BELOW_HIGHEST = 1e-6  # of the highest loss is the lowest that is told apart
 MOST_TICKS = 7
@@ -139,7 +139,7 @@ def round_steps(low: float, high: float) -> list[float]:
 def axis_names(origin: Origin) -> tuple[str, str]:
     """What the coordinates of a plane are, with their unit."""
     if origin.kind == "line":
-        return "from start (0) to end (1)", ""
+        return origin.note or "from start (0) to end (1)", ""
     if origin.kind == "random":
         return "direction 1 (in lengths of the weights)", "direction 2 (in lengths of the weights)"
     what = "eigenvector" if origin.kind == "hessian" else "axis"
@@ -203,4 +203,4 @@ def uncertainty(surface: Surface) -> str:
 
 def share(fraction: float) -> str:
     """87.2%, 3.25%, 0.041%: three digits."""
-    return f"{float(f'{100 * fraction:.2g}'):g}%"
+    return f"{float(f'{100 * fraction:.3g}'):g}%"

@@ -68,6 +68,7 @@ ORDER = [
         "diagnostic_plots",
         "prediction_plots",
         "generated_plots",
+        "landscape_plots",
     ),
     *("augmentation_plots", "trial_plots", "bundle", "export", "sweeps", "doctor", "option_tables"),
     *("panel", "__main__"),

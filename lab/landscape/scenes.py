@@ -1,0 +1,206 @@
+"""What a picture of a landscape shows: a surface with the paths on it, and the one scale that pictures share."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from math import ceil, floor, log10
+
+import numpy as np
+
+from lab.landscape.planes import Origin
+from lab.landscape.surfaces import Surface
+
+OFF = 0.1  # of the true loss: a mark whose loss on the plane is further off is grey
+DECADES = 1.5  # losses above 0 that span more are shown by their logarithm
+ABOVE_TYPICAL = 100.0  # times the median loss is the highest that is shown: a cliff would flatten all else
+BELOW_HIGHEST = 1e-6  # of the highest loss is the lowest that is told apart
+MOST_TICKS = 7
+BANDS = 16
+
+
+@dataclass(frozen=True)
+class RunPath:
+    """The marks of one run on a plane, (k,) each; nan where something was not measured.
+
+    number: of the run, from 0 on: its colour and dash. coordinates: (k, 2); on a line the second ones are 0.
+    true: loss at the snapshot itself. on_plane: loss where the snapshot is projected to.
+    """
+
+    name: str
+    number: int
+    coordinates: np.ndarray
+    steps: np.ndarray
+    true: np.ndarray
+    on_plane: np.ndarray
+
+    def first(self, count: int) -> RunPath:
+        """As it was after so many marks."""
+        parts = (part[:count] for part in (self.coordinates, self.steps, self.true, self.on_plane))
+        return RunPath(self.name, self.number, *parts)
+
+    @property
+    def off(self) -> np.ndarray:
+        """(k,) whether the plane misleads at a mark: its loss is more than `OFF` of the true loss away from it."""
+        with np.errstate(invalid="ignore"):
+            return np.abs(self.on_plane - self.true) > OFF * np.abs(self.true)
+
+
+@dataclass(frozen=True)
+class Scene:
+    """A surface and the paths of the runs that it belongs to."""
+
+    surface: Surface
+    paths: tuple[RunPath, ...] = ()
+    title: str = ""
+
+
+@dataclass(frozen=True)
+class Scale:
+    """The losses from `low` to `high` that pictures show, by their logarithm or not.
+
+    Decided once and shared: no picture changes its scale behind a person's back. What lies above is cut off, what lies
+    below is drawn as `low`.
+    """
+
+    low: float
+    high: float
+    log: bool
+
+    @classmethod
+    def of(cls, scenes: Iterable[Scene]) -> Scale:
+        """A scale for all these, from what is known of them now: up to a hundred times the median loss."""
+        parts = [part for scene in scenes for part in (scene.surface.loss, *(path.on_plane for path in scene.paths))]
+        losses = np.concatenate([np.ravel(part) for part in parts]) if parts else np.empty(0)
+        losses = losses[np.isfinite(losses)]
+        if not len(losses):
+            return cls(0.0, 1.0, log=False)
+        low, high = float(losses.min()), float(min(losses.max(), ABOVE_TYPICAL * np.median(losses)))
+        if high <= low:
+            return cls(low, low + max(1e-6, abs(low) / 100), log=False)
+        log = low >= 0 and high > 10**DECADES * low
+        return cls(max(low, BELOW_HIGHEST * high) if log else low, high, log)
+
+    def heights(self, losses: np.ndarray) -> np.ndarray:
+        """Losses as they are drawn: their logarithms to base 10, or themselves. nan stays nan, and leaves a hole.
+
+        What lies far above is drawn one range above the highest shown, so that a wall stands where it is cut.
+        """
+        with np.errstate(invalid="ignore"):
+            shown = np.log10(np.maximum(losses, self.low)) if self.log else np.maximum(losses, self.low)
+        bottom, top = self.range
+        return np.minimum(shown, 2 * top - bottom)
+
+    @property
+    def range(self) -> tuple[float, float]:
+        """Of the heights."""
+        return (log10(self.low), log10(self.high)) if self.log else (self.low, self.high)
+
+    @property
+    def levels(self) -> np.ndarray:
+        """(BANDS + 1,) heights between which a band of one colour lies."""
+        return np.linspace(*self.range, BANDS + 1)
+
+    @property
+    def ticks(self) -> tuple[list[float], list[str]]:
+        """Round losses within the range: their heights, and how they are written."""
+        losses = round_powers(self.low, self.high) if self.log else round_steps(self.low, self.high)
+        return self.heights(np.array(losses)).tolist(), [f"{loss:g}" for loss in losses]
+
+    @property
+    def name(self) -> str:
+        return "loss, log scale" if self.log else "loss"
+
+    def cut(self, surface: Surface) -> str:
+        """Which part of a surface lies above, in words; empty if none does."""
+        losses = surface.loss[~np.isnan(surface.loss)]
+        above = int((losses > self.high * (1 + 1e-9)).sum())
+        return f"{share(above / len(losses))} of the points lie above {self.high:.3g} and are cut off" if above else ""
+
+
+def round_powers(low: float, high: float) -> list[float]:
+    """1, 2 and 5 times powers of ten between two losses, or powers alone where those are too many."""
+    powers = range(floor(log10(low)), ceil(log10(high)) + 1)
+    for digits in ((1, 2, 5), (1, 3), (1,)):
+        found = [x for power in powers for digit in digits if low <= (x := float(f"{digit}e{power}")) <= high]
+        if len(found) <= MOST_TICKS:
+            return found
+    return found[:: ceil(len(found) / MOST_TICKS)]
+
+
+def round_steps(low: float, high: float) -> list[float]:
+    """Multiples of 1, 2 or 5 times a power of ten between two losses."""
+    power = 10.0 ** floor(log10((high - low) / (MOST_TICKS - 1)))
+    step = next(digit * power for digit in (1, 2, 5, 10) if (high - low) / (digit * power) <= MOST_TICKS - 1)
+    return [round(place * step, 12) for place in range(ceil(low / step), floor(high / step) + 1)]
+
+
+def axis_names(origin: Origin) -> tuple[str, str]:
+    """What the coordinates of a plane are, with their unit."""
+    if origin.kind == "line":
+        return "from start (0) to end (1)", ""
+    if origin.kind == "random":
+        return "direction 1 (in lengths of the weights)", "direction 2 (in lengths of the weights)"
+    what = "eigenvector" if origin.kind == "hessian" else "axis"
+    return f"{what} 1 (distance in weights)", f"{what} 2 (distance in weights)"
+
+
+def trust_words(scene: Scene) -> str:
+    """How far to trust a picture: only what was measured, and all that decides what is seen."""
+    return "; ".join(
+        filter(None, [plane_words(scene.surface.origin), *map(mark_words, scene.paths), *measured_words(scene.surface)])
+    )
+
+
+PLANES = {
+    "random": "plane of random directions",
+    "path": "plane of the path",
+    "joint": "joint plane of the paths",
+    "points": "plane through three points",
+    "hessian": "plane of the Hessian's eigenvectors",
+    "line": "straight line",
+}
+
+
+def plane_words(origin: Origin) -> str:
+    explained = None if origin.explained is None else f"{share(origin.explained)} of the variance of what it is made of"
+    parts = (
+        origin.note,
+        explained and f"holds {explained}",
+        None if origin.seed is None else f"seed {origin.seed}",
+        origin.normalisation and f"normalisation {origin.normalisation}",
+    )
+    return ", ".join([PLANES[origin.kind], *filter(None, parts)])
+
+
+def mark_words(path: RunPath) -> str:
+    """The true loss of a path's last mark against that on the plane, and how many marks are grey."""
+    if not len(path.steps) or np.isnan([path.true[-1], path.on_plane[-1]]).any():
+        return ""
+    name = f"{path.name}, " if path.name else ""
+    words = f"{name}step {path.steps[-1]:,}: loss {path.true[-1]:.4g}, on the plane {path.on_plane[-1]:.4g}"
+    grey = int(path.off.sum())
+    return f"{words} ({grey} of {len(path.steps)} marks grey: more than {share(OFF)} off)" if grey else words
+
+
+def measured_words(surface: Surface) -> Sequence[str]:
+    on, off = surface.measured, surface.spline_error
+    part = "all" if on.samples == on.total else f"{on.samples:,} (draw {on.seed}) of"
+    found = [f"{part} {on.total:,} {on.split} images", uncertainty(surface)]
+    if off:
+        found.append(
+            f"interpolated, off by {share(off.median)} in the middle and up to {share(off.largest)} "
+            f"at {off.points} points held out"
+        )
+    batch = f"that of each batch of {on.batch_size}" if on.batchnorm == "batch" else "as stored"
+    return [*found, f"statistics of batch normalisation {batch}", on.precision]
+
+
+def uncertainty(surface: Surface) -> str:
+    known = surface.error[np.isfinite(surface.error)]
+    return f"standard error of a loss {np.median(known):.2g} (median)" if len(known) and np.median(known) > 0 else ""
+
+
+def share(fraction: float) -> str:
+    """3.2%, 87%, 0.04%: two digits."""
+    return f"{float(f'{100 * fraction:.2g}'):g}%"

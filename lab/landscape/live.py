@@ -81,6 +81,19 @@ class Live:
         """From any thread: what was begun for another question is dropped before the next step of work."""
         self._asked = question
 
+    def add(self, number: int, session: Training) -> None:
+        """Take in a run that has ended: of its path the last point is known.
+
+        Raises:
+            ValueError: the network is too large to be followed.
+        """
+        self._follow(number, session, last=True)
+
+    @property
+    def rests(self) -> bool:
+        """Whether there is nothing to do."""
+        return self._rests and self._asked == self.question
+
     # -- while a run trains ----------------------------------------------------------------------------------------
 
     def hear(self, number: int, session: Training, event: Event) -> None:

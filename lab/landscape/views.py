@@ -23,7 +23,7 @@ class Seen(NamedTuple):
     """On what and how surfaces are measured, and how many points along an axis in the end."""
 
     split: SplitName = "validation"
-    samples: int = 512
+    samples: int | None = 512
     batchnorm: BatchNormMode = "stored"
     size: int = 33
 

@@ -12,12 +12,13 @@ from torch.func import functional_call
 
 from lab.landscape.evaluators import Evaluator, losses_and_hits, on, use_batch_statistics
 from lab.landscape.trails import Trail
-from lab.landscape.weights import Weights, trained
+from lab.landscape.weights import Weights, flat, trained
 from lab.steps import enough_threads
 from lab.training import Training
 
 MARKS = 33  # snapshots of a path at most: one more and every second is forgotten, the first and the last stay
 OFFERS = 256  # snapshots of a run, were none forgotten: the first come soon
+LEAST_MARKS = 12  # of a whole run, whatever they cost: a shorter path says nothing
 TRAIL_BYTES = 128 * 2**20
 
 
@@ -49,21 +50,23 @@ class Followed:
         self.newest = Snapshot(session.step, self.trail.start, self.buffers[session.step])
         self.moving = True
         self._every = max(1, session.steps // OFFERS)
+        self._at_most = max(1, session.steps // LEAST_MARKS)
 
     @property
     def shapes(self) -> tuple[tuple[str, torch.Size], ...]:
         """Alike for runs whose weights are points of one space."""
         return tuple((name, tensor.shape) for name, tensor in self.trail.start.items())
 
-    def due(self, step: int) -> bool:
-        return step >= self.newest.step + self._every
+    def due(self, step: int, *, affordable: bool) -> bool:
+        """Whether the next snapshot is to be taken."""
+        return step >= self.newest.step + (self._every if affordable else self._at_most)
 
     def look(self, session: Training) -> bool:
-        """Take a snapshot; whether there was one. Weights that are not finite are no place on a plane."""
+        """Take a snapshot; whether there was one. Weights whose length is no number have no place on a plane."""
         if session.step <= self.newest.step:
             return False
         weights = {name: tensor.cpu() for name, tensor in trained(session.model).items()}
-        if not all(bool(tensor.isfinite().all()) for tensor in weights.values()):
+        if not bool(flat(weights).float().square().sum().isfinite()):
             return False
         self.newest = Snapshot(session.step, weights, buffers_of(session.model))
         self.buffers[session.step] = self.newest.buffers

@@ -118,7 +118,7 @@ class Live:
                 self.forget(next(iter(self.runs)))
             self._change()
         run = self.runs[number]
-        if last or (run.due(session.step) and self._may_look):
+        if last or run.due(session.step, affordable=self._may_look):
             began = self.budget.clock()
             if run.look(session):
                 self._change()
@@ -147,17 +147,27 @@ class Live:
         for kept in (self.runs, self._heard, self._frames, self._views, self._shown):
             kept.pop(number, None)
         self._heights = {key: heights for key, heights in self._heights.items() if key[0] != number}
-        self._piece = None
+        self._leave()
         self._change()
+
+    def _leave(self) -> None:
+        """What was begun is not gone on with."""
+        if self._piece is not None:
+            self._piece.close()
+        self._piece = None
 
     # -- work ------------------------------------------------------------------------------------------------------
 
-    def step(self) -> bool:
-        """Work for less than 0.1 s, or for one batch where that takes longer; whether there was something to do."""
+    def step(self, *, still: bool = False) -> bool:
+        """Work for less than 0.1 s, or for one batch where that takes longer; whether there was something to do.
+
+        Args:
+            still: no run moves for now, so that it is worth while to measure exactly where each is.
+        """
         self._take_question()
         if self._rests:
             return False
-        self._piece = self._piece or self._next_piece()
+        self._piece = self._piece or self._next_piece(still=still)
         if self._piece is None:
             self._rests = True
             return False
@@ -169,10 +179,11 @@ class Live:
         return True
 
     def idle(self, seconds: float) -> bool:
-        """Work for about so long; whether there is more to do."""
+        """Work for about so long while nothing trains; whether there is more to do."""
+        self._rests = False
         end = self.budget.clock() + seconds
         while self.budget.clock() < end:
-            if not self.step():
+            if not self.step(still=True):
                 return False
         return True
 
@@ -182,14 +193,15 @@ class Live:
             return
         if (asked.plane, asked.seed) != (self.question.plane, self.question.seed):
             self._frames.clear()
-        self.question, self._piece = asked, None
+        self.question = asked
+        self._leave()
         self._views.clear()
         self._change()
 
-    def _next_piece(self) -> Generator[None] | None:
+    def _next_piece(self, *, still: bool) -> Generator[None] | None:
         if not self._arranged:
             return self._arrange()
-        urgent = {number: piece for number, view in self._views.items() if (piece := view.most_urgent())}
+        urgent = {number: piece for number, view in self._views.items() if (piece := view.most_urgent(still=still))}
         if not urgent:
             return None
         number = min(urgent, key=lambda each: (urgent[each][0], not self.runs[each].moving))
@@ -202,8 +214,9 @@ class Live:
             yield from work()
         except (ValueError, RuntimeError, MemoryError) as error:
             view.fault = no_memory(self.runs[number].device) if is_out_of_memory(error) else str(error)
-        if view.surface is not None or view.fault:
+        if (view.surface is not None or view.fault) and self._shown.get(number) is not view:
             self._shown[number] = view
+            self._arranged = False  # now the plane may be made anew
 
     def _arrange(self) -> Generator[None]:
         """Each group of runs of one architecture gets a plane, unless the one that it has still serves."""

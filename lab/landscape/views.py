@@ -59,11 +59,16 @@ class View:
         self._base: Surface | None = None  # the finest that the survey has, which a refresh starts from
         self._true: TrueLoss | None = None
 
-    def most_urgent(self) -> tuple[int, Callable[[], Piece]] | None:
-        """How urgent (0 is most) the next piece of work is, and the work; None: everything is known."""
+    def most_urgent(self, *, still: bool) -> tuple[int, Callable[[], Piece]] | None:
+        """How urgent (0 is most) the next piece of work is, and the work; None: everything is known.
+
+        Args:
+            still: the run does not move for now.
+        """
         if self.fault:
             return None
-        newest, moving, survey = self.run.newest.step, self.run.moving, self._survey
+        newest, survey = self.run.newest.step, self._survey
+        moving = self.run.moving and not still
         behind = self._survey_step != newest
         exact = survey is not None and bool(survey.known.all())
         needed = (

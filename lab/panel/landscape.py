@@ -32,7 +32,7 @@ CHOICES = {  # name -> label, width in pixels, options, tooltip
     "split": ("split", 130, ("validation", "training"), "On which images the loss is measured"),
     "samples": ("images", 120, {"128": 128, "512": 512, "2048": 2048, "all": None}, "How many images, drawn once"),
     "batchnorm": ("norm", 118, ("stored", "batch"), "Batch normalisation with learned statistics, or each batch's own"),
-    "size": ("size", 100, {f"{n} x {n}": n for n in (9, 17, 33, 65)}, "Points of a surface in the end"),
+    "size": ("size", 116, {f"{n} x {n}": n for n in (9, 17, 33, 65)}, "Points of a surface in the end"),
 }
 
 
@@ -180,7 +180,7 @@ class Landscapes:
             "" if seen else WAITS,
             "" if took is None else f"took {share(took)} of the time of training",
             "" if self.webgl else NO_WEBGL,
-            "the scale was made anew: the old one did not fit any more" if self.view.rescaled else "",
+            "scale made anew: the old one did not fit any more" if self.view.rescaled else "",
             "" if self.news.rests or not seen else "more points come while nothing trains",
         ]
         return " · ".join(filter(None, parts))

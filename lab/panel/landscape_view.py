@@ -10,6 +10,7 @@ import plotly.graph_objects as go
 
 from lab.landscape.scenes import Scale, Scene
 from lab.landscape_plots import (
+    CAMERA,
     contour_data,
     contour_figure,
     places,
@@ -21,6 +22,8 @@ from lab.panel.live_figure import small_figure
 
 FITS = 0.2  # of the range of what is seen: by so much a scale may be off before it is made anew
 HEIGHTS = (300, 520)  # pixels of a row of pictures
+MARGINS = {"solid": {"l": 0, "r": 0, "t": 30, "b": 0}, "contour": {"l": 50, "r": 10, "t": 34, "b": 44}}
+FROM_AFAR = {**CAMERA, "eye": {axis: 1.3 * place for axis, place in CAMERA["eye"].items()}}  # names of axes need room
 
 
 class LandscapeView:
@@ -33,7 +36,8 @@ class LandscapeView:
         self.rescaled = False  # whether the last picture has another scale than the one before, on the same planes
         self._planes: Hashable = None
         self._drawn: Hashable = None
-        self._camera: Any = None
+        self._parts: tuple[bool, int] | None = None  # of the figure: in 3-D or not, and how many
+        self._camera: Any = None  # as a person has turned it
 
     def show(self, scenes: Sequence[Scene], planes: Hashable, *, solid: bool, dark: bool, width: int | None) -> None:
         """Only the pump calls this.
@@ -50,7 +54,7 @@ class LandscapeView:
             return
         self._drawn = drawn
         picture = (surface_figure if solid else contour_figure)(scenes, self.scale, dark=dark)
-        self._redraw(picture, len(scenes), dark=dark, width=width)
+        self._redraw(picture, len(scenes), solid=solid, dark=dark, width=width)
 
     def _fit(self, scenes: Sequence[Scene], planes: Hashable) -> None:
         now, same = Scale.of(scenes), planes == self._planes
@@ -65,18 +69,25 @@ class LandscapeView:
             for trace, part in zip(self.figure.data, data, strict=True):
                 trace.update(part)
 
-    def _redraw(self, picture: go.Figure, count: int, *, dark: bool, width: int | None) -> None:
-        if self.figure is None:
-            self.figure = small_figure()
-            self.frame.children = [self.figure]
+    def _redraw(self, picture: go.Figure, count: int, *, solid: bool, dark: bool, width: int | None) -> None:
         rows, columns = places(count)
         row = min(max((width or 900) // columns, HEIGHTS[0]), HEIGHTS[1])
-        picture.update_layout(height=rows * row, font_size=11)
-        if self._camera is not None:
-            picture.update_scenes(camera=self._camera)
+        picture.update_layout(height=rows * row, font_size=11, margin=MARGINS["solid" if solid else "contour"])
+        if solid:
+            picture.update_scenes(camera=self._camera or (FROM_AFAR if columns > 1 else CAMERA))
+        if self._parts != (solid, count):
+            self._replace(picture)
+        self._parts = solid, count
         redraw(self.figure, picture, dark=dark, width=width)
         for name in self._spaces():
             self.figure.layout[name].on_change(self._turn, "camera")
+
+    def _replace(self, picture: go.Figure) -> None:
+        """By a figure of its own: axes that are added to one that is shown lose the range that they are given."""
+        if self.figure is not None:
+            self.figure.close()
+        self.figure = small_figure(picture)
+        self.frame.children = [self.figure]
 
     def _spaces(self) -> list[str]:
         return [

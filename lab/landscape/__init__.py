@@ -7,12 +7,14 @@ from lab.landscape.directions import random_plane
 from lab.landscape.eigenpairs import Eigenpairs, Trace, lanczos, trace_of
 from lab.landscape.evaluators import Evaluator, Values
 from lab.landscape.grids import Grid, SplineError
+from lab.landscape.live import Live, Portrait, Question
 from lab.landscape.planes import Origin, Plane, Projection, hessian, line, through
 from lab.landscape.samples import Samples, samples_of
 from lab.landscape.shape import Barrier, Sharpness, barrier, negative_share, sharpness
 from lab.landscape.stability import Gauge, Reading
 from lab.landscape.surfaces import Measured, Surface, Survey, quick_surface, refreshed_surface, surface
 from lab.landscape.trails import Trail, joint_plane, path_plane
+from lab.landscape.views import Marks, Seen
 from lab.landscape.weights import trained
 
 __all__ = [
@@ -22,12 +24,17 @@ __all__ = [
     "Evaluator",
     "Gauge",
     "Grid",
+    "Live",
+    "Marks",
     "Measured",
     "Origin",
     "Plane",
+    "Portrait",
     "Projection",
+    "Question",
     "Reading",
     "Samples",
+    "Seen",
     "Sharpness",
     "SplineError",
     "Surface",

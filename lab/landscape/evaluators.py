@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Generator, Iterator, Sequence
-from copy import deepcopy
+from copy import copy, deepcopy
 from dataclasses import dataclass
 from typing import Any, Literal
 
@@ -118,10 +118,33 @@ class Evaluator:
         self.block = max(1, min(BLOCK_POINTS, WEIGHTS_BYTES // each))
         pays = self.block >= LEAST_POINTS
         self.rewriting = rewriting_of(network, exact[0], exact[1:], probe) if pays else Rewriting()
-        self._sets = [on(weights, self.device, self.dtype) for weights in exact]
+        self._lay_out(network, [on(weights, self.device, self.dtype) for weights in exact])
+
+    def _lay_out(self, network: nn.Module, sets: list[Weights]) -> None:
+        self._sets = sets
         network.to(self.dtype).to(memory_format=self.samples.memory_format)  # pyright: ignore[reportCallIssue]
         self.network = Rewritten(network.requires_grad_(requires_grad=False), self.rewriting)
         self.weights = Block(network, self._sets, self.rewriting.idle(network), self.block)
+
+    def carried_to(self, weights: Weights, model: nn.Module) -> Evaluator:
+        """One for the parallel plane through these weights, without looking for what may be left out again.
+
+        Args:
+            model: the same network; its buffers belong to the weights.
+        Raises:
+            ValueError: the weights belong to another network.
+        """
+        other = copy(self)
+        other.plane, other._centre, other._kept = self.plane.carried_to(weights), None, {}
+        network = deepcopy(model).to(self.device).eval()
+        if self.batchnorm == "batch":
+            use_batch_statistics(network)
+        other._lay_out(network, [on(other.plane.centre, self.device, self.dtype), *self._sets[1:]])
+        return other
+
+    def rest(self) -> None:
+        """Let go of the products; they are made again where they are needed."""
+        self._kept.clear()
 
     @property
     def bytes(self) -> int:

@@ -57,20 +57,19 @@ class Grid:
 
         The first level has at least 4 points along an axis, as a spline needs them.
         """
-        stride = self._coarsest()
         seen = np.zeros(self.shape, dtype=bool)
-        while stride:
+        for stride in self.strides():
             chosen = np.zeros(self.shape, dtype=bool)
             chosen[::stride, ::stride] = True
             yield np.argwhere(chosen & ~seen)
             seen |= chosen
-            stride //= 2
 
-    def _coarsest(self) -> int:
-        stride = 1
-        while (self.size - 1) % (2 * stride) == 0 and (self.size - 1) // (2 * stride) + 1 >= LEAST_POINTS:
-            stride *= 2
-        return stride
+    def strides(self) -> list[int]:
+        """Of the nested grids, the coarsest first: each takes every so manieth point."""
+        found = [1]
+        while (self.size - 1) % (2 * found[0]) == 0 and (self.size - 1) // (2 * found[0]) + 1 >= LEAST_POINTS:
+            found.insert(0, 2 * found[0])
+        return found
 
     def between(self) -> np.ndarray:
         """(n, 2) coordinates of the middles of the grid's cells: where an interpolation is worst."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Literal
 
@@ -78,6 +78,16 @@ class Plane:
         coordinates = [float(value) for value in np.linalg.lstsq(np.array(lengths), np.array(along), rcond=None)[0]]
         back = [(-length, direction) for length, direction in zip(coordinates, self.directions, strict=True)]
         return Projection(tuple(coordinates), norm(moved(offset, back)))
+
+    def carried_to(self, weights: Mapping[str, Tensor]) -> Plane:
+        """The parallel plane through these weights, on which all points keep their coordinates.
+
+        Raises:
+            ValueError: the weights belong to another network.
+        """
+        place = self.project(weights).coordinates
+        back = [(-length, direction) for length, direction in zip(place, self.directions, strict=True)]
+        return replace(self, centre=moved({name: weights[name] for name in self.centre}, back))
 
     def save(self, path: str | Path) -> None:
         """Keep the plane as a safetensors file, its origin beside the numbers."""

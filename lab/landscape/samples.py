@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Literal
+from typing import Literal, Protocol
 
 import torch
 from torch import Tensor
 
-from lab.data import Split
+from lab.data import Dataset, Split
 from lab.data.batches import normalise, read_all, to_float
-from lab.training import Training
 
 SplitName = Literal["training", "validation"]
 
@@ -51,9 +50,18 @@ def laid_out(images: Tensor, memory_format: torch.memory_format) -> Tensor:
     return torch.empty_like(images, memory_format=memory_format).copy_(images)
 
 
-def samples_of(
-    session: Training, *, split: SplitName = "validation", count: int | None = None, seed: int = 0
-) -> Samples:
+class Source(Protocol):
+    """What samples come from: a training, or what is kept of one."""
+
+    @property
+    def data(self) -> Dataset: ...
+    @property
+    def device(self) -> torch.device: ...
+    @property
+    def memory_format(self) -> torch.memory_format: ...
+
+
+def samples_of(session: Source, *, split: SplitName = "validation", count: int | None = None, seed: int = 0) -> Samples:
     """Images of a training's data, drawn without repetition; all of the split by default.
 
     Raises:
@@ -61,7 +69,7 @@ def samples_of(
     """
     if split not in ("training", "validation"):
         raise ValueError(f"Unknown split {split!r}. Expected one of: training, validation.")
-    whole = session.train_split if split == "training" else session.validation_split
+    whole = session.data.train if split == "training" else session.data.validation
     if count is not None and count < 2:
         raise ValueError(f"count is {count}, but a standard error needs at least 2 images.")
     part = whole if count is None or count >= len(whole) else whole.take(drawn(whole, count, seed))

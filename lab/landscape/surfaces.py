@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
+from collections.abc import Generator, Iterator
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
@@ -56,6 +56,11 @@ class Surface:
     def complete(self) -> bool:
         """Whether every point was measured; a loss may be nan all the same, an accuracy never is."""
         return not np.isnan(self.accuracy).any()
+
+    def every(self, stride: int) -> Surface:
+        """Each so manieth point along both axes, the ends among them: a coarser grid that is nested in this one."""
+        grid = replace(self.grid, size=(self.grid.size - 1) // stride + 1)
+        return replace(self, grid=grid, **{name: getattr(self, name)[::stride, ::stride] for name in COLUMNS})
 
     def shown(self, size: int, exact: tuple[np.ndarray, np.ndarray]) -> Surface:
         """A finer grid through these values by bicubic splines, with the error of the loss at held-out points.
@@ -169,6 +174,13 @@ class Survey:
         origin, measured = self.evaluator.plane.origin, measured_by(self.evaluator)
         return Surface(self.grid, origin, measured, loss, accuracy, error, difference)
 
+    def finest(self) -> Surface | None:
+        """The finest nested grid of which every point is known; None before the first is."""
+        for stride in reversed(self.grid.strides()):
+            if self.known[::stride, ::stride].all():
+                return self.surface().every(stride)
+        return None
+
 
 def measured_by(evaluator: Evaluator) -> Measured:
     samples = evaluator.samples
@@ -200,6 +212,28 @@ def quick_surface(evaluator: Evaluator, grid: Grid, size: int) -> Surface:
 
 def refreshed_surface(old: Surface, evaluator: Evaluator, size: int = 5) -> Surface:
     """An old surface made that of the weights now by `size` x `size` exact points, and its error at held-out ones."""
+    work = refreshing(old, evaluator, size)
+    while True:
+        try:
+            next(work)
+        except StopIteration as end:
+            return end.value
+
+
+def refreshing(old: Surface, evaluator: Evaluator, size: int = 5) -> Generator[None, None, Surface]:
+    """The same, with chances to stop, as the evaluator gives them."""
     coarse = replace(old.grid, size=size)
-    points = coarse.held_out(count=8)
-    return old.refreshed(surface(evaluator, coarse), (points, evaluator.values(points).loss))
+    survey, points = Survey(evaluator, coarse), coarse.held_out(count=8)
+    for _ in survey:
+        yield
+    exact = yield from measuring(evaluator, points)
+    return old.refreshed(survey.surface(), (points, exact))
+
+
+def measuring(evaluator: Evaluator, points: np.ndarray) -> Generator[None, None, np.ndarray]:
+    """(n,) losses at points (n, 2), with chances to stop."""
+    losses = np.full(len(points), np.nan)
+    for indices, values in evaluator(points):
+        losses[indices] = values.loss
+        yield
+    return losses

@@ -49,14 +49,16 @@ class Trail:
         """That the snapshots take."""
         return 4 * len(self) * len(self.origin)
 
-    def add(self, weights: Mapping[str, Tensor], step: int) -> None:
+    def add(self, weights: Mapping[str, Tensor], step: int, *, always: bool = False) -> None:
         """Take a snapshot: one copy of the weights, and one inner product with each snapshot before.
 
+        Args:
+            always: take it however many a full trail leaves out between two.
         Raises:
             ValueError: weights of another network.
         """
         self._offered += 1
-        if self._offered % self._stride:
+        if self._offered % self._stride and not always:
             return
         check_alike(self.start, weights, "the snapshot")
         offset = (flat({name: weights[name].detach().cpu() for name in self.start}) - self.origin).float()
@@ -80,6 +82,14 @@ class Trail:
     def projections(self, plane: Plane) -> list[Projection]:
         """Where each snapshot lies on a plane, and how far off it."""
         return [plane.project(self.weights(index)) for index in range(len(self))]
+
+    def places(self, plane: Plane) -> np.ndarray:
+        """(k, 2) where each snapshot lies on a plane, in float32: for pictures, and fast."""
+        directions = torch.stack([flat(each).cpu() for each in plane.directions]).double()
+        shift = directions @ (self.origin.double() - flat(plane.centre).cpu().double())
+        axes = directions.float()
+        along = torch.stack([(axes @ offset).double() for offset in self.offsets]) + shift
+        return torch.linalg.solve(directions @ directions.T, along.T).T.numpy()
 
     def explained_by(self, plane: Plane) -> float:
         """Share of this path's variance about its mean that lies along the plane's directions."""
@@ -131,6 +141,17 @@ def joint_plane(trails: Sequence[Trail]) -> Plane:
         tuple(shaped(axis, like) for axis in axes),
         Origin("joint", explained=explained, note=f"{len(trails)} runs"),
     )
+
+
+def explained(trails: Sequence[Trail], plane: Plane) -> float:
+    """Share of the variance of all snapshots about their mean that lies in a plane with directions of length 1."""
+    places = np.concatenate([trail.places(plane) for trail in trails])
+    points = [trail.origin + offset for trail in trails for offset in trail.offsets]
+    middle = torch.stack([trail.origin + torch.stack(trail.offsets).mean(0) for trail in trails])
+    counts = torch.tensor([len(trail) for trail in trails], dtype=middle.dtype)
+    mean = (counts / counts.sum()) @ middle
+    total = sum(float((point - mean).square().sum()) for point in points)
+    return float(((places - places.mean(0)) ** 2).sum() / total) if total > 0 else 0.0
 
 
 def axes_of(trails: Sequence[Trail]) -> tuple[Tensor, float]:

@@ -18,6 +18,19 @@ from lab.panel.pictures import PICTURES
 from lab.panel.worker import Post, errand, forget
 from lab.recipe import CATALOGUES, Recipe
 
+SECTIONS = {
+    "Data": ("data", "modify"),
+    "Network": ("model", "activation", "init"),
+    "Optimisation": (
+        *("optimizer", "schedule", "warmup", "cooldown", "depth_decay"),
+        *("epochs", "patience", "batch_size", "clip_norm", "label_smoothing"),
+        *("gradient", "average"),
+    ),
+    "Augmentation": ("augment",),
+    "Transfer": ("source", "transfer"),
+    "Numbers": ("precision", "seed"),
+}
+
 
 class Choices:
     """A control for every field of a recipe.

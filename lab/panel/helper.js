@@ -59,8 +59,17 @@ function copyOnClick(panel) {
   });
 }
 
+function canDrawSolids() {
+  const canvas = document.createElement('canvas');
+  const context = canvas.getContext('webgl2') ?? canvas.getContext('webgl');
+  context?.getExtension('WEBGL_lose_context')?.loseContext();  // a page has few of them
+  return Boolean(context);
+}
+
 function render({ model, el }) {
   el.style.display = 'none';
+  const solids = canDrawSolids();
+  if (model.get('webgl') !== solids) { model.set('webgl', solids); model.save_changes(); }
   const followTheme = () => {
     const dark = document.body.dataset.jpThemeLight === 'false';
     if (model.get('dark') !== dark) { model.set('dark', dark); model.save_changes(); }

@@ -81,8 +81,8 @@ class LiveFigure(go.FigureWidget):
         return super().get_state(key, drop_defaults)
 
 
-def small_figure() -> Any:
+def small_figure(picture: go.Figure | None = None) -> Any:
     """A figure for a narrow place: without plotly's row of buttons, which would cover half of it."""
-    figure: Any = LiveFigure()
+    figure: Any = LiveFigure(picture)
     figure._config = {**figure._config, "displayModeBar": False}
     return figure

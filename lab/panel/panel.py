@@ -15,7 +15,7 @@ import ipywidgets as widgets
 
 from lab.diagnostics import Health, HealthHistory
 from lab.events import Finished, History, Learned, Started
-from lab.panel.choices import Choices
+from lab.panel.choices import SECTIONS, Choices
 from lab.panel.comparing import ComparePane
 from lab.panel.controls import close, wide
 from lab.panel.curves import Curves
@@ -23,6 +23,7 @@ from lab.panel.finding import FindingPane
 from lab.panel.forecast import Forecast
 from lab.panel.health import HealthView
 from lab.panel.helper import Helper
+from lab.panel.landscape import Landscapes
 from lab.panel.pump import Pump
 from lab.panel.samples import Samples
 from lab.panel.take_away import TakeAway
@@ -33,18 +34,6 @@ from lab.recipe import CATALOGUES, Recipe, checked
 from lab.runs import Run
 from lab.store import RunError
 
-SECTIONS = {
-    "Data": ("data", "modify"),
-    "Network": ("model", "activation", "init"),
-    "Optimisation": (
-        *("optimizer", "schedule", "warmup", "cooldown", "depth_decay"),
-        *("epochs", "patience", "batch_size", "clip_norm", "label_smoothing"),
-        *("gradient", "average"),
-    ),
-    "Augmentation": ("augment",),
-    "Transfer": ("source", "transfer"),
-    "Numbers": ("precision", "seed"),
-}
 CAPTION = "thin: training batches · thick, with marks: validation images, once an epoch"
 NUMBERS_SECONDS = 0.45
 _current: weakref.ref[Panel] | None = None
@@ -105,6 +94,7 @@ class Panel:
                 widgets.HTML(f'<div class="lab-caption">{CAPTION}</div>'),
                 self.health.widget,
                 self.table,
+                self.landscapes.widget,
                 self.finding.widget,
                 self.forecast.widget,
                 self.samples.widget,
@@ -127,17 +117,23 @@ class Panel:
         self.forecast, self.health = Forecast(post, self.device), HealthView(lambda: post(("health", None)))
         self.finding = FindingPane(self.choices.use_rate, self._work_on, post, self.device)
         self.comparing = ComparePane(lambda: self.recipe, self._recipes, post, self._work_on, self.device)
-        self.samples = Samples(self.comparing.arms, self.helper, post)
+        self.samples, self.landscapes = Samples(self.comparing.arms, self.helper, post), Landscapes(post)
+        self.parts = (
+            *(self.choices, self.curves, self.health, self.finding, self.forecast, self.samples, self.comparing),
+            self.landscapes,
+        )
         self.hearers: dict[str, Callable[[Any], None]] = {  # of what is said to one part only
             "recipe": self.finding.compare,
             "comparison": self.comparing.hear,
             "rates": self.finding.hear,
             "forecast": self.forecast.hear,
             "samples": self.samples.hear,
+            "landscape": self.landscapes.hear,
+            "webgl": lambda there: self.landscapes.set_webgl(there=there),
             "health": lambda _: self.health.draw(),
             "picture": self.choices.draw,
         }
-        for trait, kind in (("dark", "theme"), ("width", "width")):
+        for trait, kind in (("dark", "theme"), ("width", "width"), ("webgl", "webgl")):
             self.helper.observe(lambda change, kind=kind: self.pump.post((kind, change["new"])), trait)
         self.table, self.message, self.invalid = (widgets.HTML(layout=wide()) for _ in range(3))
 
@@ -182,7 +178,7 @@ class Panel:
 
     def _changed(self) -> None:
         """A control changed: say at once whether the recipe is valid, and show what follows from it."""
-        self.helper.titles = self.choices.titles | self.samples.titles
+        self.helper.titles = self.choices.titles | self.samples.titles | self.landscapes.titles
         recipe, fault = None, ""
         try:
             recipe = self.recipe
@@ -201,7 +197,8 @@ class Panel:
 
     def start(self) -> None:
         """Train the recipe shown; while another one trains, it waits its turn."""
-        job = Job(self.recipe, self.pump.post, self.folder, self.device, self.watching)
+        where = self.pump.post, self.folder, self.device
+        job = Job(self.recipe, *where, watching=self.watching, follow=self.landscapes.surveyor.follow)
         self.pump.post(("queue", job))
         self._work_on(job)
 
@@ -277,6 +274,7 @@ class Panel:
                 catalogue.listeners.remove(self._options_changed)
         self.forecast.close()
         self.samples.close()
+        self.landscapes.close()
         self.choices.close()
         self.pump.close()
         close(self.ui)
@@ -333,11 +331,11 @@ class Panel:
         self.choices.refresh()
 
     def _on_theme(self, dark: bool) -> None:
-        for part in (self.choices, self.curves, self.health, self.finding, self.forecast, self.samples, self.comparing):
+        for part in self.parts:
             part.set_theme(dark=dark)
 
     def _on_width(self, pixels: int) -> None:
-        for part in (self.curves, self.health, self.finding, self.forecast, self.samples, self.comparing):
+        for part in self.parts[1:]:  # the controls keep theirs
             part.set_width(pixels)
 
     def _on_fault(self, words: str) -> None:
@@ -371,6 +369,7 @@ class Panel:
         clearable = len(going) < len(self.entries) or not self.comparing.empty
         self.toolbar.show(busy=bool(unfinished), paused=paused, clearable=clearable)
         self.comparing.refresh_button()
+        self.landscapes.show({entry.number: entry.job for entry in self.entries}, run_names(self._numbered()))
         state = self._state(shown, paused=paused, training=current is not None)
         self.progress.say(state, shown.number if shown else None)
         if state != "running" or self._due():

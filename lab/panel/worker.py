@@ -13,6 +13,7 @@ import threading
 import time
 import traceback
 from collections.abc import Callable, Generator
+from itertools import count
 from pathlib import Path
 from typing import Any, NamedTuple, Protocol
 
@@ -43,7 +44,7 @@ class Held(Protocol):
 
 def wait_while_paused(job: Held) -> None:
     """Between two events of a job: do what errands are due, and hold the job for as long as a person does."""
-    do_errands()
+    do_errands(at_work=True)
     while not job.going.wait(POLL_SECONDS) and not job.stopping.is_set():
         do_errands()
 
@@ -64,7 +65,10 @@ class Job:
         post: called in the worker thread with (job, event) for every event but single steps; `at_once` for the last.
         root: folder for run folders; None keeps the run in memory.
         watching: while it is set, the health of the layers is posted too, now and then.
+        follow: is told every event in the worker thread, with this job; the session may be read meanwhile.
     """
+
+    _numbers = count(1)
 
     def __init__(
         self,
@@ -72,10 +76,13 @@ class Job:
         post: Post,
         root: Path | None,
         device: str | None,
+        *,
         watching: threading.Event | None = None,
+        follow: Callable[[Job, Event], None] | None = None,
     ) -> None:
         self.recipe, self.post, self.root, self.device = recipe, post, root, device
-        self.watching = watching or threading.Event()
+        self.watching, self.follow = watching or threading.Event(), follow
+        self.number = next(self._numbers)  # in this process
         self.stopping, self.going = threading.Event(), threading.Event()
         self.going.set()
         self.session: Training | None = None
@@ -92,6 +99,7 @@ class Job:
         except Exception as error:  # noqa: BLE001  # shown in the panel, in words; the thread lives on
             last = self._failure(error)
             self.run = Run(self.recipe, self.session.history if self.session else History(), last.status, last.detail)
+        self._followed(last)
         self.session = self.recorder = None  # a kept session would keep its data and weights on the device
         _unfinished.discard(self)
         self.done.set()
@@ -118,6 +126,7 @@ class Job:
                 if not isinstance(event, Step | Looking):
                     self.post((self, event))
                 self._feel(pulse, event)
+                self._followed(event)
                 if self._stops():
                     break
         return Finished("stopped", self.session.step)
@@ -132,6 +141,14 @@ class Job:
         except Exception as error:  # noqa: BLE001  # of a network that a person wrote, perhaps
             self.watching = threading.Event()
             self.post(("fault", f"The health of this network cannot be shown: {error}"))
+
+    def _followed(self, event: Event) -> None:
+        try:
+            if self.follow is not None:
+                self.follow(self, event)
+        except Exception as error:  # noqa: BLE001  # who follows a run must not end it
+            self.follow = None
+            self.post(("fault", f"This run cannot be followed: {in_words(error)}"))
 
     def _result(self, last: Finished) -> Run:
         if self.session is None:
@@ -209,23 +226,25 @@ _thread: threading.Thread | None = None
 
 
 class Errand(NamedTuple):
-    """Something short to do, not before it is due (by the monotonic clock)."""
+    """Something short to do, not before it is due (by the monotonic clock); perhaps only while nothing is at work."""
 
     work: Callable[[], None]
     due: float
+    idle: bool
 
 
 _errands: dict[str, Errand] = {}  # by name: the last request only
 _errands_lock = threading.Lock()
 
 
-def errand(name: str, work: Callable[[], None], after: float = 0.0) -> None:
+def errand(name: str, work: Callable[[], None], after: float = 0.0, *, idle: bool = False) -> None:
     """Do something short in the training thread: at once if it is idle, else between two events of what is at work.
 
     A later request of the same name takes its place, if the first has not begun. `after`: seconds to wait for that.
+    `idle`: wait until nothing is at work, or what is at work is held.
     """
     with _errands_lock:
-        _errands[name] = Errand(work, time.monotonic() + after)
+        _errands[name] = Errand(work, time.monotonic() + after, idle)
     submit(do_errands)
 
 
@@ -235,22 +254,23 @@ def forget(name: str) -> None:
         _errands.pop(name, None)
 
 
-def do_errands() -> None:
+def do_errands(*, at_work: bool = False) -> None:
     """In the worker thread: all that are due now, in the order of their names' first requests.
 
-    What these ask for in turn waits until what is at work has had its turn.
+    What these ask for in turn waits until what is at work has had its turn. `at_work`: leave out those for idle times.
     """
     now = time.monotonic()
-    while (found := _due(now)) is not None:
+    while (found := _due(now, at_work=at_work)) is not None:
         try:
             found.work()
         except Exception:  # noqa: BLE001  # one broken errand must not end a training
             traceback.print_exc()
 
 
-def _due(now: float) -> Errand | None:
+def _due(now: float, *, at_work: bool) -> Errand | None:
     with _errands_lock:
-        name = next((name for name, waiting in _errands.items() if waiting.due <= now), None)
+        due = (name for name, waiting in _errands.items() if waiting.due <= now and not (at_work and waiting.idle))
+        name = next(due, None)
         return _errands.pop(name) if name is not None else None
 
 

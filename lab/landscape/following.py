@@ -1,0 +1,128 @@
+"""A run as a landscape sees it: its snapshots so far, and a network of its own to evaluate them with."""
+
+from __future__ import annotations
+
+from collections.abc import Generator
+from copy import deepcopy
+from typing import NamedTuple
+
+import torch
+from torch import Tensor, nn
+from torch.func import functional_call
+
+from lab.landscape.evaluators import Evaluator, losses_and_hits, on, use_batch_statistics
+from lab.landscape.trails import Trail
+from lab.landscape.weights import Weights, flat, trained
+from lab.steps import enough_threads
+from lab.training import Training
+
+MARKS = 33  # snapshots of a path at most: one more and every second is forgotten, the first and the last stay
+OFFERS = 256  # snapshots of a run, were none forgotten: the first come soon
+LEAST_MARKS = 12  # of a whole run, whatever they cost: a shorter path says nothing
+TRAIL_BYTES = 128 * 2**20
+
+
+class Snapshot(NamedTuple):
+    """Weights after so many steps, and the buffers (statistics of batch normalisation, say) that belong to them."""
+
+    step: int
+    weights: Weights
+    buffers: Weights
+
+
+class Followed:
+    """Reads a training between its events, and changes nothing of it.
+
+    Memory: snapshots of at most TRAIL_BYTES, buffers beside each, one copy of the network and the newest weights.
+
+    Raises:
+        ValueError: the network is so large that not even four snapshots fit.
+    """
+
+    def __init__(self, session: Training) -> None:
+        self.recipe, self.data = session.recipe, session.data
+        self.device, self.memory_format = session.device, session.memory_format
+        start = trained(session.model)
+        one = 4 * sum(tensor.numel() for tensor in start.values())
+        self.trail = Trail(start, session.step, budget_bytes=min(TRAIL_BYTES, MARKS * one))
+        self.network = without_gradients(deepcopy(session.model))
+        self.buffers = {session.step: buffers_of(session.model)}
+        self.newest = Snapshot(session.step, self.trail.start, self.buffers[session.step])
+        self.moving = True
+        self._every = max(1, session.steps // OFFERS)
+        self._at_most = max(1, session.steps // LEAST_MARKS)
+
+    @property
+    def shapes(self) -> tuple[tuple[str, torch.Size], ...]:
+        """Alike for runs whose weights are points of one space."""
+        return tuple((name, tensor.shape) for name, tensor in self.trail.start.items())
+
+    def due(self, step: int, *, affordable: bool) -> bool:
+        """Whether the next snapshot is to be taken."""
+        return step >= self.newest.step + (self._every if affordable else self._at_most)
+
+    def look(self, session: Training) -> bool:
+        """Take a snapshot; whether there was one. Weights whose length is no number have no place on a plane."""
+        if session.step <= self.newest.step:
+            return False
+        weights = {name: tensor.cpu() for name, tensor in trained(session.model).items()}
+        if not bool(flat(weights).float().square().sum().isfinite()):
+            return False
+        self.newest = Snapshot(session.step, weights, buffers_of(session.model))
+        self.buffers[session.step] = self.newest.buffers
+        before = len(self.trail)
+        self.trail.add(weights, session.step, always=True)
+        if len(self.trail) < before:  # it has forgotten every second one
+            self._every *= 2
+            self.buffers = {step: self.buffers[step] for step in self.trail.steps}
+        return True
+
+    def snapshot(self, index: int) -> Snapshot:
+        """One of the path."""
+        step = self.trail.steps[index]
+        return Snapshot(step, self.trail.weights(index), self.buffers[step])
+
+    def network_with(self, buffers: Weights) -> nn.Module:
+        """The network, which belongs to this run, with these buffers."""
+        for name, buffer in self.network.named_buffers():
+            buffer.copy_(buffers[name])
+        return self.network
+
+
+def buffers_of(model: nn.Module) -> dict[str, Tensor]:
+    """Copies on the host."""
+    return {name: buffer.detach().to("cpu", copy=True) for name, buffer in model.named_buffers()}
+
+
+def without_gradients(network: nn.Module) -> nn.Module:
+    for parameter in network.parameters():
+        parameter.grad = None
+    return network
+
+
+class TrueLoss:
+    """The loss of snapshots at their own weights and buffers, on the samples and in the mode of an evaluator."""
+
+    def __init__(self, network: nn.Module, like: Evaluator) -> None:
+        self.samples, self.size, self.flops, self.device = like.samples, like.batch_size, like.flops, like.device
+        self.network = deepcopy(network).to(self.device, like.dtype).eval().requires_grad_(requires_grad=False)
+        self.dtype = like.dtype
+        if like.batchnorm == "batch":
+            use_batch_statistics(self.network)
+
+    def __call__(self, snapshot: Snapshot) -> Generator[None, None, float]:
+        """Chances to stop, one after each batch; in the end the loss, mean nats."""
+        values = on(snapshot.weights, self.device, self.dtype)
+        values |= {name: buffer.to(self.device) for name, buffer in snapshot.buffers.items()}
+        total = 0.0
+        for start in range(0, len(self.samples), self.size):
+            total += self._batch(values, slice(start, min(start + self.size, len(self.samples))))
+            yield
+        return total / len(self.samples)
+
+    @torch.inference_mode()
+    def _batch(self, values: Weights, part: slice) -> float:
+        """Sum of the losses."""
+        with enough_threads(self.device, 3 * self.flops * self.size):
+            logits = functional_call(self.network, values, (self.samples.batch(part, self.dtype),))
+            return float(losses_and_hits(logits.T[None], self.samples.labels[part])[0].double().sum())

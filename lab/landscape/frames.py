@@ -1,0 +1,85 @@
+"""Which plane runs are shown on, and how far it reaches: made once, kept until it shows too little of their paths."""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Sequence
+from dataclasses import replace
+from typing import Literal
+
+import numpy as np
+
+from lab.landscape.directions import random_plane
+from lab.landscape.following import Followed
+from lab.landscape.grids import Grid
+from lab.landscape.planes import Plane
+from lab.landscape.trails import explained, joint_plane, path_plane
+
+KEPT = 0.9  # of the share of the paths that a plane showed when it was made: below that it is made anew
+THROUGH = "carried along, through the newest snapshot"
+MARGIN = 1.6  # times the largest distance of a snapshot from the middle of the paths
+
+PlaneKind = Literal["path", "random"]
+
+
+class Frame:
+    """A plane for one run, or for several of one architecture, with reach and scale; nothing of it changes.
+
+    Args:
+        kind: random, or the plane of the paths, which falls back on a random one before there are three snapshots.
+        why: it replaces another one; empty for the first.
+    """
+
+    def __init__(self, runs: Sequence[Followed], kind: PlaneKind, seed: int, why: str = "") -> None:
+        self.runs, self.kind, self.why = tuple(runs), kind, why
+        self.made_at = max(run.newest.step for run in runs)
+        self.plane = made(runs, kind, seed)
+        self.share = self.share_then = self.plane.origin.explained
+        self.middle, self.reach = self._extent()
+
+    @property
+    def of_paths(self) -> bool:
+        return self.plane.origin.kind != "random"
+
+    def grid_of(self, size: int) -> Grid:
+        return Grid(size, reach=(self.reach, self.reach), middle=self.middle)
+
+    def _extent(self) -> tuple[tuple[float, float], float]:
+        """Random directions are as long as the weights; along paths one length counts the same both ways."""
+        if not self.of_paths:
+            return (0.0, 0.0), 1.0
+        places = np.concatenate([self.places(run) for run in self.runs])
+        low, high = places.min(0), places.max(0)
+        middle = (low + high) / 2
+        return (float(middle[0]), float(middle[1])), MARGIN * float((high - low).max()) / 2
+
+    def places(self, run: Followed) -> np.ndarray:
+        """(k, 2) of a run's snapshots."""
+        return run.trail.places(self.plane)
+
+    def worn(self) -> str:
+        """Why the plane does not serve any more; empty while it does."""
+        if self.kind == "random":
+            return ""
+        if not self.of_paths:
+            return "the path has begun" if snapshots(self.runs) >= 3 else ""
+        self.share = explained([run.trail for run in self.runs], self.plane)
+        if self.share < KEPT * (self.share_then or 0):
+            return f"the old one showed {self.share:.0%} of the path, {self.share_then:.0%} when it was made"
+        return "the path had left the picture" if any(self._outside(run) for run in self.runs) else ""
+
+    def _outside(self, run: Followed) -> bool:
+        return bool((np.abs(self.places(run)[-1] - np.array(self.middle)) > self.reach).any())
+
+
+def made(runs: Sequence[Followed], kind: PlaneKind, seed: int) -> Plane:
+    trails = [run.trail for run in runs]
+    if kind == "path" and snapshots(runs) >= 3:
+        with contextlib.suppress(ValueError):  # paths that span no plane yet
+            found = path_plane(trails[0]) if len(runs) == 1 else joint_plane(trails)
+            return replace(found, origin=replace(found.origin, note=THROUGH))
+    return random_plane(runs[0].newest.weights, seed=seed)
+
+
+def snapshots(runs: Sequence[Followed]) -> int:
+    return sum(len(run.trail) for run in runs)

@@ -1,0 +1,274 @@
+"""Landscapes while training: between two steps, within a share of the time, and all the more while nothing trains.
+
+The engine knows no widgets and no threads. Whoever trains lets it `hear` each event; whoever has time calls `step`.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Generator, Hashable
+from dataclasses import dataclass, replace
+from typing import NamedTuple
+
+from lab.events import Event, Finished
+from lab.landscape.budgets import SHARE, Budget
+from lab.landscape.following import Followed
+from lab.landscape.frames import Frame, PlaneKind
+from lab.landscape.surfaces import Surface
+from lab.landscape.views import Marks, Seen, View
+from lab.steps import is_out_of_memory, no_memory
+from lab.training import Training
+
+MOST_RUNS = 6
+LOOKING = 0.3  # of the budget, for snapshots: the rest is for what is seen around them
+
+
+class Question(NamedTuple):
+    """What is to be seen: which kind of plane, from which seed where it is random, and the surfaces on it."""
+
+    plane: PlaneKind = "path"
+    seen: Seen = Seen()
+    seed: int = 0
+
+
+@dataclass(frozen=True)
+class Portrait:
+    """The landscape around a run as far as it is known.
+
+    surface: None before the first points. step: through whose snapshot its plane passes. joint: with which other runs
+    it shares plane and scale. why: the plane replaced another one, at step `made_at`. fault: why there is nothing.
+    """
+
+    number: int
+    surface: Surface | None
+    marks: Marks
+    step: int
+    moving: bool
+    joint: tuple[int, ...]
+    made_at: int
+    why: str
+    fault: str
+
+
+class Live:
+    """Follows up to six runs, and finds the landscapes around them.
+
+    Memory: `Followed` for each run, and for each two evaluators at most (`Evaluator.bytes`).
+
+    Args:
+        share: of the time of training.
+        clock: seconds; a test's own, perhaps.
+    """
+
+    def __init__(
+        self, question: Question | None = None, share: float = SHARE, clock: Callable[[], float] = time.perf_counter
+    ) -> None:
+        self.question = question or Question()
+        self.budget = Budget(share, clock)
+        self.runs: dict[int, Followed] = {}
+        self.version = 0  # of what there is to see
+        self._looked = 0.0  # seconds spent on snapshots
+        self._asked = self.question
+        self._heard: dict[int, float] = {}  # seconds of training, by run
+        self._frames: dict[int, Frame] = {}
+        self._views: dict[int, View] = {}
+        self._shown: dict[int, View] = {}  # those that have a picture; of an older frame until the new one has
+        self._heights: dict[tuple[int, Hashable], dict[int, float]] = {}
+        self._arranged = self._rests = True  # whether planes fit the runs, and whether all is known
+        self._piece: Generator[None] | None = None
+
+    def ask(self, question: Question) -> None:
+        """From any thread: what was begun for another question is dropped before the next step of work."""
+        self._asked = question
+
+    def add(self, number: int, session: Training) -> None:
+        """Take in a run that has ended: of its path the last point is known.
+
+        Raises:
+            ValueError: the network is too large to be followed.
+        """
+        self._follow(number, session, last=True)
+
+    @property
+    def rests(self) -> bool:
+        """Whether there is nothing to do."""
+        return self._rests and self._asked == self.question
+
+    # -- while a run trains ----------------------------------------------------------------------------------------
+
+    def hear(self, number: int, session: Training, event: Event) -> None:
+        """Between two events of a training: look, and work for as long as the budget allows.
+
+        Raises:
+            ValueError: the network is too large to be followed.
+        """
+        self.budget.earn(session.seconds - self._heard.get(number, session.seconds))
+        self._heard[number] = session.seconds
+        with self.budget.spending():
+            self._follow(number, session, last=isinstance(event, Finished))
+        while self.budget.affords:
+            with self.budget.spending():
+                if not self.step():
+                    break
+
+    def _follow(self, number: int, session: Training, *, last: bool) -> None:
+        if number not in self.runs:
+            self.runs[number] = Followed(session)
+            if len(self.runs) > MOST_RUNS:
+                self.forget(next(iter(self.runs)))
+            self._change()
+        run = self.runs[number]
+        if last or run.due(session.step, affordable=self._may_look):
+            began = self.budget.clock()
+            if run.look(session):
+                self._change()
+            self._looked += self.budget.clock() - began
+        if last:
+            self._end(number)
+
+    @property
+    def _may_look(self) -> bool:
+        return self._looked <= LOOKING * self.budget.share * self.budget.trained
+
+    def _end(self, number: int) -> None:
+        self.runs[number].moving = False
+        self._heard.pop(number, None)
+        if self.question.plane == "random":
+            self._frames.pop(number, None)  # made anew in the scale of the weights at the end
+        self._change()
+
+    def _change(self) -> None:
+        """There is something new, and perhaps something to do."""
+        self._arranged = self._rests = False
+        self.version += 1
+
+    def forget(self, number: int) -> None:
+        """A run is not looked at any more."""
+        for kept in (self.runs, self._heard, self._frames, self._views, self._shown):
+            kept.pop(number, None)
+        self._heights = {key: heights for key, heights in self._heights.items() if key[0] != number}
+        self._leave()
+        self._change()
+
+    def _leave(self) -> None:
+        """What was begun is not gone on with."""
+        if self._piece is not None:
+            self._piece.close()
+        self._piece = None
+
+    # -- work ------------------------------------------------------------------------------------------------------
+
+    def step(self, *, still: bool = False) -> bool:
+        """Work for less than 0.1 s, or for one batch where that takes longer; whether there was something to do.
+
+        Args:
+            still: no run moves for now, so that it is worth while to measure exactly where each is.
+        """
+        self._take_question()
+        if self._rests:
+            return False
+        self._piece = self._piece or self._next_piece(still=still)
+        if self._piece is None:
+            self._rests = True
+            return False
+        try:
+            next(self._piece)
+        except StopIteration:
+            self._piece = None
+            self.version += 1
+        return True
+
+    def idle(self, seconds: float) -> bool:
+        """Work for about so long while nothing trains; whether there is more to do."""
+        self._rests = False
+        end = self.budget.clock() + seconds
+        while self.budget.clock() < end:
+            if not self.step(still=True):
+                return False
+        return True
+
+    def _take_question(self) -> None:
+        asked = self._asked
+        if asked == self.question:
+            return
+        if (asked.plane, asked.seed) != (self.question.plane, self.question.seed):
+            self._frames.clear()
+        self.question = asked
+        self._leave()
+        self._views.clear()
+        self._change()
+
+    def _next_piece(self, *, still: bool) -> Generator[None] | None:
+        if not self._arranged:
+            return self._arrange()
+        urgent = {number: piece for number, view in self._views.items() if (piece := view.most_urgent(still=still))}
+        if not urgent:
+            return None
+        number = min(urgent, key=lambda each: (urgent[each][0], not self.runs[each].moving))
+        return self._guarded(number, urgent[number][1])
+
+    def _guarded(self, number: int, work: Callable[[], Generator[None]]) -> Generator[None]:
+        """What goes wrong with one run is said beside it, and does not end the others."""
+        view = self._views[number]
+        try:
+            yield from work()
+        except (ValueError, RuntimeError, MemoryError) as error:
+            view.fault = no_memory(self.runs[number].device) if is_out_of_memory(error) else str(error)
+        if (view.surface is not None or view.fault) and self._shown.get(number) is not view:
+            self._shown[number] = view
+            self._arranged = False  # now the plane may be made anew
+
+    def _arrange(self) -> Generator[None]:
+        """Each group of runs of one architecture gets a plane, unless the one that it has still serves."""
+        self._arranged = True
+        for members in self._groups():
+            yield
+            frame = self._frame_for(members)
+            for number in members:
+                self._frames[number] = frame
+                if number not in self._views or self._views[number].frame is not frame:
+                    self._views[number] = self._view(number, frame)
+
+    def _groups(self) -> list[list[int]]:
+        groups: dict[Hashable, list[int]] = {}
+        for number, run in self.runs.items():
+            alone = self.question.plane == "random"  # directions are in the scale of each run's own weights
+            groups.setdefault(number if alone else run.shapes, []).append(number)
+        return list(groups.values())
+
+    def _frame_for(self, members: list[int]) -> Frame:
+        runs = [self.runs[number] for number in members]
+        old = self._frames.get(members[0])
+        if old is not None and old.runs == tuple(runs):
+            if not all(self._has_begun(number, old) for number in members) or not (why := old.worn()):
+                return old
+        else:
+            why = "there is another run" if old is not None and len(runs) > 1 else ""
+        made = Frame(runs, self.question.plane, self.question.seed, why)
+        same = old is not None and old.runs == made.runs and not (old.of_paths or made.of_paths)
+        return old if old is not None and same else made
+
+    def _has_begun(self, number: int, frame: Frame) -> bool:
+        """Whether there is a picture on this plane, or never will be: before that it is not made anew."""
+        view = self._views.get(number)
+        return view is not None and view.frame is frame and (view.surface is not None or bool(view.fault))
+
+    def _view(self, number: int, frame: Frame) -> View:
+        seen = self.question.seen
+        heights = self._heights.setdefault((number, seen[:3]), {})
+        return View(self.runs[number], frame, seen, heights)
+
+    # -- what is seen ----------------------------------------------------------------------------------------------
+
+    def portraits(self) -> list[Portrait]:
+        """Of all runs, by number."""
+        return [self._portrait(number) for number in sorted(self.runs) if number in self._views]
+
+    def _portrait(self, number: int) -> Portrait:
+        view = self._shown.get(number, self._views[number])
+        frame, surface = view.frame, view.surface
+        if surface is not None and frame.share is not None:  # as it is now, not when the plane was made
+            surface = replace(surface, origin=replace(surface.origin, explained=frame.share))
+        others = tuple(each for each in sorted(self.runs) if self.runs[each] in frame.runs and each != number)
+        moving = self.runs[number].moving
+        return Portrait(number, surface, view.marks, view.step, moving, others, frame.made_at, frame.why, view.fault)

@@ -1,0 +1,192 @@
+"""The landscape around one run: exact points coarse first, a refresh when the run has moved on, losses of its path."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Generator
+from dataclasses import dataclass
+from typing import NamedTuple
+
+import numpy as np
+
+from lab.landscape.evaluators import BatchNormMode, Evaluator
+from lab.landscape.following import Followed, Snapshot, TrueLoss
+from lab.landscape.frames import Frame
+from lab.landscape.grids import LEAST_POINTS, spline_at
+from lab.landscape.samples import Samples, SplitName, samples_of
+from lab.landscape.surfaces import Surface, Survey, measuring, refreshing
+
+REFRESH = 5  # points along an axis that tell how a surface has changed
+Piece = Generator[None, None, None]
+
+
+class Seen(NamedTuple):
+    """On what and how surfaces are measured, and how many points along an axis in the end."""
+
+    split: SplitName = "validation"
+    samples: int | None = 512
+    batchnorm: BatchNormMode = "stored"
+    size: int = 33
+
+
+@dataclass(frozen=True)
+class Marks:
+    """A path on a plane, (k,) each: after how many steps, where (k, 2), and the losses (nan is not known yet).
+
+    true: at the snapshot's own weights. on_plane: at its place on the plane, measured or read off the surface.
+    """
+
+    steps: np.ndarray
+    places: np.ndarray
+    true: np.ndarray
+    on_plane: np.ndarray
+
+
+class View:
+    """One run on the plane of a frame, carried along: parallel to itself through the run's newest snapshot.
+
+    What is most urgent is done first; the pieces of work are generators that may be left between any two steps.
+    """
+
+    def __init__(self, run: Followed, frame: Frame, seen: Seen, heights: dict[int, float]) -> None:
+        self.run, self.frame, self.seen = run, frame, seen
+        self.heights = heights  # true losses by step: they do not depend on the plane
+        self.surface: Surface | None = None
+        self.step = 0  # through whose snapshot the plane of the surface passes
+        self.on_plane: dict[int, float] = {}
+        self.fault = ""
+        self._survey: Survey | None = None
+        self._survey_step = -1
+        self._base: Surface | None = None  # the finest that the survey has, which a refresh starts from
+        self._true: TrueLoss | None = None
+
+    def most_urgent(self, *, still: bool) -> tuple[int, Callable[[], Piece]] | None:
+        """How urgent (0 is most) the next piece of work is, and the work; None: everything is known.
+
+        Args:
+            still: the run does not move for now.
+        """
+        if self.fault:
+            return None
+        newest, survey = self.run.newest.step, self._survey
+        moving = self.run.moving and not still
+        behind = self._survey_step != newest
+        exact = survey is not None and bool(survey.known.all())
+        needed = (
+            (survey is None or (behind and not moving and not self._can_refresh), self._begin),
+            (self.surface is None, self._refine),
+            (self._unknown_heights(newest=True), self._measure_newest),
+            (self._can_refresh and behind and self._is_old(newest), self._refresh),
+            (behind and not moving, self._begin),
+            (self._unknown_heights(newest=False), self._measure_heights),
+            (not exact, self._refine),
+            (exact and not behind and not self._on_plane_known, self._measure_on_plane),
+        )
+        return next(((urgency, work) for urgency, (need, work) in enumerate(needed) if need), None)
+
+    @property
+    def _can_refresh(self) -> bool:
+        return self._base is not None and self._base.grid.size > REFRESH
+
+    def _is_old(self, step: int) -> bool:
+        """Whether the picture is of an earlier snapshot, or coarser than it could be."""
+        assert self.surface
+        assert self._base
+        return self.step != step or self.surface.grid.size < self._base.grid.size
+
+    # -- pieces of work ------------------------------------------------------------------------------------------
+
+    def _begin(self) -> Piece:
+        """Exact points around the newest snapshot."""
+        newest = self.run.newest
+        evaluator = self._evaluator(newest)
+        yield
+        if self._true is None:
+            self._true = TrueLoss(self.run.network, evaluator)
+        self._survey, self._survey_step = Survey(evaluator, self.frame.grid_of(self.seen.size)), newest.step
+        self._base = None
+        self.on_plane.clear()
+
+    def _evaluator(self, snapshot: Snapshot) -> Evaluator:
+        network = self.run.network_with(snapshot.buffers)
+        if self._survey is not None:
+            return self._survey.evaluator.carried_to(snapshot.weights, network)
+        plane, seen = self.frame.plane.carried_to(snapshot.weights), self.seen
+        return Evaluator(network, plane, self._samples(), batchnorm=seen.batchnorm)
+
+    def _samples(self) -> Samples:
+        return samples_of(self.run, split=self.seen.split, count=self.seen.samples)
+
+    def _refine(self) -> Piece:
+        """A block of exact points. A picture is replaced by one that is as fine and no older."""
+        assert self._survey
+        for indices, _ in self._survey:
+            if len(indices):
+                break
+            yield
+        found = self._base = self._survey.finest()
+        if found is None or self._survey_step < self.step:
+            return
+        if self.surface is None or found.grid.size >= self.surface.grid.size:
+            self.surface, self.step = found, self._survey_step
+
+    def _refresh(self) -> Piece:
+        """The picture of where the run is now, by few points; where no ratio can be had, by a survey of its own."""
+        assert self._survey
+        assert self._base
+        newest = self.run.newest
+        evaluator = self._evaluator(newest)
+        yield
+        try:
+            self.surface = yield from refreshing(self._base, evaluator, REFRESH)
+        except ValueError:  # losses that are not finite, or 0
+            self._survey, self._survey_step = Survey(evaluator, self._survey.grid), newest.step
+            self.surface = self._base = None
+        self.step = newest.step
+
+    def _measure_newest(self) -> Piece:
+        assert self._true
+        index = len(self.run.trail) - 1
+        step = self.run.trail.steps[index]
+        self.heights[step] = yield from self._true(self.run.snapshot(index))
+
+    def _measure_heights(self) -> Piece:
+        """The first that is not known."""
+        assert self._true
+        index = next(i for i, step in enumerate(self.run.trail.steps) if step not in self.heights)
+        step = self.run.trail.steps[index]
+        self.heights[step] = yield from self._true(self.run.snapshot(index))
+
+    def _measure_on_plane(self) -> Piece:
+        assert self._survey
+        steps, places = list(self.run.trail.steps), self.frame.places(self.run)
+        found = yield from measuring(self._survey.evaluator, places)
+        self.on_plane = dict(zip(steps, found.tolist(), strict=True))
+        self._survey.evaluator.rest()
+
+    def _unknown_heights(self, *, newest: bool) -> bool:
+        steps = self.run.trail.steps[-1:] if newest else self.run.trail.steps
+        return any(step not in self.heights for step in steps)
+
+    @property
+    def _on_plane_known(self) -> bool:
+        return all(step in self.on_plane for step in self.run.trail.steps)
+
+    # -- what is seen --------------------------------------------------------------------------------------------
+
+    @property
+    def marks(self) -> Marks:
+        steps, places = self.run.trail.steps, self.frame.places(self.run)
+        true = np.array([self.heights.get(step, np.nan) for step in steps])
+        on_plane = np.array([self.on_plane.get(step, np.nan) for step in steps])
+        if self.surface is not None and not self._on_plane_known:
+            on_plane = read_off(self.surface, places)
+        return Marks(np.array(steps), places, true, on_plane)
+
+
+def read_off(surface: Surface, places: np.ndarray) -> np.ndarray:
+    """(k,) losses of a surface at places (k, 2), by its spline; nan outside of it, or where it cannot be had."""
+    a, b = surface.grid.axes
+    inside = (places[:, 0] >= a[0]) & (places[:, 0] <= a[-1]) & (places[:, 1] >= b[0]) & (places[:, 1] <= b[-1])
+    if surface.grid.size < LEAST_POINTS or not np.isfinite(surface.loss).all():
+        return np.full(len(places), np.nan)
+    return np.where(inside, spline_at(surface.grid, surface.loss, places), np.nan)

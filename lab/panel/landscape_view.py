@@ -1,0 +1,111 @@
+"""The picture of landscapes: drawn anew when runs, planes or scale change, else in place; cameras turn together."""
+
+from __future__ import annotations
+
+from collections.abc import Hashable, Sequence
+from typing import Any
+
+import ipywidgets as widgets
+import plotly.graph_objects as go
+
+from lab.landscape.scenes import Scale, Scene
+from lab.landscape_plots import (
+    CAMERA,
+    contour_data,
+    contour_figure,
+    places,
+    surface_data,
+    surface_figure,
+)
+from lab.panel.about import redraw
+from lab.panel.live_figure import small_figure
+
+FITS = 0.2  # of the range of what is seen: by so much a scale may be off before it is made anew
+HEIGHTS = (300, 520)  # pixels of a row of pictures
+MARGINS = {"solid": {"l": 0, "r": 0, "t": 30, "b": 0}, "contour": {"l": 50, "r": 10, "t": 34, "b": 44}}
+FROM_AFAR = {**CAMERA, "eye": {axis: 1.3 * place for axis, place in CAMERA["eye"].items()}}  # names of axes need room
+
+
+class LandscapeView:
+    """Made when the first picture comes."""
+
+    def __init__(self) -> None:
+        self.frame = widgets.VBox(layout=widgets.Layout(width="100%"))
+        self.figure: Any = None
+        self.scale: Scale | None = None
+        self.rescaled = False  # whether the last picture has another scale than the one before, on the same planes
+        self._planes: Hashable = None
+        self._drawn: Hashable = None
+        self._parts: tuple[bool, int] | None = None  # of the figure: in 3-D or not, and how many
+        self._camera: Any = None  # as a person has turned it
+
+    def show(self, scenes: Sequence[Scene], planes: Hashable, *, solid: bool, dark: bool, width: int | None) -> None:
+        """Only the pump calls this.
+
+        Args:
+            planes: equal as long as these scenes are on the same planes: so long they keep their scale, while it fits.
+            solid: surfaces in 3-D, not contours.
+        """
+        self._fit(scenes, planes)
+        assert self.scale
+        drawn = (planes, self.scale, solid, dark, width, tuple(scene.title for scene in scenes))
+        if drawn == self._drawn:
+            self._update(scenes, solid=solid)
+            return
+        self._drawn = drawn
+        picture = (surface_figure if solid else contour_figure)(scenes, self.scale, dark=dark)
+        self._redraw(picture, len(scenes), solid=solid, dark=dark, width=width)
+
+    def _fit(self, scenes: Sequence[Scene], planes: Hashable) -> None:
+        now, same = Scale.of(scenes), planes == self._planes
+        kept = same and self.scale is not None and fits(self.scale, now)
+        self.rescaled = same and (not kept or self.rescaled)
+        self.scale, self._planes = self.scale if kept else now, planes
+
+    def _update(self, scenes: Sequence[Scene], *, solid: bool) -> None:
+        assert self.scale
+        data = [part for scene in scenes for part in (surface_data if solid else contour_data)(scene, self.scale)]
+        with self.figure.batch_update():
+            for trace, part in zip(self.figure.data, data, strict=True):
+                trace.update(part)
+
+    def _redraw(self, picture: go.Figure, count: int, *, solid: bool, dark: bool, width: int | None) -> None:
+        rows, columns = places(count)
+        row = min(max((width or 900) // columns, HEIGHTS[0]), HEIGHTS[1])
+        picture.update_layout(height=rows * row, font_size=11, margin=MARGINS["solid" if solid else "contour"])
+        if solid:
+            picture.update_scenes(camera=self._camera or (FROM_AFAR if columns > 1 else CAMERA))
+        if self._parts != (solid, count):
+            self._replace(picture)
+        self._parts = solid, count
+        redraw(self.figure, picture, dark=dark, width=width)
+        for name in self._spaces():
+            self.figure.layout[name].on_change(self._turn, "camera")
+
+    def _replace(self, picture: go.Figure) -> None:
+        """By a figure of its own: axes that are added to one that is shown lose the range that they are given."""
+        if self.figure is not None:
+            self.figure.close()
+        self.figure = small_figure(picture)
+        self.frame.children = [self.figure]
+
+    def _spaces(self) -> list[str]:
+        return [
+            name for name in self.figure.layout if name.startswith("scene") and self.figure.layout[name].camera.eye.x
+        ]
+
+    def _turn(self, _: Any, camera: Any) -> None:
+        """A person has turned one of them: so turn the others."""
+        turned = camera.to_plotly_json()
+        if turned == self._camera:
+            return
+        self._camera = turned
+        with self.figure.batch_update():
+            for name in self._spaces():
+                self.figure.layout[name].camera = turned
+
+
+def fits(scale: Scale, now: Scale) -> bool:
+    """Whether what is seen now can still be seen well on a scale that was decided earlier."""
+    (low, high), (bottom, top) = scale.range, now.range
+    return scale.log == now.log and max(abs(low - bottom), abs(high - top)) <= FITS * (top - bottom)

@@ -1,0 +1,129 @@
+"""Landscapes in the worker thread: between two steps within a share of the time, freely while nothing trains."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Sequence
+from functools import partial
+from typing import NamedTuple
+
+from lab.events import Event, Finished
+from lab.landscape import Live, Portrait, Question
+from lab.landscape.budgets import SHARE
+from lab.landscape.live import MOST_RUNS
+from lab.panel.worker import Job, Post, errand, forget, in_short
+from lab.training import Training
+
+NEWS_SECONDS = 0.3  # between two pictures: a browser draws surfaces for a while
+SLICE_SECONDS = 0.08  # of work while idle, before others have their turn
+WORK, RUNS = "landscape", "landscape runs"  # errands
+
+
+class News(NamedTuple):
+    """What is known of the landscapes.
+
+    taken: the share of the time of training that they really took. rests: no work is left.
+    """
+
+    portraits: tuple[Portrait, ...]
+    taken: float | None
+    rests: bool
+
+
+class Surveyor:
+    """Follows the panel's jobs while it is switched on, and posts `("landscape", News)`; off it does nothing at all.
+
+    Everything but `follow` is called from the main thread.
+    """
+
+    def __init__(self, post: Post) -> None:
+        self.post = post
+        self.on = threading.Event()
+        self.question, self.share = Question(), SHARE
+        self._live: Live | None = None  # the worker thread's own
+        self._told, self._told_at = -1, 0.0
+        self._waits = False  # whether work is asked for that has not begun
+
+    def ask(self, question: Question, share: float) -> None:
+        """From now on; what was begun for another question is dropped at once."""
+        self.question, self.share = question, share
+        if (live := self._live) is not None:
+            live.ask(question)
+            live.budget.share = share
+            self._work_on()
+
+    def switch(self, *, on: bool) -> None:
+        if on:
+            self.on.set()
+        else:
+            self.on.clear()
+            forget(RUNS)
+            errand(WORK, self._drop)
+
+    def keep(self, jobs: Sequence[Job]) -> None:
+        """Look at these runs only, the last six of them; those that ended before are looked at where they ended."""
+        if self.on.is_set():
+            errand(RUNS, partial(self._take_in, list(jobs)[-MOST_RUNS:]))
+
+    # -- in the worker thread --------------------------------------------------------------------------------------
+
+    def follow(self, job: Job, event: Event) -> None:
+        """Between two events of a job."""
+        if not self.on.is_set() or job.session is None:
+            return
+        live = self._engine()
+        live.hear(job.number, job.session, event)
+        self._tell(at_once=isinstance(event, Finished))
+        if not live.rests and not self._waits:
+            self._work_on()
+
+    def _engine(self) -> Live:
+        if self._live is None:
+            self._live = Live(self.question, self.share)
+        return self._live
+
+    def _work_on(self) -> None:
+        self._waits = True
+        errand(WORK, self._work, idle=True)
+
+    def _work(self) -> None:
+        self._waits = False
+        if self._live is not None and self.on.is_set():
+            more = self._live.idle(SLICE_SECONDS)
+            self._tell(at_once=not more)
+            if more:
+                self._work_on()
+
+    def _take_in(self, jobs: Sequence[Job]) -> None:
+        live = self._engine()
+        numbers = {job.number for job in jobs}
+        for gone in set(live.runs) - numbers:
+            live.forget(gone)
+        for job in jobs:
+            if job.done.is_set() and job.number not in live.runs:
+                self._add(live, job)
+        self._tell(at_once=True)
+        self._work_on()
+
+    def _add(self, live: Live, job: Job) -> None:
+        """A run that ended before anyone followed it: with the weights that it has kept, if it has."""
+        if job.run is None or job.run.weights is None:
+            return
+        try:
+            session = Training(job.recipe, device=job.device)
+            session.model.load_state_dict(job.run.weights)
+            session.step = job.run.step
+            live.add(job.number, session)
+        except Exception as error:  # noqa: BLE001  # shown in words, whatever it is
+            self.post(("fault", f"There is no landscape of a run: {in_short(error, job.device)}"))
+
+    def _drop(self) -> None:
+        self._live, self._told = None, -1
+
+    def _tell(self, *, at_once: bool) -> None:
+        live, now = self._live, time.monotonic()
+        if live is None or live.version == self._told or not (at_once or now - self._told_at > NEWS_SECONDS):
+            return
+        self._told, self._told_at = live.version, now
+        self.post(("landscape", News(tuple(live.portraits()), live.budget.taken, live.rests)))

@@ -1,0 +1,87 @@
+"""Loss landscapes in the panel, in a real browser: two runs on one plane, in 3-D and as contours."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import pytest
+from jupyterlab_window import Window  # pyright: ignore[reportMissingImports]
+
+pytestmark = pytest.mark.browser
+
+PLOT = ".lab-landscape .js-plotly-plot"
+SURFACES = f"""() => (document.querySelector('{PLOT}')?.data ?? [])
+  .filter(t => ['surface', 'contour'].includes(t.type))
+  .map(t => ({{ type: t.type, size: t.z.length, scene: t.scene ?? t.xaxis ?? '' }}))"""
+COMPLETE = f"""n => {{ const all = document.querySelector('{PLOT}')?.data ?? [];
+  const found = all.filter(t => ['surface', 'contour'].includes(t.type));
+  return found.length === n && found.every(t => t.z.length === 33) }}"""
+CAMERAS = f"""() => {{ const {{ scene, scene2 }} = document.querySelector('{PLOT}')._fullLayout;
+  return [scene, scene2].map(s => s.camera.eye.x) }}"""
+
+
+def unfold(window: Window) -> None:
+    window.page.locator(".lab-landscape button.lab-fold").click()
+    window.page.wait_for_selector(".lab-landscape-solid")
+
+
+def two_runs(window: Window) -> None:
+    for optimizer in ("sgd", "adam"):
+        window.recipe(optimizer=optimizer, epochs=40)
+        window.page.locator(".lab-train").click()
+        window.page.wait_for_timeout(300)
+
+
+def picture(window: Window, name: str) -> None:
+    """Kept where a person wants to look at it."""
+    if folder := os.environ.get("LAB_SCREENSHOTS"):
+        window.page.locator(".lab-landscape").screenshot(path=Path(folder, f"{name}.png"))
+
+
+def test_two_runs_grow_on_one_plane_and_turn_together(panel: Window) -> None:
+    unfold(panel)
+    assert "No landscape yet" in panel.page.locator(".lab-landscape").inner_text()
+    two_runs(panel)
+    panel.page.wait_for_function(COMPLETE, arg=2)
+    assert [surface["type"] for surface in panel.page.evaluate(SURFACES)] == ["surface", "surface"]
+    words = panel.page.locator(".lab-trust").inner_text()
+    assert words.count("joint plane of the paths") == 2
+    assert "of the time of training" in panel.page.locator(".lab-landscape").inner_text()
+    panel.page.wait_for_timeout(1500)
+    picture(panel, "landscape-light-3d")
+    panel.page.evaluate(f"() => 0 || document.querySelector('{PLOT}').scrollIntoView()")
+    box = panel.page.locator(f"{PLOT} #scene").first.bounding_box()
+    before = panel.page.evaluate(CAMERAS)
+    x, y = box["x"] + box["width"] / 2, box["y"] + box["height"] / 2
+    panel.page.mouse.move(x, y)
+    panel.page.mouse.down()
+    panel.page.mouse.move(x + 90, y, steps=8)
+    panel.page.mouse.up()
+    panel.page.wait_for_function(f"old => ({CAMERAS})().every(x => Math.abs(x - old) > 0.05)", arg=before[0])
+    first, second = panel.page.evaluate(CAMERAS)
+    assert first == pytest.approx(second)
+    assert panel.errors == []
+
+
+def test_contours_follow_the_theme_and_a_fold_ends_the_work(panel: Window) -> None:
+    unfold(panel)
+    two_runs(panel)
+    panel.page.wait_for_function(COMPLETE, arg=2)
+    panel.page.locator("button.lab-landscape-solid").click()
+    panel.page.wait_for_function(f"() => ({SURFACES})().every(s => s.type === 'contour')")
+    panel.page.wait_for_timeout(1000)
+    picture(panel, "landscape-light-contour")
+    panel.command("apputils:change-theme", {"theme": "JupyterLab Dark"})
+    panel.page.wait_for_function("() => document.body.dataset.jpThemeLight === 'false'")
+    panel.page.wait_for_timeout(2000)
+    picture(panel, "landscape-dark-contour")
+    panel.page.locator("button.lab-landscape-solid").click()
+    panel.page.wait_for_function(f"() => ({SURFACES})().every(s => s.type === 'surface')")
+    panel.page.wait_for_timeout(2000)
+    picture(panel, "landscape-dark-3d")
+    panel.command("apputils:change-theme", {"theme": "JupyterLab Light"})
+    panel.page.locator(".lab-landscape button.lab-fold").click()
+    panel.page.wait_for_selector(".lab-landscape-solid", state="hidden")
+    assert panel.kernel("print(panel.landscapes.surveyor.on.is_set())") == "False"
+    assert panel.errors == []

@@ -1,0 +1,325 @@
+"""Landscapes while training: nothing of the training changes, the budget is kept, no point is measured twice."""
+
+from __future__ import annotations
+
+from copy import deepcopy
+
+import numpy as np
+import pytest
+import torch
+from small_runs import SMALL, bits, measured, small_model
+from small_runs import trained as ended
+
+from lab.landscape import Evaluator, Live, Question, Seen, samples_of, surface
+from lab.landscape import trained as weights_of
+from lab.landscape.budgets import Budget
+from lab.landscape.following import LEAST_MARKS, MARKS, Followed
+from lab.landscape.frames import Frame
+from lab.training import Training
+
+pytestmark = pytest.mark.usefixtures("one_thread")
+QUICK = Question(seen=Seen(size=9, samples=40))
+NETWORKS = {
+    "mlp": small_model("mlp"),
+    "dropout": {**small_model("cnn"), "dropout": 0.5},
+    "batch normalisation": {**small_model("resnet"), "norm": "batch"},
+}
+
+
+def recipe_of(model, **changes):
+    return SMALL.changed(model=model, optimizer="adam", **changes)
+
+
+def followed(live, recipe, number=1, until=None, work=0):
+    """Train to the end, or for so many events, with someone following and so much work after each; the session."""
+    session = Training(recipe, device="cpu")
+    for count, event in enumerate(session):
+        live.hear(number, session, event)
+        for _ in range(work):
+            live.step()
+        if until is not None and count >= until:
+            break
+    return session
+
+
+def settle(live):
+    while live.step():
+        pass
+
+
+class Clock:
+    """Moves only when it is told to."""
+
+    def __init__(self):
+        self.now = 0.0
+
+    def __call__(self):
+        return self.now
+
+
+# -- the training ------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("name", NETWORKS)
+def test_no_bit_of_a_training_changes(name):
+    recipe = recipe_of(NETWORKS[name], epochs=4)
+    alone, _ = ended(recipe)
+    live = Live(QUICK)
+    beside = followed(live, recipe, work=3)
+    assert live.portraits()[0].surface is not None
+    assert bits(beside) == bits(alone)
+    assert measured(beside.history) == measured(alone.history)
+
+
+@pytest.mark.parametrize("name", NETWORKS)
+def test_stream_modes_gradients_and_buffers_are_left_as_they_are(name):
+    live = Live(QUICK, share=1.0)
+    session = followed(live, recipe_of(NETWORKS[name]), until=12)
+
+    def state():
+        gradients = [deepcopy(parameter.grad) for parameter in session.model.parameters()]
+        modes = [layer.training for layer in session.model.modules()]
+        return torch.get_rng_state().tolist(), bits(session), modes, [grad.tolist() for grad in gradients]
+
+    before = state()
+    settle(live)
+    assert live.portraits()[0].surface.complete
+    assert state() == before
+
+
+# -- the budget --------------------------------------------------------------------------------------------------------
+
+
+def test_work_is_paid_from_a_share_of_the_time_of_training(monkeypatch):
+    clock, step = Clock(), Live.step
+
+    def slow(self, **how):
+        clock.now += 0.01
+        return step(self, **how)
+
+    monkeypatch.setattr(Live, "step", slow)
+    live = Live(Question(seen=Seen(size=65, samples=40)), share=0.05, clock=clock)
+    session = Training(recipe_of("mlp", epochs=60), device="cpu")
+    for count, event in enumerate(session):
+        session.seconds = 0.02 * count
+        live.hear(1, session, event)
+        assert live.budget.spent <= 0.05 * live.budget.trained + 0.01 + 1e-9
+    assert live.budget.spent == pytest.approx(0.05 * live.budget.trained, abs=0.01)
+    assert live.budget.taken == pytest.approx(0.05, rel=0.05)
+
+
+def test_what_was_used_too_much_is_paid_back_and_little_is_saved_up():
+    clock = Clock()
+    budget = Budget(0.1, clock)
+    assert budget.taken is None
+    budget.earn(1e6)  # of which a tenth of a second is kept
+    with budget.spending():
+        clock.now += 0.3
+    budget.earn(1.9)
+    assert not budget.affords
+    budget.earn(0.2)
+    assert budget.affords
+
+
+@pytest.mark.parametrize("share", [0, -0.1, 1.5])
+def test_a_share_is_a_part(share):
+    with pytest.raises(ValueError, match=rf"share is {share}, but must be above 0 and at most 1"):
+        Budget(share)
+
+
+# -- surfaces ----------------------------------------------------------------------------------------------------------
+
+
+def test_the_refined_surface_is_the_fine_grid_itself():
+    live = Live(QUICK)
+    session = followed(live, recipe_of(NETWORKS["batch normalisation"]))
+    settle(live)
+    found = live.portraits()[0].surface
+    plane = live._views[1].frame.plane.carried_to(weights_of(session.model))
+    direct = surface(Evaluator(session.model, plane, samples_of(session, count=40)), found.grid)
+    assert found.grid.size == 9
+    assert found.spline_error is None
+    assert found.loss == pytest.approx(direct.loss, rel=1e-6)
+
+
+def test_no_point_is_measured_twice(monkeypatch):
+    asked, block = [], Evaluator._block
+
+    def counted(self, places):
+        asked.extend((id(self.weights), *place) for place in places.tolist() if any(place))
+        return (yield from block(self, places))
+
+    live = Live(Question(seen=Seen(size=17, samples=40)))
+    session = Training(recipe_of("mlp"), device="cpu")
+    list(session)
+    live.add(1, session)  # of one snapshot: a random plane, on which the mark is the centre
+    monkeypatch.setattr(Evaluator, "_block", counted)
+    settle(live)
+    assert live.portraits()[0].surface.complete
+    assert len(asked) == len(set(asked)) == 17 * 17 - 1
+
+
+def test_a_moving_run_is_followed_by_few_points_and_the_picture_says_so(monkeypatch):
+    live = Live(QUICK, share=1.0)
+    session = Training(recipe_of("mlp", epochs=40), device="cpu")
+    events = iter(session)
+    for event in events:
+        live.hear(1, session, event)
+        if len(live.runs[1].trail) > 6:
+            break
+    settle(live)
+    assert live.portraits()[0].surface.spline_error is None
+    asked, measure = [], Evaluator.__call__
+    monkeypatch.setattr(Evaluator, "__call__", lambda self, points: (asked.extend(points), measure(self, points))[1])
+    monkeypatch.setattr(Frame, "worn", lambda self: "")
+    before = live.portraits()[0].step
+    while session.step <= before:
+        next(events)
+    live.runs[1].look(session)
+    live._change()
+    settle(live)
+    portrait = live.portraits()[0]
+    assert portrait.step == session.step
+    assert portrait.surface.spline_error.points == 8
+    assert len(asked) == 25 + 8
+
+
+def test_a_question_that_changes_ends_what_was_begun_for_another():
+    live = Live(Question(seen=Seen(size=65, samples=None)))
+    followed(live, recipe_of("mlp"))
+    while not any(view.surface for view in live._views.values()):
+        live.step()
+    piece = live._piece
+    while piece is None or piece.gi_frame is None:
+        live.step()
+        piece = live._piece
+    other = Question(plane="random", seen=Seen(size=9, samples=30, split="training"))
+    live.ask(other)
+    live.step()
+    assert piece.gi_frame is None
+    settle(live)
+    found = live.portraits()[0].surface
+    assert (found.origin.kind, found.grid.size) == ("random", 9)
+    assert (found.measured.split, found.measured.samples) == ("training", 30)
+
+
+# -- planes ------------------------------------------------------------------------------------------------------------
+
+
+def walk(session, run, moves):
+    """Move the network by hand, a step each: (which weight, how far)."""
+    weight = session.model[1].weight
+    for place, length in moves:
+        with torch.no_grad():
+            weight.view(-1)[place] += length
+        session.step += 1
+        run.look(session)
+
+
+def test_a_plane_stays_while_it_shows_the_path_and_is_made_anew_when_it_does_not():
+    session = Training(recipe_of("mlp"), device="cpu")
+    run = Followed(session)
+    assert Frame([run], "path", 0).plane.origin.kind == "random"
+    walk(session, run, [(0, 1.0), (1, 0.5), (0, 1.0)])
+    frame = Frame([run], "path", 0)
+    assert frame.plane.origin.explained == pytest.approx(1)
+    assert frame.worn() == ""
+    walk(session, run, [(1, -0.5)])
+    assert frame.worn() == ""
+    assert frame.share == pytest.approx(1)
+    walk(session, run, [(2, 2.0), (2, 1.0)])
+    assert frame.worn() == "the old one showed 30% of the path, 100% when it was made"
+    assert Frame([run], "path", 0).worn() == ""
+
+
+def test_a_path_that_leaves_the_picture_is_followed():
+    session = Training(recipe_of("mlp"), device="cpu")
+    run = Followed(session)
+    walk(session, run, [(0, 1.0), (1, 0.5)])
+    frame = Frame([run], "path", 0)
+    walk(session, run, [(0, 9.0)])
+    assert frame.worn() == "the path had left the picture"
+
+
+def test_runs_of_one_architecture_share_a_plane_and_others_have_their_own():
+    live = Live(QUICK)
+    for number, recipe in enumerate([recipe_of("mlp"), recipe_of("mlp", seed=3), recipe_of(small_model("cnn"))], 1):
+        followed(live, recipe, number)
+    settle(live)
+    one, two, other = live.portraits()
+    assert (one.joint, two.joint, other.joint) == ((2,), (1,), ())
+    assert one.surface.grid == two.surface.grid
+    assert [each.surface.origin.kind for each in (one, two, other)] == ["joint", "joint", "path"]
+    assert live._views[1].frame is live._views[2].frame
+
+
+def test_a_run_that_is_forgotten_leaves_its_plane():
+    live = Live(QUICK)
+    for number in (1, 2):
+        followed(live, recipe_of("mlp", seed=number), number)
+    live.forget(1)
+    settle(live)
+    (left,) = live.portraits()
+    assert (left.number, left.joint, left.surface.origin.kind) == (2, (), "path")
+
+
+# -- marks -------------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("name", NETWORKS)
+def test_the_last_mark_lies_on_the_plane_and_has_the_loss_of_the_run(name):
+    live = Live(Question(seen=Seen(size=9, samples=None)))
+    session = followed(live, recipe_of(NETWORKS[name]))
+    settle(live)
+    marks = live.portraits()[0].marks
+    loss, _ = session.evaluate(session.validation_split)
+    assert marks.steps[-1] == session.step
+    assert marks.true[-1] == pytest.approx(loss, rel=1e-5)
+    assert marks.on_plane[-1] == pytest.approx(loss, rel=1e-5)
+    assert np.isfinite(marks.true).all()
+    assert np.isfinite(marks.on_plane).all()
+
+
+def test_each_mark_has_the_buffers_of_its_own_step():
+    recipe = recipe_of(NETWORKS["batch normalisation"])
+    live = Live(Question(seen=Seen(size=9, samples=None)), share=1.0)
+    losses, session = {}, Training(recipe, device="cpu")
+    for event in session:
+        live.hear(1, session, event)
+        losses.setdefault(session.step, deepcopy(session.model))
+    settle(live)
+    marks = live.portraits()[0].marks
+    for step, true in list(zip(marks.steps, marks.true, strict=True))[1:4]:
+        session.model = losses[int(step)]
+        assert true == pytest.approx(session.evaluate(session.validation_split)[0], rel=1e-5)
+
+
+def test_a_path_has_few_marks_however_long_it_is_and_enough_however_little_may_be_spent():
+    rich, poor = Live(QUICK, share=1.0), Live(QUICK, share=1e-9)
+    for live in (rich, poor):
+        followed(live, recipe_of("mlp", epochs=80))
+        run = live.runs[1]
+        assert LEAST_MARKS <= len(run.trail) <= MARKS
+        assert list(run.buffers) == run.trail.steps
+        assert run.trail.steps[-1] == run.newest.step
+
+
+def test_a_run_that_diverges_is_shown_as_far_as_its_weights_were_numbers():
+    live = Live(QUICK, share=1.0)
+    session = followed(live, SMALL.changed(model=small_model("mlp"), epochs=20, **{"optimizer.lr": 1e20}))
+    settle(live)
+    (portrait,) = live.portraits()
+    assert session.history.diverged
+    assert portrait.fault == ""
+    assert np.isfinite(portrait.marks.places).all()
+    assert not portrait.moving
+
+
+def test_what_cannot_be_measured_is_said_beside_the_run():
+    live = Live(Question(seen=Seen(samples=40, batchnorm="batch")))
+    followed(live, recipe_of("mlp"))
+    settle(live)
+    assert "40 samples make no batch of 128" in live.portraits()[0].fault
+    live.ask(QUICK)
+    settle(live)
+    assert live.portraits()[0].fault == ""

@@ -132,10 +132,8 @@ def in_turn(changes: Sequence[Waiting], images: Tensor, work: torch.dtype) -> Te
     for change in changes:
         if not (change.keeps_type or images.is_floating_point()):
             images = to_float(images, work)
-        if isinstance(change, Cover) and images is not given:
-            images = change.onto(images)
-        else:
-            images = change.of(images)
+        carry_out = change.onto if isinstance(change, Cover) and images is not given else change.of
+        images = carry_out(images)
     return images
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Literal
 
+import numpy as np
 import torch
 from torch import Tensor
 
@@ -53,11 +54,16 @@ class Cover:
 def covered_slices(images: Tensor, sides: Tensor, cover: Tensor) -> Tensor:
     """On the CPU, in the images themselves: what lies within a rectangle is copied from the cover, all else stays."""
     new, shown = images.numpy(), cover.numpy()  # a slice costs a tenth of what it does as a tensor
-    for sample, (top, height, left, width) in enumerate(sides.int().tolist()):
-        if height and width:
-            rows = slice(max(0, top), max(0, top + height))
-            columns = slice(max(0, left), max(0, left + width))
-            new[sample, :, rows, columns] = shown[sample, :, rows, columns]
+    known = sides.numpy()
+    chosen = np.flatnonzero((known[:, 1] > 0) & (known[:, 3] > 0))
+    for sample, (top, height, left, width) in zip(chosen.tolist(), known[chosen].astype(int).tolist(), strict=True):
+        hole = (
+            sample,
+            slice(None),
+            slice(max(0, top), max(0, top + height)),
+            slice(max(0, left), max(0, left + width)),
+        )
+        new[hole] = shown[hole]
     return images
 
 

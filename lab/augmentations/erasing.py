@@ -11,7 +11,7 @@ from torch import Tensor
 
 from lab.augmentations.chain import augmentations
 from lab.augmentations.covers import Cover, Filling
-from lab.augmentations.draws import Probability, uniform
+from lab.augmentations.draws import Probability, between, by_chance, uniform
 from lab.catalogue import Knob
 
 Filled = Annotated[Filling, Field(description="what is put there: black, the sample's mean pixel, or random pixels")]
@@ -41,14 +41,12 @@ def random_erasing(
     Source: Zhong et al. 2020, arXiv 1708.04896, algorithm 1 (there the ratio itself is uniform); torchvision
     RandomErasing.
     """
-    frame = shape[-2:]
-    coin, down, right = (draws := uniform(shape, generator, 3 + 2 * CANDIDATES))[:3]
-    area, elongation = draws[3:].view(2, CANDIDATES, -1)
-    pixels = (smallest + (largest - smallest) * area) * frame[0] * frame[1]
-    height, width = first_that_fits(pixels, torch.exp(log(ratio) * (2 * elongation - 1)), frame)
-    top, left = (down * (frame[0] - height + 1)).floor(), (right * (frame[1] - width + 1)).floor()
-    sides = torch.stack([top, height, left, width], 1) * (coin < p)[:, None]
-    return Cover(sides, fill, grains(fill, shape, generator))
+    pixels = shape[-2] * shape[-1]
+    coin, place, area, way = uniform(shape, generator, 3 + 2 * CANDIDATES).split([1, 2, CANDIDATES, CANDIDATES])
+    ratios = between(way, -log(ratio), log(ratio)).exp_()
+    lengths = first_that_fits(between(area, smallest * pixels, largest * pixels), ratios, shape[-2:])
+    sides = torch.stack([corners(place, lengths, shape[-2:]), lengths], 1).flatten(0, 1)
+    return Cover(by_chance(sides, coin, p).T, fill, grains(fill, shape, generator))
 
 
 @augmentations.add
@@ -65,20 +63,27 @@ def cutout(
     top = (down * shape[-2]).floor() - side // 2
     left = (right * shape[-1]).floor() - side // 2
     length = torch.full_like(top, side)
-    sides = torch.stack([top, length, left, length], 1) * (coin < p)[:, None]
-    return Cover(sides, fill, grains(fill, shape, generator))
+    sides = by_chance(torch.stack([top, length, left, length]), coin, p)
+    return Cover(sides.T, fill, grains(fill, shape, generator))
 
 
-def first_that_fits(area: Tensor, ratio: Tensor, frame: torch.Size) -> tuple[Tensor, Tensor]:
-    """Height and width (n,) in whole pixels of the first rectangle that is smaller than the frame; else 0 and 0.
+def first_that_fits(area: Tensor, ratio: Tensor, frame: torch.Size) -> Tensor:
+    """(2, n) height and width in whole pixels of the first rectangle that is smaller than the frame; else 0 and 0.
 
     Args:
         area, ratio: (candidates, n) in pixels, and height over width.
     """
-    height, width = (area * ratio).sqrt().round(), (area / ratio).sqrt().round()
-    fits = ((height < frame[0]) & (width < frame[1])).to(area.dtype)
-    first = fits * (fits.cumsum(0) == 1)  # at most one of a sample's candidates
-    return (height * first).sum(0), (width * first).sum(0)
+    # One side after the other: torch shares 2,048 roots among threads, and waking them takes longer than the roots.
+    height, width = (area * ratio).sqrt_().round_(), (area / ratio).sqrt_().round_()
+    fits = (height < frame[0]) & (width < frame[1])
+    first = fits & (fits.cumsum(0) == 1)  # at most one of a sample's candidates
+    return torch.stack([(height * first).sum(0), (width * first).sum(0)])
+
+
+def corners(draws: Tensor, lengths: Tensor, frame: torch.Size) -> Tensor:
+    """(2, n) first row and column of rectangles with sides (2, n), drawn (2, n) from 0 to 1 so that all is seen."""
+    rooms = (size + 1 - length for size, length in zip(frame, lengths, strict=True))
+    return torch.stack([(draw * room).floor_() for draw, room in zip(draws, rooms, strict=True)])
 
 
 def grains(fill: Filling, shape: torch.Size, generator: torch.Generator) -> Tensor | None:

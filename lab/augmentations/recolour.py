@@ -58,17 +58,15 @@ class Recolour:
 
 def recoloured(images: Tensor, own: Tensor, grey: Tensor, mean: Tensor, offset: Tensor) -> Tensor:
     """(n, c, h, w) -> (n, c, h, w) within 0 and 1; the others (n,) as a Recolour's."""
-    own, grey, mean, offset = (each(part, images) for part in (own, grey, mean, offset))
-    shade = grey_of(images)
-    shift = torch.addcmul(offset, mean, shade.mean((2, 3), keepdim=True))
-    if images.shape[1] == 1:
-        return torch.addcmul(shift, images, own + grey).clamp_(0, 1)
-    return torch.addcmul(torch.addcmul(shift, shade, grey), images, own).clamp_(0, 1)
+    own, grey, mean, offset = (each(part, images)[..., 0] for part in (own, grey, mean, offset))
+    pixels, weights = images.flatten(2), grey_weights(images)
+    shift = torch.addcmul(offset, mean, weights @ pixels.mean(2, keepdim=True))
+    shade = torch.baddbmm(shift, grey * weights, pixels)
+    return torch.addcmul(shade, pixels, own).clamp_(0, 1).view_as(images)
 
 
-def grey_of(images: Tensor) -> Tensor:
-    """(n, c, h, w) -> (n, 1, h, w)."""
-    if images.shape[1] != 3:
-        return images.mean(1, keepdim=True) if images.shape[1] > 1 else images
-    red, green, blue = images.split(1, 1)
-    return (red * LUMA[0]).add_(green, alpha=LUMA[1]).add_(blue, alpha=LUMA[2])
+def grey_weights(images: Tensor) -> Tensor:
+    """(1, c) by which the channels of (n, c, h, w) images are one grey."""
+    channels = images.shape[1]
+    weights = torch.tensor([LUMA if channels == 3 else [1 / channels] * channels], dtype=images.dtype)
+    return weights.to(images.device, non_blocking=True)

@@ -26,6 +26,13 @@ class Started:
 
 
 @dataclass(frozen=True)
+class Learning:
+    """Before the first step an augmentation is in the middle of learning from the training split."""
+
+    option: str
+
+
+@dataclass(frozen=True)
 class Learned:
     """Before the first step an augmentation has learned from the training split, which took so many seconds.
 
@@ -89,7 +96,7 @@ class Finished:
     detail: str = ""
 
 
-Event = Started | Learned | Step | Looking | Metrics | Epoch | Finished
+Event = Started | Learning | Learned | Step | Looking | Metrics | Epoch | Finished
 
 
 @dataclass

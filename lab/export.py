@@ -6,13 +6,14 @@ import sys
 from collections.abc import Iterator
 from copy import deepcopy
 from importlib.metadata import version
+from inspect import isgeneratorfunction
 from typing import Any
 
 import torch
 
 from lab.activations import activations, gain_of
 from lab.augmentations import Pending, augmentations, learners, sees_only_the_shape
-from lab.augmentations.learning import settings_of
+from lab.augmentations.learning import finished, settings_of
 from lab.averages import averages, blend
 from lab.bundle import Bundle, bound_names
 from lab.catalogue import Catalogue, Choice
@@ -94,7 +95,7 @@ def functions_of(session: Training) -> Iterator[Any]:
     if recipe.augment:
         yield Pending
     for choice in learning(recipe):
-        yield from (learning_stream, learners[choice.name])
+        yield from (learning_stream, learners[choice.name], *([finished] if stops(choice) else []))
     yield from (activations.functions[recipe.activation.name], models.functions[recipe.model.name])
     yield from (initializers.functions[recipe.init.name], initialise)
     if recipe.init.name in after_filling:
@@ -204,8 +205,14 @@ def data_lines(session: Training) -> Iterator[str]:
     for choice in learning(recipe):
         split = "train_images, train_labels, len(data.classes), learning_stream(SEED, device)"
         chosen = [f"{key}={value!r}" for key, value in settings_of(choice).items()]
-        yield f"{lesson_of(choice)} = {learners[choice.name].__name__}({', '.join([split, *chosen])})"
+        taught = f"{learners[choice.name].__name__}({', '.join([split, *chosen])})"
+        yield f"{lesson_of(choice)} = {f'finished({taught})' if stops(choice) else taught}"
     yield from prepare_lines(session, dtype)
+
+
+def stops(choice: Choice) -> bool:
+    """Whether what learns stops in between."""
+    return isgeneratorfunction(learners[choice.name])
 
 
 def lesson_of(choice: Choice) -> str:

@@ -8,7 +8,7 @@ from typing import Any
 
 from torch import nn
 
-from lab.events import Event, Finished, Looking, Metrics, Step
+from lab.events import Event, Finished, Learning, Looking, Metrics, Step
 from lab.optimizers import batch_of
 from lab.recipe import Recipe, checked, flat, refuse_choices
 from lab.runs import Run, run_of
@@ -239,5 +239,5 @@ def work(task: Task, tell: Callable[[Heard], None]) -> None:
         made = None
         if isinstance(event, Finished):
             made = packed(many.runs.pop(index, None)), many.results.pop(index, None)
-        if not isinstance(event, Step | Looking):
+        if not isinstance(event, Step | Looking | Learning):
             tell(Heard(task.places[index], event, made))

@@ -18,12 +18,14 @@ import torch
 from torch import Tensor, nn
 
 from lab.augmentations import Lesson, augmented, lessons
+from lab.augmentations.learning import learning
 from lab.averages import averages, blend
+from lab.catalogue import Choice
 from lab.data import Split, load
 from lab.data.batches import batches, normalise, place, to_float
 from lab.depth import rate_groups
 from lab.endings import diverged, verdict
-from lab.events import Epoch, Event, Finished, History, Learned, Looking, Metrics, Started, State, Step
+from lab.events import Epoch, Event, Finished, History, Learned, Learning, Looking, Metrics, Started, State, Step
 from lab.gradients import Compute, gradients, passes_of
 from lab.optimizers import batch_of, joined, optimizers, parameter_groups
 from lab.recipe import Recipe, checked, refuse_choices
@@ -309,12 +311,18 @@ class Training:
 
         No part of a state: a training that goes on learns the same again.
         """
-        generator = learning_stream(self.recipe.seed, self.device)
-        return lessons(self.recipe.augment, self.train_split, len(self.data.classes), generator)
+        return lessons(*self._taught)
 
-    def learned(self) -> Iterator[Learned]:
-        """The lessons as events."""
-        return (Learned(option, lesson.seconds) for option, lesson in self.lessons.items())
+    def learned(self) -> Iterator[Learning | Learned]:
+        """The lessons as events, with some on the way to them."""
+        if "lessons" not in vars(self):
+            yield from (Learning(option) for option, lesson in learning(*self._taught) if lesson is None)
+        yield from (Learned(option, lesson.seconds) for option, lesson in self.lessons.items())
+
+    @property
+    def _taught(self) -> tuple[tuple[Choice, ...], Split, int, torch.Generator]:
+        generator = learning_stream(self.recipe.seed, self.device)
+        return self.recipe.augment, self.train_split, len(self.data.classes), generator
 
     def prepare_batch(self, images: Tensor, labels: Tensor) -> tuple[Tensor, Tensor]:
         """A batch as a step sees it: augmented; labels (b,), or (b, classes) shares where samples were mixed."""

@@ -17,10 +17,9 @@ Probability = Annotated[float, Field(ge=0, le=1, description="share"), Knob(0, 1
 
 def lighter(shape: torch.Size, generator: torch.Generator, *, strength: Strength = 0.5) -> Recolour:
     """Add up to `strength` to all pixels. Source: this test."""
-    count, channels = shape[:2]
-    same = torch.eye(channels).expand(count, -1, -1)
-    amount = strength * torch.rand(count, 1, generator=generator)
-    return Recolour(same, torch.zeros_like(same), amount.expand(-1, channels))
+    amount = strength * torch.rand(shape[0], generator=generator)
+    nothing = torch.zeros_like(amount)
+    return Recolour(nothing + 1, nothing, nothing, amount, shape[1])
 
 
 def slid(shape: torch.Size, generator: torch.Generator, *, pixels: Strength = 1.0) -> Warp:

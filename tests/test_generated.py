@@ -17,7 +17,7 @@ from lab.catalogue import RecipeError
 from lab.data import DataError, Split, load
 from lab.diagnostics import copies
 from lab.diagnostics.copies import Copies, nearest_of_class
-from lab.events import Learned, Started, Step
+from lab.events import Learned, Learning, Started, Step
 from lab.generated_plots import generated_pictures
 from lab.recipe import Recipe
 from lab.runs import open_run, train
@@ -218,6 +218,15 @@ def test_the_learning_is_told_before_the_first_step():
     assert isinstance(events[0], Started)
     assert (events[1].option, events[1].seconds > 0) == ("generated", True)
     assert isinstance(events[2], Step)
+
+
+def test_one_may_leave_while_it_learns():
+    events = iter(
+        Training(SMALL.changed(augment=[{"name": "generated", "steps": 1_000_000, "width": 8}]), device="cpu")
+    )
+    assert isinstance(next(events), Started)
+    assert [next(events) for _ in range(3)] == [Learning("generated")] * 3
+    assert learning._kept == {}
 
 
 def test_the_seconds_of_learning_are_kept_with_the_run_and_printed(tmp_path, capsys):

@@ -11,15 +11,18 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-from lab.augmentations.changes import Change, Mix, Recolour, Warp
+from lab.augmentations.changes import Change, Mix, Waiting, Warp
+from lab.augmentations.chosen import Retouch
+from lab.augmentations.covers import Cover
 from lab.augmentations.learning import Lesson, learners
+from lab.augmentations.recolour import Recolour
 from lab.augmentations.sampling import at_hand
 from lab.catalogue import Catalogue, Choice
 from lab.data.batches import to_float
 
 augmentations = Catalogue(
     "augmentation",
-    gives="images (n, c, h, w), a Warp, a Recolour or a Mix",
+    gives="images (n, c, h, w), a Warp, a Recolour, a Retouch, a Cover or a Mix",
     aliases={
         "mirror": "flip",
         "hflip": "flip",
@@ -37,9 +40,10 @@ CHUNK_BYTES = 2**21
 
 
 class Pending:
-    """A batch, and the warps and changes of colour that wait to be carried out together.
+    """A batch, and the changes that wait to be carried out together.
 
-    Neighbours of one kind are made one. A uint8 batch stays uint8 for as long as pixels are only moved.
+    Neighbouring warps are made one, and neighbouring changes of colour. A uint8 batch stays uint8 for as long as pixels
+    are only moved or covered with black.
 
     Args:
         images: (n, c, h, w) uint8, or float from 0 to 1.
@@ -53,7 +57,7 @@ class Pending:
         self.dtype = torch.promote_types(dtype or images.dtype, torch.float32)
         self._images = images.to(self.dtype) if images.is_floating_point() else images
         self.labels, self.classes = labels, classes
-        self._waiting: tuple[Warp | Recolour, ...] = ()  # never changed in place: a copy of the batch has it too
+        self._waiting: tuple[Waiting, ...] = ()  # never changed in place: a copy of the batch has it too
 
     @property
     def shape(self) -> torch.Size:
@@ -77,11 +81,8 @@ class Pending:
         elif isinstance(change, Mix):
             self._images = change.of(self.images)
             self.labels = change.of_labels(self.shares)
-        elif self._waiting and self._waiting[-1].joins(change):
-            joined = self._waiting[-1].then(change)  # pyright: ignore[reportArgumentType]  # joins() has looked
-            self._waiting = (*self._waiting[:-1], joined)
         else:
-            self._waiting = (*self._waiting, change)
+            self._waiting = with_last(self._waiting, change)
 
     @property
     def shares(self) -> Tensor:
@@ -90,21 +91,31 @@ class Pending:
         return functional.one_hot(self.labels, self.classes).to(self.dtype) if whole else self.labels
 
 
-def carried_out(changes: Sequence[Warp | Recolour], images: Tensor, work: torch.dtype, dtype: torch.dtype) -> Tensor:
+def with_last(waiting: tuple[Waiting, ...], change: Waiting) -> tuple[Waiting, ...]:
+    """One more that waits: by itself, or made one with the last."""
+    last = waiting[-1] if waiting else None
+    if isinstance(last, Warp) and isinstance(change, Warp) and last.joins(change):
+        return (*waiting[:-1], last.then(change))
+    if isinstance(last, Recolour) and isinstance(change, Recolour):
+        return (*waiting[:-1], last.then(change))
+    return (*waiting, change)
+
+
+def carried_out(changes: Sequence[Waiting], images: Tensor, work: torch.dtype, dtype: torch.dtype) -> Tensor:
     """One change after the other, for a few samples at a time on a CPU: they stay in its cache between two changes.
 
     Args:
         work: float type in which colours and samples from between the pixels are computed.
         dtype: of what is returned.
     """
-    first = next((number for number, change in enumerate(changes) if not keeps_type(change)), len(changes))
+    first = next((number for number, change in enumerate(changes) if not change.keeps_type), len(changes))
     images = in_turn(changes[:first], images, work)  # moves are fastest all at once, before there are floats
-    changes = changes[first:]
-    if not changes and images.dtype == dtype:
-        return images
+    parts = list(parts_of(images, work)) if changes[first:] else [slice(None)]
+    if len(parts) == 1:
+        return of_type(in_turn(changes[first:], images, work), dtype)
     out = torch.empty(images.shape, dtype=dtype, device=images.device)
-    for part in parts_of(images, work) if changes else (slice(None),):
-        put(in_turn([change.part(part) for change in changes], images[part], work), out[part])
+    for part in parts:
+        out[part] = of_type(in_turn([change.part(part) for change in changes[first:]], images[part], work), dtype)
     return out
 
 
@@ -116,31 +127,27 @@ def parts_of(images: Tensor, work: torch.dtype) -> Iterator[slice]:
         yield slice(start, start + size)
 
 
-def in_turn(changes: Sequence[Warp | Recolour], images: Tensor, work: torch.dtype) -> Tensor:
+def in_turn(changes: Sequence[Waiting], images: Tensor, work: torch.dtype) -> Tensor:
+    given = images
     for change in changes:
-        as_they_are = keeps_type(change) or images.is_floating_point()
-        images = change.of(images if as_they_are else to_float(images, work))
+        if not (change.keeps_type or images.is_floating_point()):
+            images = to_float(images, work)
+        carry_out = change.onto if isinstance(change, Cover) and images is not given else change.of
+        images = carry_out(images)
     return images
 
 
-def keeps_type(change: Warp | Recolour) -> bool:
-    """Whether a change only moves pixels, so that it may be done to integers."""
-    return isinstance(change, Warp) and change.kind == "whole"
-
-
-def put(images: Tensor, out: Tensor) -> None:
-    """Write images into others of another type perhaps: integers are 0 to 255, floats 0 to 1."""
-    if images.is_floating_point() and not out.is_floating_point():
-        images = (images * 255).round_().clamp_(0, 255)
-    out.copy_(images)
-    if out.is_floating_point() and not images.is_floating_point():
-        out.div_(255)
+def of_type(images: Tensor, dtype: torch.dtype) -> Tensor:
+    """Images of another type perhaps: integers are 0 to 255, floats 0 to 1."""
+    if images.is_floating_point() == dtype.is_floating_point:
+        return images.to(dtype)
+    return to_float(images, dtype) if dtype.is_floating_point else (images * 255).round_().clamp_(0, 255).to(dtype)
 
 
 @cache
 def sees_only_the_shape(function: Callable[..., Any]) -> bool:
     """Whether an augmentation is given the shape of the images, not their pixels: by the type that it returns."""
-    return get_type_hints(function).get("return") in (Warp, Recolour, Mix)
+    return get_type_hints(function).get("return") in (Warp, Recolour, Retouch, Cover, Mix)
 
 
 @cache

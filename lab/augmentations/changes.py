@@ -11,8 +11,10 @@ from typing import Literal
 import torch
 from torch import Tensor
 
-from lab.augmentations.chosen import some_changed
+from lab.augmentations.chosen import Retouch
+from lab.augmentations.covers import Cover
 from lab.augmentations.moves import moved
+from lab.augmentations.recolour import Recolour
 from lab.augmentations.sampling import Fill, at_hand, resampled
 
 Kind = Literal["whole", "affine", "perspective"]
@@ -69,53 +71,15 @@ class Warp:
         return new if at_hand(images) else torch.where(moves[:, None, None, None], new, images)
 
     @property
+    def keeps_type(self) -> bool:
+        """Whether pixels are only moved, so that it may be done to integers."""
+        return self.kind == "whole"
+
+    @property
     def moves(self) -> Tensor:
         """(n,) whether a sample does not simply stay."""
         away = (self.matrix != torch.eye(3, device=self.matrix.device)).flatten(1).any(1)
         return away if self.bend is None else away | (self.bend != 0).flatten(1).any(1)
-
-
-@dataclass(frozen=True)
-class Recolour:
-    """Every pixel's channels x become `matrix x + of_mean m + offset`, m being the image's mean pixel.
-
-    Args:
-        matrix, of_mean: (n, c, c).
-        offset: (n, c), where 0 is black and 1 the brightest.
-    """
-
-    matrix: Tensor
-    of_mean: Tensor
-    offset: Tensor
-
-    def then(self, later: Recolour) -> Recolour:
-        """Both as one, nothing cut off at black and white in between."""
-        mean = self.matrix + self.of_mean  # what becomes of the mean pixel, but for the offset
-        return Recolour(
-            later.matrix @ self.matrix,
-            later.matrix @ self.of_mean + later.of_mean @ mean,
-            ((later.matrix + later.of_mean) @ self.offset[..., None])[..., 0] + later.offset,
-        )
-
-    def joins(self, later: object) -> bool:
-        return isinstance(later, Recolour)
-
-    def part(self, samples: slice) -> Recolour:
-        return Recolour(self.matrix[samples], self.of_mean[samples], self.offset[samples])
-
-    def of(self, images: Tensor) -> Tensor:
-        """(n, c, h, w) -> (n, c, h, w) within 0 and 1; a sample that keeps its colours keeps its bits."""
-        same = torch.eye(images.shape[1], device=self.matrix.device)
-        parts = ((self.matrix - same).flatten(1), self.of_mean.flatten(1), self.offset)
-        differs = torch.cat(parts, 1).any(1)
-        return some_changed(images, differs, recoloured, self.matrix, self.of_mean, self.offset)
-
-
-def recoloured(images: Tensor, matrix: Tensor, of_mean: Tensor, offset: Tensor) -> Tensor:
-    """(n, c, h, w) -> (n, c, h, w) within 0 and 1; the others as a Recolour's."""
-    pixels = images.flatten(2)
-    shift = of_mean.to(images) @ pixels.mean(2, keepdim=True) + offset.to(images)[..., None]
-    return torch.baddbmm(shift, matrix.to(images), pixels).clamp_(0, 1).view_as(images)
 
 
 @dataclass(frozen=True)
@@ -140,4 +104,5 @@ class Mix:
         return torch.lerp(shares.index_select(0, self.partner), shares, own)
 
 
-Change = Warp | Recolour | Mix | Tensor
+Waiting = Warp | Recolour | Retouch | Cover
+Change = Waiting | Mix | Tensor

@@ -3,11 +3,36 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import dataclass
 
 import torch
 from torch import Tensor
 
-PIECE = 2**18  # numbers; a change keeps a few tensors of this size at a time
+PIECE = 2**19  # numbers; a change keeps a few tensors of this size at a time
+
+
+@dataclass(frozen=True)
+class Retouch:
+    """Some samples are changed, each by settings of its own, which know nothing of the pixels.
+
+    Args:
+        chosen: (n,) which.
+        change: a function of images (k, c, h, w) and the settings of these; gives images of the same shape.
+        settings: (n, ...) each.
+    """
+
+    chosen: Tensor
+    change: Callable[..., Tensor]
+    settings: tuple[Tensor, ...] = ()
+
+    keeps_type = False
+
+    def part(self, samples: slice) -> Retouch:
+        return Retouch(self.chosen[samples], self.change, tuple(part[samples] for part in self.settings))
+
+    def of(self, images: Tensor) -> Tensor:
+        """(n, c, h, w) -> (n, c, h, w); a sample that is not chosen keeps its bits."""
+        return some_changed(images, self.chosen, self.change, *self.settings)
 
 
 def some_changed(images: Tensor, chosen: Tensor, change: Callable[..., Tensor], *settings: Tensor) -> Tensor:
@@ -53,3 +78,8 @@ def change_some(images: Tensor, chosen: Tensor, change: Callable[..., Tensor], *
 def piece_size(images: Tensor) -> int:
     """How many samples to work on at a time."""
     return max(1, PIECE // max(1, images[0].numel())) if len(images) else 1
+
+
+def each(setting: Tensor, images: Tensor) -> Tensor:
+    """(n,) -> (n, 1, 1, 1) in the images' type."""
+    return setting.to(images.dtype)[:, None, None, None]

@@ -1,4 +1,4 @@
-"""Colour: what is linear in a pixel's channels, a matrix per sample, and hue, which is not."""
+"""Colour: what is a straight line in a pixel's channels and its grey, and hue, which is not."""
 
 from __future__ import annotations
 
@@ -9,16 +9,15 @@ from pydantic import Field
 from torch import Tensor
 
 from lab.augmentations.chain import augmentations
-from lab.augmentations.changes import Recolour
-from lab.augmentations.chosen import some_changed
-from lab.augmentations.draws import Probability
+from lab.augmentations.chosen import Retouch, each
+from lab.augmentations.draws import Probability, between, by_chance, uniform
+from lab.augmentations.recolour import Recolour
 from lab.catalogue import Knob
 
 Strength = Annotated[
     float, Field(ge=0, le=1, description="factors are drawn from 1 - strength to 1 + strength"), Knob(0, 1)
 ]
 Turn = Annotated[float, Field(ge=0, le=0.5, description="largest turn, 0.5 being half a circle"), Knob(0, 0.5)]
-LUMA = (0.2989, 0.587, 0.114)  # red, green and blue in grey: ITU-R BT.601, rounded as torchvision does
 
 
 @augmentations.add
@@ -29,7 +28,7 @@ def brightness(
 
     x <- f x,  f uniform in [1 - strength, 1 + strength]
 
-    Neighbouring linear colours are one product, cut off at 0 and 1 once, at its end; torchvision cuts after each.
+    Neighbouring linear colours are one change, cut off at 0 and 1 once, at its end; torchvision cuts after each.
 
     Source: Krizhevsky et al., NeurIPS 2012, section 4.1; torchvision adjust_brightness.
     """
@@ -85,46 +84,45 @@ def invert(shape: torch.Size, generator: torch.Generator, *, p: Probability = 0.
 
 
 @augmentations.add
-def hue(images: Tensor, generator: torch.Generator, *, strength: Turn = 0.1, p: Probability = 1.0) -> Tensor:
+def hue(shape: torch.Size, generator: torch.Generator, *, strength: Turn = 0.1, p: Probability = 1.0) -> Retouch:
     """Turn a sample's colours along the colour circle; images without colours stay as they are.
 
     In HSV, h <- h + t,  t uniform in [-strength, strength]; saturation and value are kept, exactly.
 
     Source: Smith, SIGGRAPH 1978 (the HSV hexagon); torchvision adjust_hue.
     """
-    coin, amount = torch.rand(2, len(images), generator=generator, device=images.device)
-    turn = strength * (2 * amount - 1) * (coin < p)
-    return some_changed(images, turn != 0, hues_turned, turn) if images.shape[1] == 3 else images
+    coin, amount = uniform(shape, generator, 2)
+    turn = by_chance(between(amount, -strength, strength), coin, p)
+    return Retouch(turn != 0, hues_turned, (turn,))
 
 
 def hues_turned(images: Tensor, turn: Tensor) -> Tensor:
-    """(n, 3, h, w) with hues moved by turn (n,), in whole circles.
+    """(n, 3, h, w) with hues moved by turn (n,), in whole circles; other numbers of channels as they are.
 
-    With (pixel - low) / chroma the lowest channel is 0 and the highest 1, so the place on the colour circle, from 0 to
-    6, is a difference of two channels and a constant that depends on which is the lowest. Back: a channel falls from
-    high to low, or rises, between 1 and 2 from its peak, or from the point opposite to it.
+    With (pixel - low) / chroma the lowest channel is 0 and the highest 1, and the way from red on the colour circle, of
+    six steps, is 1 + green + blue - red to either side: towards green, or towards blue if that is more. Back: a channel
+    falls from high to low, or rises, between 1 and 2 from its peak, or from the point opposite to it.
     """
+    if images.shape[1] != 3:
+        return images
     red, green, blue = images.unbind(1)
-    low, high = torch.minimum(red, green).minimum(blue), torch.maximum(red, green).maximum(blue)
-    blue_is_low = torch.eq(blue, low, out=torch.empty_like(low))  # numbers: lerp is many times faster than where
-    red_is_low = torch.eq(red, low, out=torch.empty_like(low))
-    difference = (red - blue).lerp_(blue - green, red_is_low).lerp_(green - red, blue_is_low)
-    turn = 6 * (turn.to(images) % 1)[:, None, None]
-    place = torch.add(turn + 5, red_is_low, alpha=-2).lerp_(turn + 1, blue_is_low)  # 5, 3 or 1, and the turn
+    low, high = images.amin(1), images.amax(1)
     chroma = (high - low).clamp_min_(torch.finfo(low.dtype).tiny)  # a grey pixel has no hue, and needs none
-    circle = place.addcdiv_(difference, chroma)
-    circle.sub_(torch.ge(circle, 6, out=chroma), alpha=6)
-    centres = torch.tensor([3, 2, 4]).to(images, non_blocking=True).view(3, 1, 1)
-    out = (circle[:, None] - centres).abs_().sub_(1).clamp_(0, 1)
-    torch.lerp(low, high, out[:, 0], out=out[:, 0])
-    torch.lerp(high[:, None], low[:, None], out[:, 1:], out=out[:, 1:])
+    way = (green + blue).sub_(red).sub_(low).div_(chroma).add_(1).copysign_(green - blue)
+    place = torch.add(
+        each(1 + turn, images)[:, 0], way, alpha=1 / 6, out=way
+    ).frac_()  # 1: fractions of what is positive
+    peaks = torch.tensor([3 / 6, 2 / 6, 4 / 6]).to(images, non_blocking=True).view(3, 1, 1)
+    out = (place[:, None] - peaks).abs_().clamp_(1 / 6, 2 / 6)
+    torch.addcmul(low.sub_(chroma), chroma, out[:, 0], value=6, out=out[:, 0])
+    torch.addcmul(high.add_(chroma)[:, None], chroma[:, None], out[:, 1:], value=-6, out=out[:, 1:])
     return out
 
 
 def factors(count: int, generator: torch.Generator, strength: float, p: float) -> Tensor:
     """(n,) from 1 - strength to 1 + strength; 1 for the samples that are left as they are."""
     coin, amount = torch.rand(2, count, generator=generator, device=generator.device)
-    return 1 + strength * (2 * amount - 1) * (coin < p)
+    return by_chance(between(amount, 1 - strength, 1 + strength), coin, p, otherwise=1)
 
 
 def coins(count: int, generator: torch.Generator, p: float) -> Tensor:
@@ -133,36 +131,23 @@ def coins(count: int, generator: torch.Generator, p: float) -> Tensor:
 
 
 def brightened(factor: Tensor, channels: int) -> Recolour:
-    matrix = factor[:, None, None] * same_colours(factor, channels)
-    return Recolour(matrix, torch.zeros_like(matrix), matrix.new_zeros(len(factor), channels))
+    nothing = torch.zeros_like(factor)
+    return Recolour(factor, nothing, nothing, nothing, channels)
 
 
 def contrasted(factor: Tensor, channels: int) -> Recolour:
-    matrix = factor[:, None, None] * same_colours(factor, channels)
-    of_mean = (1 - factor)[:, None, None] * grey(factor, channels)
-    return Recolour(matrix, of_mean, matrix.new_zeros(len(factor), channels))
+    nothing = torch.zeros_like(factor)
+    return Recolour(factor, nothing, 1 - factor, nothing, channels)
 
 
 def saturated(factor: Tensor, channels: int) -> Recolour:
+    nothing = torch.zeros_like(factor)
     if channels != 3:
-        factor = torch.ones_like(factor)
-    share = factor[:, None, None]
-    matrix = share * same_colours(factor, channels) + (1 - share) * grey(factor, channels)
-    return Recolour(matrix, torch.zeros_like(matrix), matrix.new_zeros(len(factor), channels))
+        return Recolour(nothing + 1, nothing, nothing, nothing, channels)
+    return Recolour(factor, 1 - factor, nothing, nothing, channels)
 
 
 def inverted(chosen: Tensor, channels: int) -> Recolour:
     """The negative where chosen (n,) is 1, nothing where it is 0."""
-    matrix = (1 - 2 * chosen)[:, None, None] * same_colours(chosen, channels)
-    return Recolour(matrix, torch.zeros_like(matrix), chosen[:, None].expand(-1, channels))
-
-
-def same_colours(like: Tensor, channels: int) -> Tensor:
-    """(c, c) the matrix that leaves every colour as it is."""
-    return torch.eye(channels, dtype=like.dtype, device=like.device)
-
-
-def grey(like: Tensor, channels: int) -> Tensor:
-    """(c, c) the matrix that puts the grey of a pixel into every channel."""
-    weights = torch.tensor(LUMA if channels == 3 else [1 / channels] * channels, dtype=like.dtype)
-    return weights.to(like.device, non_blocking=True).expand(channels, -1)
+    nothing = torch.zeros_like(chosen)
+    return Recolour(1 - 2 * chosen, nothing, nothing, chosen, channels)

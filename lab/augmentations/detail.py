@@ -12,10 +12,9 @@ from torch import Tensor
 from torch.nn import functional
 
 from lab.augmentations.chain import augmentations
-from lab.augmentations.chosen import some_changed
+from lab.augmentations.chosen import Retouch, each
 from lab.augmentations.colour import Strength, factors
-from lab.augmentations.draws import Probability
-from lab.augmentations.tones import each
+from lab.augmentations.draws import Probability, uniform
 from lab.catalogue import Knob
 
 Width = Annotated[float, Field(ge=0, le=20, description="largest standard deviation, in pixels"), Knob(0, 4)]
@@ -23,7 +22,9 @@ Noise = Annotated[float, Field(ge=0, le=1, description="largest standard deviati
 
 
 @augmentations.add
-def sharpness(images: Tensor, generator: torch.Generator, *, strength: Strength = 0.4, p: Probability = 1.0) -> Tensor:
+def sharpness(
+    shape: torch.Size, generator: torch.Generator, *, strength: Strength = 0.4, p: Probability = 1.0
+) -> Retouch:
     """Make a sample sharper or softer: away from a smoothed copy of it, or towards it.
 
     x <- f x + (1 - f) smooth(x) but for the outermost pixels,  f uniform in [1 - strength, 1 + strength],
@@ -31,12 +32,12 @@ def sharpness(images: Tensor, generator: torch.Generator, *, strength: Strength 
 
     Source: Cubuk et al. 2019 (AutoAugment), arXiv 1805.09501, table 6; torchvision adjust_sharpness.
     """
-    factor = factors(len(images), generator, strength, p)
-    return some_changed(images, factor != 1, sharpened, factor)
+    factor = factors(shape[0], generator, strength, p)
+    return Retouch(factor != 1, sharpened, (factor,))
 
 
 @augmentations.add
-def blur(images: Tensor, generator: torch.Generator, *, sigma: Width = 1.0, p: Probability = 0.5) -> Tensor:
+def blur(shape: torch.Size, generator: torch.Generator, *, sigma: Width = 1.0, p: Probability = 0.5) -> Retouch:
     """Smooth a sample with a Gaussian of its own width, with probability p; the image is mirrored at its edges.
 
     x <- sum over k of w(k) x(i + k), along rows and columns,  w(k) ~ exp(-k^2 / (2 s^2)) for |k| <= ceil(3 sigma),
@@ -44,23 +45,23 @@ def blur(images: Tensor, generator: torch.Generator, *, sigma: Width = 1.0, p: P
 
     Source: Chen et al. 2020 (SimCLR), arXiv 2002.05709, appendix A; torchvision gaussian_blur.
     """
-    coin, amount = torch.rand(2, len(images), generator=generator, device=images.device)
+    coin, amount = uniform(shape, generator, 2)
     widths = sigma * amount * (coin < p)
-    return some_changed(images, widths > 0, partial(blurred, radius=ceil(3 * sigma)), widths)
+    return Retouch(widths > 0, partial(blurred, radius=ceil(3 * sigma)), (widths,))
 
 
 @augmentations.add
-def noise(images: Tensor, generator: torch.Generator, *, sigma: Noise = 0.1, p: Probability = 0.5) -> Tensor:
+def noise(shape: torch.Size, generator: torch.Generator, *, sigma: Noise = 0.1, p: Probability = 0.5) -> Retouch:
     """Add Gaussian noise to a sample's pixels, with probability p.
 
     x <- x + s e, cut off at 0 and 1,  e standard normal for each pixel and channel,  s uniform in [0, sigma]
 
     Source: Bishop, Neural Computation 1995, "Training with noise is equivalent to Tikhonov regularization".
     """
-    coin, amount = torch.rand(2, len(images), generator=generator, device=images.device)
+    coin, amount = uniform(shape, generator, 2)
     widths = sigma * amount * (coin < p)
-    grains = torch.randn(images.shape, generator=generator, device=images.device)
-    return some_changed(images, widths > 0, roughened, widths, grains)
+    grains = torch.randn(shape, generator=generator, device=generator.device)
+    return Retouch(widths > 0, roughened, (widths, grains))
 
 
 def sharpened(images: Tensor, factor: Tensor) -> Tensor:

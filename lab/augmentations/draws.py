@@ -22,6 +22,16 @@ def uniform(shape: torch.Size, generator: torch.Generator, count: int) -> Tensor
     return torch.rand(count, shape[0], generator=generator, device=generator.device)
 
 
+def between(draw: Tensor, low: float, high: float) -> Tensor:
+    """Numbers from 0 up to 1 as numbers from low up to high."""
+    return draw.mul(high - low).add_(low)
+
+
+def by_chance(value: Tensor, coin: Tensor, p: float, *, otherwise: float = 0.0) -> Tensor:
+    """The values (n,) of a share p of the samples, another number for the rest; what is certain need not be asked."""
+    return value if p == 1 else value.masked_fill(coin >= p, otherwise)
+
+
 def matrices(
     *,
     a: Tensor | float = 1.0,
@@ -32,11 +42,8 @@ def matrices(
     f: Tensor | float = 0.0,
 ) -> Tensor:
     """(n, 3, 3) of [[a, b, c], [d, e, f], [0, 0, 1]]; each part (n,), or one number for all samples."""
-    given = {(0, 0): a, (0, 1): b, (0, 2): c, (1, 0): d, (1, 1): e, (1, 2): f}
-    like = next(part for part in given.values() if isinstance(part, Tensor))
-    out = like.new_zeros(len(like), 3, 3)
-    out.diagonal(dim1=1, dim2=2).fill_(1)
-    for (row, column), part in given.items():
-        if isinstance(part, Tensor) or part != (row == column):
-            out[:, row, column] = part
-    return out
+    given: tuple[Tensor | float, ...] = (a, b, c, d, e, f, 0.0, 0.0, 1.0)
+    like = next(part for part in given if isinstance(part, Tensor))
+    same = {number: torch.full_like(like, number) for number in given if not isinstance(number, Tensor)}
+    parts = [part if isinstance(part, Tensor) else same[part] for part in given]
+    return torch.stack(parts, -1).view(-1, 3, 3)

@@ -3,17 +3,17 @@
 from __future__ import annotations
 
 from math import log
-from typing import Annotated, Literal
+from typing import Annotated
 
 import torch
 from pydantic import Field
 from torch import Tensor
 
 from lab.augmentations.chain import augmentations
-from lab.augmentations.draws import Probability
+from lab.augmentations.covers import Cover, Filling
+from lab.augmentations.draws import Probability, between, by_chance, uniform
 from lab.catalogue import Knob
 
-Filling = Literal["zero", "mean", "noise"]
 Filled = Annotated[Filling, Field(description="what is put there: black, the sample's mean pixel, or random pixels")]
 Area = Annotated[float, Field(ge=0, le=1, description="smallest area, as a share of the image's"), Knob(0, 0.3)]
 TopArea = Annotated[float, Field(ge=0, le=1, description="largest area, as a share of the image's"), Knob(0.05, 1)]
@@ -24,7 +24,7 @@ CANDIDATES = 10  # rectangles per sample, of which the first that fits is taken;
 
 @augmentations.add(rules={"smallest must not be above largest.": lambda given: given.smallest <= given.largest})
 def random_erasing(
-    images: Tensor,
+    shape: torch.Size,
     generator: torch.Generator,
     *,
     smallest: Area = 0.02,
@@ -32,7 +32,7 @@ def random_erasing(
     ratio: Elongation = 3.3,
     fill: Filled = "zero",
     p: Probability = 0.5,
-) -> Tensor:
+) -> Cover:
     """Cover a rectangle of random size, shape and place, with probability p.
 
     area uniform in [smallest, largest] of the image's; log(height / width) uniform in [-log ratio, log ratio]; the
@@ -41,82 +41,51 @@ def random_erasing(
     Source: Zhong et al. 2020, arXiv 1708.04896, algorithm 1 (there the ratio itself is uniform); torchvision
     RandomErasing.
     """
-    coin, down, right, *sizes = torch.rand(3 + 2 * CANDIDATES, len(images), generator=generator, device=images.device)
-    area, shape = torch.stack(sizes).unflatten(0, (2, CANDIDATES))
-    pixels = (smallest + (largest - smallest) * area) * images.shape[-2] * images.shape[-1]
-    height, width = first_that_fits(pixels, torch.exp(log(ratio) * (2 * shape - 1)), images.shape[-2:])
-    top = (down * (images.shape[-2] - height + 1)).floor()
-    left = (right * (images.shape[-1] - width + 1)).floor()
-    sides = torch.stack([top, height, left, width], 1)
-    return erased(images, sides * (coin < p)[:, None], fill, generator)
+    pixels = shape[-2] * shape[-1]
+    coin, place, area, way = uniform(shape, generator, 3 + 2 * CANDIDATES).split([1, 2, CANDIDATES, CANDIDATES])
+    ratios = between(way, -log(ratio), log(ratio)).exp_()
+    lengths = first_that_fits(between(area, smallest * pixels, largest * pixels), ratios, shape[-2:])
+    sides = torch.stack([corners(place, lengths, shape[-2:]), lengths], 1).flatten(0, 1)
+    return Cover(by_chance(sides, coin, p).T, fill, grains(fill, shape, generator))
 
 
 @augmentations.add
 def cutout(
-    images: Tensor, generator: torch.Generator, *, side: Side = 8, fill: Filled = "zero", p: Probability = 1.0
-) -> Tensor:
+    shape: torch.Size, generator: torch.Generator, *, side: Side = 8, fill: Filled = "zero", p: Probability = 1.0
+) -> Cover:
     """Cover a square whose middle lies anywhere in a sample: at the edge only part of it is seen.
 
     x[i, j] <- 0 where |i - row| and |j - column| are within side / 2,  row and column uniform over the image
 
     Source: DeVries & Taylor 2017, arXiv 1708.04552, section 3.2.
     """
-    coin, down, right = torch.rand(3, len(images), generator=generator, device=images.device)
-    top = (down * images.shape[-2]).floor() - side // 2
-    left = (right * images.shape[-1]).floor() - side // 2
+    coin, down, right = uniform(shape, generator, 3)
+    top = (down * shape[-2]).floor() - side // 2
+    left = (right * shape[-1]).floor() - side // 2
     length = torch.full_like(top, side)
-    sides = torch.stack([top, length, left, length], 1)
-    return erased(images, sides * (coin < p)[:, None], fill, generator)
+    sides = by_chance(torch.stack([top, length, left, length]), coin, p)
+    return Cover(sides.T, fill, grains(fill, shape, generator))
 
 
-def first_that_fits(area: Tensor, ratio: Tensor, frame: torch.Size) -> tuple[Tensor, Tensor]:
-    """Height and width (n,) in whole pixels of the first rectangle that is smaller than the frame; else 0 and 0.
+def first_that_fits(area: Tensor, ratio: Tensor, frame: torch.Size) -> Tensor:
+    """(2, n) height and width in whole pixels of the first rectangle that is smaller than the frame; else 0 and 0.
 
     Args:
         area, ratio: (candidates, n) in pixels, and height over width.
     """
-    height, width = (area * ratio).sqrt().round(), (area / ratio).sqrt().round()
-    fits = ((height < frame[0]) & (width < frame[1])).to(area.dtype)
-    first = fits * (fits.cumsum(0) == 1)  # at most one of a sample's candidates
-    return (height * first).sum(0), (width * first).sum(0)
+    # One side after the other: torch shares 2,048 roots among threads, and waking them takes longer than the roots.
+    height, width = (area * ratio).sqrt_().round_(), (area / ratio).sqrt_().round_()
+    fits = (height < frame[0]) & (width < frame[1])
+    first = fits & (fits.cumsum(0) == 1)  # at most one of a sample's candidates
+    return torch.stack([(height * first).sum(0), (width * first).sum(0)])
 
 
-def erased(images: Tensor, sides: Tensor, fill: Filling, generator: torch.Generator) -> Tensor:
-    """The images with a rectangle of each covered.
-
-    Args:
-        sides: (n, 4) its first row, how many rows, its first column, how many columns; it may reach out of the image.
-    """
-    if fill == "noise":
-        cover = torch.rand(images.shape, generator=generator, device=images.device).to(images)
-    else:
-        cover = images.mean((2, 3), keepdim=True) if fill == "mean" else images.new_zeros(1, 1, 1, 1)
-    cover = cover.expand_as(images)
-    return covered_slices(images, sides, cover) if images.device.type == "cpu" else covered(images, sides, cover)
+def corners(draws: Tensor, lengths: Tensor, frame: torch.Size) -> Tensor:
+    """(2, n) first row and column of rectangles with sides (2, n), drawn (2, n) from 0 to 1 so that all is seen."""
+    rooms = (size + 1 - length for size, length in zip(frame, lengths, strict=True))
+    return torch.stack([(draw * room).floor_() for draw, room in zip(draws, rooms, strict=True)])
 
 
-def covered_slices(images: Tensor, sides: Tensor, cover: Tensor) -> Tensor:
-    """On the CPU: what lies within a rectangle is copied from the cover, and nothing else is touched."""
-    out = images.clone()
-    new, shown = out.numpy(), cover.numpy()  # a slice costs a tenth of what it does as a tensor
-    for sample, (top, height, left, width) in enumerate(sides.int().tolist()):
-        if height and width:
-            rows = slice(max(0, top), max(0, top + height))
-            columns = slice(max(0, left), max(0, left + width))
-            new[sample, :, rows, columns] = shown[sample, :, rows, columns]
-    return out
-
-
-def covered(images: Tensor, sides: Tensor, cover: Tensor) -> Tensor:
-    """Anywhere: all pixels at once, without asking the device where the rectangles are."""
-    rows, columns = (
-        between(first, length, size, images.dtype)
-        for first, length, size in zip(sides.T[::2], sides.T[1::2], images.shape[-2:], strict=True)
-    )
-    return torch.lerp(images, cover, (rows[:, :, None] * columns[:, None])[:, None])
-
-
-def between(first: Tensor, length: Tensor, size: int, dtype: torch.dtype) -> Tensor:
-    """(n, size) 1 where a sample's stretch (n,) of a row or column lies, else 0."""
-    place = torch.arange(size, device=first.device) - first[:, None]
-    return ((place >= 0) & (place < length[:, None])).to(dtype)
+def grains(fill: Filling, shape: torch.Size, generator: torch.Generator) -> Tensor | None:
+    """Random pixels, where they are what is put over a sample."""
+    return torch.rand(shape, generator=generator, device=generator.device) if fill == "noise" else None

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Generator
 from typing import Annotated
 
 import torch
@@ -18,6 +19,7 @@ from lab.initializers import one_thread
 
 TEACHING_BATCH = 128
 TEACHING_RATE = 0.003
+UPDATES_AT_ONCE = 20  # a few hundredths of a second on a CPU
 
 Share = Annotated[float, Field(ge=0, le=1, description="share of the samples that are replaced"), Knob(0, 1)]
 Latent = Annotated[int, Field(ge=1, le=1024, description="numbers that stand for a picture"), Knob(2, 64, log=True)]
@@ -63,8 +65,8 @@ def generated(
     learned before the first step:  min KL(q(z | x, y) || N(0, 1)) - E log p(x | z, y), the pixels being Bernoulli
 
     A conditional variational autoencoder with one hidden layer on each side. What it costs is bounded by its settings,
-    counts in the run's seconds and is told as the run begins. From few images it learns little more than these images:
-    `lab.copies` looks whether it copies them.
+    is told as the run begins and counts in its seconds, not in its FLOPs. From few images it learns little more than
+    these images: `lab.copies` looks whether it copies them.
 
     Source: Kingma & Welling 2014, arXiv 1312.6114, section 3 and appendix C.1; Sohn et al., NeurIPS 2015, eq. 4.
     """
@@ -84,8 +86,8 @@ def teach_decoder(
     latent: int,
     width: int,
     steps: int,
-) -> Decoder:
-    """Train encoder and decoder together; the decoder is kept.
+) -> Generator[None, None, Decoder]:
+    """Train encoder and decoder together; the decoder is kept. Stops after every few updates, so that one may leave.
 
     Args:
         images: uint8 (n, c, h, w); labels: (n,).
@@ -97,14 +99,19 @@ def teach_decoder(
     weights = [*encoder.parameters(), *decoder.parameters()]
     draw_weights(weights, generator)
     optimizer = torch.optim.Adam(weights, lr=TEACHING_RATE)
-    with one_thread():
-        for _ in range(steps):
-            index = torch.randint(len(images), (min(TEACHING_BATCH, len(images)),), generator=generator, device=device)
-            pixels = to_float(images[index], torch.float32).flatten(1)
-            shares = functional.one_hot(labels[index], classes).float()
-            optimizer.zero_grad()
-            negative_bound(encoder, decoder, pixels, shares, generator).backward()
-            optimizer.step()
+    for first in range(0, steps, UPDATES_AT_ONCE):
+        if first:
+            yield
+        with one_thread():  # not while others work, who may want more
+            for _ in range(min(UPDATES_AT_ONCE, steps - first)):
+                index = torch.randint(
+                    len(images), (min(TEACHING_BATCH, len(images)),), generator=generator, device=device
+                )
+                pixels = to_float(images[index], torch.float32).flatten(1)
+                shares = functional.one_hot(labels[index], classes).float()
+                optimizer.zero_grad()
+                negative_bound(encoder, decoder, pixels, shares, generator).backward()
+                optimizer.step()
     return decoder.requires_grad_(False)  # noqa: FBT003  # torch's signature
 
 

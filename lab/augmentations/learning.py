@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import hashlib
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Generator, Iterable, Iterator
 from dataclasses import dataclass
-from inspect import signature
+from inspect import isgenerator, signature
 from typing import Any
 
 import torch
@@ -17,7 +17,9 @@ from lab.catalogue import Choice
 from lab.data.splits import DataError, Split
 
 Learner = Callable[..., Any]
-learners: dict[str, Learner] = {}  # option -> function of (images, labels, classes, generator) with settings of its own
+# Option -> function of (images, labels, classes, generator) with settings of its own; it is a generator function where
+# it takes so long that one may want to leave it.
+learners: dict[str, Learner] = {}
 
 KEPT = 64  # lessons of one process: the arms and seeds of a comparison ask for the same ones
 _kept: dict[tuple[Any, ...], Lesson] = {}
@@ -45,10 +47,21 @@ def lessons(choices: Iterable[Choice], split: Split, classes: int, generator: to
     Raises:
         DataError: the images are streamed.
     """
-    return {choice.name: _lesson(choice, split, classes, generator) for choice in choices if choice.name in learners}
+    told = learning(choices, split, classes, generator)
+    return {option: lesson for option, lesson in told if lesson is not None}
 
 
-def _lesson(choice: Choice, split: Split, classes: int, generator: torch.Generator) -> Lesson:
+def learning(
+    choices: Iterable[Choice], split: Split, classes: int, generator: torch.Generator
+) -> Iterator[tuple[str, Lesson | None]]:
+    """Likewise, one after the other; None where an option has not yet learned all and one may stop."""
+    for choice in choices:
+        if choice.name in learners:
+            for lesson in _lesson(choice, split, classes, generator):
+                yield choice.name, lesson
+
+
+def _lesson(choice: Choice, split: Split, classes: int, generator: torch.Generator) -> Iterator[Lesson | None]:
     images, device, seed = split.images, generator.device, generator.initial_seed()
     if not isinstance(images, Tensor) or images.device != device:
         raise DataError(
@@ -60,11 +73,37 @@ def _lesson(choice: Choice, split: Split, classes: int, generator: torch.Generat
     if key not in _kept:
         while len(_kept) >= KEPT:
             del _kept[next(iter(_kept))]
+        stream = torch.Generator(device).manual_seed(seed)
+        _kept[key] = yield from _timed(lambda: learner(images, split.labels, classes, stream, **settings))
+    yield _kept[key]
+
+
+def _timed(learn: Callable[[], Any]) -> Generator[None, None, Lesson]:
+    """What a learner returns, whether it stops in between or not; only the time spent in it counts."""
+    work, seconds = _in_steps(learn), 0.0
+    while True:
         start = time.perf_counter()
-        with torch.inference_mode(mode=False), torch.enable_grad():  # whoever asks may only want to look
-            content = learner(images, split.labels, classes, torch.Generator(device).manual_seed(seed), **settings)
-        _kept[key] = Lesson(content, time.perf_counter() - start)
-    return _kept[key]
+        try:
+            with torch.inference_mode(mode=False), torch.enable_grad():  # whoever asks may only want to look
+                next(work)
+        except StopIteration as end:
+            return Lesson(end.value, seconds + time.perf_counter() - start)
+        seconds += time.perf_counter() - start
+        yield
+
+
+def _in_steps(learn: Callable[[], Any]) -> Generator[object, None, Any]:
+    content = learn()
+    return (yield from content) if isgenerator(content) else content
+
+
+def finished(work: Generator[Any, None, Any]) -> Any:
+    """What a generator returns at its end, without a stop."""
+    while True:
+        try:
+            next(work)
+        except StopIteration as end:
+            return end.value
 
 
 def settings_of(choice: Choice) -> dict[str, Any]:

@@ -7,11 +7,12 @@ from math import pi
 import torch
 from torch import Tensor
 
-from lab.augmentations.changes import Recolour, Warp, recoloured
+from lab.augmentations.changes import Warp
 from lab.augmentations.chosen import change_some
 from lab.augmentations.colour import brightened, contrasted, inverted, saturated
 from lab.augmentations.detail import sharpened
 from lab.augmentations.draws import matrices
+from lab.augmentations.recolour import Recolour, recoloured
 from lab.augmentations.shapes import turned
 from lab.augmentations.tones import equalised, solarised, stepped, stretched
 
@@ -68,7 +69,7 @@ def performed(images: Tensor, operation: Tensor, amount: Tensor) -> Tensor:
     colour = colour_of(amounts, drew("invert"), images.shape[1])
     coloured = drew("brightness", "saturation", "contrast", "invert")
     change_some(images, drew(*GEOMETRIC) & (amount != 0), warped, warp_of(amounts, images.shape[-2:]))
-    change_some(images, coloured, recoloured, colour.matrix, colour.of_mean, colour.offset)
+    change_some(images, coloured, recoloured, colour.own, colour.grey, colour.mean, colour.offset)
     change_some(images, drew("sharpness"), sharpened, 1 + amount)
     change_some(images, drew("posterise") & (amount < 8), stepped, amount)
     change_some(images, drew("solarise"), solarised, amount)

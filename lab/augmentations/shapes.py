@@ -14,7 +14,7 @@ from torch import Tensor
 
 from lab.augmentations.chain import augmentations
 from lab.augmentations.changes import Warp
-from lab.augmentations.draws import Outside, Probability, matrices, uniform
+from lab.augmentations.draws import Outside, Probability, between, by_chance, matrices, uniform
 from lab.augmentations.moves import folded
 from lab.catalogue import Knob
 
@@ -45,8 +45,8 @@ def rotation(
     Source: Cubuk et al. 2019, arXiv 1805.09501, table 6; torchvision.transforms.v2.RandomRotation.
     """
     way, coin = uniform(shape, generator, 2)
-    angle = torch.where(coin < p, (2 * way - 1) * math.radians(degrees), 0.0)
-    return Warp(turned(angle), fill)
+    reach = math.radians(degrees)
+    return Warp(turned(by_chance(between(way, -reach, reach), coin, p)), fill)
 
 
 def turned(angle: Tensor) -> Tensor:
@@ -72,8 +72,9 @@ def shear(
     Source: Simard et al., ICDAR 2003, section 2; torchvision.transforms.v2.RandomAffine.
     """
     across, down, coin = uniform(shape, generator, 3)
-    angles = [(2 * across - 1) * math.radians(degrees), (2 * down - 1) * math.radians(vertical_degrees)]
-    return Warp(slanted(*(torch.where(coin < p, angle, 0.0) for angle in angles)), fill)
+    reaches = (math.radians(degrees), math.radians(vertical_degrees))
+    angles = [between(way, -reach, reach) for way, reach in zip((across, down), reaches, strict=True)]
+    return Warp(slanted(*(by_chance(angle, coin, p) for angle in angles)), fill)
 
 
 def slanted(across: Tensor, down: Tensor) -> Tensor:
@@ -93,8 +94,8 @@ def scale(
     Source: Simard et al., ICDAR 2003, section 2; torchvision.transforms.v2.RandomAffine.
     """
     size, coin = uniform(shape, generator, 2)
-    factor = torch.where(coin < p, 1 + (2 * size - 1) * amount, 1.0)
-    return Warp(matrices(a=1 / factor, e=1 / factor), fill)
+    smaller = by_chance(between(size, 1 - amount, 1 + amount), coin, p, otherwise=1).reciprocal()
+    return Warp(matrices(a=smaller, e=smaller), fill)
 
 
 @augmentations.add
@@ -107,9 +108,11 @@ def translation(
 
     Source: Simard et al., ICDAR 2003, section 2; torchvision.transforms.v2.RandomAffine.
     """
-    draws = uniform(shape, generator, 3)
-    right, down = torch.where(draws[2] < p, (2 * draws[:2] - 1) * amount, 0.0)
-    return Warp(matrices(c=-(right * shape[-1]).round(), f=-(down * shape[-2]).round()), fill, "whole")
+    across, down, coin = uniform(shape, generator, 3)
+    left = between(across, amount * shape[-1], -amount * shape[-1]).round_()
+    up = between(down, amount * shape[-2], -amount * shape[-2]).round_()
+    left, up = (by_chance(way, coin, p) for way in (left, up))
+    return Warp(matrices(c=left, f=up), fill, "whole")
 
 
 @augmentations.add
@@ -131,7 +134,7 @@ def perspective(
     Source: Hartley & Zisserman 2004, section 4.1; torchvision.transforms.v2.RandomPerspective.
     """
     draws = uniform(shape, generator, 9)
-    kept = 1 - torch.where(draws[8] < p, draws[:8] * distortion, 0.0)
+    kept = 1 - by_chance(draws[:8] * distortion, draws[8], p)
     return Warp(seen_from_aside(kept.T.view(-1, 4, 2), shape[-2:]), fill, "perspective")
 
 

@@ -10,8 +10,8 @@ from pydantic import Field
 from torch import Tensor
 
 from lab.augmentations.chain import augmentations
-from lab.augmentations.chosen import some_changed
-from lab.augmentations.draws import Probability
+from lab.augmentations.chosen import Retouch, each
+from lab.augmentations.draws import Probability, uniform
 from lab.catalogue import Knob
 
 Bend = Annotated[
@@ -23,55 +23,58 @@ BYTE = 255.999  # times a number from 0 to 1, cut to a whole one: the byte that 
 
 
 @augmentations.add
-def gamma(images: Tensor, generator: torch.Generator, *, strength: Bend = 0.5, p: Probability = 1.0) -> Tensor:
+def gamma(shape: torch.Size, generator: torch.Generator, *, strength: Bend = 0.5, p: Probability = 1.0) -> Retouch:
     """Raise a sample's pixels to a power: dark tones open up or close.
 
     x <- x^g,  log g uniform between -log(1 + strength) and log(1 + strength)
 
     Source: Poynton, A Technical Introduction to Digital Video, 1996, chapter 6; torchvision adjust_gamma.
     """
-    coin, amount = torch.rand(2, len(images), generator=generator, device=images.device)
+    coin, amount = uniform(shape, generator, 2)
     exponent = torch.exp2(log2(1 + strength) * (2 * amount - 1) * (coin < p))
-    return some_changed(images, exponent != 1, raised, exponent)
+    return Retouch(exponent != 1, raised, (exponent,))
 
 
 @augmentations.add
-def posterise(images: Tensor, generator: torch.Generator, *, bits: Bits = 4, p: Probability = 0.5) -> Tensor:
+def posterise(shape: torch.Size, generator: torch.Generator, *, bits: Bits = 4, p: Probability = 0.5) -> Retouch:
     """Keep only the highest bits of a sample's pixels, with probability p: flat steps in place of slopes.
 
     byte <- byte - byte mod 2^(8 - bits),  byte = floor(255.999 x)
 
     Source: Cubuk et al. 2019 (AutoAugment), arXiv 1805.09501, table 6.
     """
-    chosen = (torch.rand(len(images), generator=generator, device=images.device) < p) & (bits < 8)
-    return some_changed(images, chosen, stepped, chosen.new_full(chosen.shape, bits, dtype=torch.float32))
+    (coin,) = uniform(shape, generator, 1)
+    return Retouch((coin < p) & (bits < 8), stepped, (torch.full_like(coin, bits),))
 
 
 @augmentations.add
-def solarise(images: Tensor, generator: torch.Generator, *, threshold: Threshold = 0.5, p: Probability = 0.2) -> Tensor:
+def solarise(
+    shape: torch.Size, generator: torch.Generator, *, threshold: Threshold = 0.5, p: Probability = 0.2
+) -> Retouch:
     """Invert a sample's bright pixels, with probability p.
 
     x <- 1 - x where x >= threshold
 
     Source: Cubuk et al. 2019 (AutoAugment), arXiv 1805.09501, table 6; Grill et al. 2020 (BYOL), arXiv 2006.07733.
     """
-    chosen = torch.rand(len(images), generator=generator, device=images.device) < p
-    return some_changed(images, chosen, solarised, chosen.new_full(chosen.shape, threshold, dtype=torch.float32))
+    (coin,) = uniform(shape, generator, 1)
+    return Retouch(coin < p, solarised, (torch.full_like(coin, threshold),))
 
 
 @augmentations.add
-def auto_contrast(images: Tensor, generator: torch.Generator, *, p: Probability = 0.5) -> Tensor:
+def auto_contrast(shape: torch.Size, generator: torch.Generator, *, p: Probability = 0.5) -> Retouch:
     """Stretch each channel of a sample until it reaches from black to the brightest, with probability p.
 
     x <- (x - min x) / (max x - min x); a channel of one value stays
 
     Source: Cubuk et al. 2019 (AutoAugment), arXiv 1805.09501, table 6.
     """
-    return some_changed(images, torch.rand(len(images), generator=generator, device=images.device) < p, stretched)
+    (coin,) = uniform(shape, generator, 1)
+    return Retouch(coin < p, stretched)
 
 
 @augmentations.add
-def equalise(images: Tensor, generator: torch.Generator, *, p: Probability = 0.5) -> Tensor:
+def equalise(shape: torch.Size, generator: torch.Generator, *, p: Probability = 0.5) -> Retouch:
     """Spread each channel of a sample until all tones are about equally frequent, with probability p.
 
     byte <- min(255, floor((pixels darker than byte + step // 2) / step)),  step = pixels below the brightest // 255,
@@ -79,7 +82,8 @@ def equalise(images: Tensor, generator: torch.Generator, *, p: Probability = 0.5
 
     Source: Cubuk et al. 2019 (AutoAugment), arXiv 1805.09501, table 6; as Pillow's ImageOps.equalize.
     """
-    return some_changed(images, torch.rand(len(images), generator=generator, device=images.device) < p, equalised)
+    (coin,) = uniform(shape, generator, 1)
+    return Retouch(coin < p, equalised)
 
 
 def raised(images: Tensor, exponent: Tensor) -> Tensor:
@@ -124,8 +128,3 @@ def occurrences(places: Tensor, count: int) -> Tensor:
         return places.bincount(minlength=count)
     ones = torch.ones(1, dtype=torch.int32, device=places.device).expand_as(places)
     return torch.zeros(count, dtype=torch.int32, device=places.device).scatter_add_(0, places.long(), ones)
-
-
-def each(setting: Tensor, images: Tensor) -> Tensor:
-    """(n,) -> (n, 1, 1, 1) in the images' type."""
-    return setting.to(images.dtype)[:, None, None, None]

@@ -20,7 +20,7 @@ from typing import Any, NamedTuple, Protocol
 import torch
 
 from lab import steps
-from lab.events import Event, Finished, History, Looking, Step
+from lab.events import Event, Finished, History, Learning, Looking, Step
 from lab.panel.pulse import Pulse
 from lab.recipe import Recipe
 from lab.runs import Run, new_folder, run_of
@@ -123,7 +123,7 @@ class Job:
             for event in events:
                 if isinstance(event, Finished):
                     return event
-                if not isinstance(event, Step | Looking):
+                if not isinstance(event, Step | Looking | Learning):
                     self.post((self, event))
                 self._feel(pulse, event)
                 self._followed(event)

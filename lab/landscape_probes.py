@@ -144,7 +144,7 @@ def edge_of_stability(
     squared: mean over the images of |logits - one_hot(label)|^2 / 2 ;  cross_entropy: as everywhere in the lab.
     It measures the largest eigenvalue `readings` times, evenly spread. The measure is the median over the second half
     of them, as a share of 2 / lr. PASS: at every seed it is within `within` of 1. FAIL: at every seed it is not.
-    Else INCONCLUSIVE, and so is it where a descent diverged: begin below 2 / lr.
+    Else INCONCLUSIVE, and so is it where a descent diverged.
 
     Source: Cohen et al. 2021, arXiv 2103.00065, sections 3.1 and 3.2 (their squared error has this factor too).
     """

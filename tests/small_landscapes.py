@@ -7,10 +7,12 @@ from small_runs import SMALL, small_model, trained
 from torch import nn
 from torch.func import functional_call
 from torch.nn import functional
+from torch.nn.attention import SDPBackend, sdpa_kernel
 
 from lab.landscape import Trail, hessian, joint_plane, line, path_plane, random_plane, samples_of, through
 from lab.landscape import trained as trained_weights
 from lab.landscape.directions import draw as draw_like
+from lab.landscape.weights import flat
 
 KINDS = ("random", "path", "joint", "points", "hessian", "line")
 
@@ -75,6 +77,26 @@ def value_at(model, plane, place, images, labels, size):
     }
     logits = torch.cat([functional_call(deepcopy(model), weights, (part,)) for part in images.split(size)])
     return float(functional.cross_entropy(logits, labels)), float((logits.argmax(1) == labels).double().mean())
+
+
+def mean_loss(session, samples, label_smoothing=0.0):
+    """(p,) -> the mean loss, in float64, written without the lab's evaluation."""
+    model = deepcopy(session.model).double().eval()
+    like, whole = trained_weights(model), slice(0, len(samples))
+    images, labels = samples.batch(whole, torch.float64), samples.labels
+    constants = dict(model.named_buffers())
+
+    def loss(vector):
+        with sdpa_kernel(SDPBackend.MATH):
+            logits = functional_call(model, constants | shaped_with_graph(vector, like), (images,))
+        return functional.cross_entropy(logits, labels, label_smoothing=label_smoothing)
+
+    return loss, flat(like)
+
+
+def shaped_with_graph(vector, like):
+    parts = vector.split([tensor.numel() for tensor in like.values()])
+    return {name: part.view(tensor.shape) for (name, tensor), part in zip(like.items(), parts, strict=True)}
 
 
 MODELS = {

@@ -1,4 +1,4 @@
-"""Curvature against known matrices, dense Hessians in float64 and differences of gradients; the edge of stability."""
+"""Curvature against known matrices, dense Hessians in float64 and differences of gradients."""
 
 from copy import deepcopy
 from functools import partial
@@ -6,21 +6,15 @@ from functools import partial
 import numpy as np
 import pytest
 import torch
-from small_landscapes import MODELS, session_of
-from small_networks import idle, noisy_normed, recurrent
-from small_runs import SMALL, bits, same_history, same_weights, small_model
-from torch import nn
-from torch.func import functional_call
+from small_landscapes import MODELS, mean_loss, session_of
+from small_networks import idle, recurrent
+from small_runs import small_model
 from torch.nn import functional
 
-from lab.events import Step
-from lab.landscape import Curvature, Gauge, lanczos, samples_of, trace_of, trained
+from lab.landscape import Curvature, lanczos, samples_of, trace_of, trained
 from lab.landscape import curvature as module
-from lab.landscape.stability import bound_of
 from lab.landscape.weights import flat, shaped
 from lab.models import models
-from lab.optimizers import optimizers
-from lab.training import Training
 
 pytestmark = pytest.mark.usefixtures("one_thread")
 SPECTRUM = torch.cat([torch.tensor([9.0, 6.5, 4.9]), torch.linspace(-3, 2, 57)]).double()
@@ -122,26 +116,6 @@ TINY = {
     "gru": {"name": "gru", "width": 4},
     "transformer": {"name": "transformer", "width": 4, "heads": 2, "depth": 1, "patch": 4},
 }
-
-
-def mean_loss(session, samples, label_smoothing=0.0):
-    """(p,) -> the mean loss, in float64, written without the lab's evaluation."""
-    model = deepcopy(session.model).double().eval()
-    like, whole = trained(model), slice(0, len(samples))
-    images, labels = samples.batch(whole, torch.float64), samples.labels
-    constants = dict(model.named_buffers())
-
-    def loss(vector):
-        with torch.nn.attention.sdpa_kernel(torch.nn.attention.SDPBackend.MATH):
-            logits = functional_call(model, constants | shaped_with_graph(vector, like), (images,))
-        return functional.cross_entropy(logits, labels, label_smoothing=label_smoothing)
-
-    return loss, flat(like)
-
-
-def shaped_with_graph(vector, like):
-    parts = vector.split([tensor.numel() for tensor in like.values()])
-    return {name: part.view(tensor.shape) for (name, tensor), part in zip(like.items(), parts, strict=True)}
 
 
 def dense(session, samples):
@@ -271,121 +245,6 @@ def test_the_plane_of_the_first_two_vectors_bends_as_its_axes_say():
             for length in (-step, 0, step)
         ]
         assert (at[0] - 2 * at[1] + at[2]) / step**2 == pytest.approx(value, rel=1e-3)
-
-
-# -- the edge of stability ----------------------------------------------------------------------------------
-
-
-@pytest.mark.parametrize(
-    "change",
-    [
-        {"optimizer": {"name": "sgd", "momentum": 0.9}, "label_smoothing": 0.1, "schedule": "cosine"},
-        {"optimizer": "adam", "average": "ema"},
-        {"gradient": ["gradient_noise"], "precision": "float64"},
-    ],
-    ids=str,
-)
-def test_a_gauge_changes_no_bit(change, own_options):
-    models.add(noisy_normed)
-    recipe = SMALL.changed(model="noisy_normed", augment=["crop"], **change)
-    undisturbed, session = Training(recipe, device="cpu"), Training(recipe, device="cpu")
-    list(undisturbed)
-    before, threads = torch.get_rng_state(), torch.get_num_threads()
-    gauge = Gauge(session)
-    readings = [gauge() for event in session if not isinstance(event, Step) or event.step % 4 == 0]
-    assert torch.equal(torch.get_rng_state(), before)
-    assert torch.get_num_threads() == threads
-    assert same_weights(session, undisturbed)
-    assert same_history(session, undisturbed)
-    own, other = session.state(), undisturbed.state()
-    assert {name: tensor.numpy().tobytes() for name, tensor in own.tensors.items()} == {
-        name: tensor.numpy().tobytes() for name, tensor in other.tensors.items()
-    }
-    assert own.scalars == other.scalars
-    assert len({reading.sharpness for reading in readings}) > 3
-
-
-def test_a_gauge_leaves_gradients_and_modes_alone():
-    session = session_of({**small_model("cnn"), "norm": "batch"})
-    gradients = [parameter.grad.clone() for parameter in session.model.parameters()]
-    kept = bits(session)
-    Gauge(session)()
-    assert all(layer.training for layer in session.model.modules())
-    assert bits(session) == kept
-    assert all(torch.equal(p.grad, g) for p, g in zip(session.model.parameters(), gradients, strict=True))
-
-
-def test_a_reading_is_the_sharpness_of_the_recipes_loss_on_training_images():
-    session = session_of({"name": "mlp", "width": 4}, label_smoothing=0.2, precision="float64")
-    gauge = Gauge(session)
-    loss, place = mean_loss(session, samples_of(session, split="training"), label_smoothing=0.2)
-    top = float(torch.linalg.eigvalsh(torch.autograd.functional.hessian(loss, place))[-1])
-    first, second = gauge(), gauge()
-    for reading in (first, second):
-        assert abs(reading.sharpness - top) <= reading.residual + 1e-9
-        assert reading.residual <= 0.02 * top
-        assert (reading.samples, reading.total, reading.step) == (50, 50, session.step)
-    assert second.products <= 3 < first.products
-
-
-@pytest.mark.parametrize(
-    ("change", "bound"),
-    [
-        ({"optimizer": {"name": "sgd", "lr": 0.1}}, 20),
-        ({"optimizer": {"name": "batch_gd", "lr": 0.1}}, 20),
-        ({"optimizer": {"name": "momentum", "lr": 0.1, "momentum": 0.9}}, 38),
-        ({"optimizer": {"name": "nesterov", "lr": 0.1, "momentum": 0.9}}, 38 / 2.8),
-        ({"optimizer": {"name": "sgd", "lr": 0.1}, "schedule": "linear"}, 20 / (1 - 14 / 21)),
-    ],
-    ids=str,
-)
-def test_the_bound_is_that_of_the_rate_of_the_last_step(change, bound):
-    session = Training(SMALL.changed(**change), device="cpu")
-    gauge = Gauge(session)
-    for event in session:
-        if isinstance(event, Step) and event.step == 15:
-            reading = gauge()
-            assert reading.bound == pytest.approx(bound)
-            assert reading.share == pytest.approx(reading.sharpness / bound)
-            assert reading.note == ""
-            return
-        if session.steps < 15:
-            assert session.recipe.optimizer.name == "batch_gd"
-            assert gauge().bound == bound
-            return
-    pytest.fail("the training ended before step 15")
-
-
-@pytest.mark.parametrize(("name", "momentum"), [("sgd", 0.0), ("sgd", 0.8), ("nesterov", 0.8)])
-def test_beyond_the_bound_a_step_grows_and_below_it_shrinks(name, momentum):
-    """On a bowl of one number, whose curvature is 1."""
-    choice = {"name": name, "lr": 0.1} | ({"momentum": momentum} if momentum else {})
-    bound, _ = bound_of(Training(SMALL.changed(optimizer=choice), device="cpu"))
-    for share, grows in ((0.98, False), (1.02, True)):
-        place = nn.Parameter(torch.ones(1, dtype=torch.float64))
-        optimizer = optimizers.build(optimizers.parse({**choice, "lr": 0.1 * bound * share}), [{"params": [place]}])
-        for _ in range(2000):
-            place.grad = place.detach().clone()
-            optimizer.step()
-        assert (abs(place.item()) > 1) == grows
-
-
-@pytest.mark.parametrize(
-    ("change", "said"),
-    [
-        ({"optimizer": "adam"}, "adam does not step by one rate along the gradient"),
-        ({"optimizer": "lion"}, "lion does not step by one rate"),
-        ({"gradient": ["sam"]}, "The gradient is changed before the step"),
-        ({"clip_norm": 1.0}, "The gradient is changed before the step"),
-        ({"depth_decay": 0.5}, "The layers have rates of their own"),
-    ],
-    ids=str,
-)
-def test_where_there_is_no_such_bound_it_is_said_why(change, said):
-    reading = Gauge(Training(SMALL.changed(**change), device="cpu"))()
-    assert reading.bound is None
-    assert reading.note.startswith(said)
-    assert np.isnan(reading.share)
 
 
 # -- what a person asks for ---------------------------------------------------------------------------------

@@ -1,4 +1,5 @@
-"""The command `lab`: run, resume, test, examine, range, probe, compare, claim, runs, options, export, fetch, doctor."""
+"""The command `lab`: run, resume, test, examine, range, probe, landscape, compare, claim, runs, options,
+export, fetch, doctor."""
 
 from __future__ import annotations
 
@@ -30,6 +31,7 @@ from lab.recipe import CATALOGUES, Recipe
 from lab.reports import facts, report
 from lab.steps import DeviceError, is_out_of_memory, no_memory, pick_device
 from lab.store import RunError
+from lab.views import CHOICES, Look, View
 
 ROOT = Path("runs")
 OK, BAD_INPUT, BAD_RESULT, INTERRUPTED = 0, 2, 3, 130
@@ -38,6 +40,18 @@ RANGE = (
     ("high", float, HIGH, "last rate"),
     ("steps", int, STEPS, "updates in each repeat"),
     ("repeats", int, REPEATS, "passes, each with an initialisation and an order of batches of its own"),
+)
+LANDSCAPE_WORDS = "1 to 8 recipes, which are trained, then changes to all of them; or folders of finished runs"
+VIEW = (
+    ("plane", str, "where it is cut: {choices} (default: the runs' paths; random for finished runs)"),
+    ("size", int, "points along a side (default: {default})"),
+    ("normalisation", str, "of random directions: {choices} (default: {default})"),
+)
+LOOK = (
+    ("samples", int, "images to measure on, at most (default: {default:,})"),
+    ("split", str, "which images: {choices} (default: {default})"),
+    ("batchnorm", str, "statistics of batch normalisation: {choices} (default: {default})"),
+    ("seed", int, "of random directions and of the images' draw (default: {default})"),
 )
 EXITS = (
     "exit codes: 0 done; 2 bad input; 3 the run diverged, got stuck or ran out of memory, or the claim did not pass; "
@@ -124,6 +138,17 @@ def parser() -> argparse.ArgumentParser:
         ("images", IMAGES, "validation images, at most"),
     ):
         command.add_argument(f"--{name}", type=int, default=usual, help=f"{words} (default: {usual:,})")
+    command = add(
+        "landscape", landscape, "the loss around runs in the space of their weights, as pages", where, machine
+    )
+    command.add_argument("words", nargs="*", metavar="RECIPE.yaml | runs/FOLDER | key=value", help=LANDSCAPE_WORDS)
+    for given, table in ((View(), VIEW), (Look(), LOOK)):
+        for name, kind, words in table:
+            usual, choices = getattr(given, name), " | ".join(CHOICES.get(name, ()))
+            command.add_argument(
+                f"--{name}", type=kind, default=usual, help=words.format(default=usual, choices=choices)
+            )
+    command.add_argument("--output", type=Path, help="where to keep it (default: a new folder under landscapes/)")
     command = add("compare", compare, "compare arms fairly: at the rates given and each at its own", where, machine)
     command.add_argument("words", nargs="+", metavar="PLAN.yaml | key=value", help="a comparison's file, then changes")
     command.add_argument("--folder", type=Path, help="keep the trials there; the same folder goes on where it was left")
@@ -221,6 +246,16 @@ def probe(given: argparse.Namespace) -> int:
     limits = {"strengths": given.strengths, "images": given.images}
     found = label_probe(runs.open_run(given.folder), operations=given.operations or None, device=given.device, **limits)
     print(json.dumps(found.facts()) if given.json else found)
+    return OK
+
+
+def landscape(given: argparse.Namespace) -> int:
+    from lab import landscape_command as command  # noqa: PLC0415  # draws with Plotly, which is slow to import
+
+    look = Look(**{name: getattr(given, name) for name, *_ in LOOK})
+    view = View(**{name: getattr(given, name) for name, *_ in VIEW}, look=look)
+    facts = command.landscape(given.words, view, given.output, device=given.device, quiet=given.quiet)
+    print(json.dumps(facts) if given.json else command.in_words(facts))
     return OK
 
 

@@ -18,6 +18,7 @@ from lab.diagnostic_plots import themed
 from lab.figure_parts import pale, shown
 from lab.landscape.scenes import RunPath, Scale, Scene, axis_names
 from lab.landscape.surfaces import Surface
+from lab.plots import COLOURS as RUN_COLOURS
 from lab.plots import colour_and_dash
 
 MOST_SURFACES = 6  # a browser lends a page eight to sixteen 3-D contexts
@@ -26,8 +27,9 @@ MOST_CONTOURS = 8
 COLOURS = ((0.0, "#1b2c48"), (0.25, "#3f5f7f"), (0.5, "#7d9cae"), (0.75, "#bccdd0"), (1.0, "#f3f1e7"))
 MISLEADS = "#8c8c8c"
 EDGE = "#ffffff"  # around marks and lines, so that they are seen on every height
-CAMERA = {"eye": {"x": 1.05, "y": -1.2, "z": 1.05}, "center": {"x": 0, "y": 0, "z": -0.15}}
+EYE, MIDDLE = (1.3, 1.45, 1.15), {"x": 0, "y": 0, "z": -0.15}
 HOVER = "loss %{customdata[0]:.4~g} ± %{customdata[2]:.2~g}<br>accuracy %{customdata[1]:.1%}<extra></extra>"
+HOVER_ALL = HOVER.replace(" ± %{customdata[2]:.2~g}", "")  # of a whole split there is no standard error
 MARK = (
     "step %{customdata[0]:,}<br>loss %{customdata[1]:.4~g}, on the plane %{customdata[2]:.4~g}<extra>%{fullData.name}"
 )
@@ -86,7 +88,7 @@ def contour_figure(scenes: Sequence[Scene], scale: Scale | None = None, *, dark:
 def lines_figure(scenes: Sequence[Scene], *, dark: bool = False) -> go.Figure:
     """Loss, with a band of one standard error to either side, and accuracy along straight lines; one colour each.
 
-    The loss has a logarithmic axis where it spans more than one and a half decades.
+    The loss has a logarithmic axis where it spans more than a decade.
 
     Errors:
         ValueError for no scene, more than 8, or one over a plane.
@@ -97,7 +99,7 @@ def lines_figure(scenes: Sequence[Scene], *, dark: bool = False) -> go.Figure:
     for index, scene in enumerate(scenes):
         for column, trace, data in zip((1, 1, 1, 2), line_traces(scene, index), line_data(scene), strict=True):
             figure.add_trace(trace.update(data), row=1, col=column)
-    figure.update_xaxes(title_text=axis_names(scenes[0].surface.origin)[0])
+    figure.update_xaxes(title_text=shown(axis_names(scenes[0].surface.origin)[0], 60))
     figure.update_yaxes(title_text=f"{scale.name} (nats per example)", col=1, type="log" if scale.log else "linear")
     figure.update_yaxes(title_text="accuracy", range=[0, 1.02], tickformat=".0%", col=2)
     if scale.log:
@@ -127,7 +129,7 @@ def titles(scenes: Sequence[Scene]) -> list[str]:
 
 def surface_traces(scene: Scene) -> list[Any]:
     """A surface, and a line with marks for each path; nothing on them yet."""
-    surface = go.Surface(coloraxis="coloraxis", opacity=0.94, hovertemplate=HOVER, showlegend=False)
+    surface = go.Surface(coloraxis="coloraxis", opacity=0.94, hovertemplate=hover(scene.surface), showlegend=False)
     surface.update(lighting={"ambient": 0.75, "diffuse": 0.45, "specular": 0.08, "roughness": 0.9})
     return [surface, *map(line_3d, scene.paths)]
 
@@ -157,7 +159,8 @@ def contour_traces(scene: Scene, scale: Scale) -> list[Any]:
     low, high, size = scale.levels[0], scale.levels[-1], scale.levels[1] - scale.levels[0]
     bands = {"start": low, "end": high, "size": size}
     line = {"width": 0.5, "color": "rgba(255,255,255,0.45)"}
-    contour = go.Contour(coloraxis="coloraxis", contours=bands, line=line, hovertemplate=HOVER, showlegend=False)
+    contour = go.Contour(coloraxis="coloraxis", contours=bands, line=line, showlegend=False)
+    contour.update(hovertemplate=hover(scene.surface))
     return [contour, *(trace for path in scene.paths for trace in (edge(), line_2d(path)))]
 
 
@@ -168,7 +171,7 @@ def edge() -> go.Scatter:
 def line_2d(path: RunPath) -> go.Scatter:
     colour, dash = colour_and_dash(path.number)
     trace = go.Scatter(mode="lines+markers", line={"color": colour, "width": 2.5, "dash": dash}, **legend(path))
-    return trace.update(marker={"line": {"color": EDGE, "width": 0.5}}, hovertemplate=MARK)
+    return trace.update(marker={"line": {"color": EDGE, "width": 1}, "opacity": 1}, hovertemplate=MARK)
 
 
 def contour_data(scene: Scene, scale: Scale) -> list[dict[str, Any]]:
@@ -210,6 +213,10 @@ def beside(surface: Surface) -> np.ndarray:
     return np.stack([surface.loss.T, surface.accuracy.T, surface.error.T], -1).astype(np.float32)
 
 
+def hover(surface: Surface) -> str:
+    return HOVER_ALL if surface.measured.samples == surface.measured.total else HOVER
+
+
 def marks(path: RunPath) -> dict[str, Any]:
     """A path's places, and its marks: grey where the plane misleads."""
     colour, _ = colour_and_dash(path.number)
@@ -225,8 +232,8 @@ def symbols(path: RunPath) -> list[str]:
 
 
 def sizes(path: RunPath) -> list[int]:
-    inner = [6 if len(path.steps) <= 60 else 3] * max(0, len(path.steps) - 2)
-    return [9, *inner, 12] if len(path.steps) > 1 else [12] * len(path.steps)
+    inner = [7 if len(path.steps) <= 60 else 3] * max(0, len(path.steps) - 2)
+    return [9, *inner, 13] if len(path.steps) > 1 else [13] * len(path.steps)
 
 
 # -- frames ------------------------------------------------------------------------------------------------------------
@@ -239,7 +246,7 @@ def legend(path: RunPath) -> dict[str, Any]:
 def colour_axis(scale: Scale) -> dict[str, Any]:
     bottom, top = scale.range
     heights, written = scale.ticks
-    bar = {"title": {"text": scale.name, "side": "right"}, "tickvals": heights, "ticktext": written}
+    bar: dict[str, Any] = {"title": {"text": scale.name, "side": "right"}, "tickvals": heights, "ticktext": written}
     return {"colorscale": COLOURS, "cmin": bottom, "cmax": top, "colorbar": {**bar, "thickness": 14, "len": 0.8}}
 
 
@@ -248,18 +255,27 @@ def space(scene: Scene, scale: Scale, *, small: bool) -> dict[str, Any]:
     names = [name.split(" (")[0] for name in axis_names(scene.surface.origin)]
     heights, written = scale.ticks
     bottom, top = scale.range
-    plain = {"showbackground": False, "nticks": 5, "title": {"font": {"size": 11 if small else 12}}}
+    plain: dict[str, Any] = {"showbackground": False, "nticks": 5, "title": {"font": {"size": 11 if small else 12}}}
     z = {**plain, "range": [bottom - 0.02 * (top - bottom), top], "tickvals": heights, "ticktext": written}
     x, y = ({**plain, "title": {**plain["title"], "text": name}} for name in names)
-    z["title"] = {**plain["title"], "text": "" if small else scale.name}
-    shape = {"aspectmode": "manual", "aspectratio": {"x": 1, "y": 1, "z": 0.75}, "camera": CAMERA}
+    z["title"] = {"text": ""}  # the bar of colours says it, and here it would be cut in a narrow place
+    shape = {"aspectmode": "manual", "aspectratio": {"x": 1, "y": 1, "z": 0.75}, "camera": camera(scene, scale)}
     return {"xaxis": x, "yaxis": y, "zaxis": z, **shape}
+
+
+def camera(scene: Scene, scale: Scale) -> dict[str, Any]:
+    """Over the lowest corner: from there no slope hides the valley in which paths end."""
+    heights = np.nan_to_num(scale.heights(scene.surface.loss), nan=scale.range[1])
+    half = scene.surface.grid.size // 2
+    corners = {(x, y): heights[x * half :, y * half :][: half + 1, : half + 1].mean() for x in (0, 1) for y in (1, 0)}
+    x, y = min(corners, key=lambda corner: corners[corner])
+    return {"eye": {"x": EYE[0] * (2 * x - 1), "y": EYE[1] * (2 * y - 1), "z": EYE[2]}, "center": MIDDLE}
 
 
 def framed_by(figure: go.Figure, surface: Surface, row: int, column: int) -> None:
     """Axes that end where the grid does."""
     (a, b), (across, up) = surface.grid.axes, axis_names(surface.origin)
-    where = {"row": row, "col": column}
+    where: dict[str, Any] = {"row": row, "col": column}
     figure.update_xaxes(title_text=across, range=[a[0], a[-1]], zeroline=False, constrain="domain", **where)
     figure.update_yaxes(title_text=up if column == 1 else "", range=[b[0], b[-1]], zeroline=False, **where)
 
@@ -273,6 +289,12 @@ def finished(figure: go.Figure, scenes: Sequence[Scene], *, dark: bool) -> go.Fi
             trace.showlegend = trace.name not in seen
             seen.add(trace.name)
     key = {"orientation": "h", "yref": "container", "y": 0, "yanchor": "bottom", "x": 0, "itemwidth": 45}
-    top = 50 if any(scene.title for scene in scenes) else 20
-    figure.update_layout(legend=key, margin={"l": 60, "r": 20, "t": top, "b": 80}, uirevision="keep")
+    margin = {
+        "l": 60,
+        "r": 20,
+        "t": 50 if any(scene.title for scene in scenes) else 30,
+        "b": 80 if len(seen) > 1 else 50,
+    }
+    buttons = {"bgcolor": "rgba(0,0,0,0)", "color": MISLEADS, "activecolor": RUN_COLOURS[0]}
+    figure.update_layout(legend=key, margin=margin, modebar=buttons, uirevision="keep")
     return themed(figure.update_layout(showlegend=len(seen) > 1), dark=dark)

@@ -12,7 +12,7 @@ from lab.landscape.planes import Origin
 from lab.landscape.surfaces import Surface
 
 OFF = 0.1  # of the true loss: a mark whose loss on the plane is further off is grey
-DECADES = 1.5  # losses above 0 that span more are shown by their logarithm
+DECADES = 1.0  # losses above 0 that span more are shown by their logarithm: else a valley is one colour
 ABOVE_TYPICAL = 100.0  # times the median loss is the highest that is shown: a cliff would flatten all else
 BELOW_HIGHEST = 1e-6  # of the highest loss is the lowest that is told apart
 MOST_TICKS = 7
@@ -75,7 +75,8 @@ class Scale:
         losses = losses[np.isfinite(losses)]
         if not len(losses):
             return cls(0.0, 1.0, log=False)
-        low, high = float(losses.min()), float(min(losses.max(), ABOVE_TYPICAL * np.median(losses)))
+        low, highest = float(losses.min()), float(losses.max())
+        high = min(highest, ABOVE_TYPICAL * float(np.median(losses)) or highest)
         if high <= low:
             return cls(low, low + max(1e-6, abs(low) / 100), log=False)
         log = low >= 0 and high > 10**DECADES * low
@@ -115,7 +116,7 @@ class Scale:
         """Which part of a surface lies above, in words; empty if none does."""
         losses = surface.loss[~np.isnan(surface.loss)]
         above = int((losses > self.high * (1 + 1e-9)).sum())
-        return f"{share(above / len(losses))} of the points lie above {self.high:.3g} and are cut off" if above else ""
+        return f"{share(above / len(losses))} of the points lie above {self.high:.3g} and are cut off." if above else ""
 
 
 def round_powers(low: float, high: float) -> list[float]:
@@ -138,7 +139,7 @@ def round_steps(low: float, high: float) -> list[float]:
 def axis_names(origin: Origin) -> tuple[str, str]:
     """What the coordinates of a plane are, with their unit."""
     if origin.kind == "line":
-        return "from start (0) to end (1)", ""
+        return origin.note or "from start (0) to end (1)", ""
     if origin.kind == "random":
         return "direction 1 (in lengths of the weights)", "direction 2 (in lengths of the weights)"
     what = "eigenvector" if origin.kind == "hessian" else "axis"
@@ -147,26 +148,25 @@ def axis_names(origin: Origin) -> tuple[str, str]:
 
 def trust_words(scene: Scene) -> str:
     """How far to trust a picture: only what was measured, and all that decides what is seen."""
-    return "; ".join(
-        filter(None, [plane_words(scene.surface.origin), *map(mark_words, scene.paths), *measured_words(scene.surface)])
-    )
+    parts = [plane_words(scene.surface.origin), *map(mark_words, scene.paths), *measured_words(scene.surface)]
+    return "; ".join(filter(None, parts)) + "."
 
 
 PLANES = {
-    "random": "plane of random directions",
-    "path": "plane of the path",
-    "joint": "joint plane of the paths",
-    "points": "plane through three points",
-    "hessian": "plane of the Hessian's eigenvectors",
-    "line": "straight line",
+    "random": "Plane of random directions",
+    "path": "Plane of the path",
+    "joint": "Joint plane of the paths",
+    "points": "Plane through three points",
+    "hessian": "Plane of the Hessian's eigenvectors",
+    "line": "Straight line",
 }
 
 
 def plane_words(origin: Origin) -> str:
-    explained = None if origin.explained is None else f"{share(origin.explained)} of the variance of what it is made of"
+    whose = "the path" if origin.kind == "path" else "all paths"
     parts = (
         origin.note,
-        explained and f"holds {explained}",
+        None if origin.explained is None else f"holds {share(origin.explained)} of the variance of {whose}",
         None if origin.seed is None else f"seed {origin.seed}",
         origin.normalisation and f"normalisation {origin.normalisation}",
     )
@@ -202,5 +202,5 @@ def uncertainty(surface: Surface) -> str:
 
 
 def share(fraction: float) -> str:
-    """3.2%, 87%, 0.04%: two digits."""
-    return f"{float(f'{100 * fraction:.2g}'):g}%"
+    """87.2%, 3.25%, 0.041%: three digits."""
+    return f"{float(f'{100 * fraction:.3g}'):g}%"

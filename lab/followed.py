@@ -1,0 +1,202 @@
+"""Runs followed by snapshots: where they went through the weights, the true loss there, what was seen and answered."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from copy import deepcopy
+from dataclasses import dataclass, field
+from math import prod
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional
+
+from lab.events import Event, Finished, Started, Step
+from lab.landscape.evaluators import use_batch_statistics, whole_batches
+from lab.landscape.samples import Samples, samples_of
+from lab.landscape.trails import Trail
+from lab.landscape.weights import Weights, trained
+from lab.progress import with_bar
+from lab.recipe import Recipe, RecipeError
+from lab.runs import open_run
+from lab.steps import EVALUATION_BATCH, enough_threads
+from lab.training import Training
+from lab.views import Look
+
+SNAPSHOTS = 40
+MOST_FILTERS = 32
+SHOWN_IMAGES = 10
+
+
+@dataclass(frozen=True)
+class Glimpse:
+    """A network at one snapshot.
+
+    loss: true loss there, with its own statistics of batch normalisation. filters: (f, c, h, w) weights of the first
+    layer as images; None if they are none. shares: (m, classes) predicted for the images that are shown.
+    """
+
+    step: int
+    loss: float
+    filters: Tensor | None
+    shares: Tensor
+
+
+@dataclass
+class Followed:
+    """A run and its snapshots; of a finished run the last one only, and no trail.
+
+    model: the network at its end, as it is used. start: its weights before the first step. shown: a few validation
+    images. ended: how, with the reason.
+    """
+
+    recipe: Recipe
+    name: str
+    model: nn.Module
+    start: Weights
+    samples: Samples
+    shown: Samples
+    classes: tuple[str, ...]
+    trail: Trail | None = None
+    glimpses: list[Glimpse] = field(default_factory=list[Glimpse])
+    ended: str = ""
+
+    @property
+    def dtype(self) -> torch.dtype:
+        """Of what is measured."""
+        return torch.float64 if self.recipe.precision == "float64" else torch.float32
+
+    @property
+    def end(self) -> Weights:
+        """Its weights at the end, on the host."""
+        return {name: tensor.cpu() for name, tensor in trained(self.model).items()}
+
+
+class Following:
+    """The events of a training, of which snapshots are taken: before the first step, evenly between, and at the end.
+
+    What a snapshot holds is the network as it is used; one whose weights are not finite is left out. A trail never
+    gets more snapshots than it has room for, so that each has its glimpse.
+    """
+
+    def __init__(self, session: Training, look: Look, *, snapshots: int = SNAPSHOTS, name: str = "") -> None:
+        if snapshots < 3:
+            raise ValueError(f"snapshots is {snapshots}, but a path needs at least 3.")
+        self.session, self.look, self.run = session, look, not_yet(session, look, name)
+        self.trail = self.run.trail = Trail(self.run.start)
+        self.every = -(-session.steps // min(snapshots, self.trail.room - 3))
+
+    def __iter__(self) -> Iterator[Event]:
+        for event in self.session:
+            if isinstance(event, Started) or (isinstance(event, Step) and event.step % self.every == 0):
+                self.take()
+            elif isinstance(event, Finished):
+                self.take()
+                self.run.model = network_of(self.session)
+                self.run.ended = " ".join(filter(None, [event.status, event.detail]))
+            yield event
+
+    def take(self) -> None:
+        """A snapshot now, unless there is one of this step."""
+        glimpses, step = self.run.glimpses, self.session.step
+        if glimpses and glimpses[-1].step == step:
+            return
+        network = network_of(self.session)
+        weights = trained(network)
+        if not all(bool(tensor.isfinite().all()) for tensor in weights.values()):
+            return
+        if glimpses:
+            self.trail.add(weights, step)
+        with enough_threads(self.session.device, self.session.flops_per_step):
+            glimpses.append(glimpse(network, self.run, self.look, step))
+
+
+def follow(
+    recipe: Recipe, look: Look, *, name: str = "", snapshots: int = SNAPSHOTS, progress: bool = True, **where: Any
+) -> Followed:
+    """Train a recipe to its end and take snapshots; `where` is that of `training`.
+
+    Raises:
+        RecipeError: too few snapshots or images, or a network of which memory holds no four.
+    """
+    session = Training(recipe, **where)
+    try:
+        following = Following(session, look, snapshots=snapshots, name=name)
+    except ValueError as error:
+        raise RecipeError(str(error)) from None
+    events: Iterable[Event] = with_bar(iter(following), session) if progress else following
+    for _ in events:
+        pass
+    return following.run
+
+
+def finished(folder: str | Path, look: Look, *, device: str | None = None) -> Followed:
+    """The end of a run that is kept in a folder.
+
+    Raises:
+        RecipeError, RunError: there is no run, it has no weights, or there are too few images.
+    """
+    kept = open_run(folder)
+    session = Training(kept.recipe, device=device)
+    try:
+        run = not_yet(session, look, Path(folder).name)
+    except ValueError as error:
+        raise RecipeError(str(error)) from None
+    kept._fill(session.model)
+    run.model, run.ended = network_of(session), kept.status
+    run.glimpses.append(glimpse(run.model, run, look, kept.step))
+    return run
+
+
+def not_yet(session: Training, look: Look, name: str) -> Followed:
+    """A run before its first snapshot. Raises ValueError where the images make no batch."""
+    samples = samples_of(session, split=look.split, count=look.samples, seed=look.seed)
+    return Followed(
+        recipe=session.recipe,
+        name=name,
+        model=session.model,
+        start={name: weight.cpu() for name, weight in trained(session.model).items()},
+        samples=samples if look.batchnorm == "stored" else whole_batches(samples, look.batch_size),
+        shown=samples_of(session, count=SHOWN_IMAGES),
+        classes=session.data.classes,
+    )
+
+
+def network_of(session: Training) -> nn.Module:
+    """A copy of the network as it is used, in evaluation mode."""
+    network = deepcopy(session.model)
+    network.load_state_dict(session.weights())
+    return network.eval()
+
+
+@torch.no_grad()
+def glimpse(network: nn.Module, run: Followed, look: Look, step: int) -> Glimpse:
+    shares = network(run.shown.batch(slice(None), next(network.parameters()).dtype)).softmax(1).cpu()
+    filters = first_filters(network, tuple(run.shown.images.shape[1:]))
+    return Glimpse(step, true_loss(network, run.samples, look, run.dtype), filters, shares)
+
+
+@torch.no_grad()
+def true_loss(network: nn.Module, samples: Samples, look: Look, dtype: torch.dtype) -> float:
+    """Mean loss (nats) of a network as it is, on the images and in the mode in which a plane is measured."""
+    network, size = deepcopy(network).to(dtype).eval(), EVALUATION_BATCH
+    if look.batchnorm == "batch":
+        use_batch_statistics(network)
+        size = look.batch_size
+    total = 0.0
+    for start in range(0, len(samples), size):
+        part = slice(start, start + size)
+        logits = network(samples.batch(part, dtype)).double()
+        total += float(functional.cross_entropy(logits, samples.labels[part], reduction="sum"))
+    return total / len(samples)
+
+
+def first_filters(network: nn.Module, shape: tuple[int, ...]) -> Tensor | None:
+    """(f, c, h, w) what the first layer looks for: its kernels, or the weights of its units as images."""
+    first = next((weight for weight in network.parameters() if weight.dim() > 1), None)
+    if first is None or not (first.dim() == 4 or (first.dim() == 2 and first.size(1) == prod(shape))):
+        return None
+    weights = first[:MOST_FILTERS].detach().float().cpu().clone()
+    return weights if first.dim() == 4 else weights.view(-1, *shape)

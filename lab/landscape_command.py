@@ -1,0 +1,91 @@
+"""What `lab landscape` does: recipes are trained and followed, or finished runs opened; they are drawn and kept."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Sequence
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+from tqdm import tqdm
+
+from lab.followed import Followed, finished, follow
+from lab.landscape_folder import PAGE, check_folder, save
+from lab.landscape_scenes import scenes_of
+from lab.reading import parse_overrides
+from lab.recipe import Recipe, RecipeError, labels
+from lab.views import Look, View
+
+FOLDERS = Path("landscapes")
+MOST_RUNS = 8
+
+
+def landscape(
+    words: Sequence[str], view: View, output: Path | None, *, device: str | None, quiet: bool
+) -> dict[str, Any]:
+    """Train or open what the words name, draw it, and keep it in a folder. Returns its facts.
+
+    Raises:
+        RecipeError, RunError, DataError: words that fit no recipe or run, too many of them, a folder in use.
+    """
+    paths = [word for word in words if "=" not in word]
+    changes = parse_overrides([word for word in words if "=" in word])
+    stamp = datetime.now(UTC).strftime("%Y%m%d-%H%M%S")
+    folder = output or FOLDERS / stamp
+    check_folder(folder)
+    check_words(paths, changes)
+    if paths and Path(paths[0]).is_dir():
+        runs = [finished(path, view.look, device=device) for path in paths]
+    else:
+        runs = trained(paths, changes, view.look, device=device, quiet=quiet)
+    scenes = drawn(runs, view, quiet=quiet)
+    facts = save(folder, f"Loss landscape of {'; '.join(run.name for run in runs)}", scenes, runs)
+    return {"folder": str(folder), "page": str(folder / PAGE), **facts}
+
+
+def check_words(paths: Sequence[str], changes: dict[str, Any]) -> None:
+    folders = [path for path in paths if Path(path).is_dir()]
+    if folders and len(folders) < len(paths):
+        raise RecipeError(
+            f"{folders[0]} is a finished run and others are recipes. Give either recipes, which are trained, or "
+            "folders of finished runs."
+        )
+    if folders and changes:
+        raise RecipeError(
+            f"{', '.join(changes)} cannot be changed in a run that is finished. Give {folders[0]}/recipe.yaml to train "
+            "it anew."
+        )
+    if len(paths) > MOST_RUNS:
+        raise RecipeError(f"{len(paths)} runs were given, but a landscape is for 1 to {MOST_RUNS}. Choose fewer.")
+
+
+def trained(
+    paths: Sequence[str], changes: dict[str, Any], look: Look, *, device: str | None, quiet: bool
+) -> list[Followed]:
+    recipes = [Recipe.load(path).changed(**changes) for path in paths] or [Recipe().changed(**changes)]
+    names = labels(recipes) if len(recipes) > 1 else [Path(paths[0]).stem if paths else recipes[0].id]
+    if len(set(names)) < len(names):
+        names = [f"{name} ({Path(path).stem})" for name, path in zip(names, paths, strict=True)]
+    return [
+        follow(recipe, look, name=name, progress=not quiet, device=device)
+        for recipe, name in zip(recipes, names, strict=True)
+    ]
+
+
+def drawn(runs: Sequence[Followed], view: View, *, quiet: bool) -> list[Any]:
+    """Scenes, with a bar that counts points on a terminal."""
+    with tqdm(unit="point", disable=quiet or not sys.stderr.isatty()) as bar:
+
+        def progress(done: int, of: int) -> None:
+            bar.total = of
+            bar.update(done - bar.n)
+
+        return scenes_of(runs, view, progress)
+
+
+def in_words(facts: dict[str, Any]) -> str:
+    """Facts for a person."""
+    scenes = [f"{scene['title']}: {scene['words']}" if scene["title"] else scene["words"] for scene in facts["scenes"]]
+    ended = [f"{run['name']}: {run['ended']}" for run in facts["runs"] if run["ended"] not in ("finished", "")]
+    return "\n".join([*ended, *scenes, f"Open {facts['page']}"])

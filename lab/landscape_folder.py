@@ -1,0 +1,237 @@
+"""A landscape kept in a folder: a page that opens without a network, all numbers, and a PNG made without a browser.
+
+index.html      figures, and a slider that replays the runs
+plotly.min.js   beside it, once
+surface.npz     axes, losses, accuracies, errors; marks of every path
+facts.json      what the numbers are of
+contours.png    the planes as bands of colour (none for a line)
+"""
+
+from __future__ import annotations
+
+import base64
+import json
+import shutil
+from collections.abc import Sequence
+from importlib.resources import files as package_files
+from io import BytesIO
+from math import isfinite
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import plotly.graph_objects as go
+import torch
+from PIL import Image
+from plotly.offline import get_plotlyjs
+from torch import Tensor
+
+from lab.followed import Followed, Glimpse
+from lab.landscape.scenes import RunPath, Scale, Scene, trust_words
+from lab.landscape_plots import (
+    MOST_SURFACES,
+    contour_data,
+    contour_figure,
+    lines_figure,
+    surface_data,
+    surface_figure,
+)
+from lab.landscape_png import contour_picture
+from lab.plots import colour_and_dash
+from lab.prediction_plots import pixels
+from lab.sheets import png
+from lab.store import RunError, contents, make_folder, not_empty, write_atomically
+
+PAGE, LIBRARY, NUMBERS, FACTS, PICTURE = "index.html", "plotly.min.js", "surface.npz", "facts.json", "contours.png"
+FILES = (PAGE, LIBRARY, NUMBERS, FACTS, PICTURE)
+COLUMNS = ("loss", "accuracy", "error", "difference_error")
+MARKS = ("coordinates", "steps", "true", "on_plane")
+ACROSS = 8  # filters in a row
+
+
+def check_folder(folder: Path) -> None:
+    """Raise RunError where something else than a landscape lies, before minutes of training."""
+    if folder.exists() and not folder.is_dir():
+        raise RunError(f"{folder} is a file. Choose another folder.")
+    if folder.is_dir() and set(names := contents(folder)) - set(FILES):
+        raise RunError(not_empty(folder, names, "a landscape"))
+
+
+def save(folder: Path, title: str, scenes: Sequence[Scene], runs: Sequence[Followed]) -> dict[str, Any]:
+    """Keep a landscape; one that lies there already is replaced as a whole. Returns its facts.
+
+    Raises:
+        RunError: the folder holds something else, or cannot be written.
+    """
+    check_folder(folder)
+    scale, facts = Scale.of(scenes), facts_of(title, scenes, runs)
+    found = {
+        LIBRARY: get_plotlyjs().encode(),
+        NUMBERS: numbers(scenes),
+        FACTS: json.dumps(facts, indent=1).encode(),
+        PAGE: page(title, scenes, scale, runs).encode(),
+    }
+    if not scenes[0].surface.grid.line:
+        found[PICTURE] = png(contour_picture(scenes, scale))
+    put(folder, found)
+    return facts
+
+
+def put(folder: Path, found: dict[str, bytes]) -> None:
+    """All files or none: they are written beside the folder, which then takes its name."""
+    new, old = (folder.with_name(f".{folder.name}.{age}") for age in ("new", "old"))
+    make_folder(folder.parent)
+    try:
+        shutil.rmtree(new, ignore_errors=True)
+        new.mkdir()
+        for name, content in found.items():
+            write_atomically(new / name, content)
+        if folder.exists():
+            shutil.rmtree(old, ignore_errors=True)
+            folder.replace(old)
+        new.replace(folder)
+    except OSError as error:
+        shutil.rmtree(new, ignore_errors=True)
+        raise RunError(f"Cannot write {folder}: {error.strerror}. Choose another folder.") from None
+    shutil.rmtree(old, ignore_errors=True)
+
+
+# -- numbers -----------------------------------------------------------------------------------------------------------
+
+
+def numbers(scenes: Sequence[Scene]) -> bytes:
+    """An npz file without objects: `0.loss` (na, nb) is of the first scene, `0.path.1.true` (k,) of its second path."""
+    arrays: dict[str, Any] = {}
+    for index, scene in enumerate(scenes):
+        a, b = scene.surface.grid.axes
+        arrays |= {f"{index}.a": a, f"{index}.b": b}
+        arrays |= {f"{index}.{name}": getattr(scene.surface, name) for name in COLUMNS}
+        for place, path in enumerate(scene.paths):
+            arrays |= {f"{index}.path.{place}.{name}": getattr(path, name) for name in MARKS}
+    file = BytesIO()
+    np.savez_compressed(file, **arrays)
+    return file.getvalue()
+
+
+def facts_of(title: str, scenes: Sequence[Scene], runs: Sequence[Followed]) -> dict[str, Any]:
+    return {
+        "title": title,
+        "runs": [
+            {"name": run.name, "id": run.recipe.id, "recipe": run.recipe.to_yaml(), "ended": run.ended} for run in runs
+        ],
+        "scenes": [scene_facts(scene) for scene in scenes],
+    }
+
+
+def scene_facts(scene: Scene) -> dict[str, Any]:
+    surface = scene.surface
+    return {
+        "title": scene.title,
+        "words": trust_words(scene),
+        "origin": vars(surface.origin),
+        "grid": vars(surface.grid),
+        "measured": vars(surface.measured),
+        "lowest_loss": number(np.fmin.reduce(surface.loss, axis=None)),
+        "highest_loss": number(np.fmax.reduce(surface.loss, axis=None)),
+        "paths": [path_facts(path) for path in scene.paths],
+    }
+
+
+def path_facts(path: RunPath) -> dict[str, Any]:
+    last = {"last_step": int(path.steps[-1]), "true": number(path.true[-1]), "on_plane": number(path.on_plane[-1])}
+    return {"run": path.name, "marks": len(path.steps), **last, "grey": int(path.off.sum())}
+
+
+def number(value: float) -> float | None:
+    """JSON has no nan."""
+    return float(value) if isfinite(value) else None
+
+
+# -- page --------------------------------------------------------------------------------------------------------------
+
+
+def page(title: str, scenes: Sequence[Scene], scale: Scale, runs: Sequence[Followed]) -> str:
+    """The page with everything that it shows, but plotly.js."""
+    shown = {
+        "title": title,
+        "words": [words_of(scene, scale) for scene in scenes],
+        "figures": figures_of(scenes, scale),
+        "runs": [told(run, number) for number, run in enumerate(runs)],
+    }
+    data = json.dumps(shown, ensure_ascii=False).replace("</", "<\\/")
+    return package_files("lab").joinpath("landscape_page.html").read_text(encoding="utf-8").replace("__DATA__", data)
+
+
+def words_of(scene: Scene, scale: Scale) -> str:
+    """Whose a picture is, how far to trust it, and what of it is cut off."""
+    return " ".join(filter(None, [scene.title and f"{scene.title}:", trust_words(scene), scale.cut(scene.surface)]))
+
+
+def figures_of(scenes: Sequence[Scene], scale: Scale) -> list[dict[str, Any]]:
+    if scenes[0].surface.grid.line:
+        return [figure_of("lines", lines_figure(scenes), lines_figure(scenes, dark=True), [])]
+    flat = [part for scene in scenes for part in contour_data(scene, scale)]
+    found = [
+        figure_of("contours", contour_figure(scenes, scale), contour_figure(scenes, scale, dark=True), flat),
+    ]
+    if len(scenes) <= MOST_SURFACES:
+        high = [part for scene in scenes for part in surface_data(scene, scale)]
+        light, dark = surface_figure(scenes, scale), surface_figure(scenes, scale, dark=True)
+        found.insert(0, figure_of("surfaces", light, dark, high))
+    return found
+
+
+def figure_of(name: str, light: go.Figure, dark: go.Figure, data: Sequence[dict[str, Any]]) -> dict[str, Any]:
+    """A figure with both its layouts; its lines once more as lists, of which a replay shows the beginning."""
+    drawn = json.loads(light.to_json() or "")
+    other = json.loads(dark.to_json() or "")["layout"]
+    lines = [{"trace": place, "full": as_lists(part)} for place, part in enumerate(data) if is_path(part)]
+    return {"name": name, "data": drawn["data"], "light": drawn["layout"], "dark": other, "lines": lines}
+
+
+def is_path(part: dict[str, Any]) -> bool:
+    return np.ndim(part.get("z", part["x"])) == 1
+
+
+def as_lists(part: dict[str, Any]) -> dict[str, Any]:
+    return {key: np.asarray(values).tolist() for key, values in part.items()}
+
+
+def told(run: Followed, number: int) -> dict[str, Any]:
+    """What a run's part of the page shows at each snapshot."""
+    return {
+        "name": run.name,
+        "colour": colour_and_dash(number)[0],
+        "marks": [f"step {glimpse.step:,}: loss {glimpse.loss:.4g}" for glimpse in run.glimpses],
+        "filters": filter_sheets([glimpse.filters for glimpse in run.glimpses if glimpse.filters is not None]),
+        "images": [as_source(pixels(image)) for image in run.shown.images.cpu()],
+        "said": [answers(run, glimpse) for glimpse in run.glimpses],
+    }
+
+
+def filter_sheets(filters: Sequence[Tensor]) -> list[str]:
+    """The filters of each snapshot as one picture; grey is 0, and black and white are the largest weight of the run."""
+    largest = max((float(each.abs().max()) for each in filters), default=1.0) or 1.0
+    return [as_source(tiled(each / (2 * largest) + 0.5)) for each in filters]
+
+
+def tiled(images: Tensor) -> np.ndarray:
+    """(n, c, h, w) from 0 to 1 -> uint8 (rows, columns, 4): as they are, in rows, see-through between."""
+    count, _, height, width = images.shape
+    columns = min(count, ACROSS)
+    paper = np.zeros((-(-count // columns) * (height + 1) - 1, columns * (width + 1) - 1, 4), np.uint8)
+    for place, image in enumerate((images * 255).round().to(torch.uint8)):
+        top, left = place // columns * (height + 1), place % columns * (width + 1)
+        paper[top : top + height, left : left + width] = pixels(image)
+    return paper
+
+
+def answers(run: Followed, glimpse: Glimpse) -> list[tuple[str, str, bool]]:
+    """Of each image that is shown: the class answered, its probability, and whether it is right."""
+    best = glimpse.shares.max(1)
+    pairs = zip(best.indices.tolist(), best.values.tolist(), run.shown.labels.tolist(), strict=True)
+    return [(run.classes[answer], f"{share:.0%}", answer == label) for answer, share, label in pairs]
+
+
+def as_source(picture: np.ndarray) -> str:
+    return "data:image/png;base64," + base64.b64encode(png(Image.fromarray(picture))).decode()

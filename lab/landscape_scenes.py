@@ -1,0 +1,175 @@
+"""From followed runs to scenes: the plane they are seen on, the surfaces over it, and the marks of their paths."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+from math import prod
+
+import numpy as np
+
+from lab.followed import Followed
+from lab.landscape.directions import random_plane
+from lab.landscape.evaluators import Evaluator
+from lab.landscape.grids import Grid
+from lab.landscape.planes import Plane, line, through
+from lab.landscape.scenes import RunPath, Scene
+from lab.landscape.surfaces import Surface, Survey
+from lab.landscape.trails import Trail, joint_plane, path_plane
+from lab.recipe import RecipeError
+from lab.views import Look, PlaneName, View
+
+RUNS_FOR: dict[PlaneName, range] = {
+    "random": range(1, 9),
+    "path": range(1, 2),
+    "joint": range(2, 9),
+    "line": range(1, 3),
+    "points": range(3, 4),
+}
+MARGIN = 0.25  # of the reach, around the marks that a grid has to hold
+NARROWEST = 0.2  # of the longer side is the shorter one at least
+SAME_FUNCTION = ("data", "modify", "model", "activation")  # beside the weights these decide a loss
+
+Progress = Callable[[int, int], None]  # points measured, points in all
+
+
+@dataclass(frozen=True)
+class Part:
+    """One surface to be: the runs that share it, by their numbers, and where it lies."""
+
+    name: PlaneName
+    members: list[tuple[int, Followed]]
+    plane: Plane
+    grid: Grid
+
+
+def scenes_of(runs: Sequence[Followed], view: View, progress: Progress) -> list[Scene]:
+    """A scene for each different surface, with the paths of the runs that it belongs to.
+
+    Runs whose loss is one function of the weights share a surface: the same data, model and activation, and no stored
+    statistics of batch normalisation, which each run has its own of. On a random plane each run is in the middle of its
+    own.
+
+    Raises:
+        RecipeError: the plane is not for so many runs, they have different networks, or no path to make it from.
+    """
+    name = view.plane or default_plane(runs)
+    check(name, runs)
+    try:
+        parts = parts_of(name, runs, view)
+    except ValueError as error:
+        ended = [f" {run.name}: {run.ended}" for run in runs if not run.ended.startswith("finished")]
+        raise RecipeError("".join([str(error), *ended])) from None
+    of = sum(prod(part.grid.shape) for part in parts)
+    scenes: list[Scene] = []
+    for index, part in enumerate(parts):
+        before = sum(prod(part.grid.shape) for part in parts[:index])
+        scenes.append(scene_of(part, view.look, lambda done, before=before: progress(before + done, of)))
+    return scenes if len(scenes) > 1 else [replace(scenes[0], title="")]  # the legend, or the page, names the runs
+
+
+def default_plane(runs: Sequence[Followed]) -> PlaneName:
+    if any(run.trail is None for run in runs):
+        return "random"
+    return "path" if len(runs) == 1 else "joint"
+
+
+def check(name: PlaneName, runs: Sequence[Followed]) -> None:
+    allowed = RUNS_FOR[name]
+    if len(runs) not in allowed:
+        wanted = f"{allowed[0]}" if len(allowed) == 1 else f"{allowed[0]} to {allowed[-1]}"
+        several = "s" if allowed[-1] > 1 else ""
+        raise RecipeError(f"A plane '{name}' is for {wanted} run{several}, not {len(runs)}. Choose another --plane.")
+    kept = next((run.name for run in runs if run.trail is None), None)
+    if name in ("path", "joint") and kept is not None:
+        raise RecipeError(
+            f"The run {kept} keeps no snapshots, so there is no {name} plane. Give its recipe.yaml to train it anew, "
+            "or choose --plane random."
+        )
+
+
+def parts_of(name: PlaneName, runs: Sequence[Followed], view: View) -> list[Part]:
+    numbered = list(enumerate(runs))
+    if name == "random":
+        seed, normalisation = view.look.seed, view.normalisation
+        planes = [random_plane(run.end, seed=seed, normalisation=normalisation) for run in runs]
+        return [Part(name, [each], plane, Grid(view.size)) for each, plane in zip(numbered, planes, strict=True)]
+    plane = shared_plane(name, runs)
+    if name == "line":
+        grid = Grid(view.size, reach=(0.5 + MARGIN, 1.0), middle=(0.5, 0.0), line=True)
+    else:
+        grid = grid_around(np.concatenate([places(name, run, plane) for run in runs]), view.size)
+    groups: dict[str, list[tuple[int, Followed]]] = {}
+    for number, run in numbered:
+        groups.setdefault(function_of(run, number, view.look), []).append((number, run))
+    return [Part(name, members, plane, grid) for members in groups.values()]
+
+
+def shared_plane(name: PlaneName, runs: Sequence[Followed]) -> Plane:
+    if name == "points":
+        return through(*(run.end for run in runs))
+    if name == "line":
+        return line_between(runs)
+    trails = [trail for run in runs if (trail := run.trail)]
+    return path_plane(trails[0]) if name == "path" else joint_plane(trails)
+
+
+def line_between(runs: Sequence[Followed]) -> Plane:
+    """From the first weights of one run to its last, or from the end of one to that of another; it says from where."""
+    first, last = runs[0], runs[-1]
+    alone = len(runs) == 1
+    plane = line(first.start if alone else first.end, last.end)
+    note = "from the start (0) to the end (1)" if alone else f"from {first.name} (0) to {last.name} (1)"
+    return replace(plane, origin=replace(plane.origin, note=note))
+
+
+def function_of(run: Followed, number: int, look: Look) -> str:
+    """Equal for runs whose loss is one function of the weights."""
+    own = any(buffer.is_floating_point() for buffer in run.model.buffers()) and look.batchnorm == "stored"
+    return repr([getattr(run.recipe, part) for part in SAME_FUNCTION] + [number] * own)
+
+
+def grid_around(coordinates: np.ndarray, size: int) -> Grid:
+    """A grid that holds all these places (n, 2) and a margin."""
+    low, high = coordinates.min(0), coordinates.max(0)
+    half = np.maximum((high - low) / 2, 1e-6)
+    a, b = (np.maximum(half, NARROWEST * half.max()) * (1 + MARGIN)).tolist()
+    middle = ((low + high) / 2).tolist()
+    return Grid(size, reach=(a, b), middle=(middle[0], middle[1]))
+
+
+def places(name: PlaneName, run: Followed, plane: Plane) -> np.ndarray:
+    """(k, 2) where a run's marks lie: its whole path, or its end on a plane that holds next to nothing of a path."""
+    if name in ("path", "joint") and isinstance(run.trail, Trail):
+        found = [projection.coordinates for projection in run.trail.projections(plane)]
+    else:
+        found = [plane.project(run.end).coordinates]
+    return np.array([(*place, 0.0)[:2] for place in found])
+
+
+def scene_of(part: Part, look: Look, progress: Callable[[int], None]) -> Scene:
+    run = part.members[0][1]
+    size = look.own_batch_size
+    evaluator = Evaluator(
+        run.model, part.plane, run.samples, batchnorm=look.batchnorm, batch_size=size, dtype=run.dtype
+    )
+    surface = measured(evaluator, part.grid, progress)
+    marked = part.members if part.name != "line" else []
+    paths = (path_of(part.name, run, number, part.plane, evaluator) for number, run in marked)
+    return Scene(surface, tuple(paths), ", ".join(run.name for _, run in part.members))
+
+
+def measured(evaluator: Evaluator, grid: Grid, progress: Callable[[int], None]) -> Surface:
+    survey = Survey(evaluator, grid)
+    for _ in survey:
+        progress(int(survey.known.sum()))
+    return survey.surface()
+
+
+def path_of(name: PlaneName, run: Followed, number: int, plane: Plane, evaluator: Evaluator) -> RunPath:
+    """A run's marks with their true losses and those of the plane where they are projected to."""
+    coordinates = places(name, run, plane)
+    glimpses = run.glimpses[-len(coordinates) :]
+    steps = np.array([glimpse.step for glimpse in glimpses])
+    true = np.array([glimpse.loss for glimpse in glimpses])
+    return RunPath(run.name, number, coordinates, steps, true, evaluator.values(coordinates).loss)

@@ -1,0 +1,72 @@
+"""What is drawn of runs in the space of their weights, and how its losses are measured; checked before any work."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any, Literal
+
+from lab.catalogue import RecipeError, unknown
+
+if TYPE_CHECKING:  # a landscape imports scipy, and a command that shows its help does without
+    from lab.landscape.evaluators import BatchNormMode
+    from lab.landscape.planes import Normalisation
+    from lab.landscape.samples import SplitName
+
+PlaneName = Literal["random", "path", "joint", "line", "points"]
+CHOICES = {
+    "plane": ("random", "path", "joint", "line", "points"),
+    "split": ("training", "validation"),
+    "batchnorm": ("stored", "batch"),
+    "normalisation": ("filter", "layer", "none"),
+}
+SIZES, LEAST_IMAGES = (5, 201), 2
+
+
+@dataclass(frozen=True)
+class Look:
+    """How losses are measured, at snapshots and on planes alike: on which images, with which statistics.
+
+    samples: images, or fewer if the split has no more. seed: of their draw. batchnorm: statistics as stored, or those
+    of each batch of batch_size images.
+    """
+
+    split: SplitName = "validation"
+    samples: int = 1024
+    seed: int = 0
+    batchnorm: BatchNormMode = "stored"
+    batch_size: int = 128
+
+    def __post_init__(self) -> None:
+        check(self, "split", "batchnorm")
+        if self.samples < LEAST_IMAGES:
+            raise RecipeError(f"samples is {self.samples}, but a standard error needs at least {LEAST_IMAGES} images.")
+
+    @property
+    def own_batch_size(self) -> int | None:
+        """That the values depend on, if they do."""
+        return self.batch_size if self.batchnorm == "batch" else None
+
+
+@dataclass(frozen=True)
+class View:
+    """What is drawn of runs: on which plane, with how many points along a side, and how these are measured.
+
+    plane: by default the one that shows their paths, and a random one for runs of which no path is kept.
+    normalisation: of random directions; their seed is that of the look.
+    """
+
+    plane: PlaneName | None = None
+    size: int = 33
+    normalisation: Normalisation = "filter"
+    look: Look = field(default_factory=Look)
+
+    def __post_init__(self) -> None:
+        check(self, "normalisation", *(["plane"] if self.plane else []))
+        if not SIZES[0] <= self.size <= SIZES[1]:
+            raise RecipeError(f"size is {self.size}, but must be from {SIZES[0]} to {SIZES[1]} points along a side.")
+
+
+def check(given: Any, *names: str) -> None:
+    for name in names:
+        if (value := getattr(given, name)) not in CHOICES[name]:
+            raise RecipeError(unknown(name, value, CHOICES[name]))

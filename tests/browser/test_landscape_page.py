@@ -1,0 +1,68 @@
+"""A landscape's page in Chromium: it asks for its own files only, replays the runs, and turns surfaces together."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from playwright.sync_api import Browser, Page
+from small_runs import SMALL, TINY_CNN
+
+from lab.followed import follow
+from lab.landscape_folder import save
+from lab.landscape_scenes import scenes_of
+from lab.views import Look, View
+
+pytestmark = pytest.mark.browser
+LENGTHS = "name => document.getElementById(name).data.filter(trace => /scatter/.test(trace.type)).map(t => t.x.length)"
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Two runs, each with a surface of its own."""
+    recipes = [SMALL.changed(model={**TINY_CNN, "norm": "batch"}, optimizer=name) for name in ("sgd", "adam")]
+    look = Look(samples=40)
+    runs = [follow(recipe, look, name=recipe.optimizer.name, progress=False, device="cpu") for recipe in recipes]
+    folder = tmp_path_factory.mktemp("landscape") / "page"
+    save(folder, "two", scenes_of(runs, View(size=5, look=look), lambda done, of: None), runs)
+    return folder
+
+
+@pytest.fixture
+def page(chromium: Browser, folder: Path) -> Iterator[Page]:
+    page = chromium.new_page(viewport={"width": 1300, "height": 1000})
+    asked, errors = [], []
+    page.on("request", lambda request: asked.append(request.url))
+    page.on("pageerror", lambda error: errors.append(str(error)))
+    page.goto(f"file://{folder}/index.html")
+    page.wait_for_selector("body[data-state=drawn]", timeout=60_000)
+    yield page
+    assert errors == []
+    assert {url.rsplit("/", 1)[1] for url in asked if not url.startswith("data:")} == {"index.html", "plotly.min.js"}
+    page.close()
+
+
+def test_the_slider_shows_the_runs_as_they_were(page: Page) -> None:
+    whole = page.evaluate(LENGTHS, "contours")
+    page.locator("#mark").fill("2")
+    assert min(whole) > 2
+    page.wait_for_function(f"({LENGTHS})('contours').every(length => length === 2)")
+    page.wait_for_function(f"({LENGTHS})('surfaces').every(length => length === 2)")
+    assert page.inner_text("#place").startswith("snapshot 2 of ")
+    assert page.inner_text(".now >> nth=0").startswith("step ")
+    assert page.locator(".run").count() == 2
+    assert page.locator(".images img").count() == 20
+
+
+def test_a_replay_runs_to_the_end(page: Page) -> None:
+    page.locator("#mark").fill("1")
+    page.click("#play")
+    page.wait_for_function("document.getElementById('mark').value === document.getElementById('mark').max")
+    page.wait_for_function("document.getElementById('play').textContent.includes('Replay')")
+
+
+def test_surfaces_turn_together(page: Page) -> None:
+    turned = "{'scene2.camera': {eye: {x: 2, y: 0.5, z: 0.25}}}"
+    page.evaluate(f"() => Plotly.relayout(document.getElementById('surfaces'), {turned})")
+    page.wait_for_function("document.getElementById('surfaces')._fullLayout.scene.camera.eye.x === 2")

@@ -1,0 +1,314 @@
+"""`lab landscape` end to end: the surfaces of the runs, a folder that is whole and opens offline, words for errors."""
+
+import json
+import re
+from dataclasses import replace
+from functools import partial
+from html.parser import HTMLParser
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+from small_runs import SMALL, TINY_CNN
+from small_scenes import bowl, path_of, scene_of, with_holes
+
+from lab import runs
+from lab.__main__ import main
+from lab.followed import follow
+from lab.landscape.scenes import BANDS, Scale
+from lab.landscape_folder import FILES, put, save, tiled
+from lab.landscape_png import banded, coloured, contour_picture, enlarged, placed
+from lab.landscape_scenes import scenes_of
+from lab.store import RunError
+from lab.views import Look, View
+
+pytestmark = pytest.mark.usefixtures("one_thread")
+FAST = ["--device", "cpu", "--quiet", "--size", "5", "--samples", "40"]
+
+
+@pytest.fixture(scope="module")
+def recipes(tmp_path_factory, one_thread):
+    folder = tmp_path_factory.mktemp("recipes")
+    small = SMALL.changed(model=TINY_CNN, epochs=2)
+    for name, recipe in {
+        "sgd": small,
+        "adam": small.changed(optimizer="adam"),
+        "mlp": SMALL,
+        "other": small.changed(seed=3),
+    }.items():
+        recipe.save(folder / f"{name}.yaml")
+    runs.train(small, folder=folder / "run", progress=False, device="cpu")
+    return folder
+
+
+@pytest.fixture(scope="module")
+def one(recipes):
+    folder = recipes / "landscape of one"
+    assert main(["landscape", str(recipes / "sgd.yaml"), "--output", str(folder), *FAST]) == 0
+    return folder
+
+
+def arrays(folder):
+    with np.load(folder / "surface.npz", allow_pickle=False) as file:
+        return dict(file)
+
+
+def shown(folder):
+    text = (folder / "index.html").read_text(encoding="utf-8")
+    return json.loads(re.search(r'<script type="application/json" id="data">(.*?)</script>', text, re.DOTALL)[1])
+
+
+# -- the folder --------------------------------------------------------------------------------------------------------
+
+
+def test_the_folder_is_whole(one):
+    assert sorted(path.name for path in one.iterdir()) == sorted(FILES)
+
+
+class Addresses(HTMLParser):
+    """Everything that a page loads or leads to."""
+
+    def __init__(self):
+        super().__init__()
+        self.found = []
+
+    def handle_starttag(self, tag, attributes):
+        self.found += [value for key, value in attributes if key in ("src", "href", "srcset", "data", "action")]
+
+
+def test_the_page_loads_nothing_but_the_file_beside_it(one):
+    page = Addresses()
+    text = (one / "index.html").read_text(encoding="utf-8")
+    page.feed(text)
+    assert page.found == ["plotly.min.js"]
+    assert not re.search(r"https?://|@import|url\(", text)
+
+
+def test_the_numbers_are_those_of_the_surface_and_of_the_path(one, recipes):
+    look = Look(samples=40)
+    run = follow(SMALL.changed(model=TINY_CNN, epochs=2), look, progress=False, device="cpu")
+    (scene,) = scenes_of([run], View(size=5, look=look), lambda done, of: None)
+    found = arrays(one)
+    for name in ("loss", "accuracy", "error", "difference_error"):
+        assert np.array_equal(found[f"0.{name}"], getattr(scene.surface, name))
+    for name in ("coordinates", "steps", "true", "on_plane"):
+        assert np.array_equal(found[f"0.path.0.{name}"], getattr(scene.paths[0], name))
+    assert np.array_equal(found["0.a"], scene.surface.grid.axes[0])
+    assert found["0.path.0.true"][-1] == pytest.approx(found["0.path.0.on_plane"][-1], rel=1e-4)
+    facts = json.loads((one / "facts.json").read_text())
+    assert facts["scenes"][0]["lowest_loss"] == found["0.loss"].min()
+    assert facts["scenes"][0]["paths"][0]["marks"] == len(found["0.path.0.steps"])
+
+
+def test_the_page_has_a_figure_with_every_mark_and_what_the_run_saw_at_it(one):
+    page, found = shown(one), arrays(one)
+    marks = len(found["0.path.0.steps"])
+    assert [figure["name"] for figure in page["figures"]] == ["surfaces", "contours"]
+    for figure in page["figures"]:
+        for line in figure["lines"]:
+            assert figure["data"][line["trace"]]["type"] in ("scatter", "scatter3d")
+            assert line["full"]["x"] == found["0.path.0.coordinates"][:, 0].tolist()
+    (run,) = page["runs"]
+    assert len(run["marks"]) == len(run["filters"]) == len(run["said"]) == marks
+    assert len(run["said"][0]) == len(run["images"]) == 10
+    assert run["marks"][0].startswith("step 0: loss ")
+    assert page["words"][0].startswith("Plane of the path, through the last point, holds ")
+
+
+def test_a_title_cannot_end_the_script(tmp_path):
+    save(tmp_path / "page", "</script><b>", [scene_of(title="</script>")], [])
+    assert shown(tmp_path / "page")["title"] == "</script><b>"
+
+
+def test_a_landscape_is_replaced_by_another_and_nothing_else_is(tmp_path):
+    folder = tmp_path / "kept"
+    save(folder, "first", [scene_of()], [])
+    save(folder, "second", [scene_of(line=True, paths=[])], [])
+    assert json.loads((folder / "facts.json").read_text())["title"] == "second"
+    assert not (folder / "contours.png").exists()
+    assert [path.name for path in tmp_path.iterdir()] == ["kept"]
+    (folder / "mine.txt").write_text("mine")
+    with pytest.raises(RunError, match=r"holds facts.json, index.html, mine.txt and 2 more\), but a landscape needs"):
+        save(folder, "third", [scene_of()], [])
+    assert json.loads((folder / "facts.json").read_text())["title"] == "second"
+
+
+def test_a_folder_is_written_as_a_whole_or_not_at_all(tmp_path, monkeypatch):
+    put(tmp_path / "kept", {"index.html": b"old"})
+
+    def full(path, content):
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr("lab.landscape_folder.write_atomically", full)
+    with pytest.raises(RunError, match=r"Cannot write .*kept: No space left on device\. Choose another folder\."):
+        put(tmp_path / "kept", {"index.html": b"new"})
+    assert (tmp_path / "kept" / "index.html").read_bytes() == b"old"
+    assert [path.name for path in tmp_path.iterdir()] == ["kept"]
+
+
+def test_filters_stand_in_rows_of_eight_with_a_see_through_pixel_between():
+    images = torch.rand(10, 1, 3, 3)
+    sheet = tiled(images)
+    assert sheet.shape == (7, 31, 4)
+    assert np.array_equal(sheet[4:7, 4:7, 0], (images[9, 0] * 255).round().to(torch.uint8).numpy())
+    assert sheet[3].sum() == 0
+
+
+# -- the PNG -----------------------------------------------------------------------------------------------------------
+
+
+def test_each_pixel_has_the_colour_of_its_band():
+    scene = scene_of(lambda a, b: a + 0 * b, paths=[], size=9)
+    scale = Scale.of([scene])
+    picture = banded(scene, scale, 320, (255, 255, 255))
+    middles = picture[160, 10::20]
+    assert np.array_equal(middles, coloured((np.arange(BANDS) + 0.5) / BANDS).round().astype(np.uint8))
+    assert (picture[1:] == picture[:-1]).all()  # the loss does not depend on b
+
+
+def test_a_is_to_the_right_and_b_is_up():
+    large = enlarged(np.array([[0.0, 1.0], [2.0, 3.0]]), 3)
+    assert large.tolist() == [[1, 2, 3], [0.5, 1.5, 2.5], [0, 1, 2]]
+    scene = scene_of()
+    assert placed(scene, np.array([[-1, 1], [3, -1]]), 100) == [(0, 0), (100, 100)]
+
+
+def test_holes_are_paper():
+    picture = banded(with_holes(scene_of(paths=[])), Scale.of([scene_of()]), 100, (1, 2, 3))
+    assert (picture[:, 30] == (1, 2, 3)).all()
+
+
+@pytest.mark.parametrize("dark", [False, True])
+def test_a_picture_has_every_scene_and_the_words(dark):
+    one = contour_picture([scene_of()], dark=dark)
+    two = contour_picture([scene_of(title="sgd"), scene_of(paths=[path_of(number=1, off=(0,))])], dark=dark)
+    assert two.width > 1.6 * one.width
+    assert (luminance(one) < 0.2) == dark
+
+
+def luminance(picture):
+    return sum(picture.getpixel((1, 1))) / 765
+
+
+def test_the_picture_of_a_folder_is_a_png(one):
+    with Image.open(one / "contours.png") as picture:
+        assert picture.format == "PNG"
+
+
+# -- the command -------------------------------------------------------------------------------------------------------
+
+
+def command(recipes, capsys, *words):
+    output = recipes / "made" / "_".join(re.sub(r"\W", "", word) for word in words)
+    code = main(["landscape", *words, "--output", str(output), "--json", *FAST])
+    printed = capsys.readouterr()
+    assert printed.err == ""
+    assert code == 0
+    return json.loads(printed.out)
+
+
+def test_runs_of_one_function_share_a_surface_on_the_joint_plane(recipes, capsys, monkeypatch):
+    monkeypatch.chdir(recipes)
+    facts = command(recipes, capsys, "sgd.yaml", "adam.yaml")
+    (scene,) = facts["scenes"]
+    assert scene["origin"]["kind"] == "joint"
+    assert [path["run"] for path in scene["paths"]] == ["sgd", "adam"]
+    assert Path(facts["page"]).is_file()
+
+
+def test_statistics_of_their_own_give_runs_surfaces_of_their_own(recipes, capsys, monkeypatch):
+    monkeypatch.chdir(recipes)
+    stored = command(recipes, capsys, "sgd.yaml", "adam.yaml", "model.norm=batch")
+    assert [len(scene["paths"]) for scene in stored["scenes"]] == [1, 1]
+    a, b = (arrays(Path(stored["folder"]))[f"{index}.loss"] for index in (0, 1))
+    assert not np.allclose(a, b)
+
+
+@pytest.mark.parametrize(
+    ("words", "kind", "marks"),
+    [
+        (["run"], "random", [1]),
+        (["run", "--plane", "line"], "line", []),
+        (["run", "run", "--normalisation", "layer"], "random", [1]),
+        (["sgd.yaml", "--plane", "random", "--seed", "3"], "random", [1]),
+        (["sgd.yaml", "adam.yaml", "--plane", "line"], "line", []),
+    ],
+)
+def test_planes_of_finished_and_of_trained_runs(recipes, capsys, monkeypatch, words, kind, marks):
+    monkeypatch.chdir(recipes)
+    scene = command(recipes, capsys, *words)["scenes"][0]
+    assert scene["origin"]["kind"] == kind
+    assert [path["marks"] for path in scene["paths"]] == marks
+    if kind == "random":
+        assert scene["paths"][0]["true"] == pytest.approx(scene["paths"][0]["on_plane"], rel=1e-4)
+
+
+def test_the_plane_through_three_runs_holds_their_ends(recipes, capsys, monkeypatch):
+    monkeypatch.chdir(recipes)
+    facts = command(recipes, capsys, "sgd.yaml", "adam.yaml", "other.yaml", "--plane", "points")
+    assert [path["grey"] for path in facts["scenes"][0]["paths"]] == [0, 0, 0]
+
+
+def test_a_line_says_from_where_to_where(recipes, capsys, monkeypatch):
+    monkeypatch.chdir(recipes)
+    two = command(recipes, capsys, "sgd.yaml", "adam.yaml", "--plane", "line", "--seed", "1")
+    assert two["scenes"][0]["words"].startswith("Straight line, from sgd (0) to adam (1); ")
+    one = command(recipes, capsys, "sgd.yaml", "--plane", "line", "--seed", "1")
+    assert one["scenes"][0]["words"].startswith("Straight line, from the start (0) to the end (1); ")
+
+
+def test_words_for_people(recipes, capsys):
+    assert main(["landscape", str(recipes / "run"), "--output", str(recipes / "said"), *FAST]) == 0
+    words, page = capsys.readouterr().out.strip().split("\n")
+    assert words.startswith("Plane of random directions, seed 0, normalisation filter; run, step ")
+    assert page == f"Open {recipes / 'said' / 'index.html'}"
+
+
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        (
+            "run --plane path",
+            "The run run keeps no snapshots, so there is no path plane. Give its recipe.yaml to train",
+        ),
+        ("run run --plane points", "A plane 'points' is for 3 runs, not 2. Choose another --plane."),
+        ("sgd.yaml mlp.yaml", "they belong to different networks. Use weights of one architecture."),
+        ("run epochs=3", "epochs cannot be changed in a run that is finished. Give run/recipe.yaml to train it anew."),
+        ("run sgd.yaml", "run is a finished run and others are recipes. Give either recipes, which are trained, or"),
+        ("sgd.yaml " * 9, "9 runs were given, but a landscape is for 1 to 8. Choose fewer."),
+        (
+            "sgd.yaml optimizer.lr=1e30",
+            "A path needs at least three snapshots that differ: train on, or take snapshots",
+        ),
+        ("sgd.yaml optimizer.lr=1e30", "more often. sgd: diverged"),
+        ("none.yaml", "Cannot read the recipe none.yaml: No such file or directory."),
+        ("--plane hill", "Unknown plane 'hill'. Expected one of: random, path, joint, line, points."),
+        ("--split test", "Unknown split 'test'. Expected one of: training, validation."),
+        ("--batchnorm none", "Unknown batchnorm 'none'. Expected one of: stored, batch."),
+        ("--normalisation best", "Unknown normalisation 'best'. Expected one of: filter, layer, none."),
+        ("--size 4", "size is 4, but must be from 5 to 201 points along a side."),
+        ("--samples 1", "samples is 1, but a standard error needs at least 2 images."),
+        ("--output run", "run is not empty (it holds history.json, recipe.yaml, run.json and 1 more), but a landscape"),
+        ("--output sgd.yaml", "sgd.yaml is a file. Choose another folder."),
+        ("--batchnorm batch epochs=1 --samples 40", "40 samples make no batch of 128"),
+    ],
+)
+def test_what_is_wrong_is_said(recipes, capsys, monkeypatch, words, said):
+    monkeypatch.chdir(recipes)
+    output = [] if "--output" in words else ["--output", "none"]
+    assert main(["landscape", *words.split(), *output, "--device", "cpu", "--quiet"]) == 2
+    assert said in capsys.readouterr().err
+
+
+def test_a_surface_that_is_nowhere_finite_is_told_all_the_same(tmp_path):
+    scene = scene_of(paths=[])
+    lost = replace(scene, surface=replace(scene.surface, loss=np.full((5, 5), np.nan)))
+    facts = save(tmp_path / "lost", "lost", [lost], [])
+    assert facts["scenes"][0]["lowest_loss"] is None
+
+
+def test_eight_surfaces_are_drawn_as_contours(tmp_path):
+    save(tmp_path / "eight", "eight", [scene_of(partial(bowl))] * 8, [])
+    assert [figure["name"] for figure in shown(tmp_path / "eight")["figures"]] == ["contours"]

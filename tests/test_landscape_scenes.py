@@ -1,0 +1,122 @@
+"""One scale for all pictures, the marks at which a plane misleads, and words that say only what was measured."""
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+from small_scenes import MEASURED, ORIGIN, bowl, cliff, path_of, scene_of, surface_of, with_holes
+
+from lab.landscape.grids import SplineError
+from lab.landscape.planes import Origin
+from lab.landscape.scenes import BANDS, Scale, Scene, round_powers, round_steps, trust_words
+
+
+def test_a_scale_spans_all_surfaces_and_paths():
+    low = scene_of(lambda a, b: bowl(a, b) - 0.4)
+    scale = Scale.of([scene_of(), low])
+    assert (scale.low, scale.high) == (low.surface.loss.min(), scene_of().surface.loss.max())
+    path = replace(path_of(), on_plane=np.full(5, 0.3))
+    assert Scale.of([scene_of(paths=[path])]).low == 0.3
+
+
+def test_losses_of_more_than_a_decade_are_shown_by_their_logarithm():
+    assert not Scale.of([scene_of()]).log
+    scale = Scale.of([scene_of(cliff)])
+    assert scale.log
+    assert scale.heights(np.array([1.0, 0.1])).tolist() == [0, -1]
+    assert scale.name == "loss, log scale"
+
+
+def test_a_cliff_is_cut_off_and_said():
+    scene = scene_of(lambda a, b: np.where(a > 2.5, 1e12, bowl(a, b)), paths=[])
+    scale = Scale.of([scene])
+    assert scale.high == 100 * np.median(scene.surface.loss)
+    assert scale.cut(scene.surface) == f"20% of the points lie above {scale.high:.3g} and are cut off."
+    bottom, top = scale.range
+    assert np.nanmax(scale.heights(scene.surface.loss)) == pytest.approx(2 * top - bottom)
+    assert scale.cut(scene_of().surface) == ""
+
+
+def test_infinite_losses_are_cut_off_too_and_what_is_not_known_is_a_hole():
+    losses = np.array([1.0, np.inf, np.nan, 4.0])
+    scale = Scale(1.0, 4.0, log=False)
+    assert scale.heights(losses)[[0, 1, 3]].tolist() == [1, 7, 4]
+    assert np.isnan(scale.heights(losses)[2])
+
+
+@pytest.mark.parametrize("losses", [[], [np.nan], [0.0, 0.0], [3.0]], ids=str)
+def test_a_scale_of_next_to_nothing_is_a_range_all_the_same(losses):
+    scene = scene_of(paths=[])
+    loss = np.full((5, 5), np.nan)
+    loss.flat[: len(losses)] = losses
+    scale = Scale.of([replace(scene, surface=replace(scene.surface, loss=loss))])
+    assert scale.range[1] > scale.range[0]
+    assert len(scale.levels) == BANDS + 1
+    assert all(scale.low <= float(text) <= scale.high for text in scale.ticks[1])
+
+
+def test_a_loss_of_zero_has_a_place_on_a_logarithmic_scale():
+    scale = Scale.of([scene_of(lambda a, b: np.maximum(0, a**2 - 1) + 0 * b, paths=[])])
+    assert scale.log
+    assert np.isfinite(scale.heights(np.array([0.0]))).all()
+
+
+@pytest.mark.parametrize(
+    ("low", "high", "ticks"),
+    [(0.05, 4, [0.05, 0.1, 0.2, 0.5, 1, 2]), (1e-3, 3, [1e-3, 3e-3, 0.01, 0.03, 0.1, 0.3, 1, 3]), (1e-5, 1, 6)],
+)
+def test_ticks_of_a_logarithmic_scale(low, high, ticks):
+    found = round_powers(low, high)
+    assert len(found) <= 7
+    assert found == ticks if isinstance(ticks, list) and len(ticks) <= 7 else all(low <= x <= high for x in found)
+
+
+@pytest.mark.parametrize(
+    ("low", "high", "ticks"), [(0.5, 4.2, [1, 2, 3, 4]), (-1, 1, [-1, -0.5, 0, 0.5, 1]), (0.11, 0.13, 5)]
+)
+def test_ticks_of_a_linear_scale(low, high, ticks):
+    found = round_steps(low, high)
+    assert found == ticks if isinstance(ticks, list) else len(found) == ticks
+
+
+def test_marks_are_off_where_the_plane_is_more_than_a_tenth_wrong():
+    path = replace(path_of(count=4), true=np.array([1, 1, 1, np.nan]), on_plane=np.array([1.09, 1.11, 0.89, 1]))
+    assert path.off.tolist() == [False, True, True, False]
+
+
+def test_the_beginning_of_a_path():
+    path = path_of().first(2)
+    assert (len(path.coordinates), len(path.true), path.steps.tolist()) == (2, 2, [0, 10])
+
+
+def test_trust_words_say_all_that_decides_what_is_seen():
+    scene = scene_of(paths=[path_of(off=(0, 4))])
+    assert trust_words(scene) == (
+        "Plane of the path, through the last point, holds 87% of the variance of the path; sgd, step 40: loss 1.25, on "
+        "the plane 2.5 (2 of 5 marks grey: more than 10% off); 100 (draw 3) of 269 validation images; standard error "
+        "of a loss 0.45 (median); statistics of batch normalisation as stored; float32."
+    )
+
+
+def test_what_was_not_measured_is_not_said():
+    random = surface_of(bowl, origin=Origin("random", seed=7, normalisation="layer"))
+    whole = replace(random, measured=replace(MEASURED, samples=269), error=np.zeros((5, 5)))
+    assert trust_words(Scene(whole)) == (
+        "Plane of random directions, seed 7, normalisation layer; all 269 validation images; statistics of batch "
+        "normalisation as stored; float32."
+    )
+    path = replace(path_of(), true=np.full(5, np.nan))
+    assert "sgd" not in trust_words(Scene(whole, (path,)))
+    assert "nan" not in trust_words(with_holes(scene_of()))
+
+
+def test_an_interpolation_and_the_statistics_of_batches_are_said():
+    surface = replace(
+        surface_of(bowl, origin=replace(ORIGIN, kind="joint", note="2 runs")),
+        spline_error=SplineError(0.001, 0.004, 0.0123, 24),
+        measured=replace(MEASURED, batchnorm="batch"),
+    )
+    words = trust_words(Scene(surface))
+    assert words.startswith("Joint plane of the paths, 2 runs, holds 87% of the variance of all paths; ")
+    assert "interpolated, off by 0.1% in the middle and up to 1.23% at 24 points held out; " in words
+    assert "statistics of batch normalisation that of each batch of 64; " in words

@@ -58,7 +58,8 @@ def scenes_of(runs: Sequence[Followed], view: View, progress: Progress) -> list[
     try:
         parts = parts_of(name, runs, view)
     except ValueError as error:
-        raise RecipeError(str(error)) from None
+        ended = [f" {run.name}: {run.ended}" for run in runs if not run.ended.startswith("finished")]
+        raise RecipeError("".join([str(error), *ended])) from None
     of = sum(prod(part.grid.shape) for part in parts)
     scenes: list[Scene] = []
     for index, part in enumerate(parts):

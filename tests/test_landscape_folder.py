@@ -278,6 +278,11 @@ def test_words_for_people(recipes, capsys):
         ("run epochs=3", "epochs cannot be changed in a run that is finished. Give run/recipe.yaml to train it anew."),
         ("run sgd.yaml", "run is a finished run and others are recipes. Give either recipes, which are trained, or"),
         ("sgd.yaml " * 9, "9 runs were given, but a landscape is for 1 to 8. Choose fewer."),
+        (
+            "sgd.yaml optimizer.lr=1e30",
+            "A path needs at least three snapshots that differ: train on, or take snapshots",
+        ),
+        ("sgd.yaml optimizer.lr=1e30", "more often. sgd: diverged"),
         ("none.yaml", "Cannot read the recipe none.yaml: No such file or directory."),
         ("--plane hill", "Unknown plane 'hill'. Expected one of: random, path, joint, line, points."),
         ("--split test", "Unknown split 'test'. Expected one of: training, validation."),

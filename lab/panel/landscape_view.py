@@ -36,7 +36,7 @@ class LandscapeView:
         self.rescaled = False  # whether the last picture has another scale than the one before, on the same planes
         self._planes: Hashable = None
         self._drawn: Hashable = None
-        self._parts: tuple[bool, int] | None = None  # of the figure: in 3-D or not, and how many
+        self._figures: dict[tuple[bool, int], tuple[Any, widgets.VBox]] = {}  # by in 3-D or not, and how many
         self._camera: Any = None  # as a person has turned it
 
     def show(self, scenes: Sequence[Scene], planes: Hashable, *, solid: bool, dark: bool, width: int | None) -> None:
@@ -75,19 +75,20 @@ class LandscapeView:
         picture.update_layout(height=rows * row, font_size=11, margin=MARGINS["solid" if solid else "contour"])
         if solid:
             picture.update_scenes(camera=self._camera or (FROM_AFAR if columns > 1 else CAMERA))
-        if self._parts != (solid, count):
-            self._replace(picture)
-        self._parts = solid, count
+        self._choose((solid, count), picture)
         redraw(self.figure, picture, dark=dark, width=width)
         for name in self._spaces():
             self.figure.layout[name].on_change(self._turn, "camera")
 
-    def _replace(self, picture: go.Figure) -> None:
-        """By a figure of its own: axes that are added to one that is shown lose the range that they are given."""
-        if self.figure is not None:
-            self.figure.close()
-        self.figure = small_figure(picture)
-        self.frame.children = [self.figure]
+    def _choose(self, parts: tuple[bool, int], picture: go.Figure) -> None:
+        """A figure of its own for each kind and number: axes added to one that is shown lose the range they are given."""
+        if parts not in self._figures:
+            made = small_figure(picture)
+            self._figures[parts] = made, widgets.VBox([made])
+            self.frame.children = [box for _, box in self._figures.values()]
+        self.figure, chosen = self._figures[parts]
+        for _, box in self._figures.values():
+            box.layout.display = None if box is chosen else "none"
 
     def _spaces(self) -> list[str]:
         return [

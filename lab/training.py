@@ -10,26 +10,24 @@ import contextlib
 import time
 from collections.abc import Generator, Iterator
 from copy import copy
-from functools import cached_property, partial
+from functools import partial
 from math import isfinite
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 
-from lab.augmentations import Lesson, augmented, lessons
-from lab.augmentations.learning import learning
 from lab.averages import averages, blend
-from lab.catalogue import Choice
 from lab.data import Split, load
-from lab.data.batches import batches, normalise, place, to_float
+from lab.data.batches import batches, place
 from lab.depth import rate_groups
 from lab.endings import diverged, verdict
-from lab.events import Epoch, Event, Finished, History, Learned, Learning, Looking, Metrics, Started, State, Step
+from lab.events import Epoch, Event, Finished, History, Looking, Metrics, Started, State, Step
 from lab.gradients import Compute, gradients, passes_of
 from lab.optimizers import batch_of, joined, optimizers, parameter_groups
 from lab.recipe import Recipe, checked, refuse_choices
 from lab.schedules import rate_factor, watches
+from lab.sight import Sight, statistics_on
 from lab.states import put_back, taken
 from lab.steps import (
     build_model,
@@ -38,7 +36,6 @@ from lab.steps import (
     evaluation,
     flops_per_image,
     is_out_of_memory,
-    learning_stream,
     like,
     loss_and_accuracy,
     no_memory,
@@ -67,7 +64,7 @@ def training(recipe: Recipe, **where: Any) -> Training:
     return Training(recipe, **where)
 
 
-class Training:
+class Training(Sight):
     """Everything one run needs, and the iterator over its events.
 
     Between two events `state()` may be taken: a Training that is given it by `restore()` goes on with the
@@ -124,8 +121,7 @@ class Training:
         self.optimizer = joined(optimizers.build(recipe.optimizer, groups))
         self._base_rates = [group["lr"] * group.get("scale", 1.0) for group in self.optimizer.param_groups]
         self.autocast = torch.autocast(self.device.type, torch.bfloat16, enabled=recipe.precision == "bfloat16")
-        constants = [torch.tensor(values, dtype=self.dtype, device=self.device) for values in self.data.statistics]
-        self._mean, self._std = (constant.view(1, -1, 1, 1) for constant in constants)
+        self.statistics = statistics_on(self.data, self.device, self.dtype)
 
     @property
     def flops_per_image(self) -> float:
@@ -300,46 +296,6 @@ class Training:
         return self.recipe.patience > 0 and stalled(
             [loss for loss, _ in self.history.validations], self.recipe.patience
         )
-
-    def prepare(self, images: Tensor) -> Tensor:
-        """uint8 (b, c, h, w) -> what the model sees: float, normalised."""
-        return self.normalised(to_float(images, self.dtype))
-
-    @cached_property
-    def lessons(self) -> dict[str, Lesson]:
-        """What the recipe's augmentations have learned from the training split, which they do when first asked for it.
-
-        No part of a state: a training that goes on learns the same again.
-        """
-        return lessons(*self._taught)
-
-    def learned(self) -> Iterator[Learning | Learned]:
-        """The lessons as events, with some on the way to them."""
-        if "lessons" not in vars(self):
-            yield from (Learning(option) for option, lesson in learning(*self._taught) if lesson is None)
-        yield from (Learned(option, lesson.seconds) for option, lesson in self.lessons.items())
-
-    @property
-    def _taught(self) -> tuple[tuple[Choice, ...], Split, int, torch.Generator]:
-        generator = learning_stream(self.recipe.seed, self.device)
-        return self.recipe.augment, self.train_split, len(self.data.classes), generator
-
-    def prepare_batch(self, images: Tensor, labels: Tensor) -> tuple[Tensor, Tensor]:
-        """A batch as a step sees it: augmented; labels (b,), or (b, classes) shares where samples were mixed."""
-        images, labels = augmented(
-            self.recipe.augment,
-            images,
-            labels,
-            len(self.data.classes),
-            self._augment,
-            lessons=self.lessons,
-            dtype=self.dtype,
-        )
-        return self.normalised(images), labels
-
-    def normalised(self, images: Tensor) -> Tensor:
-        """Float (b, c, h, w) from 0 to 1 -> what the model sees."""
-        return normalise(images, self._mean, self._std).contiguous(memory_format=self.memory_format)
 
     def _read(self) -> Metrics:
         """Bring the block's numbers to the host: the only place where the device is waited for.

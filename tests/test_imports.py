@@ -34,6 +34,7 @@ ORDER = [
         "states",
         "endings",
         "costs",
+        "sight",
         "training",
         "stacks",
         "store",

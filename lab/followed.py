@@ -17,7 +17,7 @@ from lab.events import Event, Finished, Started, Step
 from lab.landscape.evaluators import use_batch_statistics, whole_batches
 from lab.landscape.samples import Samples, samples_of
 from lab.landscape.trails import Trail
-from lab.landscape.weights import Weights, trained
+from lab.landscape.weights import Weights, norm, trained
 from lab.progress import with_bar
 from lab.recipe import Recipe, RecipeError
 from lab.runs import open_run
@@ -27,6 +27,7 @@ from lab.views import Look
 
 SNAPSHOTS = 40
 MOST_FILTERS = 32
+LARGEST = 1e18  # length of weights whose inner products still are a float32
 SHOWN_IMAGES = 10
 
 
@@ -77,8 +78,8 @@ class Followed:
 class Following:
     """The events of a training, of which snapshots are taken: before the first step, evenly between, and at the end.
 
-    What a snapshot holds is the network as it is used; one whose weights are not finite is left out. A trail never
-    gets more snapshots than it has room for, so that each has its glimpse.
+    What a snapshot holds is the network as it is used; one whose weights have left all bounds is left out. A trail
+    never gets more snapshots than it has room for, so that each has its glimpse.
     """
 
     def __init__(self, session: Training, look: Look, *, snapshots: int = SNAPSHOTS, name: str = "") -> None:
@@ -105,7 +106,7 @@ class Following:
             return
         network = network_of(self.session)
         weights = trained(network)
-        if not all(bool(tensor.isfinite().all()) for tensor in weights.values()):
+        if not norm(weights) < LARGEST:  # nor nan
             return
         if glimpses:
             self.trail.add(weights, step)

@@ -57,7 +57,8 @@ class Pending:
         self.dtype = torch.promote_types(dtype or images.dtype, torch.float32)
         self._images = images.to(self.dtype) if images.is_floating_point() else images
         self.labels, self.classes = labels, classes
-        self._waiting: tuple[Waiting, ...] = ()  # never changed in place: a copy of the batch has it too
+        # Never changed in place: a copy of the batch has it too.
+        self._waiting: tuple[Warp | Recolour | Retouch | Cover, ...] = ()
 
     @property
     def shape(self) -> torch.Size:

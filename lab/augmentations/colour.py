@@ -10,7 +10,7 @@ from torch import Tensor
 
 from lab.augmentations.chain import augmentations
 from lab.augmentations.chosen import Retouch, each
-from lab.augmentations.draws import Probability, between, by_chance, uniform
+from lab.augmentations.draws import Probability, by_chance, spread_over, uniform
 from lab.augmentations.recolour import Recolour
 from lab.catalogue import Knob
 
@@ -92,7 +92,7 @@ def hue(shape: torch.Size, generator: torch.Generator, *, strength: Turn = 0.1, 
     Source: Smith, SIGGRAPH 1978 (the HSV hexagon); torchvision adjust_hue.
     """
     coin, amount = uniform(shape, generator, 2)
-    turn = by_chance(between(amount, -strength, strength), coin, p)
+    turn = by_chance(spread_over(amount, -strength, strength), coin, p)
     return Retouch(turn != 0, hues_turned, (turn,))
 
 
@@ -122,7 +122,7 @@ def hues_turned(images: Tensor, turn: Tensor) -> Tensor:
 def factors(count: int, generator: torch.Generator, strength: float, p: float) -> Tensor:
     """(n,) from 1 - strength to 1 + strength; 1 for the samples that are left as they are."""
     coin, amount = torch.rand(2, count, generator=generator, device=generator.device)
-    return by_chance(between(amount, 1 - strength, 1 + strength), coin, p, otherwise=1)
+    return by_chance(spread_over(amount, 1 - strength, 1 + strength), coin, p, otherwise=1)
 
 
 def coins(count: int, generator: torch.Generator, p: float) -> Tensor:

@@ -22,7 +22,7 @@ def uniform(shape: torch.Size, generator: torch.Generator, count: int) -> Tensor
     return torch.rand(count, shape[0], generator=generator, device=generator.device)
 
 
-def between(draw: Tensor, low: float, high: float) -> Tensor:
+def spread_over(draw: Tensor, low: float, high: float) -> Tensor:
     """Numbers from 0 up to 1 as numbers from low up to high."""
     return draw.mul(high - low).add_(low)
 

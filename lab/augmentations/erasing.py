@@ -11,7 +11,7 @@ from torch import Tensor
 
 from lab.augmentations.chain import augmentations
 from lab.augmentations.covers import Cover, Filling
-from lab.augmentations.draws import Probability, between, by_chance, uniform
+from lab.augmentations.draws import Probability, by_chance, spread_over, uniform
 from lab.catalogue import Knob
 
 Filled = Annotated[Filling, Field(description="what is put there: black, the sample's mean pixel, or random pixels")]
@@ -43,8 +43,8 @@ def random_erasing(
     """
     pixels = shape[-2] * shape[-1]
     coin, place, area, way = uniform(shape, generator, 3 + 2 * CANDIDATES).split([1, 2, CANDIDATES, CANDIDATES])
-    ratios = between(way, -log(ratio), log(ratio)).exp_()
-    lengths = first_that_fits(between(area, smallest * pixels, largest * pixels), ratios, shape[-2:])
+    ratios = spread_over(way, -log(ratio), log(ratio)).exp_()
+    lengths = first_that_fits(spread_over(area, smallest * pixels, largest * pixels), ratios, shape[-2:])
     sides = torch.stack([corners(place, lengths, shape[-2:]), lengths], 1).flatten(0, 1)
     return Cover(by_chance(sides, coin, p).T, fill, grains(fill, shape, generator))
 

@@ -2,18 +2,18 @@
 
 from __future__ import annotations
 
+from functools import reduce
 from math import pi
+from operator import or_
 
 import torch
 from torch import Tensor
 
 from lab.augmentations.changes import Warp
 from lab.augmentations.chosen import change_some
-from lab.augmentations.colour import brightened, contrasted, inverted, saturated
 from lab.augmentations.detail import sharpened
 from lab.augmentations.draws import matrices
 from lab.augmentations.recolour import Recolour, recoloured
-from lab.augmentations.shapes import turned
 from lab.augmentations.tones import equalised, solarised, stepped, stretched
 
 GEOMETRIC = ("shear_x", "shear_y", "translate_x", "translate_y", "rotate")
@@ -61,11 +61,15 @@ def performed(images: Tensor, operation: Tensor, amount: Tensor) -> Tensor:
         amount: (n,) as `magnitudes` says, with its sign.
     """
 
-    def drew(*names: str) -> Tensor:
-        return torch.stack([operation == OPERATIONS.index(name) for name in names]).any(0)
+    places = torch.arange(len(OPERATIONS), device=operation.device)[:, None]
+    own = operation == places
+    one_hot: dict[str, Tensor] = dict(zip(OPERATIONS, own, strict=True))
+    amounts: dict[str, Tensor] = dict(zip(OPERATIONS, own * amount, strict=True))
+
+    def drew(first: str, *others: str) -> Tensor:
+        return reduce(or_, (one_hot[name] for name in others), one_hot[first])
 
     images = images.clone()
-    amounts = {name: amount * drew(name) for name in OPERATIONS[: OPERATIONS.index("sharpness")]}
     colour = colour_of(amounts, drew("invert"), images.shape[1])
     coloured = drew("brightness", "saturation", "contrast", "invert")
     change_some(images, drew(*GEOMETRIC) & (amount != 0), warped, warp_of(amounts, images.shape[-2:]))
@@ -87,15 +91,15 @@ def warp_of(amounts: dict[str, Tensor], frame: torch.Size) -> Tensor:
     shear_x, shear_y = amounts["shear_x"], amounts["shear_y"]
     right = amounts["translate_x"].trunc() - shear_x * (frame[0] / 2)
     down = amounts["translate_y"].trunc() - shear_y * (frame[1] / 2)
-    slant = matrices(b=shear_x, c=-right, d=shear_y, f=-down)  # at most one of the four is not 0
-    return turned(amounts["rotate"] * (pi / 180)) @ slant
+    angle = amounts["rotate"] * (pi / 180)
+    cos, sin = angle.cos(), angle.sin()  # at most one of the five amounts is not 0
+    return matrices(a=cos, b=shear_x - sin, c=-right, d=shear_y + sin, e=cos, f=-down)
 
 
 def colour_of(amounts: dict[str, Tensor], negative: Tensor, channels: int) -> Recolour:
-    """What a sample's one linear operation does to its colours."""
-    return (
-        brightened(1 + amounts["brightness"], channels)
-        .then(saturated(1 + amounts["saturation"], channels))
-        .then(contrasted(1 + amounts["contrast"], channels))
-        .then(inverted(negative.to(amounts["contrast"]), channels))
-    )
+    """What a sample's one linear operation does to its colours; at most one amount is not 0."""
+    brighter, stronger, further = (amounts[name] for name in ("brightness", "saturation", "contrast"))
+    stronger = stronger if channels == 3 else torch.zeros_like(stronger)
+    turned_over = negative.to(brighter)
+    own = 1 + brighter + stronger + further - 2 * turned_over
+    return Recolour(own, -stronger, -further, turned_over, channels)

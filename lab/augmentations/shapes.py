@@ -14,7 +14,7 @@ from torch import Tensor
 
 from lab.augmentations.chain import augmentations
 from lab.augmentations.changes import Warp
-from lab.augmentations.draws import Outside, Probability, between, by_chance, matrices, uniform
+from lab.augmentations.draws import Outside, Probability, by_chance, matrices, spread_over, uniform
 from lab.augmentations.moves import folded
 from lab.catalogue import Knob
 
@@ -46,7 +46,7 @@ def rotation(
     """
     way, coin = uniform(shape, generator, 2)
     reach = math.radians(degrees)
-    return Warp(turned(by_chance(between(way, -reach, reach), coin, p)), fill)
+    return Warp(turned(by_chance(spread_over(way, -reach, reach), coin, p)), fill)
 
 
 def turned(angle: Tensor) -> Tensor:
@@ -73,7 +73,7 @@ def shear(
     """
     across, down, coin = uniform(shape, generator, 3)
     reaches = (math.radians(degrees), math.radians(vertical_degrees))
-    angles = [between(way, -reach, reach) for way, reach in zip((across, down), reaches, strict=True)]
+    angles = [spread_over(way, -reach, reach) for way, reach in zip((across, down), reaches, strict=True)]
     return Warp(slanted(*(by_chance(angle, coin, p) for angle in angles)), fill)
 
 
@@ -94,7 +94,7 @@ def scale(
     Source: Simard et al., ICDAR 2003, section 2; torchvision.transforms.v2.RandomAffine.
     """
     size, coin = uniform(shape, generator, 2)
-    smaller = by_chance(between(size, 1 - amount, 1 + amount), coin, p, otherwise=1).reciprocal()
+    smaller = by_chance(spread_over(size, 1 - amount, 1 + amount), coin, p, otherwise=1).reciprocal()
     return Warp(matrices(a=smaller, e=smaller), fill)
 
 
@@ -109,8 +109,8 @@ def translation(
     Source: Simard et al., ICDAR 2003, section 2; torchvision.transforms.v2.RandomAffine.
     """
     across, down, coin = uniform(shape, generator, 3)
-    left = between(across, amount * shape[-1], -amount * shape[-1]).round_()
-    up = between(down, amount * shape[-2], -amount * shape[-2]).round_()
+    left = spread_over(across, amount * shape[-1], -amount * shape[-1]).round_()
+    up = spread_over(down, amount * shape[-2], -amount * shape[-2]).round_()
     left, up = (by_chance(way, coin, p) for way in (left, up))
     return Warp(matrices(c=left, f=up), fill, "whole")
 

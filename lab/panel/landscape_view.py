@@ -10,7 +10,6 @@ import plotly.graph_objects as go
 
 from lab.landscape.scenes import Scale, Scene
 from lab.landscape_plots import (
-    CAMERA,
     contour_data,
     contour_figure,
     places,
@@ -23,7 +22,7 @@ from lab.panel.live_figure import small_figure
 FITS = 0.2  # of the range of what is seen: by so much a scale may be off before it is made anew
 HEIGHTS = (300, 520)  # pixels of a row of pictures
 MARGINS = {"solid": {"l": 0, "r": 0, "t": 30, "b": 0}, "contour": {"l": 50, "r": 10, "t": 34, "b": 44}}
-FROM_AFAR = {**CAMERA, "eye": {axis: 1.3 * place for axis, place in CAMERA["eye"].items()}}  # names of axes need room
+FROM_AFAR = 1.2  # times as far from small pictures, whose axes need room for their names
 
 
 class LandscapeView:
@@ -74,14 +73,14 @@ class LandscapeView:
         row = min(max((width or 900) // columns, HEIGHTS[0]), HEIGHTS[1])
         picture.update_layout(height=rows * row, font_size=11, margin=MARGINS["solid" if solid else "contour"])
         if solid:
-            picture.update_scenes(camera=self._camera or (FROM_AFAR if columns > 1 else CAMERA))
+            picture.update_scenes(camera=self._camera or seen_from(picture, FROM_AFAR if columns > 1 else 1.0))
         self._choose((solid, count), picture)
         redraw(self.figure, picture, dark=dark, width=width)
         for name in self._spaces():
             self.figure.layout[name].on_change(self._turn, "camera")
 
     def _choose(self, parts: tuple[bool, int], picture: go.Figure) -> None:
-        """A figure of its own for each kind and number: axes added to one that is shown lose the range they are given."""
+        """A figure of its own for each kind and number: axes added to one that is shown lose their range."""
         if parts not in self._figures:
             made = small_figure(picture)
             self._figures[parts] = made, widgets.VBox([made])
@@ -104,6 +103,13 @@ class LandscapeView:
         with self.figure.batch_update():
             for name in self._spaces():
                 self.figure.layout[name].camera = turned
+
+
+def seen_from(picture: go.Figure, times: float) -> dict[str, Any]:
+    """A picture's own camera, so many times as far away."""
+    layout: Any = picture.layout
+    camera = layout.scene.camera.to_plotly_json()
+    return {**camera, "eye": {axis: times * place for axis, place in camera["eye"].items()}}
 
 
 def fits(scale: Scale, now: Scale) -> bool:

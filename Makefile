@@ -42,6 +42,7 @@ bench: $(READY)  ## speed against peers, as ratios; takes a while and wants a qu
 	$(BIN)/python bench/sample_grids.py
 	$(BIN)/python bench/augmentations.py
 	$(BIN)/python bench/landscape.py
+	$(BIN)/python bench/landscape_live.py
 
 clean:  ## everything that can be made again; runs stay
 	rm -rf $(VENV) build *.egg-info .pytest_cache .ruff_cache .hypothesis

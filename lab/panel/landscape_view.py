@@ -16,11 +16,11 @@ from lab.landscape_plots import (
     surface_data,
     surface_figure,
 )
-from lab.panel.about import redraw
 from lab.panel.live_figure import small_figure
 
 FITS = 0.2  # of the range of what is seen: by so much a scale may be off before it is made anew
 HEIGHTS = (300, 520)  # pixels of a row of pictures
+CLEAR = "rgba(0,0,0,0)"
 MARGINS = {"solid": {"l": 0, "r": 0, "t": 30, "b": 0}, "contour": {"l": 50, "r": 10, "t": 34, "b": 44}}
 FROM_AFAR = 1.2  # times as far from small pictures, whose axes need room for their names
 
@@ -74,20 +74,32 @@ class LandscapeView:
         picture.update_layout(height=rows * row, font_size=11, margin=MARGINS["solid" if solid else "contour"])
         if solid:
             picture.update_scenes(camera=self._camera or seen_from(picture, FROM_AFAR if columns > 1 else 1.0))
+        template = "plotly_dark" if dark else "plotly_white"
+        picture.update_layout(template=template, paper_bgcolor=CLEAR, plot_bgcolor=CLEAR, width=width)
         self._choose((solid, count), picture)
-        redraw(self.figure, picture, dark=dark, width=width)
-        for name in self._spaces():
-            self.figure.layout[name].on_change(self._turn, "camera")
 
     def _choose(self, parts: tuple[bool, int], picture: go.Figure) -> None:
-        """A figure of its own for each kind and number: axes added to one that is shown lose their range."""
-        if parts not in self._figures:
-            made = small_figure(picture)
-            self._figures[parts] = made, widgets.VBox([made])
+        """A figure of its own for each kind and number, whose traces stay: axes that lose theirs forget their range."""
+        made = parts not in self._figures
+        if made:
+            figure = small_figure(picture)
+            self._figures[parts] = figure, widgets.VBox([figure])
             self.frame.children = [box for _, box in self._figures.values()]
         self.figure, chosen = self._figures[parts]
         for _, box in self._figures.values():
             box.layout.display = None if box is chosen else "none"
+        if made:
+            for name in self._spaces():
+                self.figure.layout[name].on_change(self._turn, "camera")
+        else:
+            self._renew(picture)
+
+    def _renew(self, picture: go.Figure) -> None:
+        traces: Any = picture.data
+        with self.figure.batch_update():
+            self.figure.update_layout(picture.layout)
+            for trace, new in zip(self.figure.data, traces, strict=True):
+                trace.update({key: value for key, value in new.to_plotly_json().items() if key not in ("type", "uid")})
 
     def _spaces(self) -> list[str]:
         return [

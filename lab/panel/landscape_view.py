@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Hashable, Sequence
+import contextlib
+from collections.abc import Generator, Hashable, Sequence
 from typing import Any
 
 import ipywidgets as widgets
@@ -37,6 +38,7 @@ class LandscapeView:
         self._drawn: Hashable = None
         self._figures: dict[tuple[bool, int], tuple[Any, widgets.VBox]] = {}  # by in 3-D or not, and how many
         self._camera: Any = None  # as a person has turned it
+        self._drawing = False
 
     def show(self, scenes: Sequence[Scene], planes: Hashable, *, solid: bool, dark: bool, width: int | None) -> None:
         """Only the pump calls this.
@@ -96,7 +98,7 @@ class LandscapeView:
 
     def _renew(self, picture: go.Figure) -> None:
         traces: Any = picture.data
-        with self.figure.batch_update():
+        with self._own_turns(), self.figure.batch_update():
             self.figure.update_layout(picture.layout)
             for trace, new in zip(self.figure.data, traces, strict=True):
                 trace.update({key: value for key, value in new.to_plotly_json().items() if key not in ("type", "uid")})
@@ -106,10 +108,19 @@ class LandscapeView:
             name for name in self.figure.layout if name.startswith("scene") and self.figure.layout[name].camera.eye.x
         ]
 
+    @contextlib.contextmanager
+    def _own_turns(self) -> Generator[None]:
+        """What turns meanwhile, no person has turned."""
+        self._drawing = True
+        try:
+            yield
+        finally:
+            self._drawing = False
+
     def _turn(self, _: Any, camera: Any) -> None:
         """A person has turned one of them: so turn the others."""
         turned = camera.to_plotly_json()
-        if turned == self._camera:
+        if self._drawing or turned == self._camera:
             return
         self._camera = turned
         with self.figure.batch_update():

@@ -23,7 +23,7 @@ import lab
 from lab.landscape import Live
 from lab.training import Training
 
-NETWORKS = {"mlp": 1.0, "cnn": 0.25}  # and which part of the epochs it trains
+NETWORKS = {"mlp": 1.0, "cnn": 0.5}  # and which part of the epochs it trains
 
 
 def plain(recipe: lab.Recipe) -> float:
@@ -60,9 +60,8 @@ def measure(recipe: lab.Recipe, rounds: int, share: float) -> None:
     print(f"  with / without  {median(ratios):.3f}  ({min(ratios):.3f} to {max(ratios):.3f}), allowed {1 + share:.3f}")
     print(f"  taken           {median(shares):.2%}  ({min(shares):.2%} to {max(shares):.2%})")
     known = [each for each in firsts if each is not None]
-    print(
-        f"  first picture   {median(known):.2f} s  ({min(known):.2f} to {max(known):.2f}), in {len(known)} of {rounds}"
-    )
+    span = f"{median(known):.2f} s  ({min(known):.2f} to {max(known):.2f}), " if known else ""
+    print(f"  first picture   {span}in {len(known)} of {rounds}")
 
 
 def main() -> None:

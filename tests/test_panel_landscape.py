@@ -93,7 +93,7 @@ def test_two_runs_stand_side_by_side_on_one_plane_and_scale(panel) -> None:
     assert {trace.coloraxis for trace in shown} == {"coloraxis"}
     layout = panel.landscapes.view.figure.layout
     assert layout.scene.zaxis.range == layout.scene2.zaxis.range
-    assert panel.landscapes.words.value.count("joint plane of the paths") == 2
+    assert panel.landscapes.words.value.count("Joint plane of the paths") == 2
     assert "of the time of training" in panel.landscapes.said.value
 
 
@@ -127,6 +127,7 @@ def test_another_question_is_answered_anew(panel) -> None:
     (found,) = surfaces(panel)
     assert (found.origin.kind, found.measured.split) == ("random", "training")
     assert f"{found.measured.total} training images" in panel.landscapes.words.value
+    assert panel.landscapes.view._camera is None  # another plane is seen from its own best corner
 
 
 def test_contours_in_place_of_surfaces_and_where_there_is_no_webgl(panel) -> None:
@@ -163,6 +164,8 @@ def test_a_turned_camera_turns_the_others(panel) -> None:
     layout = panel.landscapes.view.figure.layout
     layout.scene.camera.eye = {"x": 2.0, "y": 0.1, "z": 0.2}
     assert layout.scene2.camera.eye.to_plotly_json() == {"x": 2.0, "y": 0.1, "z": 0.2}
+    panel.landscapes.set_theme(dark=True)
+    assert layout.scene.camera.eye.to_plotly_json() == {"x": 2.0, "y": 0.1, "z": 0.2}
 
 
 def test_cleared_runs_are_let_go_and_a_fold_lets_all_go(panel) -> None:

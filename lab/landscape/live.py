@@ -16,7 +16,7 @@ from lab.landscape.following import Followed
 from lab.landscape.frames import Frame, PlaneKind
 from lab.landscape.surfaces import Surface
 from lab.landscape.views import Marks, Seen, View
-from lab.steps import is_out_of_memory, no_memory
+from lab.steps import enough_threads, is_out_of_memory, no_memory
 from lab.training import Training
 
 MOST_RUNS = 6
@@ -104,8 +104,18 @@ class Live:
         """
         self.budget.earn(session.seconds - self._heard.get(number, session.seconds))
         self._heard[number] = session.seconds
+        last = isinstance(event, Finished)
+        if last or self._is_due(number, session.step) or (self.budget.affords and not self.rests):
+            with enough_threads(session.device, session.flops_per_step):
+                self._turn(number, session, last=last)
+
+    def _is_due(self, number: int, step: int) -> bool:
+        run = self.runs.get(number)
+        return run is None or run.due(step, affordable=self._may_look)
+
+    def _turn(self, number: int, session: Training, *, last: bool) -> None:
         with self.budget.spending():
-            self._follow(number, session, last=isinstance(event, Finished))
+            self._follow(number, session, last=last)
         while self.budget.affords:
             with self.budget.spending():
                 if not self.step():
@@ -118,7 +128,7 @@ class Live:
                 self.forget(next(iter(self.runs)))
             self._change()
         run = self.runs[number]
-        if last or run.due(session.step, affordable=self._may_look):
+        if last or self._is_due(number, session.step):
             began = self.budget.clock()
             if run.look(session):
                 self._change()

@@ -204,8 +204,8 @@ def in_html(scene: Scene, portrait: Portrait) -> str:
     size = portrait.surface.grid.size
     kind = "interpolated" if portrait.surface.spline_error else "measured"
     parts = [
-        f"{size} x {size} points, {kind}, through step {portrait.step:,}",
+        f"{size} x {size} points, {kind}, through step {portrait.step:,}.",
         trust_words(scene),
-        f"plane made anew at step {portrait.made_at:,}: {portrait.why}" if portrait.why else "",
+        f"Plane made anew at step {portrait.made_at:,}: {portrait.why}." if portrait.why else "",
     ]
-    return f"<p><b>{escape(scene.title)}</b> {escape('; '.join(filter(None, parts)))}.</p>"
+    return f"<p><b>{escape(scene.title)}</b> {escape(' '.join(filter(None, parts)))}</p>"

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Hashable, Sequence
+import contextlib
+from collections.abc import Generator, Hashable, Sequence
 from typing import Any
 
 import ipywidgets as widgets
@@ -10,20 +11,19 @@ import plotly.graph_objects as go
 
 from lab.landscape.scenes import Scale, Scene
 from lab.landscape_plots import (
-    CAMERA,
     contour_data,
     contour_figure,
     places,
     surface_data,
     surface_figure,
 )
-from lab.panel.about import redraw
 from lab.panel.live_figure import small_figure
 
 FITS = 0.2  # of the range of what is seen: by so much a scale may be off before it is made anew
 HEIGHTS = (300, 520)  # pixels of a row of pictures
+CLEAR = "rgba(0,0,0,0)"
 MARGINS = {"solid": {"l": 0, "r": 0, "t": 30, "b": 0}, "contour": {"l": 50, "r": 10, "t": 34, "b": 44}}
-FROM_AFAR = {**CAMERA, "eye": {axis: 1.3 * place for axis, place in CAMERA["eye"].items()}}  # names of axes need room
+FROM_AFAR = 1.2  # times as far from small pictures, whose axes need room for their names
 
 
 class LandscapeView:
@@ -38,6 +38,7 @@ class LandscapeView:
         self._drawn: Hashable = None
         self._figures: dict[tuple[bool, int], tuple[Any, widgets.VBox]] = {}  # by in 3-D or not, and how many
         self._camera: Any = None  # as a person has turned it
+        self._drawing = False
 
     def show(self, scenes: Sequence[Scene], planes: Hashable, *, solid: bool, dark: bool, width: int | None) -> None:
         """Only the pump calls this.
@@ -74,36 +75,64 @@ class LandscapeView:
         row = min(max((width or 900) // columns, HEIGHTS[0]), HEIGHTS[1])
         picture.update_layout(height=rows * row, font_size=11, margin=MARGINS["solid" if solid else "contour"])
         if solid:
-            picture.update_scenes(camera=self._camera or (FROM_AFAR if columns > 1 else CAMERA))
+            picture.update_scenes(camera=self._camera or seen_from(picture, FROM_AFAR if columns > 1 else 1.0))
+        template = "plotly_dark" if dark else "plotly_white"
+        picture.update_layout(template=template, paper_bgcolor=CLEAR, plot_bgcolor=CLEAR, width=width)
         self._choose((solid, count), picture)
-        redraw(self.figure, picture, dark=dark, width=width)
-        for name in self._spaces():
-            self.figure.layout[name].on_change(self._turn, "camera")
 
     def _choose(self, parts: tuple[bool, int], picture: go.Figure) -> None:
-        """A figure of its own for each kind and number: axes added to one that is shown lose the range they are given."""
-        if parts not in self._figures:
-            made = small_figure(picture)
-            self._figures[parts] = made, widgets.VBox([made])
+        """A figure of its own for each kind and number, whose traces stay: axes that lose theirs forget their range."""
+        made = parts not in self._figures
+        if made:
+            figure = small_figure(picture)
+            self._figures[parts] = figure, widgets.VBox([figure])
             self.frame.children = [box for _, box in self._figures.values()]
         self.figure, chosen = self._figures[parts]
         for _, box in self._figures.values():
             box.layout.display = None if box is chosen else "none"
+        if made:
+            for name in self._spaces():
+                self.figure.layout[name].on_change(self._turn, "camera")
+        else:
+            self._renew(picture)
+
+    def _renew(self, picture: go.Figure) -> None:
+        traces: Any = picture.data
+        with self._own_turns(), self.figure.batch_update():
+            self.figure.update_layout(picture.layout)
+            for trace, new in zip(self.figure.data, traces, strict=True):
+                trace.update({key: value for key, value in new.to_plotly_json().items() if key not in ("type", "uid")})
 
     def _spaces(self) -> list[str]:
         return [
             name for name in self.figure.layout if name.startswith("scene") and self.figure.layout[name].camera.eye.x
         ]
 
+    @contextlib.contextmanager
+    def _own_turns(self) -> Generator[None]:
+        """What turns meanwhile, no person has turned."""
+        self._drawing = True
+        try:
+            yield
+        finally:
+            self._drawing = False
+
     def _turn(self, _: Any, camera: Any) -> None:
         """A person has turned one of them: so turn the others."""
         turned = camera.to_plotly_json()
-        if turned == self._camera:
+        if self._drawing or turned == self._camera:
             return
         self._camera = turned
         with self.figure.batch_update():
             for name in self._spaces():
                 self.figure.layout[name].camera = turned
+
+
+def seen_from(picture: go.Figure, times: float) -> dict[str, Any]:
+    """A picture's own camera, so many times as far away."""
+    layout: Any = picture.layout
+    camera = layout.scene.camera.to_plotly_json()
+    return {**camera, "eye": {axis: times * place for axis, place in camera["eye"].items()}}
 
 
 def fits(scale: Scale, now: Scale) -> bool:

@@ -56,7 +56,7 @@ class Surveyor:
     def switch(self, *, on: bool) -> None:
         if on:
             self.on.set()
-        else:
+        elif self.on.is_set():
             self.on.clear()
             forget(RUNS)
             errand(WORK, self._drop)

@@ -17,6 +17,7 @@ from itertools import count
 from pathlib import Path
 from typing import Any, NamedTuple, Protocol
 
+import pandas as pd  # noqa: F401  # before there are two threads: half imported by one, it breaks Plotly in the other
 import torch
 
 from lab import steps

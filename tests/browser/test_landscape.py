@@ -10,15 +10,14 @@ from jupyterlab_window import Window  # pyright: ignore[reportMissingImports]
 
 pytestmark = pytest.mark.browser
 
-PLOT = ".lab-landscape .js-plotly-plot"
-SURFACES = f"""() => (document.querySelector('{PLOT}')?.data ?? [])
-  .filter(t => ['surface', 'contour'].includes(t.type))
-  .map(t => ({{ type: t.type, size: t.z.length, scene: t.scene ?? t.xaxis ?? '' }}))"""
-COMPLETE = f"""n => {{ const all = document.querySelector('{PLOT}')?.data ?? [];
-  const found = all.filter(t => ['surface', 'contour'].includes(t.type));
-  return found.length === n && found.every(t => t.z.length === 33) }}"""
-CAMERAS = f"""() => {{ const {{ scene, scene2 }} = document.querySelector('{PLOT}')._fullLayout;
+PLOT = "[...document.querySelectorAll('.lab-landscape .js-plotly-plot')].find(e => e.offsetParent)"  # the one shown
+SURFACES = f"""() => ({PLOT}?.data ?? [])
+  .filter(t => ['surface', 'contour'].includes(t.type)).map(t => ({{ type: t.type, size: t.z.length }}))"""
+COMPLETE = f"n => {{ const all = ({SURFACES})(); return all.length === n && all.every(t => t.size === 33) }}"
+CAMERAS = f"""() => {{ const {{ scene, scene2 }} = {PLOT}._fullLayout;
   return [scene, scene2].map(s => s.camera.eye.x) }}"""
+PLACE = f"""() => {{ const frame = {PLOT}.querySelector('#scene').getBoundingClientRect();
+  return [frame.x + frame.width / 2, frame.y + frame.height / 2] }}"""
 
 
 def unfold(window: Window) -> None:
@@ -46,14 +45,13 @@ def test_two_runs_grow_on_one_plane_and_turn_together(panel: Window) -> None:
     panel.page.wait_for_function(COMPLETE, arg=2)
     assert [surface["type"] for surface in panel.page.evaluate(SURFACES)] == ["surface", "surface"]
     words = panel.page.locator(".lab-trust").inner_text()
-    assert words.count("joint plane of the paths") == 2
+    assert words.count("Joint plane of the paths") == 2
     assert "of the time of training" in panel.page.locator(".lab-landscape").inner_text()
     panel.page.wait_for_timeout(1500)
     picture(panel, "landscape-light-3d")
-    panel.page.evaluate(f"() => 0 || document.querySelector('{PLOT}').scrollIntoView()")
-    box = panel.page.locator(f"{PLOT} #scene").first.bounding_box()
+    panel.page.evaluate(f"() => {PLOT}.scrollIntoView()")
+    x, y = panel.page.evaluate(PLACE)
     before = panel.page.evaluate(CAMERAS)
-    x, y = box["x"] + box["width"] / 2, box["y"] + box["height"] / 2
     panel.page.mouse.move(x, y)
     panel.page.mouse.down()
     panel.page.mouse.move(x + 90, y, steps=8)

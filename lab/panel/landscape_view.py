@@ -36,7 +36,7 @@ class LandscapeView:
         self.rescaled = False  # whether the last picture has another scale than the one before, on the same planes
         self._planes: Hashable = None
         self._drawn: Hashable = None
-        self._figures: dict[tuple[bool, int], tuple[Any, widgets.VBox]] = {}  # by in 3-D or not, and how many
+        self._kind: Hashable = None  # of the figure: in 3-D or not, how many, on which paper
         self._camera: Any = None  # as a person has turned it
         self._drawing = False
 
@@ -78,23 +78,19 @@ class LandscapeView:
             picture.update_scenes(camera=self._camera or seen_from(picture, FROM_AFAR if columns > 1 else 1.0))
         template = "plotly_dark" if dark else "plotly_white"
         picture.update_layout(template=template, paper_bgcolor=CLEAR, plot_bgcolor=CLEAR, width=width)
-        self._choose((solid, count), picture)
-
-    def _choose(self, parts: tuple[bool, int], picture: go.Figure) -> None:
-        """A figure of its own for each kind and number, whose traces stay: axes that lose theirs forget their range."""
-        made = parts not in self._figures
-        if made:
-            figure = small_figure(picture)
-            self._figures[parts] = figure, widgets.VBox([figure])
-            self.frame.children = [box for _, box in self._figures.values()]
-        self.figure, chosen = self._figures[parts]
-        for _, box in self._figures.values():
-            box.layout.display = None if box is chosen else "none"
-        if made:
-            for name in self._spaces():
-                self.figure.layout[name].on_change(self._turn, "camera")
-        else:
+        if self._kind == (solid, count, dark):
             self._renew(picture)
+        else:
+            self._replace(picture, (solid, count, dark))
+
+    def _replace(self, picture: go.Figure, kind: Hashable) -> None:
+        """A new figure for another kind: in one that is shown, axes would keep old ranges, texts their colour."""
+        old, self.figure, self._kind = self.figure, small_figure(picture), kind
+        self.frame.children = [self.figure]
+        if old is not None:
+            old.close()
+        for name in self._spaces():
+            self.figure.layout[name].on_change(self._turn, "camera")
 
     def _renew(self, picture: go.Figure) -> None:
         traces: Any = picture.data

@@ -77,7 +77,7 @@ def skips_smooth(
     negative second differences along the grid's lines. PASS: the 95% interval of share(a) - share(b) lies above
     `apart`. FAIL: it lies below. Else INCONCLUSIVE, and so is it where a run diverged.
 
-    Source: Li et al. 2018, arXiv 1712.09913, section 5.
+    Source: Li et al. 2018, arXiv 1712.09913, section 6.
     """
     sessions = {name: trainings(recipes[name], seeds, device) for name in (a, b)}
     if any(session.history.diverged for own in sessions.values() for session in own):
@@ -180,7 +180,7 @@ def ends_sharper(
     """Recipe b ends at a sharper place than recipe a.
 
     The measure is log10 of the ratio of their largest eigenvalues, of the Hessian of the mean loss over the training
-    split where they end, seed by seed. PASS: its 95% interval lies above 0. FAIL: it ends below `slight`, so that a is
+    split where they end, seed by seed. PASS: its 95% interval lies above `slight`. FAIL: below it, so that a is
     sharper, or b by no more than does not count. Else INCONCLUSIVE.
 
     Source: Keskar et al. 2017, arXiv 1609.04836, section 2.2 (with a measure of their own).
@@ -192,7 +192,7 @@ def ends_sharper(
     words = "; ".join(f"{name} {np.median(sharp[name]):.3g} ({between(right[name])} right)" for name in (a, b))
     said = f"Largest eigenvalue, median: {words}; {b} / {a}: {10**low:.2g} to {10**high:.2g}"
     measured = {name: {"sharpness": sharp[name].tolist(), "accuracy": right[name].tolist()} for name in (a, b)}
-    return Finding(result_of(low > 0, high < slight), f"{said} ({seeds} seeds).", {"by recipe": measured})
+    return Finding(result_of(low > slight, high < slight), f"{said} ({seeds} seeds).", {"by recipe": measured})
 
 
 @checks.add

@@ -13,6 +13,7 @@ from torch.nn import functional
 
 from lab.landscape import Curvature, lanczos, samples_of, trace_of, trained
 from lab.landscape import curvature as module
+from lab.landscape.curvature import LEAST_PRODUCTS, NOISE
 from lab.landscape.weights import flat, shaped
 from lab.models import models
 
@@ -64,6 +65,18 @@ def test_a_start_from_what_was_found_takes_half_the_products_and_sees_what_is_ne
     risen = matrix + 20 * torch.outer(axes[:, 30], axes[:, 30])  # an axis that did not matter is now the sharpest
     top = lanczos(lambda vector: risen @ vector, found.start(seed=1, noise=0.05))
     assert top.values[0] == pytest.approx(float(torch.linalg.eigvalsh(risen)[-1]), rel=0.01)
+
+
+@pytest.mark.parametrize("seed", range(5))
+def test_a_direction_that_becomes_the_sharpest_by_little_among_many_is_not_missed(seed):
+    spectrum = torch.linspace(0, 2, 10_000)
+    spectrum[:2] = torch.tensor([10.0, 9.0])
+    place = torch.randperm(10_000, generator=torch.Generator().manual_seed(seed))  # on no axis that a start favours
+    found = lanczos(lambda vector: spectrum[place] * vector, ones(10_000).float())
+    spectrum[5_000] = 11.0
+    start = found.start(seed=seed, noise=NOISE)
+    again = lanczos(lambda vector: spectrum[place] * vector, start, tolerance=0.02, least=LEAST_PRODUCTS)
+    assert again.values == pytest.approx([11, 10], rel=0.02)
 
 
 @pytest.mark.parametrize(

@@ -1,6 +1,7 @@
 """Values on a plane against a plain float64 loop: every family, norm, plane and mode; what is rewritten; stopping."""
 
 from copy import deepcopy
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -316,3 +317,11 @@ def test_batches_are_as_large_as_the_cache_allows(sessions, monkeypatch):
     for room, size in ((40_000, 32), (1_023_999, 512), (10**9, module.LARGEST_BATCH), (1, module.SMALLEST_BATCH)):
         monkeypatch.setattr(module, "CACHE_BYTES", room)
         assert Evaluator(session.model, plane, samples_of(session)).batch_size == size
+
+
+def test_weights_whose_logits_are_no_numbers_give_losses_that_are_none():
+    session = session_of("mlp")
+    lost = {name: torch.full_like(weights, torch.nan) for name, weights in trained(session.model).items()}
+    evaluator = Evaluator(session.model, random_plane(trained(session.model), seed=0), samples_of(session))
+    plane = replace(evaluator.plane, centre=lost)
+    assert np.isnan(Evaluator(session.model, plane, samples_of(session)).values([(0.0, 0.0), (0.5, 0.1)]).loss).all()

@@ -127,6 +127,7 @@ def test_squared_error_is_half_the_squares() -> None:
         ([1, 2, 1.5], [10, 12, 11], "PASS"),
         ([1, 2, 1.5], [0.5, 0.9, 0.8], "FAIL"),
         ([1, 2, 1.5], [1.01, 2.0, 1.49], "FAIL"),  # if sharper at all, by less than counts
+        ([1, 2, 1.5], [1.05, 2.1, 1.6], "FAIL"),  # sharper at every seed, by less than counts
         ([1, 2, 1.5], [10, 0.5, 2], "INCONCLUSIVE"),
     ],
 )

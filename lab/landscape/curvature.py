@@ -22,7 +22,8 @@ from lab.steps import enough_threads, flops_per_image
 Loss = Callable[[Tensor, Tensor], Tensor]  # logits (b, classes), labels (b,) -> the sum over the images
 
 GRAPH_BYTES = 512 * 2**20  # what the graphs that are kept may take; the others are built anew for each product
-NOISE = 0.05  # of a warm start
+NOISE = 0.3  # of a warm start, and
+LEAST_PRODUCTS = 8  # from it: with less of both, a direction that has become the sharpest one stayed unseen
 PRODUCT_FLOPS = 6  # times those of a forward pass: a gradient and its derivative
 
 cross_entropy: Loss = partial(functional.cross_entropy, reduction="sum")
@@ -125,14 +126,15 @@ class Curvature:
 
         Args:
             count: how many. tolerance: of the residuals, as a share of the values. most: products to try.
-            earlier: what was found at a place nearby; with it about three products do.
+            earlier: what was found at a place nearby; with it about ten products do.
         Raises:
             ValueError: count below 1, most below count, or a curvature that is not finite.
         """
         like = flat(self.centre)
         generator = torch.Generator().manual_seed(seed)
         start = earlier.start(seed, NOISE).to(like) if earlier else unit(like, generator)
-        return lanczos(self.product, start, count=count, tolerance=tolerance, most=most, seed=seed)
+        least = min(LEAST_PRODUCTS, most) if earlier else 0
+        return lanczos(self.product, start, count=count, tolerance=tolerance, least=least, most=most, seed=seed)
 
     def trace(self, *, probes: int = 32, seed: int = 0) -> Trace:
         """The sum of all eigenvalues, estimated, with its standard error.

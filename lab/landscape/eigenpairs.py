@@ -88,7 +88,14 @@ class Krylov:
 
 
 def lanczos(
-    product: Product, start: Tensor, *, count: int = 2, tolerance: float = 0.01, most: int = 100, seed: int = 0
+    product: Product,
+    start: Tensor,
+    *,
+    count: int = 2,
+    tolerance: float = 0.01,
+    least: int = 0,
+    most: int = 100,
+    seed: int = 0,
 ) -> Eigenpairs:
     """The largest eigenvalues and their vectors, by Lanczos' iteration with full re-orthogonalisation.
 
@@ -102,6 +109,7 @@ def lanczos(
         start: (p,) random, or what `Eigenpairs.start` gives; decides type and device.
         count: how many values; all there are if the matrix has fewer.
         tolerance: of the residual, as a share of the value.
+        least: products, even where the residuals are small before: so many find what the start did not point to.
         most: products, at least `count`.
         seed: of the row with which a new space begins, should one end early.
     Raises:
@@ -118,7 +126,7 @@ def lanczos(
         space.grow(lambda vector: finite(product(vector)))
         values, mixtures, residuals = space.ritz(count)
         done = len(space.diagonal)
-        enough = done > min(count, size - 1)  # one product more than values: the first few may agree by chance
+        enough = done > min(count, size - 1) and done >= least  # the first few may agree by chance
         converged = enough and bool((residuals <= tolerance * np.abs(values)).all())
         if converged or done >= min(most, size):
             return Eigenpairs(values, space.mixed(mixtures), residuals, done, converged or done == size)

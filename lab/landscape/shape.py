@@ -103,7 +103,8 @@ def negative_share(surface: Surface) -> float:
 
     Raises:
         ValueError: a surface shown by a spline, fewer than 3 points along an axis, or no three finite ones in a row.
-    Source: the house's measure; Li et al. 2018, arXiv 1712.09913, section 6, count negative eigenvalues instead.
+    Source: the house's measure; Li et al. 2018, arXiv 1712.09913, section 6, map the eigenvalues
+    of the Hessian instead.
     """
     if surface.spline_error is not None:
         raise ValueError("These values come from a spline: measure the grid, and count on what was measured.")

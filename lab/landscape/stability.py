@@ -24,8 +24,9 @@ class Reading:
     """How sharp the loss is where a training stands.
 
     sharpness: the largest eigenvalue of the Hessian of the mean loss over `samples` of the `total` training images;
-    residual: how far off it is, for these samples. bound: above it plain steps grow instead of shrink, on a quadratic
-    loss; None where there is no such bound, and `note` says why. products: of the Hessian with a vector.
+    residual: how far off it is, for these samples; what others would give is not in it. bound: above it plain steps
+    grow instead of shrink, on a quadratic loss; None where there is no such bound, and `note` says why. products:
+    of the Hessian with a vector.
     """
 
     step: int
@@ -49,7 +50,7 @@ class Gauge:
     plain descent: bound 2 / lr ;  momentum b: (2 + 2 b) / lr ;  Nesterov: (2 + 2 b) / (lr (1 + 2 b))
     The bound is that of full batches; small ones stay below it. The loss is the recipe's, label smoothing included and
     weight decay left out, over training images without augmentation, with the statistics that batch normalisation
-    has learned. Each reading starts from the last one's vector.
+    has learned. Each reading starts from the last one's two sharpest directions, and looks for new ones.
 
     Args:
         session: the training.
@@ -74,9 +75,7 @@ class Gauge:
         """What it is now."""
         session = self.session
         curvature = Curvature(session.model, self.samples, loss=loss_of(session), dtype=session.dtype)
-        found = curvature.eigenpairs(
-            count=1, tolerance=TOLERANCE, most=MOST_PRODUCTS, seed=session.step, earlier=self.earlier
-        )
+        found = curvature.eigenpairs(tolerance=TOLERANCE, most=MOST_PRODUCTS, seed=session.step, earlier=self.earlier)
         self.earlier = found
         bound, note = bound_of(session)
         return Reading(

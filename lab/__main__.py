@@ -31,7 +31,7 @@ from lab.recipe import CATALOGUES, Recipe
 from lab.reports import facts, report
 from lab.steps import DeviceError, is_out_of_memory, no_memory, pick_device
 from lab.store import RunError
-from lab.views import CHOICES, Look, View
+from lab.views import CHOICES, Lens, View
 
 ROOT = Path("runs")
 OK, BAD_INPUT, BAD_RESULT, INTERRUPTED = 0, 2, 3, 130
@@ -47,7 +47,7 @@ VIEW = (
     ("size", int, "points along a side (default: {default})"),
     ("normalisation", str, "of random directions: {choices} (default: {default})"),
 )
-LOOK = (
+LENS = (
     ("samples", int, "images to measure on, at most (default: {default:,})"),
     ("split", str, "which images: {choices} (default: {default})"),
     ("batchnorm", str, "statistics of batch normalisation: {choices} (default: {default})"),
@@ -142,7 +142,7 @@ def parser() -> argparse.ArgumentParser:
         "landscape", landscape, "the loss around runs in the space of their weights, as pages", where, machine
     )
     command.add_argument("words", nargs="*", metavar="RECIPE.yaml | runs/FOLDER | key=value", help=LANDSCAPE_WORDS)
-    for given, table in ((View(), VIEW), (Look(), LOOK)):
+    for given, table in ((View(), VIEW), (Lens(), LENS)):
         for name, kind, words in table:
             usual, choices = getattr(given, name), " | ".join(CHOICES.get(name, ()))
             command.add_argument(
@@ -252,8 +252,8 @@ def probe(given: argparse.Namespace) -> int:
 def landscape(given: argparse.Namespace) -> int:
     from lab import landscape_command as command  # noqa: PLC0415  # draws with Plotly, which is slow to import
 
-    look = Look(**{name: getattr(given, name) for name, *_ in LOOK})
-    view = View(**{name: getattr(given, name) for name, *_ in VIEW}, look=look)
+    lens = Lens(**{name: getattr(given, name) for name, *_ in LENS})
+    view = View(**{name: getattr(given, name) for name, *_ in VIEW}, lens=lens)
     facts = command.landscape(given.words, view, given.output, device=given.device, quiet=given.quiet)
     print(json.dumps(facts) if given.json else command.in_words(facts))
     return OK

@@ -23,7 +23,7 @@ from lab.recipe import Recipe, RecipeError
 from lab.runs import open_run
 from lab.steps import EVALUATION_BATCH, enough_threads
 from lab.training import Training
-from lab.views import Look
+from lab.views import Lens
 
 SNAPSHOTS = 40
 MOST_FILTERS = 32
@@ -36,13 +36,13 @@ class Glimpse:
     """A network at one snapshot.
 
     loss: true loss there, with its own statistics of batch normalisation. filters: (f, c, h, w) weights of the first
-    layer as images; None if they are none. shares: (m, classes) predicted for the images that are shown.
+    layer as images; None if they are none. probabilities: (m, classes) predicted for the images that are shown.
     """
 
     step: int
     loss: float
     filters: Tensor | None
-    shares: Tensor
+    probabilities: Tensor
 
 
 @dataclass
@@ -82,10 +82,10 @@ class Following:
     never gets more snapshots than it has room for, so that each has its glimpse.
     """
 
-    def __init__(self, session: Training, look: Look, *, snapshots: int = SNAPSHOTS, name: str = "") -> None:
+    def __init__(self, session: Training, lens: Lens, *, snapshots: int = SNAPSHOTS, name: str = "") -> None:
         if snapshots < 3:
             raise ValueError(f"snapshots is {snapshots}, but a path needs at least 3.")
-        self.session, self.look, self.run = session, look, not_yet(session, look, name)
+        self.session, self.lens, self.run = session, lens, not_yet(session, lens, name)
         self.trail = self.run.trail = Trail(self.run.start)
         self.every = -(-session.steps // min(snapshots, self.trail.room - 3))
 
@@ -111,11 +111,11 @@ class Following:
         if glimpses:
             self.trail.add(weights, step)
         with enough_threads(self.session.device, self.session.flops_per_step):
-            glimpses.append(glimpse(network, self.run, self.look, step))
+            glimpses.append(glimpse(network, self.run, self.lens, step))
 
 
 def follow(
-    recipe: Recipe, look: Look, *, name: str = "", snapshots: int = SNAPSHOTS, progress: bool = True, **where: Any
+    recipe: Recipe, lens: Lens, *, name: str = "", snapshots: int = SNAPSHOTS, progress: bool = True, **where: Any
 ) -> Followed:
     """Train a recipe to its end and take snapshots; `where` is that of `training`.
 
@@ -124,7 +124,7 @@ def follow(
     """
     session = Training(recipe, **where)
     try:
-        following = Following(session, look, snapshots=snapshots, name=name)
+        following = Following(session, lens, snapshots=snapshots, name=name)
     except ValueError as error:
         raise RecipeError(str(error)) from None
     events: Iterable[Event] = with_bar(iter(following), session) if progress else following
@@ -133,7 +133,7 @@ def follow(
     return following.run
 
 
-def finished(folder: str | Path, look: Look, *, device: str | None = None) -> Followed:
+def finished(folder: str | Path, lens: Lens, *, device: str | None = None) -> Followed:
     """The end of a run that is kept in a folder.
 
     Raises:
@@ -142,24 +142,24 @@ def finished(folder: str | Path, look: Look, *, device: str | None = None) -> Fo
     kept = open_run(folder)
     session = Training(kept.recipe, device=device)
     try:
-        run = not_yet(session, look, Path(folder).name)
+        run = not_yet(session, lens, Path(folder).name)
     except ValueError as error:
         raise RecipeError(str(error)) from None
     kept._fill(session.model)
     run.model, run.ended = network_of(session), kept.status
-    run.glimpses.append(glimpse(run.model, run, look, kept.step))
+    run.glimpses.append(glimpse(run.model, run, lens, kept.step))
     return run
 
 
-def not_yet(session: Training, look: Look, name: str) -> Followed:
+def not_yet(session: Training, lens: Lens, name: str) -> Followed:
     """A run before its first snapshot. Raises ValueError where the images make no batch."""
-    samples = samples_of(session, split=look.split, count=look.samples, seed=look.seed)
+    samples = samples_of(session, split=lens.split, count=lens.samples, seed=lens.seed)
     return Followed(
         recipe=session.recipe,
         name=name,
         model=session.model,
         start={name: weight.cpu() for name, weight in trained(session.model).items()},
-        samples=samples if look.batchnorm == "stored" else whole_batches(samples, look.batch_size),
+        samples=samples if lens.batchnorm == "stored" else whole_batches(samples, lens.batch_size),
         shown=samples_of(session, count=SHOWN_IMAGES),
         classes=session.data.classes,
     )
@@ -173,19 +173,19 @@ def network_of(session: Training) -> nn.Module:
 
 
 @torch.no_grad()
-def glimpse(network: nn.Module, run: Followed, look: Look, step: int) -> Glimpse:
-    shares = network(run.shown.batch(slice(None), next(network.parameters()).dtype)).softmax(1).cpu()
+def glimpse(network: nn.Module, run: Followed, lens: Lens, step: int) -> Glimpse:
+    probabilities = network(run.shown.batch(slice(None), next(network.parameters()).dtype)).softmax(1).cpu()
     filters = first_filters(network, tuple(run.shown.images.shape[1:]))
-    return Glimpse(step, true_loss(network, run.samples, look, run.dtype), filters, shares)
+    return Glimpse(step, true_loss(network, run.samples, lens, run.dtype), filters, probabilities)
 
 
 @torch.no_grad()
-def true_loss(network: nn.Module, samples: Samples, look: Look, dtype: torch.dtype) -> float:
+def true_loss(network: nn.Module, samples: Samples, lens: Lens, dtype: torch.dtype) -> float:
     """Mean loss (nats) of a network as it is, on the images and in the mode in which a plane is measured."""
     network, size = deepcopy(network).to(dtype).eval(), EVALUATION_BATCH
-    if look.batchnorm == "batch":
+    if lens.batchnorm == "batch":
         use_batch_statistics(network)
-        size = look.batch_size
+        size = lens.batch_size
     total = 0.0
     for start in range(0, len(samples), size):
         part = slice(start, start + size)

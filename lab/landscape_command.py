@@ -15,7 +15,7 @@ from lab.landscape_folder import PAGE, check_folder, save
 from lab.landscape_scenes import scenes_of
 from lab.reading import parse_overrides
 from lab.recipe import Recipe, RecipeError, labels
-from lab.views import Look, View
+from lab.views import Lens, View
 
 FOLDERS = Path("landscapes")
 MOST_RUNS = 8
@@ -36,9 +36,9 @@ def landscape(
     check_folder(folder)
     check_words(paths, changes)
     if paths and Path(paths[0]).is_dir():
-        runs = [finished(path, view.look, device=device) for path in paths]
+        runs = [finished(path, view.lens, device=device) for path in paths]
     else:
-        runs = trained(paths, changes, view.look, device=device, quiet=quiet)
+        runs = trained(paths, changes, view.lens, device=device, quiet=quiet)
     scenes = drawn(runs, view, quiet=quiet)
     facts = save(folder, f"Loss landscape of {'; '.join(run.name for run in runs)}", scenes, runs)
     return {"folder": str(folder), "page": str(folder / PAGE), **facts}
@@ -61,14 +61,14 @@ def check_words(paths: Sequence[str], changes: dict[str, Any]) -> None:
 
 
 def trained(
-    paths: Sequence[str], changes: dict[str, Any], look: Look, *, device: str | None, quiet: bool
+    paths: Sequence[str], changes: dict[str, Any], lens: Lens, *, device: str | None, quiet: bool
 ) -> list[Followed]:
     recipes = [Recipe.load(path).changed(**changes) for path in paths] or [Recipe().changed(**changes)]
     names = labels(recipes) if len(recipes) > 1 else [Path(paths[0]).stem if paths else recipes[0].id]
     if len(set(names)) < len(names):
         names = [f"{name} ({Path(path).stem})" for name, path in zip(names, paths, strict=True)]
     return [
-        follow(recipe, look, name=name, progress=not quiet, device=device)
+        follow(recipe, lens, name=name, progress=not quiet, device=device)
         for recipe, name in zip(recipes, names, strict=True)
     ]
 

@@ -228,9 +228,9 @@ def tiled(images: Tensor) -> np.ndarray:
 
 def answers(run: Followed, glimpse: Glimpse) -> list[tuple[str, str, bool]]:
     """Of each image that is shown: the class answered, its probability, and whether it is right."""
-    best = glimpse.shares.max(1)
+    best = glimpse.probabilities.max(1)
     pairs = zip(best.indices.tolist(), best.values.tolist(), run.shown.labels.tolist(), strict=True)
-    return [(run.classes[answer], f"{share:.0%}", answer == label) for answer, share, label in pairs]
+    return [(run.classes[answer], f"{sure:.0%}", answer == label) for answer, sure, label in pairs]
 
 
 def as_source(picture: np.ndarray) -> str:

@@ -17,7 +17,7 @@ from lab.landscape.scenes import RunPath, Scene
 from lab.landscape.surfaces import Surface, Survey
 from lab.landscape.trails import Trail, joint_plane, path_plane
 from lab.recipe import RecipeError
-from lab.views import Look, PlaneName, View
+from lab.views import Lens, PlaneName, View
 
 RUNS_FOR: dict[PlaneName, range] = {
     "random": range(1, 9),
@@ -64,7 +64,7 @@ def scenes_of(runs: Sequence[Followed], view: View, progress: Progress) -> list[
     scenes: list[Scene] = []
     for index, part in enumerate(parts):
         before = sum(prod(part.grid.shape) for part in parts[:index])
-        scenes.append(scene_of(part, view.look, lambda done, before=before: progress(before + done, of)))
+        scenes.append(scene_of(part, view.lens, lambda done, before=before: progress(before + done, of)))
     return scenes if len(scenes) > 1 else [replace(scenes[0], title="")]  # the legend, or the page, names the runs
 
 
@@ -91,7 +91,7 @@ def check(name: PlaneName, runs: Sequence[Followed]) -> None:
 def parts_of(name: PlaneName, runs: Sequence[Followed], view: View) -> list[Part]:
     numbered = list(enumerate(runs))
     if name == "random":
-        seed, normalisation = view.look.seed, view.normalisation
+        seed, normalisation = view.lens.seed, view.normalisation
         planes = [random_plane(run.end, seed=seed, normalisation=normalisation) for run in runs]
         return [Part(name, [each], plane, Grid(view.size)) for each, plane in zip(numbered, planes, strict=True)]
     plane = shared_plane(name, runs)
@@ -101,7 +101,7 @@ def parts_of(name: PlaneName, runs: Sequence[Followed], view: View) -> list[Part
         grid = grid_around(np.concatenate([places(name, run, plane) for run in runs]), view.size)
     groups: dict[str, list[tuple[int, Followed]]] = {}
     for number, run in numbered:
-        groups.setdefault(function_of(run, number, view.look), []).append((number, run))
+        groups.setdefault(function_of(run, number, view.lens), []).append((number, run))
     return [Part(name, members, plane, grid) for members in groups.values()]
 
 
@@ -123,9 +123,9 @@ def line_between(runs: Sequence[Followed]) -> Plane:
     return replace(plane, origin=replace(plane.origin, note=note))
 
 
-def function_of(run: Followed, number: int, look: Look) -> str:
+def function_of(run: Followed, number: int, lens: Lens) -> str:
     """Equal for runs whose loss is one function of the weights."""
-    own = any(buffer.is_floating_point() for buffer in run.model.buffers()) and look.batchnorm == "stored"
+    own = any(buffer.is_floating_point() for buffer in run.model.buffers()) and lens.batchnorm == "stored"
     return repr([getattr(run.recipe, part) for part in SAME_FUNCTION] + [number] * own)
 
 
@@ -147,11 +147,11 @@ def places(name: PlaneName, run: Followed, plane: Plane) -> np.ndarray:
     return np.array([(*place, 0.0)[:2] for place in found])
 
 
-def scene_of(part: Part, look: Look, progress: Callable[[int], None]) -> Scene:
+def scene_of(part: Part, lens: Lens, progress: Callable[[int], None]) -> Scene:
     run = part.members[0][1]
-    size = look.own_batch_size
+    size = lens.own_batch_size
     evaluator = Evaluator(
-        run.model, part.plane, run.samples, batchnorm=look.batchnorm, batch_size=size, dtype=run.dtype
+        run.model, part.plane, run.samples, batchnorm=lens.batchnorm, batch_size=size, dtype=run.dtype
     )
     surface = measured(evaluator, part.grid, progress)
     marked = part.members if part.name != "line" else []

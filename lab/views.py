@@ -3,42 +3,40 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, Literal
+from typing import Any, Literal, get_args
 
 from lab.catalogue import RecipeError, unknown
 
-if TYPE_CHECKING:  # a landscape imports scipy, and a command that shows its help does without
-    from lab.landscape.evaluators import BatchNormMode
-    from lab.landscape.planes import Normalisation
-    from lab.landscape.samples import SplitName
-
 PlaneName = Literal["random", "path", "joint", "line", "points"]
-CHOICES = {
-    "plane": ("random", "path", "joint", "line", "points"),
-    "split": ("training", "validation"),
-    "batchnorm": ("stored", "batch"),
-    "normalisation": ("filter", "layer", "none"),
+SplitName = Literal["training", "validation"]
+BatchNormMode = Literal["stored", "batch"]
+Normalisation = Literal["filter", "layer", "none"]
+CHOICES: dict[str, tuple[str, ...]] = {
+    "plane": get_args(PlaneName),
+    "split": get_args(SplitName),
+    "batchnorm": get_args(BatchNormMode),
+    "normalisation": get_args(Normalisation),
 }
-SIZES, LEAST_IMAGES = (5, 201), 2
+SIZE, SIZES, LEAST_IMAGES = 33, (5, 201), 2
 
 
 @dataclass(frozen=True)
-class Look:
+class Lens:
     """How losses are measured, at snapshots and on planes alike: on which images, with which statistics.
 
-    samples: images, or fewer if the split has no more. seed: of their draw. batchnorm: statistics as stored, or those
-    of each batch of batch_size images.
+    samples: images, or fewer if the split has no more; None is all of them. seed: of their draw. batchnorm: statistics
+    as stored, or those of each batch of batch_size images.
     """
 
     split: SplitName = "validation"
-    samples: int = 1024
+    samples: int | None = 1024
     seed: int = 0
     batchnorm: BatchNormMode = "stored"
     batch_size: int = 128
 
     def __post_init__(self) -> None:
         check(self, "split", "batchnorm")
-        if self.samples < LEAST_IMAGES:
+        if self.samples is not None and self.samples < LEAST_IMAGES:
             raise RecipeError(f"samples is {self.samples}, but a standard error needs at least {LEAST_IMAGES} images.")
 
     @property
@@ -52,13 +50,13 @@ class View:
     """What is drawn of runs: on which plane, with how many points along a side, and how these are measured.
 
     plane: by default the one that shows their paths, and a random one for runs of which no path is kept.
-    normalisation: of random directions; their seed is that of the look.
+    normalisation: of random directions; their seed is that of the lens.
     """
 
     plane: PlaneName | None = None
-    size: int = 33
+    size: int = SIZE
     normalisation: Normalisation = "filter"
-    look: Look = field(default_factory=Look)
+    lens: Lens = field(default_factory=Lens)
 
     def __post_init__(self) -> None:
         check(self, "normalisation", *(["plane"] if self.plane else []))

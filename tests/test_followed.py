@@ -15,11 +15,11 @@ from lab.landscape.evaluators import Evaluator
 from lab.recipe import RecipeError
 from lab.store import RunError
 from lab.training import Training
-from lab.views import Look
+from lab.views import Lens
 
 pytestmark = pytest.mark.usefixtures("one_thread")
 QUIET = {"progress": False, "device": "cpu"}
-LOOK = Look(samples=40)
+LENS = Lens(samples=40)
 
 
 @pytest.mark.parametrize("model", [TINY_CNN, {**TINY_CNN, "norm": "batch"}, {**TINY_CNN, "dropout": 0.5}], ids=str)
@@ -27,7 +27,7 @@ def test_following_a_training_changes_no_bit_of_it(model):
     recipe = SMALL.changed(model=model, augment=["crop"])
     alone, _ = trained(recipe)
     session = Training(recipe, device="cpu")
-    for _ in Following(session, LOOK):
+    for _ in Following(session, LENS):
         pass
     assert same_weights(session, alone)
     assert same_history(session, alone)
@@ -35,7 +35,7 @@ def test_following_a_training_changes_no_bit_of_it(model):
 
 def test_snapshots_are_even_from_the_first_weights_to_the_last():
     session = Training(SMALL, device="cpu")
-    following = Following(session, LOOK, snapshots=5)
+    following = Following(session, LENS, snapshots=5)
     before = {name: weight.clone() for name, weight in session.model.named_parameters()}
     assert [type(event).__name__ for event in following][-1] == "Finished"
     run = following.run
@@ -50,9 +50,9 @@ def test_snapshots_are_even_from_the_first_weights_to_the_last():
 
 @pytest.mark.parametrize("batchnorm", ["stored", "batch"])
 def test_the_true_loss_is_that_of_a_plain_loop_and_of_the_plane_at_the_end(batchnorm):
-    look = Look(samples=40, batchnorm=batchnorm, batch_size=20)
+    lens = Lens(samples=40, batchnorm=batchnorm, batch_size=20)
     recipe = SMALL.changed(model={**small_model("mlp"), "norm": "batch"}, optimizer="adam")
-    run = follow(recipe, look, **QUIET)
+    run = follow(recipe, lens, **QUIET)
     samples = run.samples
     images, labels = samples.batch(slice(None), torch.float32), samples.labels
     model = network_of(trained(recipe)[0])
@@ -61,7 +61,7 @@ def test_the_true_loss_is_that_of_a_plain_loop_and_of_the_plane_at_the_end(batch
         logits = torch.cat([model(part) for part in images.split(20)])
     assert run.glimpses[-1].loss == pytest.approx(float(functional.cross_entropy(logits, labels)), rel=1e-5)
     plane = path_plane(run.trail)
-    evaluator = Evaluator(run.model, plane, samples, batchnorm=batchnorm, batch_size=look.own_batch_size)
+    evaluator = Evaluator(run.model, plane, samples, batchnorm=batchnorm, batch_size=lens.own_batch_size)
     assert evaluator.values([(0, 0)]).loss[0] == pytest.approx(run.glimpses[-1].loss, rel=1e-4)
 
 
@@ -69,7 +69,7 @@ def test_each_snapshot_has_its_own_statistics_of_batch_normalisation():
     recipe = SMALL.changed(model={**small_model("mlp"), "norm": "batch"}, epochs=1)
     session = Training(recipe, device="cpu")
     fresh = network_of(session)
-    run = follow(recipe, LOOK, **QUIET)
+    run = follow(recipe, LENS, **QUIET)
     images = run.samples.batch(slice(None), torch.float32)
     with torch.no_grad():
         at_start = float(functional.cross_entropy(fresh(images), run.samples.labels))
@@ -79,7 +79,7 @@ def test_each_snapshot_has_its_own_statistics_of_batch_normalisation():
 def test_the_network_is_followed_as_it_is_used():
     recipe = SMALL.changed(average="ema")
     session, _ = trained(recipe)
-    run = follow(recipe, LOOK, **QUIET)
+    run = follow(recipe, LENS, **QUIET)
     average = session.weights()
     assert all(torch.equal(weight, average[name]) for name, weight in run.end.items())
     assert not all(torch.equal(weight, session.model.state_dict()[name]) for name, weight in run.end.items())
@@ -87,7 +87,7 @@ def test_the_network_is_followed_as_it_is_used():
 
 @pytest.mark.parametrize("lr", [1e9, 1e20, 1e30])
 def test_a_run_that_diverges_is_followed_as_far_as_its_weights_can_be_compared(lr):
-    run = follow(SMALL.changed(optimizer={"name": "sgd", "lr": lr}), LOOK, **QUIET)
+    run = follow(SMALL.changed(optimizer={"name": "sgd", "lr": lr}), LENS, **QUIET)
     assert run.ended.startswith("diverged")
     assert len(run.trail) == len(run.glimpses)
     assert np.isfinite(run.trail.gram).all()
@@ -97,19 +97,19 @@ def test_a_trail_with_little_room_gets_fewer_snapshots(monkeypatch):
     size = sum(weight.numel() for weight in Training(SMALL, device="cpu").model.parameters())
     few = lambda start: Trail(start, budget_bytes=4 * size * 8)  # noqa: E731
     monkeypatch.setattr("lab.followed.Trail", few)
-    run = follow(SMALL, LOOK, **QUIET)
+    run = follow(SMALL, LENS, **QUIET)
     assert 3 <= len(run.trail) < 8
     assert run.trail.steps == [glimpse.step for glimpse in run.glimpses]
 
 
 def test_too_few_snapshots_for_a_path():
     with pytest.raises(ValueError, match="snapshots is 2, but a path needs at least 3"):
-        Following(Training(SMALL, device="cpu"), LOOK, snapshots=2)
+        Following(Training(SMALL, device="cpu"), LENS, snapshots=2)
 
 
 def test_what_cannot_be_followed_is_said():
     with pytest.raises(RecipeError, match="40 samples make no batch of 64: use more samples or a smaller batch_size"):
-        follow(SMALL, Look(samples=40, batchnorm="batch", batch_size=64), **QUIET)
+        follow(SMALL, Lens(samples=40, batchnorm="batch", batch_size=64), **QUIET)
 
 
 @pytest.mark.parametrize(
@@ -132,20 +132,20 @@ def test_what_the_first_layer_looks_for(model, shape):
 
 
 def test_answers_are_those_of_the_network():
-    run = follow(SMALL, LOOK, **QUIET)
+    run = follow(SMALL, LENS, **QUIET)
     shown = run.shown.batch(slice(None), torch.float32)
     with torch.no_grad():
-        assert torch.allclose(run.glimpses[-1].shares, run.model(shown).softmax(1))
+        assert torch.allclose(run.glimpses[-1].probabilities, run.model(shown).softmax(1))
     assert run.shown.split == "validation"
 
 
 def test_a_finished_run_is_its_end(tmp_path):
     kept = runs.train(SMALL, folder=tmp_path / "run", progress=False, device="cpu")
-    run, followed = finished(tmp_path / "run", LOOK, device="cpu"), follow(SMALL, LOOK, **QUIET)
+    run, followed = finished(tmp_path / "run", LENS, device="cpu"), follow(SMALL, LENS, **QUIET)
     assert run.trail is None
     assert run.name == "run"
-    assert replace(run.glimpses[0], shares=None, filters=None) == replace(
-        followed.glimpses[-1], shares=None, filters=None
+    assert replace(run.glimpses[0], probabilities=None, filters=None) == replace(
+        followed.glimpses[-1], probabilities=None, filters=None
     )
     assert all(torch.equal(weight, kept.weights[name]) for name, weight in run.end.items())
     assert all(torch.equal(run.start[name], weight) for name, weight in followed.start.items())
@@ -155,4 +155,4 @@ def test_a_finished_run_is_its_end(tmp_path):
 
 def test_no_run_to_open(tmp_path):
     with pytest.raises(RunError, match="There is no run in"):
-        finished(tmp_path / "none", LOOK)
+        finished(tmp_path / "none", LENS)

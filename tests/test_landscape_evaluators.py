@@ -14,7 +14,7 @@ from torch import nn
 import lab
 from lab.landscape import Evaluator, random_plane, samples_of, trained
 from lab.landscape import evaluators as module
-from lab.landscape.directions import NORMALISATIONS
+from lab.views import CHOICES
 
 pytestmark = pytest.mark.usefixtures("one_thread")
 POINTS = [(0.0, 0.0), (0.7, -0.3), (-0.4, 0.9), (0.7, 0.9)]
@@ -62,7 +62,7 @@ def test_every_kind_of_plane(kind, name, sessions):
     agree(session, plane_of(kind, session), batchnorm="batch", batch_size=50)
 
 
-@pytest.mark.parametrize("normalisation", NORMALISATIONS)
+@pytest.mark.parametrize("normalisation", CHOICES["normalisation"])
 def test_every_normalisation(normalisation, sessions):
     session = sessions("cnn, batch")
     agree(session, random_plane(trained(session.model), seed=0, normalisation=normalisation), torch.float64)

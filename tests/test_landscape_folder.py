@@ -22,7 +22,7 @@ from lab.landscape_folder import FILES, put, save, tiled
 from lab.landscape_png import banded, coloured, contour_picture, enlarged, placed
 from lab.landscape_scenes import scenes_of
 from lab.store import RunError
-from lab.views import Look, View
+from lab.views import Lens, View
 
 pytestmark = pytest.mark.usefixtures("one_thread")
 FAST = ["--device", "cpu", "--quiet", "--size", "5", "--samples", "40"]
@@ -87,9 +87,9 @@ def test_the_page_loads_nothing_but_the_file_beside_it(one):
 
 
 def test_the_numbers_are_those_of_the_surface_and_of_the_path(one, recipes):
-    look = Look(samples=40)
-    run = follow(SMALL.changed(model=TINY_CNN, epochs=2), look, progress=False, device="cpu")
-    (scene,) = scenes_of([run], View(size=5, look=look), lambda done, of: None)
+    lens = Lens(samples=40)
+    run = follow(SMALL.changed(model=TINY_CNN, epochs=2), lens, progress=False, device="cpu")
+    (scene,) = scenes_of([run], View(size=5, lens=lens), lambda done, of: None)
     found = arrays(one)
     for name in ("loss", "accuracy", "error", "difference_error"):
         assert np.array_equal(found[f"0.{name}"], getattr(scene.surface, name))

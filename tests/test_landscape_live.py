@@ -10,15 +10,16 @@ import torch
 from small_runs import SMALL, bits, measured, small_model
 from small_runs import trained as ended
 
-from lab.landscape import Evaluator, Live, Question, Seen, samples_of, surface
+from lab.landscape import Evaluator, Live, Question, samples_of, surface
 from lab.landscape import trained as weights_of
 from lab.landscape.budgets import Budget
-from lab.landscape.following import LEAST_MARKS, MARKS, Followed
 from lab.landscape.frames import Frame
+from lab.landscape.live_runs import LEAST_MARKS, MARKS, LiveRun
 from lab.training import Training
+from lab.views import Lens
 
 pytestmark = pytest.mark.usefixtures("one_thread")
-QUICK = Question(seen=Seen(size=9, samples=40))
+QUICK = Question(size=9, lens=Lens(samples=40))
 NETWORKS = {
     "mlp": small_model("mlp"),
     "dropout": {**small_model("cnn"), "dropout": 0.5},
@@ -98,7 +99,7 @@ def test_work_is_paid_from_a_share_of_the_time_of_training(monkeypatch):
         return step(self, **how)
 
     monkeypatch.setattr(Live, "step", slow)
-    live = Live(Question(seen=Seen(size=65, samples=40)), share=0.05, clock=clock)
+    live = Live(Question(size=65, lens=Lens(samples=40)), share=0.05, clock=clock)
     session = Training(recipe_of("mlp", epochs=60), device="cpu")
     for count, event in enumerate(session):
         session.seconds = 0.02 * count
@@ -149,7 +150,7 @@ def test_no_point_is_measured_twice(monkeypatch):
         asked.extend((id(self.weights), *place) for place in places.tolist() if any(place))
         return (yield from block(self, places))
 
-    live = Live(Question(seen=Seen(size=17, samples=40)))
+    live = Live(Question(size=17, lens=Lens(samples=40)))
     session = Training(recipe_of("mlp"), device="cpu")
     list(session)
     live.add(1, session)  # of one snapshot: a random plane, on which the mark is the centre
@@ -185,7 +186,7 @@ def test_a_moving_run_is_followed_by_few_points_and_the_picture_says_so(monkeypa
 
 
 def test_a_question_that_changes_ends_what_was_begun_for_another():
-    live = Live(Question(seen=Seen(size=65, samples=None)))
+    live = Live(Question(size=65, lens=Lens(samples=None)))
     followed(live, recipe_of("mlp"))
     while not any(view.surface for view in live._views.values()):
         live.step()
@@ -193,7 +194,7 @@ def test_a_question_that_changes_ends_what_was_begun_for_another():
     while piece is None or piece.gi_frame is None:
         live.step()
         piece = live._piece
-    other = Question(plane="random", seen=Seen(size=9, samples=30, split="training"))
+    other = Question(plane="random", size=9, lens=Lens(samples=30, split="training"))
     live.ask(other)
     live.step()
     assert piece.gi_frame is None
@@ -218,7 +219,7 @@ def walk(session, run, moves):
 
 def test_a_plane_stays_while_it_shows_the_path_and_is_made_anew_when_it_does_not():
     session = Training(recipe_of("mlp"), device="cpu")
-    run = Followed(session)
+    run = LiveRun(session)
     assert Frame([run], "path", 0).plane.origin.kind == "random"
     walk(session, run, [(0, 1.0), (1, 0.5), (0, 1.0)])
     frame = Frame([run], "path", 0)
@@ -234,7 +235,7 @@ def test_a_plane_stays_while_it_shows_the_path_and_is_made_anew_when_it_does_not
 
 def test_a_path_that_leaves_the_picture_is_followed():
     session = Training(recipe_of("mlp"), device="cpu")
-    run = Followed(session)
+    run = LiveRun(session)
     walk(session, run, [(0, 1.0), (1, 0.5)])
     frame = Frame([run], "path", 0)
     walk(session, run, [(0, 9.0)])
@@ -268,28 +269,28 @@ def test_a_run_that_is_forgotten_leaves_its_plane():
 
 @pytest.mark.parametrize("name", NETWORKS)
 def test_the_last_mark_lies_on_the_plane_and_has_the_loss_of_the_run(name):
-    live = Live(Question(seen=Seen(size=9, samples=None)))
+    live = Live(Question(size=9, lens=Lens(samples=None)))
     session = followed(live, recipe_of(NETWORKS[name]))
     settle(live)
-    marks = live.portraits()[0].marks
+    path = live.portraits()[0].path
     loss, _ = session.evaluate(session.validation_split)
-    assert marks.steps[-1] == session.step
-    assert marks.true[-1] == pytest.approx(loss, rel=1e-5)
-    assert marks.on_plane[-1] == pytest.approx(loss, rel=1e-5)
-    assert np.isfinite(marks.true).all()
-    assert np.isfinite(marks.on_plane).all()
+    assert path.steps[-1] == session.step
+    assert path.true[-1] == pytest.approx(loss, rel=1e-5)
+    assert path.on_plane[-1] == pytest.approx(loss, rel=1e-5)
+    assert np.isfinite(path.true).all()
+    assert np.isfinite(path.on_plane).all()
 
 
 def test_each_mark_has_the_buffers_of_its_own_step():
     recipe = recipe_of(NETWORKS["batch normalisation"])
-    live = Live(Question(seen=Seen(size=9, samples=None)), share=1.0)
+    live = Live(Question(size=9, lens=Lens(samples=None)), share=1.0)
     losses, session = {}, Training(recipe, device="cpu")
     for event in session:
         live.hear(1, session, event)
         losses.setdefault(session.step, deepcopy(session.model))
     settle(live)
-    marks = live.portraits()[0].marks
-    for step, true in list(zip(marks.steps, marks.true, strict=True))[1:4]:
+    path = live.portraits()[0].path
+    for step, true in list(zip(path.steps, path.true, strict=True))[1:4]:
         session.model = losses[int(step)]
         assert true == pytest.approx(session.evaluate(session.validation_split)[0], rel=1e-5)
 
@@ -311,12 +312,12 @@ def test_a_run_that_diverges_is_shown_as_far_as_its_weights_were_numbers():
     (portrait,) = live.portraits()
     assert session.history.diverged
     assert portrait.fault == ""
-    assert np.isfinite(portrait.marks.places).all()
+    assert np.isfinite(portrait.path.coordinates).all()
     assert not portrait.moving
 
 
 def test_what_cannot_be_measured_is_said_beside_the_run():
-    live = Live(Question(seen=Seen(samples=40, batchnorm="batch")))
+    live = Live(Question(lens=Lens(samples=40, batchnorm="batch")))
     followed(live, recipe_of("mlp"))
     settle(live)
     assert "40 samples make no batch of 128" in live.portraits()[0].fault

@@ -9,8 +9,8 @@ from small_runs import small_model
 from torch import nn
 
 from lab.landscape import Origin, Plane, Trail, hessian, joint_plane, line, path_plane, random_plane, through, trained
-from lab.landscape.directions import NORMALISATIONS
 from lab.landscape.weights import flat, inner, norm
+from lab.views import CHOICES
 
 pytestmark = pytest.mark.usefixtures("one_thread")
 
@@ -66,7 +66,7 @@ def test_a_filter_of_zeros_gives_no_nan():
     assert not plane.directions[0]["w"].any()
 
 
-@pytest.mark.parametrize("normalisation", NORMALISATIONS)
+@pytest.mark.parametrize("normalisation", CHOICES["normalisation"])
 def test_a_seed_gives_the_same_directions_and_another_gives_others(normalisation, session):
     centre = trained(session.model)
     first, again, other = (random_plane(centre, seed=seed, normalisation=normalisation) for seed in (5, 5, 6))

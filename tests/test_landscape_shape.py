@@ -28,10 +28,10 @@ from lab.landscape import (
     surface,
     trained,
 )
-from lab.landscape.directions import NORMALISATIONS
 from lab.landscape.grids import SplineError
 from lab.landscape.weights import flat, shaped
 from lab.recipe import Recipe
+from lab.views import CHOICES
 
 pytestmark = pytest.mark.usefixtures("one_thread")
 EXACT = {"dtype": torch.float64}
@@ -58,7 +58,7 @@ def losses_of(session, samples, weights):
 # -- sharpness ----------------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("normalisation", NORMALISATIONS)
+@pytest.mark.parametrize("normalisation", CHOICES["normalisation"])
 def test_sharpness_is_the_mean_over_directions_of_the_largest_rise(normalisation, session, samples):
     options = {"radius": 0.3, "directions": 4, "seed": 5, "normalisation": normalisation}
     found = sharpness(session.model, samples, **options, **EXACT)

@@ -112,8 +112,8 @@ def test_a_run_that_ended_while_folded_is_seen_at_its_end(panel) -> None:
     complete(panel, 1)
     (portrait,) = panel.landscapes.news.portraits
     assert portrait.surface.origin.kind == "random"
-    assert portrait.marks.steps.tolist() == [panel.runs[0].step]
-    assert portrait.marks.true[0] == pytest.approx(panel.runs[0].history.epochs[-1].validation_loss, rel=1e-5)
+    assert portrait.path.steps.tolist() == [panel.runs[0].step]
+    assert portrait.path.true[0] == pytest.approx(panel.runs[0].history.epochs[-1].validation_loss, rel=1e-5)
 
 
 def test_another_question_is_answered_anew(panel) -> None:

@@ -14,7 +14,6 @@ from lab.landscape.shape import Barrier, Sharpness, barrier, negative_share, sha
 from lab.landscape.stability import Gauge, Reading
 from lab.landscape.surfaces import Measured, Surface, Survey, quick_surface, refreshed_surface, surface
 from lab.landscape.trails import Trail, joint_plane, path_plane
-from lab.landscape.views import Marks, Seen
 from lab.landscape.weights import trained
 
 __all__ = [
@@ -25,7 +24,6 @@ __all__ = [
     "Gauge",
     "Grid",
     "Live",
-    "Marks",
     "Measured",
     "Origin",
     "Plane",
@@ -34,7 +32,6 @@ __all__ = [
     "Question",
     "Reading",
     "Samples",
-    "Seen",
     "Sharpness",
     "SplineError",
     "Surface",

@@ -7,10 +7,10 @@ from collections.abc import Mapping
 import torch
 from torch import Tensor
 
-from lab.landscape.planes import Normalisation, Origin, Plane
+from lab.landscape.planes import Origin, Plane
 from lab.landscape.weights import Weights, norm, scaled
+from lab.views import CHOICES, Normalisation
 
-NORMALISATIONS: tuple[Normalisation, ...] = ("filter", "layer", "none")
 TINY = 1e-10  # as in the authors' code: keeps a filter of zeros from a division by 0
 
 
@@ -28,8 +28,8 @@ def random_plane(centre: Weights, *, seed: int, normalisation: Normalisation = "
         ValueError: an unknown normalisation, or nothing to move.
     Source: Li et al. 2018, arXiv 1712.09913, section 4 and the authors' code.
     """
-    if normalisation not in NORMALISATIONS:
-        raise ValueError(f"Unknown normalisation {normalisation!r}. Expected one of: {', '.join(NORMALISATIONS)}.")
+    if normalisation not in (known := CHOICES["normalisation"]):
+        raise ValueError(f"Unknown normalisation {normalisation!r}. Expected one of: {', '.join(known)}.")
     if normalisation == "filter" and all(tensor.dim() < 2 for tensor in centre.values()):
         raise ValueError("No weights have filters: nothing would move. Choose the normalisation 'layer'.")
     generator = torch.Generator().manual_seed(seed)

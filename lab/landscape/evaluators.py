@@ -11,7 +11,7 @@ import time
 from collections.abc import Generator, Iterator, Sequence
 from copy import copy, deepcopy
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Any
 
 import numpy as np
 import torch
@@ -25,8 +25,7 @@ from lab.landscape.rewritten import Parts, Rewriting, Rewritten
 from lab.landscape.samples import Samples
 from lab.landscape.weights import Weights
 from lab.steps import enough_threads, flops_per_image
-
-BatchNormMode = Literal["stored", "batch"]
+from lab.views import BatchNormMode
 
 CACHE_BYTES = 2 * 2**20  # what the largest activation of a batch may take
 BLOCK_POINTS = 64  # evaluated together

@@ -10,8 +10,8 @@ from typing import Literal
 import numpy as np
 
 from lab.landscape.directions import random_plane
-from lab.landscape.following import Followed
 from lab.landscape.grids import Grid
+from lab.landscape.live_runs import LiveRun
 from lab.landscape.planes import Plane
 from lab.landscape.trails import explained, joint_plane, path_plane
 
@@ -30,7 +30,7 @@ class Frame:
         why: it replaces another one; empty for the first.
     """
 
-    def __init__(self, runs: Sequence[Followed], kind: PlaneKind, seed: int, why: str = "") -> None:
+    def __init__(self, runs: Sequence[LiveRun], kind: PlaneKind, seed: int, why: str = "") -> None:
         self.runs, self.kind, self.why = tuple(runs), kind, why
         self.made_at = max(run.newest.step for run in runs)
         self.plane = made(runs, kind, seed)
@@ -53,7 +53,7 @@ class Frame:
         middle = (low + high) / 2
         return (float(middle[0]), float(middle[1])), MARGIN * float((high - low).max()) / 2
 
-    def places(self, run: Followed) -> np.ndarray:
+    def places(self, run: LiveRun) -> np.ndarray:
         """(k, 2) of a run's snapshots."""
         return run.trail.places(self.plane)
 
@@ -68,11 +68,11 @@ class Frame:
             return f"the old one showed {self.share:.0%} of the path, {self.share_then:.0%} when it was made"
         return "the path had left the picture" if any(self._outside(run) for run in self.runs) else ""
 
-    def _outside(self, run: Followed) -> bool:
+    def _outside(self, run: LiveRun) -> bool:
         return bool((np.abs(self.places(run)[-1] - np.array(self.middle)) > self.reach).any())
 
 
-def made(runs: Sequence[Followed], kind: PlaneKind, seed: int) -> Plane:
+def made(runs: Sequence[LiveRun], kind: PlaneKind, seed: int) -> Plane:
     trails = [run.trail for run in runs]
     if kind == "path" and snapshots(runs) >= 3:
         with contextlib.suppress(ValueError):  # paths that span no plane yet
@@ -81,5 +81,5 @@ def made(runs: Sequence[Followed], kind: PlaneKind, seed: int) -> Plane:
     return random_plane(runs[0].newest.weights, seed=seed)
 
 
-def snapshots(runs: Sequence[Followed]) -> int:
+def snapshots(runs: Sequence[LiveRun]) -> int:
     return sum(len(run.trail) for run in runs)

@@ -12,23 +12,28 @@ from typing import NamedTuple
 
 from lab.events import Event, Finished
 from lab.landscape.budgets import SHARE, Budget
-from lab.landscape.following import Followed
 from lab.landscape.frames import Frame, PlaneKind
+from lab.landscape.live_runs import LiveRun
+from lab.landscape.live_views import LiveView
+from lab.landscape.scenes import RunPath
 from lab.landscape.surfaces import Surface
-from lab.landscape.views import Marks, Seen, View
 from lab.steps import enough_threads, is_out_of_memory, no_memory
 from lab.training import Training
+from lab.views import SIZE, Lens
 
 MOST_RUNS = 6
 LOOKING = 0.3  # of the budget, for snapshots: the rest is for what is seen around them
 
 
 class Question(NamedTuple):
-    """What is to be seen: which kind of plane, from which seed where it is random, and the surfaces on it."""
+    """What is to be seen: which kind of plane, how many points along a side in the end, and how these are measured.
+
+    The seed of random directions is that of the lens.
+    """
 
     plane: PlaneKind = "path"
-    seen: Seen = Seen()
-    seed: int = 0
+    size: int = SIZE
+    lens: Lens = Lens(samples=512)
 
 
 @dataclass(frozen=True)
@@ -41,7 +46,7 @@ class Portrait:
 
     number: int
     surface: Surface | None
-    marks: Marks
+    path: RunPath
     step: int
     moving: bool
     joint: tuple[int, ...]
@@ -53,7 +58,7 @@ class Portrait:
 class Live:
     """Follows up to six runs, and finds the landscapes around them.
 
-    Memory: `Followed` for each run, and for each two evaluators at most (`Evaluator.bytes`).
+    Memory: `LiveRun` for each run, and for each two evaluators at most (`Evaluator.bytes`).
 
     Args:
         share: of the time of training.
@@ -65,14 +70,14 @@ class Live:
     ) -> None:
         self.question = question or Question()
         self.budget = Budget(share, clock)
-        self.runs: dict[int, Followed] = {}
+        self.runs: dict[int, LiveRun] = {}
         self.version = 0  # of what there is to see
         self._looked = 0.0  # seconds spent on snapshots
         self._asked = self.question
         self._heard: dict[int, float] = {}  # seconds of training, by run
         self._frames: dict[int, Frame] = {}
-        self._views: dict[int, View] = {}
-        self._shown: dict[int, View] = {}  # those that have a picture; of an older frame until the new one has
+        self._views: dict[int, LiveView] = {}
+        self._shown: dict[int, LiveView] = {}  # those that have a picture; of an older frame until the new one has
         self._heights: dict[tuple[int, Hashable], dict[int, float]] = {}
         self._arranged = self._rests = True  # whether planes fit the runs, and whether all is known
         self._piece: Generator[None] | None = None
@@ -123,7 +128,7 @@ class Live:
 
     def _follow(self, number: int, session: Training, *, last: bool) -> None:
         if number not in self.runs:
-            self.runs[number] = Followed(session)
+            self.runs[number] = LiveRun(session)
             if len(self.runs) > MOST_RUNS:
                 self.forget(next(iter(self.runs)))
             self._change()
@@ -201,7 +206,7 @@ class Live:
         asked = self._asked
         if asked == self.question:
             return
-        if (asked.plane, asked.seed) != (self.question.plane, self.question.seed):
+        if (asked.plane, asked.lens.seed) != (self.question.plane, self.question.lens.seed):
             self._frames.clear()
         self.question = asked
         self._leave()
@@ -254,7 +259,7 @@ class Live:
                 return old
         else:
             why = "there is another run" if old is not None and len(runs) > 1 else ""
-        made = Frame(runs, self.question.plane, self.question.seed, why)
+        made = Frame(runs, self.question.plane, self.question.lens.seed, why)
         same = old is not None and old.runs == made.runs and not (old.of_paths or made.of_paths)
         return old if old is not None and same else made
 
@@ -263,10 +268,10 @@ class Live:
         view = self._views.get(number)
         return view is not None and view.frame is frame and (view.surface is not None or bool(view.fault))
 
-    def _view(self, number: int, frame: Frame) -> View:
-        seen = self.question.seen
-        heights = self._heights.setdefault((number, seen[:3]), {})
-        return View(self.runs[number], frame, seen, heights)
+    def _view(self, number: int, frame: Frame) -> LiveView:
+        _, size, lens = self.question
+        heights = self._heights.setdefault((number, lens), {})
+        return LiveView(self.runs[number], frame, lens, size, heights)
 
     # -- what is seen ----------------------------------------------------------------------------------------------
 
@@ -281,4 +286,4 @@ class Live:
             surface = replace(surface, origin=replace(surface.origin, explained=frame.share))
         others = tuple(each for each in sorted(self.runs) if self.runs[each] in frame.runs and each != number)
         moving = self.runs[number].moving
-        return Portrait(number, surface, view.marks, view.step, moving, others, frame.made_at, frame.why, view.fault)
+        return Portrait(number, surface, view.path, view.step, moving, others, frame.made_at, frame.why, view.fault)

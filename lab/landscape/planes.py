@@ -15,9 +15,9 @@ from torch import Tensor
 
 from lab.landscape.weights import Weights, inner, mean, minus, moved, norm, orthonormal
 from lab.store import flattened, write_atomically
+from lab.views import Normalisation
 
 Kind = Literal["random", "path", "joint", "points", "hessian", "line"]
-Normalisation = Literal["filter", "layer", "none"]
 
 
 @dataclass(frozen=True)

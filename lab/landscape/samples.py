@@ -3,15 +3,14 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Literal, Protocol
+from typing import Protocol
 
 import torch
 from torch import Tensor
 
 from lab.data import Dataset, Split
 from lab.data.batches import normalise, read_all, to_float
-
-SplitName = Literal["training", "validation"]
+from lab.views import SplitName
 
 
 @dataclass(frozen=True)

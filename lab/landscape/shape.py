@@ -12,10 +12,11 @@ from torch.nn.modules.batchnorm import _BatchNorm
 
 from lab.landscape.directions import random_plane
 from lab.landscape.evaluators import Evaluator
-from lab.landscape.planes import Normalisation, check_alike, line
+from lab.landscape.planes import check_alike, line
 from lab.landscape.samples import Samples
 from lab.landscape.surfaces import Surface
 from lab.landscape.weights import Weights, trained
+from lab.views import Normalisation
 
 SLICE_POINTS = 11  # with the centre among them
 LINE_POINTS = 21

@@ -11,11 +11,11 @@ import numpy as np
 from safetensors import SafetensorError, safe_open
 from safetensors.numpy import save
 
-from lab.landscape.evaluators import COLUMNS, BatchNormMode, Evaluator, Found
+from lab.landscape.evaluators import COLUMNS, Evaluator, Found
 from lab.landscape.grids import Grid, SplineError, error_of, spline, spline_at
 from lab.landscape.planes import Origin
-from lab.landscape.samples import SplitName
 from lab.store import write_atomically
+from lab.views import BatchNormMode, SplitName
 
 
 @dataclass(frozen=True)

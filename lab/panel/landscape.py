@@ -6,20 +6,22 @@ Folded, which it is at first, nothing is computed. The worker thread finds them:
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from html import escape
 from typing import Any, ClassVar
 
 import ipywidgets as widgets
 import numpy as np
 
-from lab.landscape import Portrait, Question, Seen
+from lab.landscape import Portrait, Question
 from lab.landscape.budgets import SHARE
-from lab.landscape.scenes import RunPath, Scene, share, trust_words
+from lab.landscape.scenes import Scene, share, trust_words
 from lab.panel.controls import wide
 from lab.panel.landscape_view import LandscapeView
 from lab.panel.surveyor import News, Surveyor
 from lab.panel.toolbar import Look, row, toggle
 from lab.panel.worker import Job, Post
+from lab.views import Lens
 
 TITLE = "Loss landscapes"
 HINT = "The loss around each run, and its path: while it trains, within a share of the time"
@@ -65,7 +67,7 @@ class Landscapes:
 
     def _controls(self) -> widgets.Widget:
         asked = Question()
-        values = {**asked.seen._asdict(), "plane": asked.plane}
+        values = {**vars(asked.lens), "plane": asked.plane, "size": asked.size}
         self.choices = {
             name: dropdown(name, label, width, options, values[name])
             for name, (label, width, options, _) in CHOICES.items()
@@ -96,8 +98,8 @@ class Landscapes:
     @property
     def question(self) -> Question:
         chosen: dict[str, Any] = {name: choice.value for name, choice in self.choices.items()}
-        plane = chosen.pop("plane")
-        return Question(plane=plane, seen=Seen(**chosen))
+        plane, size = chosen.pop("plane"), chosen.pop("size")
+        return Question(plane, size, Lens(**chosen))
 
     def _ask(self) -> None:
         self.surveyor.ask(self.question, int(self.share.value) / 100)
@@ -166,9 +168,8 @@ class Landscapes:
     def _scene(self, portrait: Portrait) -> Scene:
         assert portrait.surface
         number, name = self._names[portrait.number]
-        marks = portrait.marks
-        path = RunPath("", number - 1, marks.places, marks.steps, marks.true, marks.on_plane)
-        until = int(np.ceil(len(marks.steps) * int(self.replay.value) / 100))
+        path = replace(portrait.path, number=number - 1)
+        until = int(np.ceil(len(path.steps) * int(self.replay.value) / 100))
         return Scene(portrait.surface, (path.first(until),), name)
 
     def _state(self, portraits: Sequence[Portrait], seen: Sequence[Portrait]) -> str:

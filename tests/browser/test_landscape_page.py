@@ -12,7 +12,7 @@ from small_runs import SMALL, TINY_CNN
 from lab.followed import follow
 from lab.landscape_folder import save
 from lab.landscape_scenes import scenes_of
-from lab.views import Look, View
+from lab.views import Lens, View
 
 pytestmark = pytest.mark.browser
 LENGTHS = "name => document.getElementById(name).data.filter(trace => /scatter/.test(trace.type)).map(t => t.x.length)"
@@ -22,10 +22,10 @@ LENGTHS = "name => document.getElementById(name).data.filter(trace => /scatter/.
 def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Two runs, each with a surface of its own."""
     recipes = [SMALL.changed(model={**TINY_CNN, "norm": "batch"}, optimizer=name) for name in ("sgd", "adam")]
-    look = Look(samples=40)
-    runs = [follow(recipe, look, name=recipe.optimizer.name, progress=False, device="cpu") for recipe in recipes]
+    lens = Lens(samples=40)
+    runs = [follow(recipe, lens, name=recipe.optimizer.name, progress=False, device="cpu") for recipe in recipes]
     folder = tmp_path_factory.mktemp("landscape") / "page"
-    save(folder, "two", scenes_of(runs, View(size=5, look=look), lambda done, of: None), runs)
+    save(folder, "two", scenes_of(runs, View(size=5, lens=lens), lambda done, of: None), runs)
     return folder
 
 

@@ -30,7 +30,7 @@ class Snapshot(NamedTuple):
     buffers: Weights
 
 
-class Followed:
+class LiveRun:
     """Reads a training between its events, and changes nothing of it.
 
     Memory: snapshots of at most TRAIL_BYTES, buffers beside each, one copy of the network and the newest weights.

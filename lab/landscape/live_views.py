@@ -3,52 +3,30 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Generator
-from dataclasses import dataclass
-from typing import NamedTuple
 
 import numpy as np
 
-from lab.landscape.evaluators import BatchNormMode, Evaluator
-from lab.landscape.following import Followed, Snapshot, TrueLoss
+from lab.landscape.evaluators import Evaluator
 from lab.landscape.frames import Frame
 from lab.landscape.grids import LEAST_POINTS, spline_at
-from lab.landscape.samples import Samples, SplitName, samples_of
+from lab.landscape.live_runs import LiveRun, Snapshot, TrueLoss
+from lab.landscape.samples import Samples, samples_of
+from lab.landscape.scenes import RunPath
 from lab.landscape.surfaces import Surface, Survey, measuring, refreshing
+from lab.views import Lens
 
 REFRESH = 5  # points along an axis that tell how a surface has changed
 Piece = Generator[None, None, None]
 
 
-class Seen(NamedTuple):
-    """On what and how surfaces are measured, and how many points along an axis in the end."""
-
-    split: SplitName = "validation"
-    samples: int | None = 512
-    batchnorm: BatchNormMode = "stored"
-    size: int = 33
-
-
-@dataclass(frozen=True)
-class Marks:
-    """A path on a plane, (k,) each: after how many steps, where (k, 2), and the losses (nan is not known yet).
-
-    true: at the snapshot's own weights. on_plane: at its place on the plane, measured or read off the surface.
-    """
-
-    steps: np.ndarray
-    places: np.ndarray
-    true: np.ndarray
-    on_plane: np.ndarray
-
-
-class View:
+class LiveView:
     """One run on the plane of a frame, carried along: parallel to itself through the run's newest snapshot.
 
     What is most urgent is done first; the pieces of work are generators that may be left between any two steps.
     """
 
-    def __init__(self, run: Followed, frame: Frame, seen: Seen, heights: dict[int, float]) -> None:
-        self.run, self.frame, self.seen = run, frame, seen
+    def __init__(self, run: LiveRun, frame: Frame, lens: Lens, size: int, heights: dict[int, float]) -> None:
+        self.run, self.frame, self.lens, self.size = run, frame, lens, size
         self.heights = heights  # true losses by step: they do not depend on the plane
         self.surface: Surface | None = None
         self.step = 0  # through whose snapshot the plane of the surface passes
@@ -102,7 +80,7 @@ class View:
         yield
         if self._true is None:
             self._true = TrueLoss(self.run.network, evaluator)
-        self._survey, self._survey_step = Survey(evaluator, self.frame.grid_of(self.seen.size)), newest.step
+        self._survey, self._survey_step = Survey(evaluator, self.frame.grid_of(self.size)), newest.step
         self._base = None
         self.on_plane.clear()
 
@@ -110,11 +88,11 @@ class View:
         network = self.run.network_with(snapshot.buffers)
         if self._survey is not None:
             return self._survey.evaluator.carried_to(snapshot.weights, network)
-        plane, seen = self.frame.plane.carried_to(snapshot.weights), self.seen
-        return Evaluator(network, plane, self._samples(), batchnorm=seen.batchnorm)
+        plane, lens = self.frame.plane.carried_to(snapshot.weights), self.lens
+        return Evaluator(network, plane, self._samples(), batchnorm=lens.batchnorm, batch_size=lens.own_batch_size)
 
     def _samples(self) -> Samples:
-        return samples_of(self.run, split=self.seen.split, count=self.seen.samples)
+        return samples_of(self.run, split=self.lens.split, count=self.lens.samples, seed=self.lens.seed)
 
     def _refine(self) -> Piece:
         """A block of exact points. A picture is replaced by one that is as fine and no older."""
@@ -174,13 +152,14 @@ class View:
     # -- what is seen --------------------------------------------------------------------------------------------
 
     @property
-    def marks(self) -> Marks:
+    def path(self) -> RunPath:
+        """As far as its losses are known; on the plane measured, or read off the surface."""
         steps, places = self.run.trail.steps, self.frame.places(self.run)
         true = np.array([self.heights.get(step, np.nan) for step in steps])
         on_plane = np.array([self.on_plane.get(step, np.nan) for step in steps])
         if self.surface is not None and not self._on_plane_known:
             on_plane = read_off(self.surface, places)
-        return Marks(np.array(steps), places, true, on_plane)
+        return RunPath("", 0, places, np.array(steps), true, on_plane)
 
 
 def read_off(surface: Surface, places: np.ndarray) -> np.ndarray:

@@ -1,5 +1,6 @@
 """Generated pictures: learned on the training split alone, drawn anew for each batch, and told from copies."""
 
+import itertools
 import re
 from dataclasses import replace
 from functools import partial
@@ -227,6 +228,18 @@ def test_one_may_leave_while_it_learns():
     assert isinstance(next(events), Started)
     assert [next(events) for _ in range(3)] == [Learning("generated")] * 3
     assert learning._kept == {}
+
+
+def test_a_stack_can_be_left_while_one_of_its_arms_learns_and_be_gone_on_with():
+    slow = [{**LITTLE, "steps": 200}]
+    recipes = [QUICK.changed(precision="float64", augment=augment) for augment in ([], slow)]
+    told = iter(stack := Stack(recipes, device="cpu"))
+    assert [type(event) for _, event in itertools.islice(told, 2)] == [Started, Started]
+    assert [next(told) for _ in range(2)] == [(1, Learning("generated"))] * 2
+    assert learning._kept == {}
+    assert [arm.step for arm in stack.arms] == [0, 0]
+    list(stack)
+    np.testing.assert_allclose(stack.arms[1].history.loss, trained(recipes[1])[0].history.loss, rtol=1e-11)
 
 
 def test_the_seconds_of_learning_are_kept_with_the_run_and_printed(tmp_path, capsys):

@@ -32,8 +32,6 @@ class Feed:
         groups = list(dict.fromkeys(keys))
         self.leaders = [arms[keys.index(key)].twin() for key in groups]
         self.group = [groups.index(key) for key in keys]
-        for arm, group in zip(arms, self.group, strict=True):
-            arm.lessons = self.leaders[group].lessons
         lead = arms[0]
         self.batch_size = lead.batch_size
         images, self.labels = lead.train_split.images, lead.train_split.labels

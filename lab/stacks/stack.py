@@ -127,8 +127,8 @@ class Stack:
         for index in set(range(len(self.arms))) - {*going, *pending}:  # restored from after their end
             arm = self.arms[index]
             yield index, arm.diverged(len(arm.history.loss) - 1) if arm.history.diverged else arm.verdict()
+        yield from ((index, event) for index in going for event in self.arms[index].learned())  # one may stop there
         self._gather(going)
-        yield from ((index, event) for index in self.live for event in self.arms[index].learned())
         while self.live:
             yield from self._epoch(len(self.arms[self.live[0]].history.epochs))
 

@@ -256,7 +256,7 @@ def landscape(given: argparse.Namespace) -> int:
     view = View(**{name: getattr(given, name) for name, *_ in VIEW}, lens=lens)
     facts = command.landscape(given.words, view, given.output, device=given.device, quiet=given.quiet)
     print(json.dumps(facts) if given.json else command.in_words(facts))
-    return OK
+    return OK if all(run["ended"].startswith("finished") for run in facts["runs"]) else BAD_RESULT
 
 
 def show_run(result: runs.Run, given: argparse.Namespace) -> int:

@@ -133,8 +133,8 @@ def follow(
     return following.run
 
 
-def finished(folder: str | Path, lens: Lens, *, device: str | None = None) -> Followed:
-    """The end of a run that is kept in a folder.
+def finished(folder: str | Path, lens: Lens, *, name: str = "", device: str | None = None) -> Followed:
+    """The end of a run that is kept in a folder, under its name if it is given no other one.
 
     Raises:
         RecipeError, RunError: there is no run, it has no weights, or there are too few images.
@@ -142,7 +142,7 @@ def finished(folder: str | Path, lens: Lens, *, device: str | None = None) -> Fo
     kept = open_run(folder)
     session = Training(kept.recipe, device=device)
     try:
-        run = not_yet(session, lens, Path(folder).name)
+        run = not_yet(session, lens, name or Path(folder).name)
     except ValueError as error:
         raise RecipeError(str(error)) from None
     kept._fill(session.model)

@@ -36,12 +36,21 @@ def landscape(
     check_folder(folder)
     check_words(paths, changes)
     if paths and Path(paths[0]).is_dir():
-        runs = [finished(path, view.lens, device=device) for path in paths]
+        runs = [
+            finished(path, view.lens, device=device, name=name)
+            for path, name in zip(paths, names_of(paths), strict=True)
+        ]
     else:
         runs = trained(paths, changes, view.lens, device=device, quiet=quiet)
     scenes = drawn(runs, view, quiet=quiet)
     facts = save(folder, f"Loss landscape of {'; '.join(run.name for run in runs)}", scenes, runs)
     return {"folder": str(folder), "page": str(folder / PAGE), **facts}
+
+
+def names_of(folders: Sequence[str]) -> list[str]:
+    """The last parts of their paths, or the whole where those are not told apart."""
+    names = [Path(folder).name for folder in folders]
+    return names if len(set(names)) == len(names) else [str(Path(folder)) for folder in folders]
 
 
 def check_words(paths: Sequence[str], changes: dict[str, Any]) -> None:

@@ -53,7 +53,10 @@ def check_folder(folder: Path) -> None:
     """Raise RunError where something else than a landscape lies, before minutes of training."""
     if folder.exists() and not folder.is_dir():
         raise RunError(f"{folder} is a file. Choose another folder.")
-    if folder.is_dir() and set(names := contents(folder)) - set(FILES):
+    if Path.cwd().is_relative_to(folder.resolve()):
+        raise RunError(f"{folder} holds the folder you work in, and would be replaced as a whole. Name a new folder.")
+    names = contents(folder) if folder.is_dir() else []
+    if names and (FACTS not in names or set(names) - set(FILES)):
         raise RunError(not_empty(folder, names, "a landscape"))
 
 
@@ -64,6 +67,7 @@ def save(folder: Path, title: str, scenes: Sequence[Scene], runs: Sequence[Follo
         RunError: the folder holds something else, or cannot be written.
     """
     check_folder(folder)
+    folder = folder.resolve()
     scale, facts = Scale.of(scenes), facts_of(title, scenes, runs)
     found = {
         LIBRARY: get_plotlyjs().encode(),
@@ -91,6 +95,8 @@ def put(folder: Path, found: dict[str, bytes]) -> None:
             folder.replace(old)
         new.replace(folder)
     except OSError as error:
+        if old.exists() and not folder.exists():
+            old.replace(folder)
         shutil.rmtree(new, ignore_errors=True)
         raise RunError(f"Cannot write {folder}: {error.strerror}. Choose another folder.") from None
     shutil.rmtree(old, ignore_errors=True)
@@ -158,7 +164,7 @@ def page(title: str, scenes: Sequence[Scene], scale: Scale, runs: Sequence[Follo
         "figures": figures_of(scenes, scale),
         "runs": [told(run, number) for number, run in enumerate(runs)],
     }
-    data = json.dumps(shown, ensure_ascii=False).replace("</", "<\\/")
+    data = json.dumps(finite(shown), ensure_ascii=False, allow_nan=False).replace("</", "<\\/")
     return package_files("lab").joinpath("landscape_page.html").read_text(encoding="utf-8").replace("__DATA__", data)
 
 
@@ -195,6 +201,15 @@ def is_path(part: dict[str, Any]) -> bool:
 
 def as_lists(part: dict[str, Any]) -> dict[str, Any]:
     return {key: np.asarray(values).tolist() for key, values in part.items()}
+
+
+def finite(value: Any) -> Any:
+    """The same with gaps for what is not finite: no number of JSON stands for it, and Plotly draws nothing there."""
+    if isinstance(value, dict):
+        return {key: finite(part) for key, part in value.items()}
+    if isinstance(value, list):
+        return [finite(part) for part in value]
+    return None if isinstance(value, float) and not isfinite(value) else value
 
 
 def told(run: Followed, number: int) -> dict[str, Any]:

@@ -27,6 +27,7 @@ def contour_picture(scenes: Sequence[Scene], scale: Scale | None = None, *, dark
     whole = beside(
         [*pictures, bar_picture(scale, dark=dark)], [*(scene.title for scene in scenes), scale.name], dark=dark
     )
+    whole = keyed(whole, {path.name: path.number for scene in scenes for path in scene.paths}, dark=dark)
     return below(
         whole, [trust_words(scene) for scene in scenes] + [scale.cut(scene.surface) for scene in scenes], dark=dark
     )
@@ -131,6 +132,21 @@ def bar_picture(scale: Scale, *, dark: bool) -> Image.Image:
         pen.line([(16, y), (20, y)], fill=INK[dark])
         pen.text((24, min(max(y, 6), SIDE - 6)), text, fill=INK[dark], font=font(SIZE, latin=True), anchor="lm")
     return paper
+
+
+def keyed(picture: Image.Image, runs: dict[str, int], *, dark: bool) -> Image.Image:
+    """A picture with the names of its runs under it, each behind its colour; of one run nothing has to be said."""
+    if len(runs) < 2:
+        return picture
+    whole = Image.new("RGB", (picture.width, picture.height + LINE * (len(runs) + 1)), PAPER[dark])
+    whole.paste(picture, (0, 0))
+    pen = ImageDraw.Draw(whole)
+    for row, (name, number) in enumerate(runs.items()):
+        y = picture.height + LINE * row
+        pen.rectangle((TITLE // 2, y + 5, TITLE // 2 + 18, y + 9), fill=colour_and_dash(number)[0])
+        shown = cut(name, picture.width - TITLE - 26)
+        pen.text((TITLE // 2 + 26, y), shown, fill=INK[dark], font=font_of(shown))
+    return whole
 
 
 def below(picture: Image.Image, paragraphs: Sequence[str], *, dark: bool) -> Image.Image:

@@ -55,6 +55,7 @@ def scenes_of(runs: Sequence[Followed], view: View, progress: Progress) -> list[
     """
     name = view.plane or default_plane(runs)
     check(name, runs)
+    refuse_lost(runs)
     try:
         parts = parts_of(name, runs, view)
     except ValueError as error:
@@ -86,6 +87,16 @@ def check(name: PlaneName, runs: Sequence[Followed]) -> None:
             f"The run {kept} keeps no snapshots, so there is no {name} plane. Give its recipe.yaml to train it anew, "
             "or choose --plane random."
         )
+
+
+def refuse_lost(runs: Sequence[Followed]) -> None:
+    """Raises RecipeError for a run that has ended where nothing can be measured."""
+    for run in runs:
+        if not all(weights.isfinite().all() for weights in run.end.values()):
+            raise RecipeError(
+                f"The weights of {run.name} are not finite ({run.ended}), so there is no landscape around them. "
+                "Train it at a lower rate."
+            )
 
 
 def parts_of(name: PlaneName, runs: Sequence[Followed], view: View) -> list[Part]:

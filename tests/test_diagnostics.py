@@ -149,6 +149,12 @@ def test_what_is_known_of_one_activation_is_not_said_of_another(one, other, slop
     assert (largest_slope(one), largest_slope(other), largest_slope(one)) == (*slopes, slopes[0])
 
 
+def test_nothing_is_remembered_of_an_activation_that_a_person_writes_anew(monkeypatch):
+    assert largest_slope(Scaled(2.0)) == 2
+    monkeypatch.setattr(Scaled, "forward", lambda self, x: 3 * x)
+    assert largest_slope(Scaled(2.0)) == 3
+
+
 def test_what_is_known_of_a_kind_is_not_found_out_again_and_weights_that_change_are_seen():
     assert double(nn.ELU(0.5)) is double(nn.ELU(0.5))
     learned = nn.PReLU(init=2.0)

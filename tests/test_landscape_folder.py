@@ -18,9 +18,11 @@ from lab import runs
 from lab.__main__ import main
 from lab.followed import follow
 from lab.landscape.scenes import BANDS, Scale
+from lab.landscape_command import names_of
 from lab.landscape_folder import FILES, put, save, tiled
-from lab.landscape_png import banded, coloured, contour_picture, enlarged, placed
+from lab.landscape_png import banded, coloured, contour_picture, enlarged, placed, rgb
 from lab.landscape_scenes import scenes_of
+from lab.plots import colour_and_dash
 from lab.store import RunError
 from lab.views import Lens, View
 
@@ -133,6 +135,45 @@ def test_a_landscape_is_replaced_by_another_and_nothing_else_is(tmp_path):
     with pytest.raises(RunError, match=r"holds facts.json, index.html, mine.txt and 2 more\), but a landscape needs"):
         save(folder, "third", [scene_of()], [])
     assert json.loads((folder / "facts.json").read_text())["title"] == "second"
+
+
+def test_a_page_of_ones_own_is_no_landscape(tmp_path):
+    (tmp_path / "site").mkdir()
+    (tmp_path / "site" / "index.html").write_text("mine")
+    with pytest.raises(RunError, match=r"holds index.html\), but a landscape needs"):
+        save(tmp_path / "site", "first", [scene_of()], [])
+    assert (tmp_path / "site" / "index.html").read_text() == "mine"
+
+
+def test_marks_that_are_not_finite_leave_the_page_whole(tmp_path):
+    path = path_of()
+    lost = replace(path, true=np.full_like(path.true, np.inf), on_plane=np.full_like(path.on_plane, np.nan))
+    save(tmp_path / "lost", "lost", [scene_of(paths=[lost])], [])
+    text = (tmp_path / "lost" / "index.html").read_text(encoding="utf-8")
+    assert not re.search(r"\b(NaN|Infinity)\b", text.partition('id="data">')[2].partition("</script>")[0])
+
+
+def test_a_folder_that_cannot_be_put_in_place_leaves_the_old_one_there(tmp_path, monkeypatch):
+    put(tmp_path / "kept", {"index.html": b"old"})
+    whole = Path.replace
+
+    def stuck(path, target):
+        if path.name.endswith(".new"):
+            raise OSError(16, "Device or resource busy")
+        return whole(path, target)
+
+    monkeypatch.setattr(Path, "replace", stuck)
+    with pytest.raises(RunError, match=r"Cannot write .*kept: Device or resource busy"):
+        put(tmp_path / "kept", {"index.html": b"new"})
+    assert (tmp_path / "kept" / "index.html").read_bytes() == b"old"
+
+
+def test_a_picture_of_several_runs_names_them_by_their_colours():
+    one = contour_picture([scene_of()])
+    two = contour_picture([scene_of(paths=[path_of(), path_of(number=1, name="adam")])])
+    assert two.height > one.height
+    named = np.asarray(two)[-(two.height - one.height) - 60 :].reshape(-1, 3).tolist()
+    assert all(list(rgb(colour_and_dash(number)[0])) in named for number in (0, 1))
 
 
 def test_a_folder_is_written_as_a_whole_or_not_at_all(tmp_path, monkeypatch):
@@ -283,6 +324,7 @@ def test_words_for_people(recipes, capsys):
             "A path needs at least three snapshots that differ: train on, or take snapshots",
         ),
         ("sgd.yaml optimizer.lr=1e30", "more often. sgd: diverged"),
+        ("sgd.yaml optimizer.lr=1e4 --plane random", "The weights of sgd are not finite (diverged"),
         ("none.yaml", "Cannot read the recipe none.yaml: No such file or directory."),
         ("--plane hill", "Unknown plane 'hill'. Expected one of: random, path, joint, line, points."),
         ("--split test", "Unknown split 'test'. Expected one of: training, validation."),
@@ -292,6 +334,7 @@ def test_words_for_people(recipes, capsys):
         ("--samples 1", "samples is 1, but a standard error needs at least 2 images."),
         ("--output run", "run is not empty (it holds history.json, recipe.yaml, run.json and 1 more), but a landscape"),
         ("--output sgd.yaml", "sgd.yaml is a file. Choose another folder."),
+        ("--output .", ". holds the folder you work in, and would be replaced as a whole. Name a new folder."),
         ("--batchnorm batch epochs=1 --samples 40", "40 samples make no batch of 128"),
     ],
 )
@@ -300,6 +343,19 @@ def test_what_is_wrong_is_said(recipes, capsys, monkeypatch, words, said):
     output = [] if "--output" in words else ["--output", "none"]
     assert main(["landscape", *words.split(), *output, "--device", "cpu", "--quiet"]) == 2
     assert said in capsys.readouterr().err
+
+
+def test_a_run_that_got_stuck_is_drawn_and_is_a_bad_result(recipes, capsys, monkeypatch):
+    monkeypatch.chdir(recipes)
+    words = ["mlp.yaml", "optimizer.lr=1e-9", "epochs=5", "--size", "5", "--output", "stuck"]
+    assert main(["landscape", *words, "--device", "cpu", "--quiet", "--json"]) == 3
+    facts = json.loads(capsys.readouterr().out)
+    assert facts["runs"][0]["ended"].startswith("stuck")
+
+
+def test_runs_in_folders_of_one_name_are_told_apart():
+    assert names_of(["a/run", "b/run"]) == ["a/run", "b/run"]
+    assert names_of(["a/one", "b/two"]) == ["one", "two"]
 
 
 def test_a_surface_that_is_nowhere_finite_is_told_all_the_same(tmp_path):

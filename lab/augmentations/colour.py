@@ -116,7 +116,7 @@ def hues_turned(images: Tensor, turn: Tensor) -> Tensor:
     out = (place[:, None] - peaks).abs_().clamp_(1 / 6, 2 / 6)
     torch.addcmul(low.sub_(chroma), chroma, out[:, 0], value=6, out=out[:, 0])
     torch.addcmul(high.add_(chroma)[:, None], chroma[:, None], out[:, 1:], value=-6, out=out[:, 1:])
-    return out
+    return out.clamp_(0, 1)  # rounding: a hair below 0 has no logarithm, which gamma takes
 
 
 def factors(count: int, generator: torch.Generator, strength: float, p: float) -> Tensor:

@@ -187,7 +187,7 @@ class Watcher:
         trace.received.add(values)
         size = slopes(module, values).abs()
         trace.flat.add(size < SATURATED * self._largest(module))
-        alive = trace.units(size).amax(1) != 0
+        alive = trace.units(size).amax(1) > 0
         trace.alive = alive if trace.alive is None else trace.alive | alive
 
     def after_activation(self, _module: nn.Module, _inputs: Any, output: Tensor) -> None:

@@ -109,7 +109,12 @@ class Kind:
 
 
 def kind_of(activation: nn.Module) -> Hashable | None:
-    """Type, settings and weights of an activation; None where it holds more than those can tell."""
+    """Type, settings and weights of an activation of torch's; None where those may not tell all.
+
+    What a person has written in a cell may compute something else when the next cell has run.
+    """
+    if not type(activation).__module__.startswith("torch."):
+        return None
     own = tuple(item for item in vars(activation).items() if item[0] not in EVERY_MODULES)
     if activation._modules or not all(isinstance(value, PLAIN) for _, value in own):
         return None

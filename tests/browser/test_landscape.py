@@ -1,4 +1,4 @@
-"""Loss landscapes in the panel, in a real browser: two runs on one plane, in 3-D and as contours, and while they train."""
+"""Loss landscapes in the panel, in a real browser: two runs on one plane, while they train and afterwards."""
 
 from __future__ import annotations
 

@@ -10,6 +10,7 @@ from statistics import median
 SHARE = 0.05  # of the time of training
 MOST_CREDIT = 0.1  # seconds that may be saved up: a training is never held up longer at once, but for one piece of work
 WORTHWHILE = 0.005  # seconds of credit before work begins: each beginning slows the steps after it down
+PIECES = 8  # of work, whose mean is what the next one is thought to take
 SETTLED = 3  # steps after which a training no longer feels that it was interrupted
 USUAL = 32  # steps whose median is what a step usually takes
 
@@ -17,7 +18,7 @@ USUAL = 32  # steps whose median is what a step usually takes
 class Budget:
     """Earns a share of the seconds trained, and may begin work while it has some left.
 
-    What one piece of work takes too much is paid back before the next begins.
+    A piece begins when there is enough for one like the last few; what it takes too much is paid back before the next.
 
     Args:
         share: of the time of training.
@@ -30,7 +31,8 @@ class Budget:
         if not 0 < share <= 1:
             raise ValueError(f"share is {share}, but must be above 0 and at most 1: a part of the time of training.")
         self.share, self.clock = share, clock
-        self.trained = self.spent = self._credit = 0.0
+        self.trained = self.spent = self._credit = self._piece = 0.0
+        self._pieces: deque[float] = deque(maxlen=PIECES)
 
     def earn(self, seconds: float) -> None:
         """So many were trained."""
@@ -45,11 +47,16 @@ class Budget:
     @property
     def ripe(self) -> bool:
         """Whether there is enough to begin."""
-        return self._credit >= WORTHWHILE
+        return self._credit >= max(WORTHWHILE, self._piece)
 
     def allows(self, seconds: float) -> bool:
-        """Whether there is something left when so many are going to be paid."""
-        return self._credit > seconds
+        """Whether there is enough for one more piece when so many seconds are going to be paid."""
+        return self._credit > seconds + self._piece
+
+    def worked(self, seconds: float) -> None:
+        """So long one piece of work took: the next one is thought to be like the last few."""
+        self._pieces.append(min(seconds, MOST_CREDIT / 2))
+        self._piece = sum(self._pieces) / len(self._pieces)
 
     @property
     def taken(self) -> float | None:

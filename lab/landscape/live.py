@@ -127,8 +127,8 @@ class Live:
     def _turn(self, number: int, session: Training, began: float, *, last: bool) -> None:
         self._wakes[number].begin()
         self._follow(number, session, last=last)
-        while self.budget.allows(self.budget.clock() - began) and self.step():
-            pass
+        while self.budget.allows((now := self.budget.clock()) - began) and self.step():
+            self.budget.worked(self.budget.clock() - now)
 
     def _follow(self, number: int, session: Training, *, last: bool) -> None:
         if number not in self.runs:

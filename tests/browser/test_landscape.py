@@ -37,7 +37,7 @@ def two_runs(window: Window) -> None:
 
 def two_networks(window: Window) -> None:
     for skip in (True, False):
-        window.recipe(model={"name": "resnet", "depth": 1, "width": 8, "skip": skip}, epochs=500)
+        window.recipe(model={"name": "resnet", "depth": 1, "width": 8, "skip": skip}, epochs=5000)
         window.page.locator(".lab-train").click()
         window.page.wait_for_timeout(300)
 
@@ -97,6 +97,7 @@ def test_contours_follow_the_theme_and_a_fold_ends_the_work(panel: Window) -> No
 
 def test_two_networks_train_in_turns_while_their_surfaces_grow_beside_each_other(panel: Window) -> None:
     unfold(panel)
+    panel.kernel("panel.landscapes.share.value = 25; panel.landscapes.choices['samples'].value = 128")
     two_networks(panel)
     panel.page.wait_for_function(SAYS, arg="Training runs 1 and 2")
     panel.page.wait_for_function(f"() => ({SURFACES})().length === 2")
@@ -112,4 +113,5 @@ def test_two_networks_train_in_turns_while_their_surfaces_grow_beside_each_other
     panel.command("apputils:change-theme", {"theme": "JupyterLab Light"})
     panel.page.locator(".lab-stop").click()
     panel.state("stopped")
+    panel.kernel("panel.landscapes.share.value = 5; panel.landscapes.choices['samples'].value = 512")
     assert panel.errors == []

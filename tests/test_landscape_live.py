@@ -10,9 +10,10 @@ import torch
 from small_runs import SMALL, bits, measured, small_model
 from small_runs import trained as ended
 
+from lab.events import Step
 from lab.landscape import Evaluator, Live, Question, samples_of, surface
 from lab.landscape import trained as weights_of
-from lab.landscape.budgets import Budget
+from lab.landscape.budgets import Budget, Wake
 from lab.landscape.frames import Frame
 from lab.landscape.live_runs import LEAST_MARKS, MARKS, LiveRun
 from lab.training import Training
@@ -110,16 +111,58 @@ def test_work_is_paid_from_a_share_of_the_time_of_training(monkeypatch):
 
 
 def test_what_was_used_too_much_is_paid_back_and_little_is_saved_up():
-    clock = Clock()
-    budget = Budget(0.1, clock)
+    budget = Budget(0.1)
     assert budget.taken is None
     budget.earn(1e6)  # of which a tenth of a second is kept
-    with budget.spending():
-        clock.now += 0.3
+    budget.pay(0.3)
     budget.earn(1.9)
-    assert not budget.affords
+    assert not budget.allows(0.0)
     budget.earn(0.2)
-    assert budget.affords
+    assert budget.allows(0.0)
+    assert not budget.allows(0.02)
+
+
+def test_work_waits_until_there_is_time_for_more_than_a_moment():
+    budget = Budget(0.1)
+    budget.earn(0.02)
+    assert budget.allows(0.0)
+    assert not budget.ripe
+    budget.earn(0.04)
+    assert budget.ripe
+
+
+def test_the_steps_after_work_are_compared_with_those_that_nothing_came_before():
+    wake = Wake()
+    assert [wake.excess(seconds) for seconds in (1.0, 9.0, 1.0, 1.0)] == [0.0] * 4
+    wake.begin()
+    assert wake.excess(1.5) == 0.5
+    assert wake.excess(0.75) == -0.25  # chance cancels out
+    assert wake.excess(30.0) == 1.0  # the machine was held up by something else
+    assert wake.excess(1.5) == 0.0
+
+
+def test_what_work_does_to_the_next_step_is_paid_and_told(monkeypatch):
+    clock, step, held_up = Clock(), Live.step, [0.0]
+
+    def slow(self, **how):
+        clock.now += 0.002
+        held_up[0] = 0.004
+        return step(self, **how)
+
+    monkeypatch.setattr(Live, "step", slow)
+    live = Live(Question(seen=Seen(size=65, samples=40)), share=0.05, clock=clock)
+    session, lost = Training(recipe_of("mlp", epochs=200), device="cpu"), 0.0
+    for count, event in enumerate(session, 1):
+        if isinstance(event, Step):
+            clock.now += held_up[0]
+            lost, held_up[0] = lost + held_up[0], 0.0
+        session.seconds = 0.01 * count + lost
+        live.hear(1, session, event)
+    extra = clock.now
+    assert lost > 0.3 * extra
+    assert live.budget.spent == pytest.approx(extra, rel=0.05)
+    assert live.budget.taken == pytest.approx(extra / (0.01 * count), rel=0.05)
+    assert live.budget.taken == pytest.approx(0.05, rel=0.05)
 
 
 @pytest.mark.parametrize("share", [0, -0.1, 1.5])

@@ -97,6 +97,19 @@ def test_two_runs_stand_side_by_side_on_one_plane_and_scale(panel) -> None:
     assert "of the time of training" in panel.landscapes.said.value
 
 
+def test_two_runs_are_seen_on_one_plane_while_both_train(panel) -> None:
+    unfold(panel)
+    panel.landscapes.share.value = 25
+    for optimizer in ("adam", "sgd"):
+        panel.recipe = QUICK.changed(optimizer=optimizer, epochs=50_000)
+        panel.start()
+    until(panel, lambda: len(surfaces(panel)) == 2 and all(each.joint for each in panel.landscapes.news.portraits))
+    assert [run.status for run in panel.runs] == ["running", "running"]
+    assert all(each.moving for each in panel.landscapes.news.portraits)
+    panel.stop()
+    panel.wait()
+
+
 def test_following_changes_no_bit_of_a_run(panel) -> None:
     unfold(panel)
     train(panel, QUICK)

@@ -3,17 +3,22 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Generator
-from contextlib import contextmanager
+from collections import deque
+from collections.abc import Callable
+from statistics import median
 
 SHARE = 0.05  # of the time of training
 MOST_CREDIT = 0.1  # seconds that may be saved up: a training is never held up longer at once, but for one piece of work
+WORTHWHILE = 0.005  # seconds of credit before work begins: each beginning slows the steps after it down
+PIECES = 8  # of work, whose mean is what the next one is thought to take
+SETTLED = 3  # steps after which a training no longer feels that it was interrupted
+USUAL = 32  # steps whose median is what a step usually takes
 
 
 class Budget:
     """Earns a share of the seconds trained, and may begin work while it has some left.
 
-    What one piece of work takes too much is paid back before the next begins.
+    A piece begins when there is enough for one like the last few; what it takes too much is paid back before the next.
 
     Args:
         share: of the time of training.
@@ -26,29 +31,58 @@ class Budget:
         if not 0 < share <= 1:
             raise ValueError(f"share is {share}, but must be above 0 and at most 1: a part of the time of training.")
         self.share, self.clock = share, clock
-        self.trained = self.spent = self._credit = 0.0
+        self.trained = self.spent = self._credit = self._piece = 0.0
+        self._pieces: deque[float] = deque(maxlen=PIECES)
 
     def earn(self, seconds: float) -> None:
         """So many were trained."""
         self.trained += seconds
         self._credit = min(MOST_CREDIT, self._credit + self.share * seconds)
 
-    @property
-    def affords(self) -> bool:
-        return self._credit > 0
+    def pay(self, seconds: float) -> None:
+        """So many were not trained because of the work; below 0 corrects what was paid before."""
+        self.spent += seconds
+        self._credit -= seconds
 
-    @contextmanager
-    def spending(self) -> Generator[None]:
-        """What is done inside is paid for."""
-        began = self.clock()
-        try:
-            yield
-        finally:
-            used = self.clock() - began
-            self.spent += used
-            self._credit -= used
+    @property
+    def ripe(self) -> bool:
+        """Whether there is enough to begin."""
+        return self._credit >= max(WORTHWHILE, self._piece)
+
+    def allows(self, seconds: float) -> bool:
+        """Whether there is enough for one more piece when so many seconds are going to be paid."""
+        return self._credit > seconds + self._piece
+
+    def worked(self, seconds: float) -> None:
+        """So long one piece of work took: the next one is thought to be like the last few."""
+        self._pieces.append(min(seconds, MOST_CREDIT / 2))
+        self._piece = sum(self._pieces) / len(self._pieces)
 
     @property
     def taken(self) -> float | None:
         """The share that it really was; None while nothing was trained."""
         return self.spent / self.trained if self.trained > 0 else None
+
+
+class Wake:
+    """What work leaves behind: it has filled the caches, and the next steps of the training take longer."""
+
+    def __init__(self) -> None:
+        self._since = SETTLED
+        self._usual: deque[float] = deque(maxlen=USUAL)
+
+    def begin(self) -> None:
+        """Now there was work."""
+        self._since = 0
+
+    def excess(self, seconds: float) -> float:
+        """How much of a step is due to work before it: below 0 by chance, and at most as much as a step usually takes.
+
+        A longer one was held up by something else.
+        """
+        self._since += 1
+        if self._since > SETTLED:
+            self._usual.append(seconds)
+            return 0.0
+        usual = median(self._usual) if self._usual else seconds
+        return min(seconds - usual, usual)

@@ -10,8 +10,8 @@ from collections.abc import Callable, Generator, Hashable
 from dataclasses import dataclass, replace
 from typing import NamedTuple
 
-from lab.events import Event, Finished
-from lab.landscape.budgets import SHARE, Budget
+from lab.events import Event, Finished, Step
+from lab.landscape.budgets import SHARE, Budget, Wake
 from lab.landscape.frames import Frame, PlaneKind
 from lab.landscape.live_runs import LiveRun
 from lab.landscape.live_views import LiveView
@@ -75,6 +75,7 @@ class Live:
         self._looked = 0.0  # seconds spent on snapshots
         self._asked = self.question
         self._heard: dict[int, float] = {}  # seconds of training, by run
+        self._wakes: dict[int, Wake] = {}
         self._frames: dict[int, Frame] = {}
         self._views: dict[int, LiveView] = {}
         self._shown: dict[int, LiveView] = {}  # those that have a picture; of an older frame until the new one has
@@ -107,24 +108,32 @@ class Live:
         Raises:
             ValueError: the network is too large to be followed.
         """
-        self.budget.earn(session.seconds - self._heard.get(number, session.seconds))
-        self._heard[number] = session.seconds
+        began = self.budget.clock()
+        self._earn(number, session.seconds, event)
         last = isinstance(event, Finished)
-        if last or self._is_due(number, session.step) or (self.budget.affords and not self.rests):
+        if last or self._is_due(number, session.step) or (self.budget.ripe and not self.rests):
             with enough_threads(session.device, session.flops_per_step):
-                self._turn(number, session, last=last)
+                self._turn(number, session, began, last=last)
+        self.budget.pay(self.budget.clock() - began)
+
+    def _earn(self, number: int, seconds: float, event: Event) -> None:
+        """What was trained since this run was last heard; by how much longer that took because of us is paid."""
+        took = seconds - self._heard.get(number, seconds)
+        self._heard[number] = seconds
+        wake = self._wakes.setdefault(number, Wake())
+        excess = wake.excess(took) if isinstance(event, Step) else 0.0
+        self.budget.earn(took - excess)
+        self.budget.pay(excess)
 
     def _is_due(self, number: int, step: int) -> bool:
         run = self.runs.get(number)
         return run is None or run.due(step, affordable=self._may_look)
 
-    def _turn(self, number: int, session: Training, *, last: bool) -> None:
-        with self.budget.spending():
-            self._follow(number, session, last=last)
-        while self.budget.affords:
-            with self.budget.spending():
-                if not self.step():
-                    break
+    def _turn(self, number: int, session: Training, began: float, *, last: bool) -> None:
+        self._wakes[number].begin()
+        self._follow(number, session, last=last)
+        while self.budget.allows((now := self.budget.clock()) - began) and self.step():
+            self.budget.worked(self.budget.clock() - now)
 
     def _follow(self, number: int, session: Training, *, last: bool) -> None:
         if number not in self.runs:
@@ -148,6 +157,7 @@ class Live:
     def _end(self, number: int) -> None:
         self.runs[number].moving = False
         self._heard.pop(number, None)
+        self._wakes.pop(number, None)
         if self.question.plane == "random":
             self._frames.pop(number, None)  # made anew in the scale of the weights at the end
         self._change()
@@ -159,7 +169,7 @@ class Live:
 
     def forget(self, number: int) -> None:
         """A run is not looked at any more."""
-        for kept in (self.runs, self._heard, self._frames, self._views, self._shown):
+        for kept in (self.runs, self._heard, self._wakes, self._frames, self._views, self._shown):
             kept.pop(number, None)
         self._heights = {key: heights for key, heights in self._heights.items() if key[0] != number}
         self._leave()

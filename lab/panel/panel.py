@@ -6,19 +6,17 @@ import threading
 import time
 import weakref
 from collections.abc import Callable
-from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import Any
 
 import ipywidgets as widgets
 
-from lab.diagnostics import Health, HealthHistory
-from lab.events import Finished, History, Learned, Started
 from lab.panel.choices import SECTIONS, Choices
 from lab.panel.comparing import ComparePane
 from lab.panel.controls import close, wide
 from lab.panel.curves import Curves
+from lab.panel.entries import Entry, way_of
 from lab.panel.finding import FindingPane
 from lab.panel.forecast import Forecast
 from lab.panel.health import HealthView
@@ -29,7 +27,7 @@ from lab.panel.samples import Samples
 from lab.panel.take_away import TakeAway
 from lab.panel.toolbar import Progress, Toolbar
 from lab.panel.words import message, run_names, runs_table
-from lab.panel.worker import Job, Task, in_words, submit, warm_up
+from lab.panel.worker import Job, Task, in_words, submit, take_turns, warm_up
 from lab.recipe import CATALOGUES, Recipe, checked
 from lab.runs import Run
 from lab.store import RunError
@@ -37,16 +35,6 @@ from lab.store import RunError
 CAPTION = "thin: training batches · thick, with marks: validation images, once an epoch"
 NUMBERS_SECONDS = 0.45
 _current: weakref.ref[Panel] | None = None
-
-
-class Entry:
-    """A run in the panel: its number (and so its line), its job, and what the panel has heard of it."""
-
-    def __init__(self, number: int, job: Job) -> None:
-        self.number, self.job = number, job
-        self.run = Run(job.recipe, History(), "queued")
-        self.steps, self.steps_per_epoch = 0, 1  # until training has started
-        self.health = HealthHistory()
 
 
 class Panel:
@@ -196,7 +184,7 @@ class Panel:
     # -- training -------------------------------------------------------------------------------------------
 
     def start(self) -> None:
-        """Train the recipe shown; while another one trains, it waits its turn."""
+        """Train the recipe shown, in turns with up to three others; further ones wait until one of them has ended."""
         where = self.pump.post, self.folder, self.device
         job = Job(self.recipe, *where, watching=self.watching, follow=self.landscapes.surveyor.follow)
         self.pump.post(("queue", job))
@@ -207,9 +195,14 @@ class Panel:
         self.finding.start(self.recipe)
 
     def _work_on(self, job: Job | Task) -> None:
+        if self._paused:
+            job.going.clear()
         self.jobs.append(job)
         self.pump.post(("show", None))
-        submit(job.work)
+        if isinstance(job, Job):
+            take_turns(job)
+        else:
+            submit(job.work)
 
     def _recipes(self) -> list[Recipe]:
         return [entry.run.recipe for entry in self.entries]
@@ -232,11 +225,14 @@ class Panel:
         self.pump.post(("show", None))
 
     def _pause_or_go_on(self) -> None:
-        paused = any(not job.going.is_set() for job in self._unfinished())
-        if paused:
+        if self._paused:
             self.go_on()
         else:
             self.pause()
+
+    @property
+    def _paused(self) -> bool:
+        return any(not job.going.is_set() for job in self._unfinished())
 
     def _unfinished(self) -> list[Job | Task]:
         return [job for job in self.jobs if not job.done.is_set()]
@@ -301,19 +297,8 @@ class Panel:
 
     def _hear(self, entry: Entry, event: Any) -> int:
         """Take in what a job says; the number of the run that has moved."""
-        if isinstance(event, Started):
-            entry.run.status, entry.steps, entry.steps_per_epoch = "running", event.steps, event.steps_per_epoch
-        elif isinstance(event, Finished):
-            entry.run = entry.job.run or replace(entry.run, status=event.status, detail=event.detail)
-            if event.detail:
-                self.message.value = message(f"Run {entry.number}: {event.detail}")
-        elif isinstance(event, Learned):
-            self.message.value = message(f"Run {entry.number}: {event.option} has learned for {event.seconds:.1f} s.")
-        elif isinstance(event, Health):
-            entry.health.add(event)
-        else:
-            entry.run.history.add(event)
-            entry.run.step, entry.run.seconds = len(entry.run.history.loss), event.seconds
+        if said := entry.hear(event):
+            self.message.value = message(said)
         return entry.number
 
     def _on_queue(self, job: Job) -> None:
@@ -362,27 +347,28 @@ class Panel:
 
     def _on_show(self, _: None = None) -> None:
         going = [entry for entry in self.entries if not entry.job.done.is_set()]
-        current = next((entry for entry in going if entry.run.status == "running"), None)
-        shown = current or next(iter(going or self.entries[-1:]), None)
-        unfinished = self._unfinished()
-        paused = any(not job.going.is_set() for job in unfinished)
+        training = [entry for entry in going if entry.trains]
+        shown = training or (going or self.entries[-1:])[:1]
         clearable = len(going) < len(self.entries) or not self.comparing.empty
-        self.toolbar.show(busy=bool(unfinished), paused=paused, clearable=clearable)
+        self.toolbar.show(busy=bool(self._unfinished()), paused=self._paused, clearable=clearable)
         self.comparing.refresh_button()
         self.landscapes.show({entry.number: entry.job for entry in self.entries}, run_names(self._numbered()))
-        state = self._state(shown, paused=paused, training=current is not None)
-        self.progress.say(state, shown.number if shown else None)
+        state = self._state(shown, training=bool(training))
+        others = state in ("comparing", "finding")  # what goes on is none of the runs
+        self.progress.say(state, [] if others else [entry.number for entry in shown])
         if state != "running" or self._due():
             self.table.value = runs_table(self._numbered())
-            self._show_progress(shown, going=current is not None)
+            self.progress.show(way_of(shown))
+            if shown:
+                self.health.show(shown[0].health, shown[0].number)
 
-    def _state(self, shown: Entry | None, *, paused: bool, training: bool) -> str:
-        if paused:
+    def _state(self, shown: list[Entry], *, training: bool) -> str:
+        if self._paused:
             return "paused"
         for part, state in ((self.comparing, "comparing"), (self.finding, "finding")):
             if part.busy and not training:
                 return state
-        return "idle" if shown is None else shown.run.status
+        return shown[0].run.status if shown else "idle"
 
     def _due(self) -> bool:
         """Twice a second is enough for numbers that a person reads."""
@@ -391,10 +377,3 @@ class Panel:
             return False
         self._numbers_shown = now
         return True
-
-    def _show_progress(self, entry: Entry | None, *, going: bool) -> None:
-        if entry is None:
-            self.progress.show(0, 0, 0.0, going=False)
-            return
-        self.progress.show(entry.run.step, entry.steps, entry.run.seconds, going=going)
-        self.health.show(entry.health, entry.number)

@@ -19,8 +19,8 @@ SHARE = 0.1  # of the time that watching may take
 class Pulse:
     """Hears a training's events and gives a Health now and then; it changes no number of the training.
 
-    As `lab.diagnostics.watched`, but at steps that the clock chooses, so that watching takes about a tenth of the time
-    at most; and it can begin and end in the middle of a run. Only at its steps is the device waited for.
+    As `lab.diagnostics.watched`, but at steps that the clock chooses, so that watching takes about a tenth of the run's
+    own time at most; and it can begin and end in the middle of a run. Only at its steps is the device waited for.
     """
 
     def __init__(self, session: Training) -> None:
@@ -29,25 +29,25 @@ class Pulse:
         self._probe: Tensor | None = None
         self._before: dict[str, list[Tensor]] = {}
         self._step_before = -1  # after which the weights were taken
-        self._next_step, self._next_time = 0, 0.0
+        self._next_step, self._next_seconds = 0, 0.0
 
     def hear(self, event: Event) -> Health | None:
         """After a step whose weights before it are known: what it did. Raises what the network raises."""
         if not isinstance(event, Started | Step):
             return None
-        began = time.monotonic()
         if self._before and event.step == self._step_before + 1:
-            return self._felt(event.step, began)
+            return self._felt(event.step)
         self._before = {}
-        if event.step >= self._next_step and began >= self._next_time:
+        if event.step >= self._next_step and self.session.seconds >= self._next_seconds:
             self._before, self._step_before = weights_of(self.session), event.step
         return None
 
-    def _felt(self, step: int, began: float) -> Health:
-        session = self.session
+    def _felt(self, step: int) -> Health:
+        session, began = self.session, time.perf_counter()
         with enough_threads(session.device, session.flops_per_step):
             self._probe = probe_of(session, PROBE_IMAGES) if self._probe is None else self._probe
             felt = health(session, self._probe, self._before)
-        now = time.monotonic()
-        self._before, self._next_step, self._next_time = {}, step + self._every - 1, now + (now - began) / SHARE
+        took = time.perf_counter() - began
+        self._before, self._next_step = {}, step + self._every - 1
+        self._next_seconds = session.seconds + took / SHARE
         return felt

@@ -74,7 +74,9 @@ class Surveyor:
             return
         live = self._engine()
         live.hear(job.number, job.session, event)
+        began = live.budget.clock()
         self._tell(at_once=isinstance(event, Finished))
+        live.budget.pay(live.budget.clock() - began)
         if not live.rests and not self._waits:
             self._work_on()
 

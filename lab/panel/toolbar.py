@@ -8,6 +8,8 @@ from typing import Any, NamedTuple
 import ipywidgets as widgets
 
 from lab.panel.controls import wide
+from lab.panel.entries import Way
+from lab.panel.turns import AT_ONCE
 from lab.panel.words import detail, status_line
 
 Action = Callable[[], None]
@@ -23,9 +25,9 @@ class Look(NamedTuple):
 
 
 BUTTONS = {
-    "train": Look("Train", "play", "Train this recipe; while another trains, queue it"),
-    "pause": Look("Pause", "pause", "Hold training where it is, or go on", 76),
-    "stop": Look("Stop", "stop", "Stop after the current step; empty the queue"),
+    "train": Look("Train", "play", f"Train this recipe; up to {AT_ONCE} take turns, others wait"),
+    "pause": Look("Pause", "pause", "Hold all training where it is, or go on", 76),
+    "stop": Look("Stop", "stop", "Stop all after the current step; empty the queue"),
     "clear": Look("Clear", "trash", "Take ended runs and arms off the screen; folders stay"),
     "find-rate": Look("Find rate", "search", "Try rates from tiny to huge on this recipe, and suggest some", 92),
 }
@@ -58,28 +60,26 @@ class Toolbar:
 
 
 class Progress:
-    """How far the run is, what state it is in, and how long it will take."""
+    """How far the runs are that train, what state they are in, and how long they will take."""
 
     def __init__(self) -> None:
         self.bar = widgets.FloatProgress(
             min=0,
             max=1,
             layout=widgets.Layout(flex="0 1 352px", min_width="120px"),
-            tooltip="share of the run that is done",
+            tooltip="share of the steps that are done, of all that train",
         )
         self.status, self.detail = widgets.HTML(), widgets.HTML()
         self.status.add_class("lab-speaks")
         self.widget = row("lab-progress", [self.bar, self.status, self.detail])
 
-    def say(self, state: str, number: int | None) -> None:
-        self.status.value = status_line(state, number)
+    def say(self, state: str, numbers: Sequence[int]) -> None:
+        self.status.value = status_line(state, numbers)
 
-    def show(self, step: int, steps: int, seconds: float, *, going: bool) -> None:
-        """Of a run with so many steps; 0 steps: of none."""
-        share = step / steps if steps else 0.0
-        left = seconds * (1 / share - 1) if going and share > 0 else None
-        self.bar.value = share
-        self.detail.value = detail(step, steps, left) if steps else ""
+    def show(self, way: Way) -> None:
+        """0 steps: of no run."""
+        self.bar.value = way.step / way.steps if way.steps else 0.0
+        self.detail.value = detail(way.step, way.steps, way.left) if way.steps else ""
 
 
 def row(css: str, children: Sequence[widgets.Widget]) -> widgets.HBox:

@@ -42,9 +42,11 @@ SVG_DASHES = {
 }
 
 
-def status_line(state: str, number: int | None = None) -> str:
-    run = f" run {number}" if number is not None else ""
-    return f'<span class="lab-status" data-state="{state}">{SAY[state]}{run}</span>'
+def status_line(state: str, numbers: Sequence[int] = ()) -> str:
+    """Of these runs: `Training run 3`, `Training runs 3 and 4`."""
+    *before, last = map(str, numbers or [""])
+    runs = f" runs {', '.join(before)} and {last}" if before else f" run {last}" if last else ""
+    return f'<span class="lab-status" data-state="{state}">{SAY[state]}{runs}</span>'
 
 
 def message(text: str) -> str:

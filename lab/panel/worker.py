@@ -1,7 +1,7 @@
 """The one thread of a kernel that does tensor work.
 
 Two OpenMP teams on the same cores slow small models down three to four times, so the main thread keeps to
-one OpenMP thread and this one has them all.
+one OpenMP thread and this one has them all. Trainings share it by turns: see `turns`.
 """
 
 from __future__ import annotations
@@ -17,12 +17,14 @@ from itertools import count
 from pathlib import Path
 from typing import Any, NamedTuple, Protocol
 
-import pandas as pd  # noqa: F401  # before there are two threads: half imported by one, it breaks Plotly in the other
+# Before there are two threads: half imported by one, pandas breaks Plotly in the other.
+import pandas as pd  # noqa: F401  # pyright: ignore[reportUnusedImport]
 import torch
 
 from lab import steps
 from lab.events import Event, Finished, History, Learning, Looking, Step
 from lab.panel.pulse import Pulse
+from lab.panel.turns import Held, Turn, Turns
 from lab.recipe import Recipe
 from lab.runs import Run, new_folder, run_of
 from lab.steps import is_out_of_memory, no_memory, pick_device
@@ -36,15 +38,8 @@ class Stopped(Exception):  # noqa: N818  # not an error
     """A person asked to stop."""
 
 
-class Held(Protocol):
-    """What can be paused and stopped from any thread."""
-
-    going: threading.Event
-    stopping: threading.Event
-
-
 def wait_while_paused(job: Held) -> None:
-    """Between two events of a job: do what errands are due, and hold the job for as long as a person does."""
+    """Of what has the thread alone: do what errands are due, and hold the work for as long as a person does."""
     do_errands(at_work=True)
     while not job.going.wait(POLL_SECONDS) and not job.stopping.is_set():
         do_errands()
@@ -92,10 +87,10 @@ class Job:
         self.run: Run | None = None  # once it has ended
         _unfinished.add(self)
 
-    def work(self) -> None:
-        """In the worker thread: train until the end or a stop; every way out is posted as Finished."""
+    def work(self) -> Generator[None]:
+        """In the worker thread: an event at a time, until the end or a stop; every way out is posted as Finished."""
         try:
-            last = self._train()
+            last = yield from self._train()
             self.run = self._result(last)
         except Exception as error:  # noqa: BLE001  # shown in the panel, in words; the thread lives on
             last = self._failure(error)
@@ -113,7 +108,7 @@ class Job:
             return Finished("out_of_memory", step, no_memory(pick_device(self.device)))
         return Finished("failed", step, in_words(error))
 
-    def _train(self) -> Finished:
+    def _train(self) -> Generator[None, None, Finished]:
         if self.stopping.is_set():
             return Finished("stopped", 0, "Taken off the queue.")
         self.session = Training(self.recipe, device=self.device)
@@ -128,7 +123,8 @@ class Job:
                     self.post((self, event))
                 self._feel(pulse, event)
                 self._followed(event)
-                if self._stops():
+                yield
+                if self.stopping.is_set():
                     break
         return Finished("stopped", self.session.step)
 
@@ -158,10 +154,6 @@ class Job:
 
     def _events(self) -> Generator[Event]:
         yield from self.recorder or self.session or ()
-
-    def _stops(self) -> bool:
-        wait_while_paused(self)
-        return self.stopping.is_set()
 
     def stop(self) -> None:
         self.stopping.set()
@@ -222,8 +214,9 @@ def in_short(error: Exception, device: str | None) -> str:
     return said if isinstance(error, ValueError) else f"This network cannot be looked at: {said.splitlines()[0]}"
 
 
-_jobs: queue.SimpleQueue[Callable[[], None] | None] = queue.SimpleQueue()
+_asked: queue.SimpleQueue[Turn | Callable[[], None] | None] = queue.SimpleQueue()  # None: look up from waiting
 _thread: threading.Thread | None = None
+_ending = threading.Event()
 
 
 class Errand(NamedTuple):
@@ -239,14 +232,14 @@ _errands_lock = threading.Lock()
 
 
 def errand(name: str, work: Callable[[], None], after: float = 0.0, *, idle: bool = False) -> None:
-    """Do something short in the training thread: at once if it is idle, else between two events of what is at work.
+    """Do something short in the training thread: at once if it is idle, else between two slices of what is at work.
 
     A later request of the same name takes its place, if the first has not begun. `after`: seconds to wait for that.
     `idle`: wait until nothing is at work, or what is at work is held.
     """
     with _errands_lock:
         _errands[name] = Errand(work, time.monotonic() + after, idle)
-    submit(do_errands)
+    _ask(None)
 
 
 def forget(name: str) -> None:
@@ -286,15 +279,25 @@ def finish() -> None:
     """At the end of the process: stop what trains, or it would be cut off in the middle of a step."""
     for job in list(_unfinished):
         job.stop()
+    _ending.set()
     if _thread is not None:
-        _jobs.put(None)
+        _asked.put(None)
         _thread.join(5)
 
 
 def submit(work: Callable[[], None]) -> None:
-    """Run `work` in the kernel's training thread, after what was submitted before."""
+    """Run `work` alone in the kernel's training thread, after what was submitted before."""
+    _ask(work)
+
+
+def take_turns(job: Job) -> None:
+    """Have a job take turns with others, after what was submitted before."""
+    _ask(Turn(job, job.work()))
+
+
+def _ask(work: Turn | Callable[[], None] | None) -> None:
     global _thread  # one per kernel is the point
-    _jobs.put(work)
+    _asked.put(work)
     if _thread is None:
         cores = torch.get_num_threads()
         steps.full_team = cores
@@ -313,16 +316,27 @@ def warm_up(recipe: Recipe) -> None:
 
 def _work_forever(cores: int) -> None:
     torch.set_num_threads(cores)
-    while (work := _next_job()) is not None:
+    turns = Turns()
+    while turns or not _ending.is_set():
+        _take_in(turns)
+        do_errands(at_work=bool(turns) and not turns.held)
         try:
-            work()
+            turns.work()
         except Exception:  # noqa: BLE001  # one broken job must not end all later ones
             traceback.print_exc()
 
 
-def _next_job() -> Callable[[], None] | None:
-    """Wait for one, but no longer than until the next errand is due, which is then the job."""
-    try:
-        return _jobs.get(timeout=_seconds_to_errand())
-    except queue.Empty:
-        return do_errands
+def _take_in(turns: Turns) -> None:
+    """What was asked for meanwhile; while there is nothing to do, wait for it until an errand is due."""
+    wait = _seconds_to_wait(turns)
+    with contextlib.suppress(queue.Empty):
+        while True:
+            if (work := _asked.get(timeout=wait)) is not None:
+                turns.add(work)
+            wait = 0.0
+
+
+def _seconds_to_wait(turns: Turns) -> float | None:
+    if not turns:
+        return _seconds_to_errand()
+    return POLL_SECONDS if turns.held else 0.0

@@ -43,7 +43,12 @@ RANGE = (
 )
 LANDSCAPE_WORDS = "1 to 8 recipes, which are trained, then changes to all of them; or folders of finished runs"
 VIEW = (
-    ("plane", str, "where it is cut: {choices} (default: the runs' paths; random for finished runs)"),
+    (
+        "plane",
+        str,
+        "where it is cut: {choices} (default: the runs' paths; random for finished runs); hessian is the plane of "
+        "the two sharpest directions at the end of one run",
+    ),
     ("size", int, "points along a side (default: {default})"),
     ("normalisation", str, "of random directions: {choices} (default: {default})"),
 )

@@ -9,6 +9,7 @@ from math import prod
 import numpy as np
 
 from lab.followed import Followed
+from lab.landscape.curvature import Curvature
 from lab.landscape.directions import random_plane
 from lab.landscape.evaluators import Evaluator
 from lab.landscape.grids import Grid
@@ -16,6 +17,7 @@ from lab.landscape.planes import Plane, line, through
 from lab.landscape.scenes import RunPath, Scene
 from lab.landscape.surfaces import Surface, Survey
 from lab.landscape.trails import Trail, joint_plane, path_plane
+from lab.landscape.weights import norm
 from lab.recipe import RecipeError
 from lab.views import Lens, PlaneName, View
 
@@ -25,7 +27,9 @@ RUNS_FOR: dict[PlaneName, range] = {
     "joint": range(2, 9),
     "line": range(1, 3),
     "points": range(3, 4),
+    "hessian": range(1, 2),
 }
+RISE = 1.0  # nats that a parabola of the sharpest curvature rises to the edge of its picture
 MARGIN = 0.25  # of the reach, around the marks that a grid has to hold
 NARROWEST = 0.2  # of the longer side is the shorter one at least
 SAME_FUNCTION = ("data", "modify", "model", "activation")  # beside the weights these decide a loss
@@ -105,6 +109,8 @@ def parts_of(name: PlaneName, runs: Sequence[Followed], view: View) -> list[Part
         seed, normalisation = view.lens.seed, view.normalisation
         planes = [random_plane(run.end, seed=seed, normalisation=normalisation) for run in runs]
         return [Part(name, [each], plane, Grid(view.size)) for each, plane in zip(numbered, planes, strict=True)]
+    if name == "hessian":
+        return [sharpest(runs[0], view)]
     plane = shared_plane(name, runs)
     if name == "line":
         grid = Grid(view.size, reach=(0.5 + MARGIN, 1.0), middle=(0.5, 0.0), line=True)
@@ -114,6 +120,18 @@ def parts_of(name: PlaneName, runs: Sequence[Followed], view: View) -> list[Part
     for number, run in numbered:
         groups.setdefault(function_of(run, number, view.lens), []).append((number, run))
     return [Part(name, members, plane, grid) for members in groups.values()]
+
+
+def sharpest(run: Followed, view: View) -> Part:
+    """Around a run's end, on the plane of the two sharpest eigenvectors; one length counts the same both ways.
+
+    reach = sqrt(2 RISE / sharpest eigenvalue), and at most the length of the weights
+    """
+    curvature = Curvature(run.model, run.samples, dtype=run.dtype)
+    pairs = curvature.eigenpairs(seed=view.lens.seed)
+    farthest = norm(run.end)
+    reach = (2 * RISE / max(float(pairs.values[0]), 2 * RISE / farthest**2)) ** 0.5
+    return Part("hessian", [(0, run)], curvature.plane(pairs), Grid(view.size, reach=(reach, reach)))
 
 
 def shared_plane(name: PlaneName, runs: Sequence[Followed]) -> Plane:

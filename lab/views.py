@@ -7,7 +7,7 @@ from typing import Any, Literal, get_args
 
 from lab.catalogue import RecipeError, unknown
 
-PlaneName = Literal["random", "path", "joint", "line", "points"]
+PlaneName = Literal["random", "path", "joint", "line", "points", "hessian"]
 SplitName = Literal["training", "validation"]
 BatchNormMode = Literal["stored", "batch"]
 Normalisation = Literal["filter", "layer", "none"]

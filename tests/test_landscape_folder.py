@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 import torch
 from PIL import Image
+from small_landscapes import mean_loss
 from small_runs import SMALL, TINY_CNN
 from small_scenes import bowl, path_of, scene_of, with_holes
 
@@ -274,6 +275,7 @@ def test_statistics_of_their_own_give_runs_surfaces_of_their_own(recipes, capsys
         (["run", "--plane", "line"], "line", []),
         (["run", "run", "--normalisation", "layer"], "random", [1]),
         (["sgd.yaml", "--plane", "random", "--seed", "3"], "random", [1]),
+        (["run", "--plane", "hessian"], "hessian", [1]),
         (["sgd.yaml", "adam.yaml", "--plane", "line"], "line", []),
     ],
 )
@@ -290,6 +292,20 @@ def test_the_plane_through_three_runs_holds_their_ends(recipes, capsys, monkeypa
     monkeypatch.chdir(recipes)
     facts = command(recipes, capsys, "sgd.yaml", "adam.yaml", "other.yaml", "--plane", "points")
     assert [path["grey"] for path in facts["scenes"][0]["paths"]] == [0, 0, 0]
+
+
+def test_the_plane_of_the_sharpest_directions_reaches_to_where_a_parabola_rises_by_a_nat():
+    run = follow(SMALL.changed(model={"name": "mlp", "width": 4}), Lens(samples=40), progress=False, device="cpu")
+    loss, place = mean_loss(run, run.samples)
+    sharpest = torch.linalg.eigvalsh(torch.autograd.functional.hessian(loss, place)).flip(0)[:2].tolist()
+    (scene,) = scenes_of([run], View("hessian", size=5, lens=Lens(samples=40)), lambda done, of: None)
+    assert scene.surface.grid.reach == pytest.approx([(2 / sharpest[0]) ** 0.5] * 2, rel=0.01)
+    said = re.match(r"eigenvalues (\S+) \+- (\S+), (\S+) \+- (\S+)$", scene.surface.origin.note)
+    first, its_residual, second, other_residual = map(float, said.groups())
+    assert [first, second] == pytest.approx(sharpest, rel=0.02)
+    assert 0 < its_residual <= 0.01 * first
+    assert 0 < other_residual <= 0.01 * second
+    assert scene.paths[0].true == pytest.approx(scene.surface.loss[2, 2], rel=1e-4)
 
 
 def test_a_line_says_from_where_to_where(recipes, capsys, monkeypatch):
@@ -315,6 +331,7 @@ def test_words_for_people(recipes, capsys):
             "The run run keeps no snapshots, so there is no path plane. Give its recipe.yaml to train",
         ),
         ("run run --plane points", "A plane 'points' is for 3 runs, not 2. Choose another --plane."),
+        ("run run --plane hessian", "A plane 'hessian' is for 1 run, not 2. Choose another --plane."),
         ("sgd.yaml mlp.yaml", "they belong to different networks. Use weights of one architecture."),
         ("run epochs=3", "epochs cannot be changed in a run that is finished. Give run/recipe.yaml to train it anew."),
         ("run sgd.yaml", "run is a finished run and others are recipes. Give either recipes, which are trained, or"),
@@ -326,7 +343,7 @@ def test_words_for_people(recipes, capsys):
         ("sgd.yaml optimizer.lr=1e30", "more often. sgd: diverged"),
         ("sgd.yaml optimizer.lr=1e4 --plane random", "The weights of sgd are not finite (diverged"),
         ("none.yaml", "Cannot read the recipe none.yaml: No such file or directory."),
-        ("--plane hill", "Unknown plane 'hill'. Expected one of: random, path, joint, line, points."),
+        ("--plane hill", "Unknown plane 'hill'. Expected one of: random, path, joint, line, points, hessian."),
         ("--split test", "Unknown split 'test'. Expected one of: training, validation."),
         ("--batchnorm none", "Unknown batchnorm 'none'. Expected one of: stored, batch."),
         ("--normalisation best", "Unknown normalisation 'best'. Expected one of: filter, layer, none."),

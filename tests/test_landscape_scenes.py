@@ -105,6 +105,8 @@ def test_what_was_not_measured_is_not_said():
         "Plane of random directions, seed 7, normalisation layer; all 269 validation images; statistics of batch "
         "normalisation as stored; float32."
     )
+    bare = replace(whole, measured=replace(whole.measured, batchnorm=None))
+    assert trust_words(Scene(bare)).endswith("; all 269 validation images; float32.")
     path = replace(path_of(), true=np.full(5, np.nan))
     assert "sgd" not in trust_words(Scene(whole, (path,)))
     assert "nan" not in trust_words(with_holes(scene_of()))
@@ -119,4 +121,4 @@ def test_an_interpolation_and_the_statistics_of_batches_are_said():
     words = trust_words(Scene(surface))
     assert words.startswith("Joint plane of the paths, 2 runs, holds 87% of the variance of all paths; ")
     assert "interpolated, off by 0.1% in the middle and up to 1.23% at 24 points held out; " in words
-    assert "statistics of batch normalisation that of each batch of 64; " in words
+    assert "statistics of batch normalisation those of each batch of 64; " in words

@@ -138,6 +138,12 @@ def test_a_surface_says_what_it_was_measured_on(evaluator):
     assert (found.origin.kind, found.origin.seed) == ("random", 3)
 
 
+def test_a_surface_says_nothing_of_batch_normalisation_where_there_is_none():
+    session = session_of({**small_model("mlp"), "norm": "layer"})
+    evaluator = Evaluator(session.model, plane_of("random", session), samples_of(session))
+    assert surface(evaluator, Grid(2)).measured.batchnorm is None
+
+
 def test_a_line(on_line):
     found = surface(on_line, Grid(9, middle=(0.5, 0.0), reach=(0.5, 1.0), line=True))
     assert found.loss.shape == (9, 1)

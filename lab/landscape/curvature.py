@@ -145,11 +145,12 @@ class Curvature:
         return trace_of(self.product, flat(self.centre), probes=probes, seed=seed)
 
     def plane(self, pairs: Eigenpairs) -> Plane:
-        """The plane of the first two eigenvectors, or the line of the only one, through this place."""
-        vectors = [shaped(vector, self.centre) for vector in pairs.vectors[:2]]
+        """The plane of the first two eigenvectors, or the line of the only one, through this place; on the host."""
+        centre = {name: tensor.cpu() for name, tensor in self.centre.items()}
+        vectors = [shaped(vector.cpu(), centre) for vector in pairs.vectors[:2]]
         found = zip(pairs.values, pairs.residuals, strict=True)
         said = ", ".join(f"{value:.3g} +- {residual:.1g}" for value, residual in list(found)[:2])
-        return hessian(self.centre, vectors, note=f"eigenvalues {said}")
+        return hessian(centre, vectors, note=f"eigenvalues {said}")
 
 
 def place(network: nn.Module, weights: Mapping[str, Tensor]) -> None:

@@ -97,7 +97,7 @@ class Evaluator:
         self.batchnorm: BatchNormMode = batchnorm
         network = deepcopy(model).to(self.device, torch.float64).eval()
         probe = samples.batch(slice(0, PROBE), torch.float64)
-        self.flops = flops_per_image(network, probe)
+        self.flops, self.normed = flops_per_image(network, probe), has_batchnorm(network)
         self.batch_size = batch_size or (128 if batchnorm == "batch" else batch_in_cache(network, probe, dtype))
         if batchnorm == "batch":
             use_batch_statistics(network)
@@ -274,6 +274,10 @@ def use_batch_statistics(network: nn.Module) -> None:
     for layer in network.modules():
         if isinstance(layer, _BatchNorm):
             layer.training, layer.track_running_stats = True, False
+
+
+def has_batchnorm(network: nn.Module) -> bool:
+    return any(isinstance(layer, _BatchNorm) for layer in network.modules())
 
 
 def whole_batches(samples: Samples, size: int) -> Samples:

@@ -6,7 +6,6 @@ import json
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
-from typing import Literal
 
 import numpy as np
 from safetensors import SafetensorError, safe_open
@@ -15,9 +14,7 @@ from torch import Tensor
 
 from lab.landscape.weights import Weights, inner, mean, minus, moved, norm, orthonormal
 from lab.store import flattened, write_atomically
-from lab.views import Normalisation
-
-Kind = Literal["random", "path", "joint", "points", "hessian", "line"]
+from lab.views import Normalisation, PlaneName
 
 
 @dataclass(frozen=True)
@@ -28,7 +25,7 @@ class Origin:
     in the plane, for those made from paths. note: what else decided it.
     """
 
-    kind: Kind
+    kind: PlaneName
     seed: int | None = None
     normalisation: Normalisation | None = None
     explained: float | None = None

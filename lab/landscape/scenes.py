@@ -9,7 +9,7 @@ from math import ceil, floor, log10
 import numpy as np
 
 from lab.landscape.planes import Origin
-from lab.landscape.surfaces import Surface
+from lab.landscape.surfaces import Measured, Surface
 
 OFF = 0.1  # of the true loss: a mark whose loss on the plane is further off is grey
 DECADES = 1.0  # losses above 0 that span more are shown by their logarithm: else a valley is one colour
@@ -192,8 +192,15 @@ def measured_words(surface: Surface) -> Sequence[str]:
             f"interpolated, off by {share(off.median)} in the middle and up to {share(off.largest)} "
             f"at {off.points} points held out"
         )
-    batch = f"that of each batch of {on.batch_size}" if on.batchnorm == "batch" else "as stored"
-    return [*found, f"statistics of batch normalisation {batch}", on.precision]
+    return [*found, normalisation_words(on), on.precision]
+
+
+def normalisation_words(on: Measured) -> str:
+    """Nothing where a network has no batch normalisation."""
+    if on.batchnorm is None:
+        return ""
+    whose = f"those of each batch of {on.batch_size}" if on.batchnorm == "batch" else "as stored"
+    return f"statistics of batch normalisation {whose}"
 
 
 def uncertainty(surface: Surface) -> str:

@@ -8,10 +8,9 @@ from dataclasses import dataclass
 import numpy as np
 import torch
 from torch import Tensor, nn
-from torch.nn.modules.batchnorm import _BatchNorm
 
 from lab.landscape.directions import random_plane
-from lab.landscape.evaluators import Evaluator
+from lab.landscape.evaluators import Evaluator, has_batchnorm
 from lab.landscape.planes import check_alike, line
 from lab.landscape.samples import Samples
 from lab.landscape.surfaces import Surface
@@ -153,9 +152,8 @@ def barrier(
     """
     if points < 3:
         raise ValueError(f"points is {points}, but a way between two ends needs at least 3.")
-    normed = any(isinstance(layer, _BatchNorm) for layer in model.modules())
     way = line(weights_of(model, start, "the start"), weights_of(model, end, "the end"))
-    evaluator = Evaluator(model, way, samples, dtype=dtype, batchnorm="batch" if normed else "stored")
+    evaluator = Evaluator(model, way, samples, dtype=dtype, batchnorm="batch" if has_batchnorm(model) else "stored")
     shares = torch.linspace(0, 1, points, dtype=torch.float64)
     losses = evaluator.losses([(float(share), 0.0) for share in shares]).double().cpu()
     above = losses - (1 - shares)[:, None] * losses[0] - shares[:, None] * losses[-1]

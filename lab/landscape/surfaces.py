@@ -22,14 +22,15 @@ from lab.views import BatchNormMode, SplitName
 class Measured:
     """On what and how a surface was measured.
 
-    batch_size: decides values in the mode `batch` only. precision: of the arithmetic.
+    batchnorm: None where the network has none. batch_size: decides values in the mode `batch` only. precision: of the
+    arithmetic.
     """
 
     split: SplitName
     samples: int
     total: int
     seed: int
-    batchnorm: BatchNormMode
+    batchnorm: BatchNormMode | None
     batch_size: int
     precision: str
 
@@ -190,7 +191,7 @@ def measured_by(evaluator: Evaluator) -> Measured:
         samples=len(samples),
         total=samples.total,
         seed=samples.seed,
-        batchnorm=evaluator.batchnorm,
+        batchnorm=evaluator.batchnorm if evaluator.normed else None,
         batch_size=evaluator.batch_size,
         precision=precision,
     )

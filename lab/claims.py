@@ -16,7 +16,7 @@ from typing import Any
 from lab.catalogue import Choice, RecipeError, unknown
 from lab.checks import Comparisons, Finding
 from lab.compare import Comparison
-from lab.landscape_probes import checks
+from lab.augmented_probes import checks
 from lab.plans import Plan
 from lab.reading import read_text, read_yaml
 from lab.recipe import Recipe, refuse_other_kind

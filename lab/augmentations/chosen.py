@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 
+import numpy as np
 import torch
 from torch import Tensor
 
@@ -70,9 +71,12 @@ def change_some(images: Tensor, chosen: Tensor, change: Callable[..., Tensor], *
     if images.device.type != "cpu":
         torch.where(chosen[:, None, None, None], change(images, *settings), images, out=images)
         return
-    for index in chosen.nonzero()[:, 0].split(piece_size(images)):
-        parts = (part.index_select(0, index) for part in (images, *settings))
-        images.index_copy_(0, index, change(*parts))
+    pixels, size = images.numpy(), piece_size(images)  # numpy puts samples back twice as fast as index_copy_
+    places = np.flatnonzero(chosen.numpy())
+    for first in range(0, len(places), size):
+        some = places[first : first + size]
+        parts = (part.index_select(0, torch.from_numpy(some)) for part in settings)
+        pixels[some] = change(torch.from_numpy(pixels[some]), *parts).numpy()
 
 
 def piece_size(images: Tensor) -> int:

@@ -150,7 +150,7 @@ def test_what_work_does_to_the_next_step_is_paid_and_told(monkeypatch):
         return step(self, **how)
 
     monkeypatch.setattr(Live, "step", slow)
-    live = Live(Question(seen=Seen(size=65, samples=40)), share=0.05, clock=clock)
+    live = Live(Question(size=65, lens=Lens(samples=40)), share=0.05, clock=clock)
     session, lost = Training(recipe_of("mlp", epochs=200), device="cpu"), 0.0
     for count, event in enumerate(session, 1):
         if isinstance(event, Step):

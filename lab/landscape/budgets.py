@@ -10,7 +10,7 @@ from statistics import median
 SHARE = 0.05  # of the time of training
 MOST_CREDIT = 0.1  # seconds that may be saved up: a training is never held up longer at once, but for one piece of work
 WORTHWHILE = 0.005  # seconds of credit before work begins: each beginning slows the steps after it down
-PIECES = 8  # of work, whose mean is what the next one is thought to take
+PIECES = 8  # of work, the longest of which is what the next one may take
 SETTLED = 3  # steps after which a training no longer feels that it was interrupted
 USUAL = 32  # steps whose median is what a step usually takes
 
@@ -18,7 +18,7 @@ USUAL = 32  # steps whose median is what a step usually takes
 class Budget:
     """Earns a share of the seconds trained, and may begin work while it has some left.
 
-    A piece begins when there is enough for one like the last few; what it takes too much is paid back before the next.
+    A piece begins when there is enough for the longest of the last few; what it takes too much is paid back first.
 
     Args:
         share: of the time of training.
@@ -54,9 +54,9 @@ class Budget:
         return self._credit > seconds + self._piece
 
     def worked(self, seconds: float) -> None:
-        """So long one piece of work took: the next one is thought to be like the last few."""
+        """So long one piece of work took: the next one is thought to take no longer than the last few."""
         self._pieces.append(min(seconds, MOST_CREDIT / 2))
-        self._piece = sum(self._pieces) / len(self._pieces)
+        self._piece = max(self._pieces)
 
     @property
     def taken(self) -> float | None:

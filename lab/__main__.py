@@ -185,7 +185,13 @@ def read_recipe(words: Sequence[str]) -> Recipe:
 def run(given: argparse.Namespace) -> int:
     recipe = read_recipe(given.words)
     folder = given.folder or runs.new_folder(recipe)
-    return show_run(runs.train(recipe, folder=folder, device=given.device, progress=not given.quiet), given)
+    try:
+        result = runs.train(recipe, folder=folder, device=given.device, progress=not given.quiet)
+    except ValueError:  # no data, no device: nothing was trained
+        if given.folder is None:
+            folder.rmdir()
+        raise
+    return show_run(result, given)
 
 
 def resume(given: argparse.Namespace) -> int:

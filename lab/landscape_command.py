@@ -73,9 +73,9 @@ def trained(
     paths: Sequence[str], changes: dict[str, Any], lens: Lens, *, device: str | None, quiet: bool
 ) -> list[Followed]:
     recipes = [Recipe.load(path).changed(**changes) for path in paths] or [Recipe().changed(**changes)]
-    names = labels(recipes) if len(recipes) > 1 else [Path(paths[0]).stem if paths else recipes[0].id]
+    names = [Path(path).stem for path in paths] or [recipes[0].id]
     if len(set(names)) < len(names):
-        names = [f"{name} ({Path(path).stem})" for name, path in zip(names, paths, strict=True)]
+        names = [f"{stem}: {label}" for stem, label in zip(names, labels(recipes), strict=True)]
     return [
         follow(recipe, lens, name=name, progress=not quiet, device=device)
         for recipe, name in zip(recipes, names, strict=True)

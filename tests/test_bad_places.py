@@ -261,3 +261,9 @@ def test_where_nobody_watches_a_terminal_training_says_what_it_begins(tmp_path, 
     first, second = capsys.readouterr().err.splitlines()
     assert first == "mlp on digits, 8,970 parameters: 1 epoch of 40 images in 1 step, on cpu ..."
     assert second.startswith("epoch 1/1: ")
+
+
+def test_a_run_whose_data_are_not_there_leaves_no_folder(tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    assert main(["run", "data={name: folder, path: nowhere}", "--device", "cpu", "--quiet"]) == 2
+    assert list((tmp_path / "runs").iterdir()) == []

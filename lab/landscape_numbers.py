@@ -69,7 +69,7 @@ def heights_between(runs: Sequence[Followed]) -> list[Number]:
 
     def measure() -> Iterator[tuple[float, float]]:
         found = barrier(last.model, first.end, last.end, last.samples, dtype=last.dtype)
-        at.append(f"nats, at {found.at:.2g} of the way from {first.name} to {last.name}")
+        at.append(f"nats, {found.at:.0%} of the way from {first.name} to {last.name}")
         yield found.height, found.error
 
     (number,) = tried((HEIGHT,), "standard error", measure)

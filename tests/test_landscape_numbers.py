@@ -37,7 +37,7 @@ def test_the_barrier_of_two_runs_is_that_of_a_plain_walk():
     losses = [float(loss((1 - share) * start + share * end)) for share in torch.linspace(0, 1, 21).tolist()]
     above = [each - (1 - k / 20) * losses[0] - k / 20 * losses[-1] for k, each in enumerate(losses)]
     assert found.value == pytest.approx(max(above), abs=1e-5)
-    assert found.sentence.startswith(f"Barrier: {found.value:.3g} ± {found.error:.2g} nats, at ")
+    assert found.sentence.startswith(f"Barrier: {found.value:.3g} ± {found.error:.2g} nats, ")
 
 
 def test_there_is_no_barrier_between_different_functions():

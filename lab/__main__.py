@@ -154,6 +154,9 @@ def parser() -> argparse.ArgumentParser:
                 f"--{name}", type=kind, default=usual, help=words.format(default=usual, choices=choices)
             )
     command.add_argument("--output", type=Path, help="where to keep it (default: a new folder under landscapes/)")
+    command.add_argument(
+        "--numbers", action="store_true", help="eigenvalues, trace and sharpness too; longer than the picture takes"
+    )
     command = add("compare", compare, "compare arms fairly: at the rates given and each at its own", where, machine)
     command.add_argument("words", nargs="+", metavar="PLAN.yaml | key=value", help="a comparison's file, then changes")
     command.add_argument("--folder", type=Path, help="keep the trials there; the same folder goes on where it was left")
@@ -265,7 +268,9 @@ def landscape(given: argparse.Namespace) -> int:
 
     lens = Lens(**{name: getattr(given, name) for name, *_ in LENS})
     view = View(**{name: getattr(given, name) for name, *_ in VIEW}, lens=lens)
-    facts = command.landscape(given.words, view, given.output, device=given.device, quiet=given.quiet)
+    facts = command.landscape(
+        given.words, view, given.output, device=given.device, quiet=given.quiet, numbers=given.numbers
+    )
     print(json.dumps(facts) if given.json else command.in_words(facts))
     return OK if all(run["ended"].startswith("finished") for run in facts["runs"]) else BAD_RESULT
 

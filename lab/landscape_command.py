@@ -12,6 +12,7 @@ from tqdm import tqdm
 
 from lab.followed import Followed, finished, follow
 from lab.landscape_folder import PAGE, check_folder, save
+from lab.landscape_numbers import numbers_of
 from lab.landscape_scenes import scenes_of
 from lab.reading import parse_overrides
 from lab.recipe import Recipe, RecipeError, labels
@@ -22,10 +23,12 @@ MOST_RUNS = 8
 
 
 def landscape(
-    words: Sequence[str], view: View, output: Path | None, *, device: str | None, quiet: bool
+    words: Sequence[str], view: View, output: Path | None, *, device: str | None, quiet: bool, numbers: bool = False
 ) -> dict[str, Any]:
     """Train or open what the words name, draw it, and keep it in a folder. Returns its facts.
 
+    Args:
+        numbers: measure curvature and sharpness too, which takes longer than a picture.
     Raises:
         RecipeError, RunError, DataError: words that fit no recipe or run, too many of them, a folder in use.
     """
@@ -43,7 +46,8 @@ def landscape(
     else:
         runs = trained(paths, changes, view.lens, device=device, quiet=quiet)
     scenes = drawn(runs, view, quiet=quiet)
-    facts = save(folder, f"Loss landscape of {'; '.join(run.name for run in runs)}", scenes, runs)
+    found = [numbers_of(run, seed=view.lens.seed) for run in runs] if numbers else []
+    facts = save(folder, f"Loss landscape of {'; '.join(run.name for run in runs)}", scenes, runs, found)
     return {"folder": str(folder), "page": str(folder / PAGE), **facts}
 
 
@@ -97,4 +101,10 @@ def in_words(facts: dict[str, Any]) -> str:
     """Facts for a person."""
     scenes = [f"{scene['title']}: {scene['words']}" if scene["title"] else scene["words"] for scene in facts["scenes"]]
     ended = [f"{run['name']}: {run['ended']}" for run in facts["runs"] if run["ended"] not in ("finished", "")]
-    return "\n".join([*ended, *scenes, f"Open {facts['page']}"])
+    measured = [
+        f"{run['name']}: " + "; ".join(f"{each['name']} {each['text']}" for each in run["numbers"])
+        for run in facts["runs"]
+        if run["numbers"]
+    ]
+    heights = [each["sentence"] for each in facts["between"]]
+    return "\n".join([*ended, *scenes, *heights, *measured, f"Open {facts['page']}"])

@@ -27,7 +27,8 @@ from plotly.offline import get_plotlyjs
 from torch import Tensor
 
 from lab.followed import Followed, Glimpse
-from lab.landscape.scenes import RunPath, Scale, Scene, trust_words
+from lab.landscape.scenes import RunPath, Scale, Scene, share, trust_words
+from lab.landscape_numbers import Number, bent_down, heights_between
 from lab.landscape_plots import (
     MOST_SURFACES,
     contour_data,
@@ -60,20 +61,29 @@ def check_folder(folder: Path) -> None:
         raise RunError(not_empty(folder, names, "a landscape"))
 
 
-def save(folder: Path, title: str, scenes: Sequence[Scene], runs: Sequence[Followed]) -> dict[str, Any]:
+def save(
+    folder: Path,
+    title: str,
+    scenes: Sequence[Scene],
+    runs: Sequence[Followed],
+    numbers: Sequence[Sequence[Number]] = (),
+) -> dict[str, Any]:
     """Keep a landscape; one that lies there already is replaced as a whole. Returns its facts.
+
+    Args:
+        numbers: of each run, if they were measured.
 
     Raises:
         RunError: the folder holds something else, or cannot be written.
     """
     check_folder(folder)
     folder = folder.resolve()
-    scale, facts = Scale.of(scenes), facts_of(title, scenes, runs)
+    scale, facts = Scale.of(scenes), facts_of(title, scenes, runs, numbers or [()] * len(runs))
     found = {
         LIBRARY: get_plotlyjs().encode(),
-        NUMBERS: numbers(scenes),
+        NUMBERS: arrays_of(scenes),
         FACTS: json.dumps(facts, indent=1).encode(),
-        PAGE: page(title, scenes, scale, runs).encode(),
+        PAGE: page(facts, scenes, scale, runs).encode(),
     }
     if not scenes[0].surface.grid.line:
         found[PICTURE] = png(contour_picture(scenes, scale))
@@ -105,7 +115,7 @@ def put(folder: Path, found: dict[str, bytes]) -> None:
 # -- numbers -----------------------------------------------------------------------------------------------------------
 
 
-def numbers(scenes: Sequence[Scene]) -> bytes:
+def arrays_of(scenes: Sequence[Scene]) -> bytes:
     """An npz file without objects: `0.loss` (na, nb) is of the first scene, `0.path.1.true` (k,) of its second path."""
     arrays: dict[str, Any] = {}
     for index, scene in enumerate(scenes):
@@ -119,14 +129,24 @@ def numbers(scenes: Sequence[Scene]) -> bytes:
     return file.getvalue()
 
 
-def facts_of(title: str, scenes: Sequence[Scene], runs: Sequence[Followed]) -> dict[str, Any]:
+def facts_of(
+    title: str, scenes: Sequence[Scene], runs: Sequence[Followed], numbers: Sequence[Sequence[Number]]
+) -> dict[str, Any]:
     return {
         "title": title,
-        "runs": [
-            {"name": run.name, "id": run.recipe.id, "recipe": run.recipe.to_yaml(), "ended": run.ended} for run in runs
-        ],
+        "runs": [run_facts(run, found) for run, found in zip(runs, numbers, strict=True)],
+        "between": [number_facts(each) for each in heights_between(runs)],
         "scenes": [scene_facts(scene) for scene in scenes],
     }
+
+
+def run_facts(run: Followed, numbers: Sequence[Number]) -> dict[str, Any]:
+    facts = {"name": run.name, "id": run.recipe.id, "recipe": run.recipe.to_yaml(), "ended": run.ended}
+    return {**facts, "numbers": [number_facts(each) for each in numbers]}
+
+
+def number_facts(found: Number) -> dict[str, Any]:
+    return {**vars(found), "text": found.text, "sentence": found.sentence}
 
 
 def scene_facts(scene: Scene) -> dict[str, Any]:
@@ -139,6 +159,7 @@ def scene_facts(scene: Scene) -> dict[str, Any]:
         "measured": vars(surface.measured),
         "lowest_loss": number(np.fmin.reduce(surface.loss, axis=None)),
         "highest_loss": number(np.fmax.reduce(surface.loss, axis=None)),
+        "bent_down": bent_down(surface),
         "paths": [path_facts(path) for path in scene.paths],
     }
 
@@ -156,13 +177,14 @@ def number(value: float) -> float | None:
 # -- page --------------------------------------------------------------------------------------------------------------
 
 
-def page(title: str, scenes: Sequence[Scene], scale: Scale, runs: Sequence[Followed]) -> str:
+def page(facts: dict[str, Any], scenes: Sequence[Scene], scale: Scale, runs: Sequence[Followed]) -> str:
     """The page with everything that it shows, but plotly.js."""
     shown = {
-        "title": title,
-        "words": [words_of(scene, scale) for scene in scenes],
+        "title": facts["title"],
+        "words": [words_of(scene, scale) for scene in scenes] + [each["sentence"] for each in facts["between"]],
         "figures": figures_of(scenes, scale),
-        "runs": [told(run, number) for number, run in enumerate(runs)],
+        "scenes": len(scenes),
+        "runs": [{**told(run, number), "numbers": facts["runs"][number]["numbers"]} for number, run in enumerate(runs)],
     }
     data = json.dumps(finite(shown), ensure_ascii=False, allow_nan=False).replace("</", "<\\/")
     return package_files("lab").joinpath("landscape_page.html").read_text(encoding="utf-8").replace("__DATA__", data)
@@ -170,7 +192,10 @@ def page(title: str, scenes: Sequence[Scene], scale: Scale, runs: Sequence[Follo
 
 def words_of(scene: Scene, scale: Scale) -> str:
     """Whose a picture is, how far to trust it, and what of it is cut off."""
-    return " ".join(filter(None, [scene.title and f"{scene.title}:", trust_words(scene), scale.cut(scene.surface)]))
+    bent = bent_down(scene.surface)
+    bends = "" if bent is None else f"{share(bent)} of the second differences are negative."
+    parts = [scene.title and f"{scene.title}:", trust_words(scene), scale.cut(scene.surface), bends]
+    return " ".join(filter(None, parts))
 
 
 def figures_of(scenes: Sequence[Scene], scale: Scale) -> list[dict[str, Any]]:

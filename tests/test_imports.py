@@ -58,6 +58,7 @@ ORDER = [
         "landscape",
         "followed",
         "landscape_scenes",
+        "landscape_numbers",
         "diagnostics",
         "probes",
         "landscape_probes",

@@ -316,6 +316,24 @@ def test_a_line_says_from_where_to_where(recipes, capsys, monkeypatch):
     assert one["scenes"][0]["words"].startswith("Straight line, from the start (0) to the end (1); ")
 
 
+def test_numbers_stand_beside_the_pictures_where_they_are_asked_for(recipes, capsys, monkeypatch):
+    monkeypatch.chdir(recipes)
+    plain = command(recipes, capsys, "run", "run")
+    assert [run["numbers"] for run in plain["runs"]] == [[], []]
+    assert 0 <= plain["scenes"][0]["bent_down"] <= 1
+    assert [each["value"] for each in plain["between"]] == pytest.approx([0], abs=1e-6)
+    facts = command(recipes, capsys, "run", "--numbers")
+    assert facts["between"] == []
+    (run,) = shown(Path(facts["folder"]))["runs"]
+    assert run["numbers"] == facts["runs"][0]["numbers"]
+    assert [each["name"] for each in run["numbers"]][2:] == [
+        "trace of the Hessian",
+        "sharpness, raw",
+        "sharpness by filter",
+    ]
+    assert all(each["error"] > 0 for each in run["numbers"])
+
+
 def test_words_for_people(recipes, capsys):
     assert main(["landscape", str(recipes / "run"), "--output", str(recipes / "said"), *FAST]) == 0
     words, page = capsys.readouterr().out.strip().split("\n")

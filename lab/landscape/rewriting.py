@@ -61,8 +61,8 @@ def rewriting_of(model: nn.Module, centre: Weights, directions: Sequence[Weights
         swaps=tuple(swap for swap in found.swaps if swap[1] not in done),
         quartered=tuple(pool for pool in found.quartered if pool not in done),
     )
-    alike = (each for each in found.moves_less() if same_values(model, each, centre, directions, images))
-    return next(alike, Rewriting())  # none is alike where the logits are no numbers
+    fewer = (each for each in found.moves_less() if same_values(model, each, centre, directions, images))
+    return next(fewer, Rewriting())  # logits that are nan equal nothing
 
 
 def watched(model: nn.Module, moving: set[str], images: Tensor) -> tuple[list[Call], Tensor]:

@@ -61,6 +61,7 @@ ORDER = [
         "diagnostics",
         "probes",
         "landscape_probes",
+        "augmented_probes",
         "claims",
     ),
     *(

@@ -51,8 +51,8 @@ def better_on_changed_images(
 
     Each recipe's rate is that of a grid with the highest mean accuracy on the changed images, over `searches` seeds;
     both are then trained with `seeds` other ones. A run counts by its last weights, one that diverged as chance. Runs
-    of one seed see the same changed images. PASS: the 95% interval of a - b, paired by seed, lies above `least`.
-    FAIL: it ends below. Else INCONCLUSIVE.
+    of one seed see the same changed images. PASS: the 95% interval of a - b, paired by seed, lies above `least`. FAIL:
+    it ends below. Else INCONCLUSIVE.
     """
     changes, grid = changes_of(recipes[a], a), grid_of(low, high, rates)
     scores: dict[str, np.ndarray] = {}

@@ -62,6 +62,7 @@ ORDER = [
         "diagnostics",
         "probes",
         "landscape_probes",
+        "augmented_probes",
         "claims",
     ),
     *(

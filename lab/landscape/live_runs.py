@@ -16,7 +16,7 @@ from lab.landscape.weights import Weights, flat, trained
 from lab.steps import enough_threads
 from lab.training import Training
 
-MARKS = 33  # snapshots of a path at most: one more and every second is forgotten, the first and the last stay
+MARKS = 32  # snapshots of a path at most: before one more, every second is forgotten
 OFFERS = 256  # snapshots of a run, were none forgotten: the first come soon
 LEAST_MARKS = 12  # of a whole run, whatever they cost: a shorter path says nothing
 TRAIL_BYTES = 128 * 2**20

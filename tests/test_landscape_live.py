@@ -16,6 +16,7 @@ from lab.landscape import trained as weights_of
 from lab.landscape.budgets import Budget, Wake
 from lab.landscape.frames import Frame
 from lab.landscape.live_runs import LEAST_MARKS, MARKS, LiveRun
+from lab.landscape.trails import Trail
 from lab.training import Training
 from lab.views import Lens
 
@@ -150,7 +151,7 @@ def test_what_work_does_to_the_next_step_is_paid_and_told(monkeypatch):
         return step(self, **how)
 
     monkeypatch.setattr(Live, "step", slow)
-    live = Live(Question(seen=Seen(size=65, samples=40)), share=0.05, clock=clock)
+    live = Live(Question(size=65, lens=Lens(samples=40)), share=0.05, clock=clock)
     session, lost = Training(recipe_of("mlp", epochs=200), device="cpu"), 0.0
     for count, event in enumerate(session, 1):
         if isinstance(event, Step):
@@ -305,6 +306,25 @@ def test_a_run_that_is_forgotten_leaves_its_plane():
     settle(live)
     (left,) = live.portraits()
     assert (left.number, left.joint, left.surface.origin.kind) == (2, (), "path")
+
+
+def test_each_snapshot_is_projected_once(monkeypatch):
+    projected, places = [], Trail.places
+
+    def counted(self, plane, indices=None):
+        projected.extend(self.steps if indices is None else (self.steps[index] for index in indices))
+        return places(self, plane, indices)
+
+    session = Training(recipe_of("mlp"), device="cpu")
+    run = LiveRun(session)
+    walk(session, run, [(0, 1.0), (1, 0.5), (0, 1.0)])
+    monkeypatch.setattr(Trail, "places", counted)
+    frame = Frame([run], "path", 0)
+    frame.places(run)
+    walk(session, run, [(1, -0.5), (2, 1.0)])
+    assert frame.places(run) == pytest.approx(places(run.trail, frame.plane))
+    frame.places(run)
+    assert projected == [0, 1, 2, 3, 4, 5]
 
 
 # -- marks -------------------------------------------------------------------------------------------------------------

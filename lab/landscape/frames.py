@@ -34,6 +34,7 @@ class Frame:
         self.runs, self.kind, self.why = tuple(runs), kind, why
         self.made_at = max(run.newest.step for run in runs)
         self.plane = made(runs, kind, seed)
+        self._rows: dict[LiveRun, dict[int, np.ndarray]] = {run: {} for run in runs}
         self.share = self.share_then = self.plane.origin.explained
         self.middle, self.reach = self._extent()
 
@@ -54,8 +55,12 @@ class Frame:
         return (float(middle[0]), float(middle[1])), MARGIN * float((high - low).max()) / 2
 
     def places(self, run: LiveRun) -> np.ndarray:
-        """(k, 2) of a run's snapshots."""
-        return run.trail.places(self.plane)
+        """(k, 2) of a run's snapshots; each is projected once."""
+        rows, steps = self._rows[run], run.trail.steps
+        new = [index for index, step in enumerate(steps) if step not in rows]
+        if new:
+            rows |= {steps[index]: row for index, row in zip(new, run.trail.places(self.plane, new), strict=True)}
+        return np.array([rows[step] for step in steps])
 
     def worn(self) -> str:
         """Why the plane does not serve any more; empty while it does."""

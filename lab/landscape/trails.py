@@ -146,15 +146,15 @@ def joint_plane(trails: Sequence[Trail]) -> Plane:
     )
 
 
-def explained(trails: Sequence[Trail], plane: Plane) -> float:
-    """Share of the variance of all snapshots about their mean that lies in a plane with directions of length 1."""
-    places = np.concatenate([trail.places(plane) for trail in trails])
-    points = [trail.origin + offset for trail in trails for offset in trail.offsets]
-    middle = torch.stack([trail.origin + torch.stack(trail.offsets).mean(0) for trail in trails])
-    counts = torch.tensor([len(trail) for trail in trails], dtype=middle.dtype)
-    mean = (counts / counts.sum()) @ middle
-    total = sum(float((point - mean).square().sum()) for point in points)
-    return float(((places - places.mean(0)) ** 2).sum() / total) if total > 0 else 0.0
+def scatter(trails: Sequence[Trail]) -> float:
+    """Sum of the squared distances of all snapshots from their mean: within the runs, and of the runs' means."""
+    within = sum(float(np.trace(centred(trail.gram))) for trail in trails)
+    if len(trails) == 1:
+        return within
+    origin, counts = trails[0].origin, torch.tensor([float(len(trail)) for trail in trails])
+    means = torch.stack([trail.origin - origin + sum(trail.offsets) / len(trail) for trail in trails])
+    away = (means - counts @ means / counts.sum()).double().square().sum(1)
+    return within + float(counts.double() @ away)
 
 
 def axes_of(trails: Sequence[Trail]) -> tuple[Tensor, float]:

@@ -201,4 +201,5 @@ def path_of(name: PlaneName, run: Followed, number: int, plane: Plane, evaluator
     glimpses = run.glimpses[-len(coordinates) :]
     steps = np.array([glimpse.step for glimpse in glimpses])
     true = np.array([glimpse.loss for glimpse in glimpses])
-    return RunPath(run.name, number, coordinates, steps, true, evaluator.values(coordinates).loss)
+    own = run.trail.explained_by(plane) if name == "joint" and run.trail else None
+    return RunPath(run.name, number, coordinates, steps, true, evaluator.values(coordinates).loss, own)

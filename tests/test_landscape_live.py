@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from copy import deepcopy
 
 import numpy as np
@@ -16,6 +17,9 @@ from lab.landscape import trained as weights_of
 from lab.landscape.budgets import Budget, Wake
 from lab.landscape.frames import Frame
 from lab.landscape.live_runs import LEAST_MARKS, MARKS, LiveRun
+from lab.landscape.scenes import Scene, trust_words
+from lab.landscape.trails import Trail, scatter
+from lab.landscape.weights import flat
 from lab.training import Training
 from lab.views import Lens
 
@@ -62,9 +66,10 @@ class Clock:
 # -- the training ------------------------------------------------------------------------------------------------------
 
 
+@pytest.mark.parametrize("average", ["nothing", "ema"])
 @pytest.mark.parametrize("name", NETWORKS)
-def test_no_bit_of_a_training_changes(name):
-    recipe = recipe_of(NETWORKS[name], epochs=4)
+def test_no_bit_of_a_training_changes(name, average):
+    recipe = recipe_of(NETWORKS[name], epochs=4, average=average)
     alone, _ = ended(recipe)
     live = Live(QUICK)
     beside = followed(live, recipe, work=3)
@@ -301,10 +306,66 @@ def test_a_run_that_is_forgotten_leaves_its_plane():
     live = Live(QUICK)
     for number in (1, 2):
         followed(live, recipe_of("mlp", seed=number), number)
+    settle(live)
     live.forget(1)
     settle(live)
     (left,) = live.portraits()
+    assert live._views[2].frame.why == "a run has left"
     assert (left.number, left.joint, left.surface.origin.kind) == (2, (), "path")
+
+
+def test_a_joint_plane_says_what_it_shows_of_each_path_and_is_made_anew_for_the_worst():
+    sessions = [Training(recipe_of("mlp"), device="cpu") for _ in range(2)]
+    long, short = runs = [LiveRun(session) for session in sessions]
+    walk(sessions[0], long, [(0, 10.0), (1, 10.0), (0, 10.0)])
+    walk(sessions[1], short, [(0, 0.5), (1, 0.5), (0, 0.5)])
+    frame = Frame(runs, "path", 0)
+    assert [frame.own(run) for run in runs] == pytest.approx([1, 1])
+    walk(sessions[1], short, [(2, 3.0), (2, 1.0)])
+    own = short.trail.explained_by(frame.plane)
+    assert [frame.own(run) for run in runs] == pytest.approx([1, own], rel=1e-5)
+    assert frame.worn() == f"the old one showed {own:.0%} of one of the paths, 100% when it was made"
+    assert frame.share > 0.95 > 0.2 > own
+    points = torch.stack([flat(run.trail.weights(index)) for run in runs for index in range(len(run.trail))]).double()
+    assert scatter([run.trail for run in runs]) == pytest.approx(float((points - points.mean(0)).square().sum()))
+    assert not Frame(runs, "path", 0).serves_better_than(frame)  # the long path decides again
+    assert frame.worn() == ""
+    walk(sessions[1], short, [(2, 200.0), (2, 200.0), (2, 200.0)])
+    assert "of one of the paths" in frame.worn()
+    assert Frame(runs, "path", 0).serves_better_than(frame)
+
+
+def test_a_plane_through_ends_alone_says_so():
+    live = Live(QUICK)
+    for number in (1, 2, 3):
+        session = Training(recipe_of("mlp", seed=number), device="cpu")
+        list(session)
+        live.add(number, session)
+    settle(live)
+    portrait = live.portraits()[0]
+    assert portrait.path.explained is None
+    assert trust_words(Scene(portrait.surface, (portrait.path,))).startswith(
+        "Plane, through the ends of runs of which no path is known, "
+    )
+
+
+def test_each_snapshot_is_projected_once(monkeypatch):
+    projected, places = [], Trail.places
+
+    def counted(self, plane, indices=None):
+        projected.extend(self.steps if indices is None else (self.steps[index] for index in indices))
+        return places(self, plane, indices)
+
+    session = Training(recipe_of("mlp"), device="cpu")
+    run = LiveRun(session)
+    walk(session, run, [(0, 1.0), (1, 0.5), (0, 1.0)])
+    monkeypatch.setattr(Trail, "places", counted)
+    frame = Frame([run], "path", 0)
+    frame.places(run)
+    walk(session, run, [(1, -0.5), (2, 1.0)])
+    assert frame.places(run) == pytest.approx(places(run.trail, frame.plane))
+    frame.places(run)
+    assert projected == [0, 1, 2, 3, 4, 5]
 
 
 # -- marks -------------------------------------------------------------------------------------------------------------
@@ -322,6 +383,21 @@ def test_the_last_mark_lies_on_the_plane_and_has_the_loss_of_the_run(name):
     assert path.on_plane[-1] == pytest.approx(loss, rel=1e-5)
     assert np.isfinite(path.true).all()
     assert np.isfinite(path.on_plane).all()
+
+
+@pytest.mark.parametrize(
+    "used", [{"average": "ema"}, {"average": "swa"}, {"optimizer": "schedule_free_adamw"}], ids=str
+)
+@pytest.mark.parametrize("name", ["mlp", "batch normalisation"])
+def test_what_is_followed_is_the_network_as_it_is_used(name, used):
+    live = Live(Question(size=9, lens=Lens(samples=None)))
+    session = followed(live, recipe_of(NETWORKS[name], epochs=6).changed(**used))
+    settle(live)
+    path = live.portraits()[0].path
+    assert path.true[-1] == pytest.approx(session.history.epochs[-1].validation_loss, rel=1e-5)
+    assert path.on_plane[-1] == pytest.approx(path.true[-1], rel=1e-5)
+    stepped, newest = weights_of(session.model), live.runs[1].newest.weights
+    assert any(not torch.equal(stepped[name], newest[name]) for name in stepped)
 
 
 def test_each_mark_has_the_buffers_of_its_own_step():
@@ -357,6 +433,15 @@ def test_a_run_that_diverges_is_shown_as_far_as_its_weights_were_numbers():
     assert portrait.fault == ""
     assert np.isfinite(portrait.path.coordinates).all()
     assert not portrait.moving
+
+
+def test_a_network_too_large_to_be_followed_is_refused_in_words(monkeypatch):
+    monkeypatch.setattr("lab.landscape.live_runs.MOST_WEIGHTS", 100_000)
+    session = Training(recipe_of({"name": "mlp", "width": 1024}), device="cpu")
+    count = sum(weights.numel() for weights in session.model.parameters())
+    words = f"This network has {count:,} trained weights; landscapes follow up to 0.1 million."
+    with pytest.raises(ValueError, match=re.escape(words)):
+        Live(QUICK).add(1, session)
 
 
 def test_what_cannot_be_measured_is_said_beside_the_run():

@@ -129,7 +129,7 @@ def test_a_trail_keeps_its_points_and_steps(session):
 def test_a_full_trail_forgets_every_second_snapshot_and_stays_within_its_budget():
     rows = [[float(step == place) * step for place in range(6)] for step in range(6)] * 8
     trail = on_a_trail(*rows, budget_bytes=8 * 24)
-    assert len(trail) < 8
+    assert len(trail) <= 8
     assert trail.bytes <= 8 * 24
     gaps = np.diff(trail.steps)
     assert trail.steps[0] == 0
@@ -138,6 +138,17 @@ def test_a_full_trail_forgets_every_second_snapshot_and_stays_within_its_budget(
     assert trail.gram == pytest.approx((offsets @ offsets.T).numpy())
     with pytest.raises(ValueError, match="hold 3 snapshots of this network; give it room for 4"):
         on_a_trail(*rows, budget_bytes=3 * 24)
+
+
+@pytest.mark.parametrize("room", [4, 5, 32, 33])
+def test_a_trail_always_has_its_first_and_its_newest_snapshot(room):
+    rows = np.random.default_rng(0).normal(size=(100, 6))
+    trail = on_a_trail(rows[0], budget_bytes=24 * room)
+    for step, weights in enumerate(vectors(*rows[1:]), 1):
+        trail.add(weights, step, always=True)
+        assert (trail.steps[0], trail.steps[-1]) == (0, step)
+        assert 3 <= len(trail) <= room or step < 2
+    assert flat(trail.weights(-1)).tolist() == pytest.approx(rows[-1], rel=1e-6)
 
 
 @pytest.mark.parametrize("rows", [[[0.0] * 6, [1.0] * 6], [[0.0] * 6] * 5, [[float(step)] * 6 for step in range(5)]])

@@ -8,7 +8,7 @@ from small_scenes import MEASURED, ORIGIN, bowl, cliff, path_of, scene_of, surfa
 
 from lab.landscape.grids import SplineError
 from lab.landscape.planes import Origin
-from lab.landscape.scenes import BANDS, Scale, Scene, round_powers, round_steps, trust_words
+from lab.landscape.scenes import BANDS, Scale, Scene, gap_words, round_powers, round_steps, trust_words
 
 
 def test_a_scale_spans_all_surfaces_and_paths():
@@ -93,9 +93,23 @@ def test_trust_words_say_all_that_decides_what_is_seen():
     scene = scene_of(paths=[path_of(off=(0, 4))])
     assert trust_words(scene) == (
         "Plane of the path, through the last point, holds 87% of the variance of the path; sgd, step 40: loss 1.25, on "
-        "the plane 2.5 (2 of 5 marks grey: more than 10% off); 100 (draw 3) of 269 validation images; standard error "
+        "the plane 2.5, 5 marks off by 0% in the middle and up to 100% (2 of 5 grey: more than 10%); "
+        "100 (draw 3) of 269 validation images; standard error "
         "of a loss 0.45 (median); statistics of batch normalisation as stored; float32."
     )
+
+
+def test_only_marks_that_are_known_are_counted():
+    path = replace(path_of(off=(1,)), true=np.array([np.nan, 1, 1, 1, 1.0]), on_plane=np.array([1, 2, np.nan, 1.04, 1]))
+    assert gap_words(path) == "3 marks off by 4% in the middle and up to 100% (1 of 3 grey: more than 10%)"
+    assert gap_words(path.first(2)) == ""
+
+
+def test_a_plane_for_several_paths_says_what_it_shows_of_each():
+    whole = scene_of(paths=[replace(path_of(), explained=0.314), replace(path_of(), name="adam", explained=0.992)])
+    joint = replace(whole, surface=replace(whole.surface, origin=replace(ORIGIN, kind="joint")))
+    assert "; sgd, 31.4% of the variance of this path; adam, 99.2% of the variance of this path; " in trust_words(joint)
+    assert "of this path" not in trust_words(whole)
 
 
 def test_what_was_not_measured_is_not_said():

@@ -6,9 +6,20 @@ import numpy as np
 import pytest
 import torch
 from small_landscapes import plane_of, session_of
-from small_runs import small_model
+from small_runs import SMALL, small_model
+from small_runs import trained as ended
 
-from lab.landscape import Evaluator, Grid, Surface, Survey, quick_surface, refreshed_surface, samples_of, surface
+from lab.landscape import (
+    Evaluator,
+    Grid,
+    Surface,
+    Survey,
+    quick_surface,
+    refreshed_surface,
+    samples_of,
+    surface,
+    trained,
+)
 from lab.landscape import evaluators as module
 from lab.landscape.evaluators import COLUMNS
 from lab.landscape.grids import error_of, spline, spline_at
@@ -230,6 +241,21 @@ def test_a_refreshed_surface_is_nearer_the_new_one_than_the_old_one_is():
     assert off < stale / 3
     assert refreshed.spline_error.points == 8
     assert refreshed.spline_error.most < 3 * stale
+
+
+@pytest.mark.parametrize("name", ["accuracy", "error", "difference_error"])
+def test_a_refreshed_surface_has_the_accuracy_and_the_errors_of_now(name):
+    model = {"name": "mlp", "width": 16}
+    session, (later, _) = session_of(model), ended(SMALL.changed(model=model, epochs=10, optimizer="adam"))
+    plane, grid = plane_of("random", session), Grid(17, reach=(0.5, 0.5))
+    samples = samples_of(session, count=100)  # of all images there is no standard error
+    old = surface(Evaluator(session.model, plane, samples), grid)
+    evaluator = Evaluator(later.model, replace(plane, centre=trained(later.model)), samples)
+    now, refreshed = surface(evaluator, grid), refreshed_surface(old, evaluator)
+    stale, off = (float(np.abs(getattr(found, name) - getattr(now, name)).mean()) for found in (old, refreshed))
+    assert off < stale / 3
+    assert getattr(refreshed, name).min() >= 0
+    assert refreshed.accuracy.max() <= 1
 
 
 def test_a_refresh_costs_a_coarse_grid_and_its_check(evaluator, monkeypatch):

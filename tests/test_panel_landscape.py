@@ -5,16 +5,21 @@ from __future__ import annotations
 import threading
 import time
 from collections.abc import Iterator
+from types import SimpleNamespace
 
+import numpy as np
 import pytest
 from small_runs import SMALL, bits, small_model
 
 import lab
-from lab.landscape import Live
+from lab.landscape import Live, Question
 from lab.landscape.scenes import Scale
 from lab.panel.landscape import Landscapes
 from lab.panel.landscape_view import fits
+from lab.panel.surveyor import Surveyor
 from lab.panel.worker import _errands, do_errands, errand
+from lab.training import Training
+from lab.views import Lens
 
 LONG = 60  # seconds after which something hangs
 QUICK = SMALL.changed(model=small_model("mlp"), optimizer="adam")
@@ -190,6 +195,31 @@ def test_cleared_runs_are_let_go_and_a_fold_lets_all_go(panel) -> None:
     until(panel, lambda: "No landscape yet" in panel.landscapes.said.value)
     panel.landscapes.fold.value = False
     until(panel, lambda: panel.landscapes.surveyor._live is None)
+
+
+def test_telling_is_paid_and_put_off_while_in_debt(monkeypatch) -> None:
+    monkeypatch.setattr("lab.panel.surveyor.NEWS_SECONDS", -1.0)
+    monkeypatch.setattr(Surveyor, "_work_on", lambda self: None)
+    told, now = [], [0.0]
+
+    def slow(self) -> list:
+        now[0] += 0.5
+        told.append(self.budget.trained)
+        return []
+
+    monkeypatch.setattr(Live, "portraits", slow)
+    surveyor = Surveyor(lambda *_, **__: None)
+    surveyor.on.set()
+    live = surveyor._live = Live(Question(size=9, lens=Lens(samples=40)), share=0.05, clock=lambda: now[0])
+    job = SimpleNamespace(number=1, session=Training(QUICK.changed(epochs=60), device="cpu"))
+    for count, event in enumerate(job.session):
+        job.session.seconds = 0.2 * count
+        live.version += 1
+        surveyor.follow(job, event)
+    assert live.budget.spent == pytest.approx(0.5 * len(told))
+    assert live.budget.spent <= 0.05 * live.budget.trained + 2 * 0.5  # one ahead of its pay, and that of the end
+    assert len(told) > 3
+    assert np.diff(told[:-1]).min() > 0.9 * 0.5 / 0.05
 
 
 def test_what_goes_wrong_in_following_ends_no_run(panel, monkeypatch) -> None:

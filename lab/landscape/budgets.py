@@ -45,6 +45,11 @@ class Budget:
         self._credit -= seconds
 
     @property
+    def in_debt(self) -> bool:
+        """Whether earlier work is still to be paid back."""
+        return self._credit < 0
+
+    @property
     def ripe(self) -> bool:
         """Whether there is enough to begin."""
         return self._credit >= max(WORTHWHILE, self._piece)

@@ -6,7 +6,7 @@ The engine knows no widgets and no threads. Whoever trains lets it `hear` each e
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Generator, Hashable
+from collections.abc import Callable, Generator, Hashable, Sequence
 from dataclasses import dataclass, replace
 from typing import NamedTuple
 
@@ -268,10 +268,12 @@ class Live:
             if not all(self._has_begun(number, old) for number in members) or not (why := old.worn()):
                 return old
         else:
-            why = "there is another run" if old is not None and len(runs) > 1 else ""
+            why = who_changed(old, runs) if old is not None else ""
         made = Frame(runs, self.question.plane, self.question.lens.seed, why)
-        same = old is not None and old.runs == made.runs and not (old.of_paths or made.of_paths)
-        return old if old is not None and same else made
+        if old is None or old.runs != made.runs:
+            return made
+        as_random = not (old.of_paths or made.of_paths)
+        return old if as_random or not made.serves_better_than(old) else made
 
     def _has_begun(self, number: int, frame: Frame) -> bool:
         """Whether there is a picture on this plane, or never will be: before that it is not made anew."""
@@ -297,3 +299,9 @@ class Live:
         others = tuple(each for each in sorted(self.runs) if self.runs[each] in frame.runs and each != number)
         moving = self.runs[number].moving
         return Portrait(number, surface, view.path, view.step, moving, others, frame.made_at, frame.why, view.fault)
+
+
+def who_changed(old: Frame, runs: Sequence[LiveRun]) -> str:
+    """Why a plane of other runs is needed."""
+    come, gone = set(runs) - set(old.runs), set(old.runs) - set(runs)
+    return " and ".join(filter(None, ["there is another run" if come else "", "a run has left" if gone else ""]))

@@ -7,7 +7,7 @@ from copy import deepcopy
 from typing import NamedTuple
 
 import torch
-from torch import Tensor, nn
+from torch import nn
 from torch.func import functional_call
 
 from lab.landscape.evaluators import Evaluator, losses_and_hits, on, use_batch_statistics
@@ -16,10 +16,11 @@ from lab.landscape.weights import Weights, flat, trained
 from lab.steps import enough_threads
 from lab.training import Training
 
-MARKS = 33  # snapshots of a path at most: one more and every second is forgotten, the first and the last stay
+MARKS = 32  # snapshots of a path at most: before one more, every second is forgotten
 OFFERS = 256  # snapshots of a run, were none forgotten: the first come soon
 LEAST_MARKS = 12  # of a whole run, whatever they cost: a shorter path says nothing
 TRAIL_BYTES = 128 * 2**20
+MOST_WEIGHTS = TRAIL_BYTES // (4 * 4)  # four snapshots in float32
 
 
 class Snapshot(NamedTuple):
@@ -31,7 +32,7 @@ class Snapshot(NamedTuple):
 
 
 class LiveRun:
-    """Reads a training between its events, and changes nothing of it.
+    """Reads a training between its events, and changes nothing of it: the weights that it is used with, a mean perhaps.
 
     Memory: snapshots of at most TRAIL_BYTES, buffers beside each, one copy of the network and the newest weights.
 
@@ -42,12 +43,12 @@ class LiveRun:
     def __init__(self, session: Training) -> None:
         self.recipe, self.data = session.recipe, session.data
         self.device, self.memory_format = session.device, session.memory_format
-        start = trained(session.model)
-        one = 4 * sum(tensor.numel() for tensor in start.values())
-        self.trail = Trail(start, session.step, budget_bytes=min(TRAIL_BYTES, MARKS * one))
+        count = weights_in(session.model)
+        start = snapshot_of(session)
+        self.trail = Trail(start.weights, session.step, budget_bytes=min(TRAIL_BYTES, MARKS * 4 * count))
         self.network = without_gradients(deepcopy(session.model))
-        self.buffers = {session.step: buffers_of(session.model)}
-        self.newest = Snapshot(session.step, self.trail.start, self.buffers[session.step])
+        self.buffers = {session.step: start.buffers}
+        self.newest = start._replace(weights=self.trail.start)
         self.moving = True
         self._every = max(1, session.steps // OFFERS)
         self._at_most = max(1, session.steps // LEAST_MARKS)
@@ -65,13 +66,13 @@ class LiveRun:
         """Take a snapshot; whether there was one. Weights whose length is no number have no place on a plane."""
         if session.step <= self.newest.step:
             return False
-        weights = {name: tensor.cpu() for name, tensor in trained(session.model).items()}
-        if not bool(flat(weights).float().square().sum().isfinite()):
+        now = snapshot_of(session)
+        if not bool(flat(now.weights).float().square().sum().isfinite()):
             return False
-        self.newest = Snapshot(session.step, weights, buffers_of(session.model))
-        self.buffers[session.step] = self.newest.buffers
+        self.newest = now
+        self.buffers[session.step] = now.buffers
         before = len(self.trail)
-        self.trail.add(weights, session.step, always=True)
+        self.trail.add(now.weights, session.step, always=True)
         if len(self.trail) < before:  # it has forgotten every second one
             self._every *= 2
             self.buffers = {step: self.buffers[step] for step in self.trail.steps}
@@ -89,9 +90,25 @@ class LiveRun:
         return self.network
 
 
-def buffers_of(model: nn.Module) -> dict[str, Tensor]:
-    """Copies on the host."""
-    return {name: buffer.detach().to("cpu", copy=True) for name, buffer in model.named_buffers()}
+def snapshot_of(session: Training) -> Snapshot:
+    """The network as it is used now: copies on the host."""
+    used = session.weights()
+    weights = {name: tensor.cpu() for name, tensor in trained(session.model, used).items()}
+    buffers = {
+        name: used.get(name, buffer).detach().to("cpu", copy=True) for name, buffer in session.model.named_buffers()
+    }
+    return Snapshot(session.step, weights, buffers)
+
+
+def weights_in(model: nn.Module) -> int:
+    """How many are trained. Raises ValueError where they are too many to be followed."""
+    count = sum(parameter.numel() for parameter in model.parameters() if parameter.requires_grad)
+    if count > MOST_WEIGHTS:
+        raise ValueError(
+            f"This network has {count:,} trained weights; landscapes follow up to {MOST_WEIGHTS / 1e6:.1f} million. "
+            "Choose a smaller one to see its landscape."
+        )
+    return count
 
 
 def without_gradients(network: nn.Module) -> nn.Module:

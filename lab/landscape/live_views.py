@@ -159,7 +159,7 @@ class LiveView:
         on_plane = np.array([self.on_plane.get(step, np.nan) for step in steps])
         if self.surface is not None and not self._on_plane_known:
             on_plane = read_off(self.surface, places)
-        return RunPath("", 0, places, np.array(steps), true, on_plane)
+        return RunPath("", 0, places, np.array(steps), true, on_plane, self.frame.own(self.run))
 
 
 def read_off(surface: Surface, places: np.ndarray) -> np.ndarray:

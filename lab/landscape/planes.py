@@ -16,6 +16,8 @@ from lab.landscape.weights import Weights, inner, mean, minus, moved, norm, orth
 from lab.store import flattened, write_atomically
 from lab.views import Normalisation, PlaneName
 
+ENDS = "through the ends of runs of which no path is known"  # a note
+
 
 @dataclass(frozen=True)
 class Origin:

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from math import ceil, floor, log10
 
 import numpy as np
 
-from lab.landscape.planes import Origin
+from lab.landscape.planes import ENDS, Origin
 from lab.landscape.surfaces import Measured, Surface
 
 OFF = 0.1  # of the true loss: a mark whose loss on the plane is further off is grey
@@ -25,6 +25,7 @@ class RunPath:
 
     number: of the run, from 0 on: its colour and dash. coordinates: (k, 2); on a line the second ones are 0.
     true: loss at the snapshot itself. on_plane: loss where the snapshot is projected to.
+    explained: share of this path's own variance that lies in the plane; None where that is not known.
     """
 
     name: str
@@ -33,11 +34,18 @@ class RunPath:
     steps: np.ndarray
     true: np.ndarray
     on_plane: np.ndarray
+    explained: float | None = None
 
     def first(self, count: int) -> RunPath:
         """As it was after so many marks."""
-        parts = (part[:count] for part in (self.coordinates, self.steps, self.true, self.on_plane))
-        return RunPath(self.name, self.number, *parts)
+        columns = ("coordinates", "steps", "true", "on_plane")
+        return replace(self, **{name: getattr(self, name)[:count] for name in columns})
+
+    @property
+    def gaps(self) -> np.ndarray:
+        """(k,) by how much of its true loss a mark is off on the plane; only of marks of which both are known."""
+        known = np.isfinite(self.true) & np.isfinite(self.on_plane) & (self.true != 0)
+        return np.abs(self.on_plane[known] / self.true[known] - 1)
 
     @property
     def off(self) -> np.ndarray:
@@ -148,7 +156,9 @@ def axis_names(origin: Origin) -> tuple[str, str]:
 
 def trust_words(scene: Scene) -> str:
     """How far to trust a picture: only what was measured, and all that decides what is seen."""
-    parts = [plane_words(scene.surface.origin), *map(mark_words, scene.paths), *measured_words(scene.surface)]
+    origin = scene.surface.origin
+    own = [own_words(path) for path in scene.paths] if origin.kind == "joint" else []
+    parts = [plane_words(origin), *own, *map(mark_words, scene.paths), *measured_words(scene.surface)]
     return "; ".join(filter(None, parts)) + "."
 
 
@@ -170,17 +180,35 @@ def plane_words(origin: Origin) -> str:
         None if origin.seed is None else f"seed {origin.seed}",
         origin.normalisation and f"normalisation {origin.normalisation}",
     )
-    return ", ".join([PLANES[origin.kind], *filter(None, parts)])
+    return ", ".join(["Plane" if origin.note == ENDS else PLANES[origin.kind], *filter(None, parts)])
+
+
+def own_words(path: RunPath) -> str:
+    """What a plane for several paths shows of this one: that of all together hides a path beside the plane."""
+    if path.explained is None:
+        return ""
+    return f"{f'{path.name}, ' if path.name else ''}{share(path.explained)} of the variance of this path"
 
 
 def mark_words(path: RunPath) -> str:
-    """The true loss of a path's last mark against that on the plane, and how many marks are grey."""
+    """The true loss of a path's last mark against that on the plane, and by how much all its marks are off.
+
+    Where a plane is carried along with a run the last mark lies on it; of the others it says how far to trust them.
+    """
     if not len(path.steps) or np.isnan([path.true[-1], path.on_plane[-1]]).any():
         return ""
     name = f"{path.name}, " if path.name else ""
     words = f"{name}step {path.steps[-1]:,}: loss {path.true[-1]:.4g}, on the plane {path.on_plane[-1]:.4g}"
-    grey = int(path.off.sum())
-    return f"{words} ({grey} of {len(path.steps)} marks grey: more than {share(OFF)} off)" if grey else words
+    return ", ".join(filter(None, [words, gap_words(path)]))
+
+
+def gap_words(path: RunPath) -> str:
+    """Nothing of a path of one mark."""
+    gaps, grey = path.gaps, int(path.off.sum())
+    if len(gaps) < 2:
+        return ""
+    words = f"{len(gaps)} marks off by {share(np.median(gaps))} in the middle and up to {share(gaps.max())}"
+    return f"{words} ({grey} of {len(gaps)} grey: more than {share(OFF)})" if grey else words
 
 
 def measured_words(surface: Surface) -> Sequence[str]:

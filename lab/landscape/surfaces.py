@@ -88,6 +88,8 @@ class Surface:
     def refreshed(self, now: Surface, held_out: tuple[np.ndarray, np.ndarray]) -> Surface:
         """This surface after the run has moved on while the plane stayed: times a spline of the ratio now / then.
 
+        So are the standard errors; to the accuracy, which may be 0, a spline of the difference now - then is added.
+
         Args:
             now: a coarse surface of the same plane and reach, 5 points along an axis, say.
             held_out: coordinates (n, 2) and losses (n,) now at points that are not on the coarse grid.
@@ -96,16 +98,25 @@ class Surface:
         """
         if (now.grid.reach, now.grid.middle) != (self.grid.reach, self.grid.middle):
             raise ValueError("The two surfaces cover different parts of the plane: give them one reach and one middle.")
-        then = spline(self.grid, self.loss, *now.grid.axes)
-        if not ((then > 0).all() and (now.loss > 0).all() and np.isfinite(now.loss).all()):
+        then = {name: spline(self.grid, getattr(self, name), *now.grid.axes) for name in COLUMNS}
+        if not ((then["loss"] > 0).all() and (now.loss > 0).all() and np.isfinite(now.loss).all()):
             raise ValueError(
                 "A ratio needs losses that are finite and above 0 at all points: measure the surface anew."
             )
-        ratio = now.loss / then
-        loss = self.loss * spline(now.grid, ratio, *self.grid.axes)
+        grown = {name: ratios(getattr(now, name), then[name]) for name in ("loss", "error", "difference_error")}
+        values = {name: getattr(self, name) * spline(now.grid, each, *self.grid.axes) for name, each in grown.items()}
+        risen = spline(now.grid, now.accuracy - then["accuracy"], *self.grid.axes)
         old = spline_at(self.grid, self.loss, held_out[0])
-        off = error_of(old * spline_at(now.grid, ratio, held_out[0]), held_out[1])
-        return replace(self, loss=loss, measured=now.measured, spline_error=off)
+        return Surface(
+            self.grid,
+            self.origin,
+            now.measured,
+            values["loss"],
+            (self.accuracy + risen).clip(0, 1),
+            values["error"].clip(min=0),
+            values["difference_error"].clip(min=0),
+            error_of(old * spline_at(now.grid, grown["loss"], held_out[0]), held_out[1]),
+        )
 
     def save(self, path: str | Path) -> None:
         """Keep the surface as a safetensors file, everything else beside the numbers."""
@@ -139,6 +150,13 @@ class Surface:
             )
         except (SafetensorError, OSError, KeyError, TypeError, ValueError, AttributeError) as error:
             raise ValueError(f"There is no readable surface in {path}: {error}.") from None
+
+
+def ratios(now: np.ndarray, then: np.ndarray) -> np.ndarray:
+    """now / then; the median of all where that was 0, as the error of a difference is where it is taken from."""
+    there = then > 0
+    found = np.divide(now, then, where=there, out=np.ones_like(then))
+    return np.where(there, found, np.median(found[there]) if there.any() else 1.0)
 
 
 class Survey:

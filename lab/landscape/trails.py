@@ -23,7 +23,8 @@ NO_PATH = "A path needs at least three snapshots that differ: train on, or take 
 class Trail:
     """Snapshots of a run, kept as float32 differences from the first one, with their inner products.
 
-    Memory never passes `budget_bytes`: a full trail forgets every second snapshot, and takes half as many from then on.
+    Memory never passes `budget_bytes`: a full trail forgets every second snapshot before it takes one more, and takes
+    half as many from then on. The first and the newest are always there.
 
     Args:
         budget_bytes: for the snapshots of this run.
@@ -34,9 +35,10 @@ class Trail:
     def __init__(self, start: Mapping[str, Tensor], step: int = 0, *, budget_bytes: int = BUDGET_BYTES) -> None:
         self.start: Weights = {name: tensor.detach().cpu().clone() for name, tensor in start.items()}
         self.origin = flat(self.start)
-        self.room = budget_bytes // (4 * len(self.origin))
-        if self.room < 4:
-            raise ValueError(f"{budget_bytes:,} bytes hold {self.room} snapshots of this network; give it room for 4.")
+        fit = budget_bytes // (4 * len(self.origin))
+        if fit < 4:
+            raise ValueError(f"{budget_bytes:,} bytes hold {fit} snapshots of this network; give it room for 4.")
+        self.room = fit - fit % 2  # even: every second one forgotten, the next that is offered follows at an equal gap
         self.steps, self.offsets = [step], [torch.zeros(len(self.origin))]
         self.gram = np.zeros((1, 1))
         self._stride, self._offered = 1, 0
@@ -62,13 +64,13 @@ class Trail:
             return
         check_alike(self.start, weights, "the snapshot")
         offset = (flat({name: weights[name].detach().cpu() for name in self.start}) - self.origin).float()
+        if len(self) == self.room:
+            self._thin()
         row = [float(torch.dot(offset, other)) for other in self.offsets]
         own = float(torch.dot(offset, offset))
         self.gram = np.block([[self.gram, np.array(row)[:, None]], [np.array([*row, own])[None]]])
         self.steps.append(step)
         self.offsets.append(offset)
-        if len(self) >= self.room:
-            self._thin()
 
     def _thin(self) -> None:
         keep = list(range(0, len(self), 2))
@@ -83,12 +85,13 @@ class Trail:
         """Where each snapshot lies on a plane, and how far off it."""
         return [plane.project(self.weights(index)) for index in range(len(self))]
 
-    def places(self, plane: Plane) -> np.ndarray:
-        """(k, 2) where each snapshot lies on a plane, in float32: for pictures, and fast."""
+    def places(self, plane: Plane, indices: Sequence[int] | None = None) -> np.ndarray:
+        """(k, 2) where each snapshot, or each of these, lies on a plane, in float32: for pictures, and fast."""
+        offsets = self.offsets if indices is None else [self.offsets[index] for index in indices]
         directions = torch.stack([flat(each).cpu() for each in plane.directions]).double()
         shift = directions @ (self.origin.double() - flat(plane.centre).cpu().double())
         axes = directions.float()
-        along = torch.stack([(axes @ offset).double() for offset in self.offsets]) + shift
+        along = torch.stack([(axes @ offset).double() for offset in offsets]) + shift
         return torch.linalg.solve(directions @ directions.T, along.T).T.numpy()
 
     def explained_by(self, plane: Plane) -> float:
@@ -143,15 +146,15 @@ def joint_plane(trails: Sequence[Trail]) -> Plane:
     )
 
 
-def explained(trails: Sequence[Trail], plane: Plane) -> float:
-    """Share of the variance of all snapshots about their mean that lies in a plane with directions of length 1."""
-    places = np.concatenate([trail.places(plane) for trail in trails])
-    points = [trail.origin + offset for trail in trails for offset in trail.offsets]
-    middle = torch.stack([trail.origin + torch.stack(trail.offsets).mean(0) for trail in trails])
-    counts = torch.tensor([len(trail) for trail in trails], dtype=middle.dtype)
-    mean = (counts / counts.sum()) @ middle
-    total = sum(float((point - mean).square().sum()) for point in points)
-    return float(((places - places.mean(0)) ** 2).sum() / total) if total > 0 else 0.0
+def scatter(trails: Sequence[Trail]) -> float:
+    """Sum of the squared distances of all snapshots from their mean: within the runs, and of the runs' means."""
+    within = sum(float(np.trace(centred(trail.gram))) for trail in trails)
+    if len(trails) == 1:
+        return within
+    origin, counts = trails[0].origin, torch.tensor([float(len(trail)) for trail in trails])
+    means = torch.stack([trail.origin - origin + sum(trail.offsets) / len(trail) for trail in trails])
+    away = (means - counts @ means / counts.sum()).double().square().sum(1)
+    return within + float(counts.double() @ away)
 
 
 def axes_of(trails: Sequence[Trail]) -> tuple[Tensor, float]:

@@ -74,9 +74,10 @@ class Surveyor:
             return
         live = self._engine()
         live.hear(job.number, job.session, event)
-        began = live.budget.clock()
-        self._tell(at_once=isinstance(event, Finished))
-        live.budget.pay(live.budget.clock() - began)
+        if (last := isinstance(event, Finished)) or not live.budget.in_debt:
+            began = live.budget.clock()
+            self._tell(at_once=last)
+            live.budget.pay(live.budget.clock() - began)
         if not live.rests and not self._waits:
             self._work_on()
 

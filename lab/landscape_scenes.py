@@ -8,7 +8,7 @@ from math import prod
 
 import numpy as np
 
-from lab.followed import Followed
+from lab.followed import LARGEST, Followed
 from lab.landscape.curvature import Curvature
 from lab.landscape.directions import random_plane
 from lab.landscape.evaluators import Evaluator
@@ -96,9 +96,9 @@ def check(name: PlaneName, runs: Sequence[Followed]) -> None:
 def refuse_lost(runs: Sequence[Followed]) -> None:
     """Raises RecipeError for a run that has ended where nothing can be measured."""
     for run in runs:
-        if not all(weights.isfinite().all() for weights in run.end.values()):
+        if not norm(run.end) < LARGEST:  # nor nan
             raise RecipeError(
-                f"The weights of {run.name} are not finite ({run.ended}), so there is no landscape around them. "
+                f"The weights of {run.name} have left all bounds ({run.ended}), so there is no landscape around them. "
                 "Train it at a lower rate."
             )
 
@@ -201,5 +201,5 @@ def path_of(name: PlaneName, run: Followed, number: int, plane: Plane, evaluator
     glimpses = run.glimpses[-len(coordinates) :]
     steps = np.array([glimpse.step for glimpse in glimpses])
     true = np.array([glimpse.loss for glimpse in glimpses])
-    own = run.trail.explained_by(plane) if name == "joint" and run.trail else None
+    own = run.trail.explained_by(plane) if name != "path" and run.trail else None
     return RunPath(run.name, number, coordinates, steps, true, evaluator.values(coordinates).loss, own)

@@ -9,6 +9,7 @@ from small_runs import small_model
 from torch import nn
 
 from lab.landscape import Origin, Plane, Trail, hessian, joint_plane, line, path_plane, random_plane, through, trained
+from lab.landscape.trails import at_once, gathering, laying_joint, laying_path
 from lab.landscape.weights import flat, inner, norm
 from lab.views import CHOICES
 
@@ -177,6 +178,40 @@ def test_the_axes_of_a_joint_plane_are_those_of_all_snapshots(session):
     axes = torch.linalg.svd(points - points.mean(0), full_matrices=False)[2]
     for axis, direction in zip(axes, plane.directions, strict=False):
         assert abs(float(axis @ flat(direction).double())) == pytest.approx(1, abs=1e-5)
+
+
+def test_the_inner_products_of_several_runs_are_those_of_all_their_points(session):
+    others = [session_of({**small_model("cnn"), "norm": "batch"}, seed=seed) for seed in (1, 2)]
+    trails = [trail_of(session), *(trail_of(other, seed=2) for other in others)]
+    trails[1].add(trained(session.model), 9)  # of another length
+    shifts = [trail.origin - trails[0].origin for trail in trails]
+    points = torch.stack([flat(trail.weights(index)) for trail in trails for index in range(len(trail))]).double()
+    points -= trails[0].origin.double()
+    assert at_once(gathering(trails, shifts)) == pytest.approx((points @ points.T).numpy(), rel=1e-4, abs=1e-4)
+
+
+def test_inner_products_within_a_run_are_not_made_again(monkeypatch):
+    trails = [on_a_trail(*np.random.default_rng(seed).normal(size=(9, 6))) for seed in range(3)]
+    made, dot = [], torch.dot
+    monkeypatch.setattr(torch, "dot", lambda a, b: (made.append(1), dot(a, b))[1])
+    at_once(gathering(trails, [trail.origin - trails[0].origin for trail in trails]))
+    assert len(made) == 3 * 9 * (9 + 1) + 2 * (9 + 1)  # three pairs of runs, and two starts that were moved
+
+
+@pytest.mark.parametrize("lay", [laying_joint, lambda trails: laying_path(trails[0])], ids=["joint", "path"])
+def test_a_plane_is_laid_in_pieces_and_snapshots_that_come_meanwhile_are_left_out(lay):
+    rows = np.random.default_rng(0).normal(size=(2, 30, 6))
+    trails = [on_a_trail(*each, budget_bytes=32 * 24) for each in rows]
+    expected, found, pieces = at_once(lay(trails)), [], 0
+
+    def kept():
+        found.append((yield from lay(trails)))
+
+    for pieces, _ in enumerate(kept(), 1):
+        trails[0].add(vectors(np.full(6, 10.0 * pieces))[0], 100 + pieces, always=True)
+    assert pieces >= 30
+    assert same(found[0].centre, expected.centre)
+    assert all(same(a, b) for a, b in zip(found[0].directions, expected.directions, strict=True))
 
 
 @pytest.mark.parametrize("count", [1, 9])

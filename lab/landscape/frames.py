@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Sequence
+from collections.abc import Generator, Sequence
 from dataclasses import replace
 from typing import Literal
 
@@ -13,7 +13,7 @@ from lab.landscape.directions import random_plane
 from lab.landscape.grids import Grid
 from lab.landscape.live_runs import LiveRun
 from lab.landscape.planes import ENDS, Plane
-from lab.landscape.trails import centred, joint_plane, path_plane, scatter
+from lab.landscape.trails import at_once, centred, laying_joint, laying_path, scatter
 
 KEPT = 0.9  # of the share of a path that a plane showed when it was made: below that it is made anew
 THROUGH = "carried along, through the newest snapshot"
@@ -29,12 +29,15 @@ class Frame:
     Args:
         kind: random, or the plane of the paths, which falls back on a random one before there are three snapshots.
         why: it replaces another one; empty for the first.
+        plane: what `laying` has come to; made at once by default.
     """
 
-    def __init__(self, runs: Sequence[LiveRun], kind: PlaneKind, seed: int, why: str = "") -> None:
+    def __init__(
+        self, runs: Sequence[LiveRun], kind: PlaneKind, seed: int, why: str = "", plane: Plane | None = None
+    ) -> None:
         self.runs, self.kind, self.why = tuple(runs), kind, why
         self.made_at = max(run.newest.step for run in runs)
-        self.plane = made(runs, kind, seed)
+        self.plane = plane or at_once(laying(runs, kind, seed))
         self._rows: dict[LiveRun, dict[int, np.ndarray]] = {run: {} for run in runs}
         self.share = self.plane.origin.explained  # of the variance of all paths together, as far as `worn` has looked
         self.middle, self.reach = self._extent()
@@ -109,12 +112,13 @@ class Frame:
         return bool((np.abs(self.places(run)[-1] - np.array(self.middle)) > self.reach).any())
 
 
-def made(runs: Sequence[LiveRun], kind: PlaneKind, seed: int) -> Plane:
+def laying(runs: Sequence[LiveRun], kind: PlaneKind, seed: int) -> Generator[None, None, Plane]:
+    """A plane for these runs, with chances to stop."""
     trails = [run.trail for run in runs]
     if kind == "path" and snapshots(runs) >= LEAST_SNAPSHOTS:
         with contextlib.suppress(ValueError):  # paths that span no plane yet
-            found = path_plane(trails[0]) if len(runs) == 1 else joint_plane(trails)
             ends = all(len(trail) == 1 for trail in trails)
+            found = yield from (laying_path(trails[0]) if len(runs) == 1 else laying_joint(trails))
             return replace(found, origin=replace(found.origin, note=ENDS if ends else THROUGH))
     return random_plane(runs[0].newest.weights, seed=seed)
 

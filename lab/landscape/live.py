@@ -12,7 +12,7 @@ from typing import NamedTuple
 
 from lab.events import Event, Finished, Step
 from lab.landscape.budgets import SHARE, Budget, Wake
-from lab.landscape.frames import Frame, PlaneKind
+from lab.landscape.frames import Frame, PlaneKind, laying
 from lab.landscape.live_runs import LiveRun
 from lab.landscape.live_views import LiveView
 from lab.landscape.scenes import RunPath
@@ -248,7 +248,7 @@ class Live:
         self._arranged = True
         for members in self._groups():
             yield
-            frame = self._frame_for(members)
+            frame = yield from self._framing(members)
             for number in members:
                 self._frames[number] = frame
                 if number not in self._views or self._views[number].frame is not frame:
@@ -261,7 +261,7 @@ class Live:
             groups.setdefault(number if alone else run.shapes, []).append(number)
         return list(groups.values())
 
-    def _frame_for(self, members: list[int]) -> Frame:
+    def _framing(self, members: list[int]) -> Generator[None, None, Frame]:
         runs = [self.runs[number] for number in members]
         old = self._frames.get(members[0])
         if old is not None and old.runs == tuple(runs):
@@ -269,7 +269,9 @@ class Live:
                 return old
         else:
             why = who_changed(old, runs) if old is not None else ""
-        made = Frame(runs, self.question.plane, self.question.lens.seed, why)
+        kind, seed = self.question.plane, self.question.lens.seed
+        plane = yield from laying(runs, kind, seed)
+        made = Frame(runs, kind, seed, why, plane)
         if old is None or old.runs != made.runs:
             return made
         as_random = not (old.of_paths or made.of_paths)

@@ -14,6 +14,7 @@ from safetensors.numpy import save
 from lab.landscape.evaluators import COLUMNS, Evaluator, Found
 from lab.landscape.grids import Grid, SplineError, error_of, spline, spline_at
 from lab.landscape.planes import Origin
+from lab.landscape.trails import at_once
 from lab.store import write_atomically
 from lab.views import BatchNormMode, SplitName
 
@@ -231,12 +232,7 @@ def quick_surface(evaluator: Evaluator, grid: Grid, size: int) -> Surface:
 
 def refreshed_surface(old: Surface, evaluator: Evaluator, size: int = 5) -> Surface:
     """An old surface made that of the weights now by `size` x `size` exact points, and its error at held-out ones."""
-    work = refreshing(old, evaluator, size)
-    while True:
-        try:
-            next(work)
-        except StopIteration as end:
-            return end.value
+    return at_once(refreshing(old, evaluator, size))
 
 
 def refreshing(old: Surface, evaluator: Evaluator, size: int = 5) -> Generator[None, None, Surface]:

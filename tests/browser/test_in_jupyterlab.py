@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pytest
 from jupyterlab_window import Window  # pyright: ignore[reportMissingImports]
+from playwright.sync_api import TimeoutError as TookTooLong
 
 import lab
 
@@ -32,7 +33,11 @@ def add_augmentation(window: Window, name: str) -> None:
     window.page.locator(f".lab-augment select[title='{lab.augmentations.sentence(name)}']").wait_for()
     window.page.keyboard.press("Tab")
     window.page.keyboard.press("Enter")
-    window.page.wait_for_selector(f".lab-entry-{name}")
+    try:
+        window.page.wait_for_selector(f".lab-entry-{name}", timeout=15_000)
+    except TookTooLong:  # the list was drawn anew in that moment and took the focus: a person presses again
+        window.page.locator(".lab-augment-add").press("Enter")
+        window.page.wait_for_selector(f".lab-entry-{name}")
     offered_no_more = "name => [...document.querySelector('.lab-augment select').options].every(o => o.text !== name)"
     window.page.wait_for_function(offered_no_more, arg=name)  # what is chosen before that is lost
 

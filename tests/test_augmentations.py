@@ -176,3 +176,15 @@ def test_a_cpu_gives_the_images_of_another_device(name, dtype, monkeypatch):
     here = augment(name, images)
     as_on_another_device(monkeypatch)
     assert torch.equal(augment(name, images), here)
+
+
+@pytest.mark.parametrize("name", sorted(set(augmentations.functions) - {"generated"}))
+@pytest.mark.parametrize("dtype", [torch.uint8, torch.float32])
+def test_pixels_stay_between_black_and_white_also_for_the_next_in_the_list(name, dtype):
+    images = torch.randint(256, (256, 3, 9, 8), generator=torch.Generator().manual_seed(0), dtype=torch.uint8)
+    shown = images if dtype == torch.uint8 else images / 255
+    for seed, options in enumerate(([name], [name, "gamma"])):  # which takes a logarithm
+        choices = [augmentations.parse(option) for option in dict.fromkeys(options)]
+        draws = torch.Generator().manual_seed(seed)
+        out, _ = augmented(choices, shown, torch.zeros(256).long(), 10, draws, dtype=torch.float32)
+        assert 0 <= out.min() <= out.max() <= 1

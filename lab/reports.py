@@ -15,6 +15,7 @@ from lab.sentences import KINDS, in_points, ranking_claim, words
 from lab.targets import target_lines
 from lab.verdicts import Verdict, oriented
 
+NOT_YET = "—"
 PHASES = {"given": "At the rates given", "tuned": "Each at its tuned rate"}
 NAMED = {"optimizer.lr": "rate"}
 CAVEAT = (
@@ -116,14 +117,32 @@ def arms_rows(comparison: Comparison) -> list[list[str]]:
 
 
 def row_of(name: str, row: Any, *, tuned: bool) -> list[str]:
-    cells = [name, f"{row['given rate']:g}", points(row["given accuracy"], row["given sd"])]
+    cells = [name, *rate_and_points(row, "given")]
     if not tuned:
         return [*cells, failed(row, ("given",))]
-    cells += [f"{row['tuned rate']:g}", points(row["tuned accuracy"], row["tuned sd"])]
+    cells += rate_and_points(row, "tuned")
+    return [*cells, good_rates(row), failed(row, ("given", "tuned", "search"))]
+
+
+def good_rates(row: Any) -> str:
+    """The range of rates within a point of the best."""
+    if missing(row["decades"]):
+        return NOT_YET
+    if not row["decades"]:
+        return f"only {row['good from']:g} of those tried"
     least = "at least " if row["cut off"] else ""
-    span = f"{row['good from']:g} to {row['good to']:g} ({least}{row['decades']:.1f} decades)"
-    cells.append(span if row["decades"] else f"only {row['good from']:g} of those tried")
-    return [*cells, failed(row, ("given", "tuned", "search"))]
+    return f"{row['good from']:g} to {row['good to']:g} ({least}{row['decades']:.1f} decades)"
+
+
+def rate_and_points(row: Any, phase: Phase) -> list[str]:
+    """Of an arm's runs of a phase; dashes before the first of them has ended."""
+    rate, mean, sd = (row[f"{phase} {what}"] for what in ("rate", "accuracy", "sd"))
+    return [NOT_YET, NOT_YET] if missing(mean) else [f"{rate:g}", points(mean, sd)]
+
+
+def missing(value: float | None) -> bool:
+    """Of a cell of a table: a column of which nothing is known has None, other columns NaN."""
+    return value is None or isnan(value)
 
 
 def failed(row: Any, phases: Sequence[str]) -> str:
@@ -136,8 +155,8 @@ def failed(row: Any, phases: Sequence[str]) -> str:
     return "; ".join(said) or "none"
 
 
-def points(mean: float, sd: float) -> str:
-    return f"{100 * mean:.1f}" if isnan(sd) else f"{100 * mean:.1f} ± {100 * sd:.1f}"
+def points(mean: float, sd: float | None) -> str:
+    return f"{100 * mean:.1f}" if sd is None or isnan(sd) else f"{100 * mean:.1f} ± {100 * sd:.1f}"
 
 
 def aligned(rows: Sequence[Sequence[str]]) -> str:

@@ -282,3 +282,15 @@ def test_a_failure_is_not_told_twice(panel) -> None:
     panel.recipe = Recipe(epochs=1)
     panel.start()
     assert panel.wait()[-1].history.epochs
+
+
+def test_what_cannot_be_shown_is_said_and_hides_nothing_else(panel: Panel, monkeypatch: pytest.MonkeyPatch) -> None:
+    def broken(_: object) -> None:
+        raise TypeError("no such picture")
+
+    monkeypatch.setitem(panel.hearers, "comparison", broken)
+    panel.pump.post(("comparison", None))
+    panel.pump.post(("log", True))
+    panel.pump.drain()
+    assert "no such picture" in panel.message.value
+    assert panel.curves.figure.layout.yaxis.type == "log"

@@ -21,6 +21,7 @@ from lab.compare import Comparison, Phase
 from lab.plans import Plan
 from lab.recipe import Recipe
 from lab.reports import (
+    NOT_YET,
     aligned,
     arms_table,
     change_line,
@@ -457,3 +458,10 @@ def test_facts_tell_the_steps_to_the_target_and_how_uneven_the_budget_is() -> No
     assert found["targets"] == {"given": target_lines(comparison, "given")}
     assert len(found["targets"]["given"]) >= 3
     assert (found["changes"], found["uneven"]) == ([], 0.25)
+
+
+def test_a_report_may_be_asked_for_after_any_run() -> None:
+    """Before a phase has begun nothing is known of it, and that is what its cells say."""
+    comparison = Pretended(Plan(arms=ARMS, seeds=2, trials=3, tuning_seeds=1), usual)
+    unknown = [arms_table(comparison).splitlines()[1].count(NOT_YET) for _ in comparison]
+    assert list(dict.fromkeys(unknown)) == [4, 2, 0]  # in the search; at the rates given; each at its tuned rate

@@ -281,19 +281,26 @@ class Panel:
     # -- what is shown; only the pump calls these ------------------------------------------------------------
 
     def _flush(self, items: list[Any]) -> None:
+        """What goes wrong with one item is said; the others are shown all the same."""
         moved: set[int] = set()
         for sender, content in items:
-            if isinstance(sender, Job):
-                moved |= {self._hear(entry, content) for entry in self.entries if entry.job is sender}
-            else:
-                hear = self.hearers.get(sender) or getattr(self, f"_on_{sender}")
-                hear(content)
+            self._guarded(partial(self._take_in, sender, content, moved))
+        self._guarded(partial(self._draw, moved))
+        self._on_show()
+
+    def _take_in(self, sender: Any, content: Any, moved: set[int]) -> None:
+        if isinstance(sender, Job):
+            moved |= {self._hear(entry, content) for entry in self.entries if entry.job is sender}
+        else:
+            hear = self.hearers.get(sender) or getattr(self, f"_on_{sender}")
+            hear(content)
+
+    def _draw(self, moved: set[int]) -> None:
         for entry in self.entries:
             if entry.number in moved:
                 self.curves.update(entry.number, entry.run.history, entry.steps_per_epoch)
         if moved:
             self.curves.fit_loss(self.runs)
-        self._on_show()
 
     def _hear(self, entry: Entry, event: Any) -> int:
         """Take in what a job says; the number of the run that has moved."""

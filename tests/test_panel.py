@@ -284,7 +284,7 @@ def test_a_failure_is_not_told_twice(panel) -> None:
     assert panel.wait()[-1].history.epochs
 
 
-def test_what_cannot_be_shown_is_said_and_hides_nothing_else(panel: Panel, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_what_cannot_be_shown_is_said_and_hides_nothing_else(panel: lab.Panel, monkeypatch: pytest.MonkeyPatch) -> None:
     def broken(_: object) -> None:
         raise TypeError("no such picture")
 

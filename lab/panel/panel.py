@@ -22,6 +22,7 @@ from lab.panel.forecast import Forecast
 from lab.panel.health import HealthView
 from lab.panel.helper import Helper
 from lab.panel.landscape import Landscapes
+from lab.panel.one_thread import keep_to_main_thread
 from lab.panel.pump import Pump
 from lab.panel.samples import Samples
 from lab.panel.take_away import TakeAway
@@ -56,6 +57,7 @@ class Panel:
         if _current is not None and (old := _current()) is not None:
             old.close()
         _current = weakref.ref(self)
+        keep_to_main_thread()
         self.folder, self.device = Path(folder) if folder else None, device
         self.entries: list[Entry] = []  # what is shown
         self.jobs: list[Job | Task] = []  # what was asked for, shown yet or not

@@ -183,7 +183,7 @@ def restored(session: Training, folder: Path) -> list[str]:
 
 def _drain(session: Training, recorder: Recorder | None, *, progress: bool) -> Run:
     last = Finished("stopped", session.step)
-    with interruptible() as asked_to_stop:
+    with interruptible() as asked_to_stop, session.threads():
         events = iter(recorder or session)
         for event in with_bar(events, session) if progress else events:
             if isinstance(event, Finished):

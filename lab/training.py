@@ -144,8 +144,12 @@ class Training(Sight):
         while (event := self._next(events)) is not None:
             yield event
 
+    def threads(self) -> contextlib.AbstractContextManager[None]:
+        """As many as its steps keep busy: who holds them around several events spares the changes between these."""
+        return enough_threads(self.device, self.flops_per_step)
+
     def _next(self, events: Iterator[Event]) -> Event | None:
-        with enough_threads(self.device, self.flops_per_step):
+        with self.threads():
             self._clock = time.perf_counter()
             event = next(events, None)
             self.seconds = self._elapsed()

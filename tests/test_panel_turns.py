@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 
 import pytest
 from small_runs import SMALL, bits, measured, small_model
@@ -259,3 +260,20 @@ def test_what_is_left_of_runs_that_take_turns_is_the_sum():
     assert way_of([entry(10, 40, 2.0), entry(30, 60, 3.0)]) == (40, 100, 9.0)
     assert way_of([entry(10, 40, 2.0), entry(0, 60, 0.0)]) == (10, 100, None)
     assert way_of([]) == (0, 0, None)
+
+
+def test_a_slice_holds_its_threads_from_its_first_event_to_its_last() -> None:
+    """Else each event would change their number twice, and torch forget what it has prepared."""
+    told: list[str] = []
+
+    @contextmanager
+    def threads() -> Iterator[None]:
+        told.append("taken")
+        yield
+        told.append("given back")
+
+    work = Work("a", 0, [])
+    line = Turns(clock=lambda: 0.0)
+    line.add(Turn(work, (told.append("event") for _ in range(3)), threads))
+    line.work()
+    assert told == ["taken", "event", "event", "event", "given back"]

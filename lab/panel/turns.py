@@ -6,6 +6,7 @@ import threading
 import time
 from collections import deque
 from collections.abc import Callable, Generator
+from contextlib import AbstractContextManager, nullcontext
 from typing import NamedTuple, Protocol
 
 AT_ONCE = 4  # trainings: each has its network, its data and its moments in memory
@@ -24,6 +25,7 @@ class Turn(NamedTuple):
 
     held: Held
     events: Generator[None]
+    threads: Callable[[], AbstractContextManager[None]] = nullcontext  # held through a slice
 
 
 class Turns:
@@ -79,4 +81,5 @@ class Turns:
     def _advance(self, turn: Turn) -> bool:
         """Whether there is more to do."""
         end = self.clock() + SLICE_SECONDS
-        return any(self.clock() >= end or not turn.held.going.is_set() for _ in turn.events)
+        with turn.threads():
+            return any(self.clock() >= end or not turn.held.going.is_set() for _ in turn.events)

@@ -155,6 +155,9 @@ class Job:
     def _events(self) -> Generator[Event]:
         yield from self.recorder or self.session or ()
 
+    def threads(self) -> contextlib.AbstractContextManager[None]:
+        return self.session.threads() if self.session else contextlib.nullcontext()
+
     def stop(self) -> None:
         self.stopping.set()
         self.going.set()
@@ -292,7 +295,7 @@ def submit(work: Callable[[], None]) -> None:
 
 def take_turns(job: Job) -> None:
     """Have a job take turns with others, after what was submitted before."""
-    _ask(Turn(job, job.work()))
+    _ask(Turn(job, job.work(), job.threads))
 
 
 def _ask(work: Turn | Callable[[], None] | None) -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Generator
 from contextlib import contextmanager
 
 import pytest
@@ -267,7 +267,7 @@ def test_a_slice_holds_its_threads_from_its_first_event_to_its_last() -> None:
     told: list[str] = []
 
     @contextmanager
-    def threads() -> Iterator[None]:
+    def threads() -> Generator[None]:
         told.append("taken")
         yield
         told.append("given back")

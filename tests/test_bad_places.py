@@ -134,8 +134,8 @@ def test_a_graphics_card_that_is_not_there_is_refused(monkeypatch):
 
 COMMANDS = [
     ("", "lab: error: the following arguments are required: COMMAND"),
-    ("run --bogus", "lab: error: unrecognized arguments: --bogus"),
-    ("run --dev cpu", "lab: error: unrecognized arguments: --dev"),
+    ("run --bogus", "lab: error: unrecognized arguments: --bogus. Choices are written without dashes: bogus=..."),
+    ("run --dev cpu", "lab: error: unrecognized arguments: --dev. Did you mean --device?"),
     ("options optimizers sgd", "lab: error: unrecognized arguments: sgd"),
     ("resume", "lab resume: error: the following arguments are required: folder"),
     ("run none.yaml", "lab: Cannot read the recipe none.yaml: No such file or directory."),
@@ -161,7 +161,10 @@ COMMANDS = [
     ),
     ("run --quiet epochs=0 --device cpu", f"lab: epochs is 0, {NOT_EPOCHS}"),
     ("run good.yaml --quiet epochs=0", f"lab: epochs is 0, {NOT_EPOCHS}"),
-    ("run good.yaml --quiet epochs=0 --bogus", "lab: error: unrecognized arguments: --bogus"),
+    (
+        "run good.yaml --quiet epochs=0 --bogus",
+        "lab: error: unrecognized arguments: --bogus. Choices are written without dashes: bogus=...",
+    ),
     ("examine good.yaml --quiet epochs=0", f"lab: epochs is 0, {NOT_EPOCHS}"),
     ("range good.yaml --steps 20 epochs=0", f"lab: epochs is 0, {NOT_EPOCHS}"),
     ("export good.yaml --json epochs=0", f"lab: epochs is 0, {NOT_EPOCHS}"),
@@ -215,15 +218,6 @@ def test_a_bad_command_exits_2_with_words_on_stderr(command, said, place, monkey
     printed = capsys.readouterr()
     assert (code, printed.out) == (2, "")
     assert without_usage(printed.err) == said
-
-
-def test_an_unknown_command_is_answered_with_those_there_are(capsys):
-    with pytest.raises(SystemExit) as leaving:
-        main(["rum"])
-    complaint = without_usage(capsys.readouterr().err)
-    assert leaving.value.code == 2
-    assert complaint.startswith("lab: error: argument COMMAND: invalid choice: 'rum' (choose from ")
-    assert "run" in complaint
 
 
 def test_data_that_are_not_here_are_said_to_be_missing(place, tmp_path, monkeypatch, capsys):

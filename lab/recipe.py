@@ -225,7 +225,7 @@ def refuse_choices(arguments: Mapping[str, Any]) -> None:
 def _place(spec: dict[str, Any], key: str, value: Any) -> None:
     field, *inner = key.split(".")
     if field not in Recipe.model_fields:
-        raise RecipeError(unknown("recipe key", field, Recipe.model_fields) + _where_it_belongs(spec, field))
+        raise RecipeError(unknown("recipe key", field, Recipe.model_fields, hint=_where_it_belongs(spec, field)))
     if not inner:
         spec[field] = value
     elif field not in CATALOGUES:

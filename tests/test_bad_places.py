@@ -149,7 +149,7 @@ COMMANDS = [
     ("run epochs=1 epochs=2", "lab: Override 'epochs' is given twice."),
     (
         "run optimizer=sgdd",
-        f"lab: Unknown optimizer 'sgdd'. Expected one of: {options('optimizer')}. Did you mean 'sgd'?",
+        f"lab: Unknown optimizer 'sgdd'. Did you mean 'sgd'? Expected one of: {options('optimizer')}.",
     ),
     ("run --device tpu", "lab: device is 'tpu', but this machine has: cpu."),
     ("run data=folder", "lab: There is no folder images. Set data.path to a folder that holds one folder per class."),
@@ -157,7 +157,7 @@ COMMANDS = [
     ("run --folder bad.yaml", "lab: Cannot make the folder bad.yaml: File exists. Choose another folder."),
     (
         "options optimizer",
-        f"lab: Unknown kind of option 'optimizer'. Expected one of: {', '.join(KINDS)}. Did you mean 'optimizers'?",
+        f"lab: Unknown kind of option 'optimizer'. Did you mean 'optimizers'? Expected one of: {', '.join(KINDS)}.",
     ),
     ("run --quiet epochs=0 --device cpu", f"lab: epochs is 0, {NOT_EPOCHS}"),
     ("run good.yaml --quiet epochs=0", f"lab: epochs is 0, {NOT_EPOCHS}"),
@@ -252,9 +252,31 @@ def test_export_says_what_it_wrote_and_the_script_where_its_weights_go(flag, tmp
 def test_where_nobody_watches_a_terminal_training_says_what_it_begins(tmp_path, monkeypatch, capsys):
     monkeypatch.chdir(tmp_path)
     assert main(["run", "modify={name: subset, per_class: 4}", "epochs=1", "--device", "cpu"]) == 0
-    first, second = capsys.readouterr().err.splitlines()
-    assert first == "mlp on digits, 8,970 parameters: 1 epoch of 40 images in 1 step, on cpu ..."
-    assert second.startswith("epoch 1/1: ")
+    begins, warns, trained = capsys.readouterr().err.splitlines()
+    assert begins == (
+        "mlp on digits, 8,970 parameters: 1 epoch of 40 images in 1 step, 269 validation images, on cpu ..."
+    )
+    assert warns == (
+        "A batch of 64 holds all 40 training images, so an epoch is a single step: "
+        "for more steps, take smaller batches (batch_size=5) or more epochs."
+    )
+    assert trained.startswith("epoch 1/1: ")
+
+
+@pytest.mark.parametrize(
+    ("changes", "lines"),
+    [
+        ("batch_size=20", 2),
+        ("batch_size=40", 2),  # just all: that was meant
+        ("batch_size=41", 3),
+        ("optimizer=batch_gd", 2),
+    ],
+)
+def test_only_a_batch_that_never_fills_is_warned_of(changes, lines, tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    small = ["modify={name: subset, per_class: 4}", "epochs=1", "--device", "cpu"]
+    assert main(["run", *small, changes]) == 0
+    assert len(capsys.readouterr().err.splitlines()) == lines
 
 
 def test_a_run_whose_data_are_not_there_leaves_no_folder(tmp_path, monkeypatch, capsys):

@@ -114,17 +114,23 @@ def drain(comparison: Comparison, *, quiet: bool) -> None:
             bar.update()
 
 
-def claim(given: argparse.Namespace) -> int:
-    found = Claim.load(given.file)
-    output = given.output or Path("runs") / "claims" / f"{found.name}.json"
-    try:  # before minutes of training
-        output.parent.mkdir(parents=True, exist_ok=True)
+def check_output(output: Path, *, make_folder: bool = False) -> None:
+    """Raises RecipeError where a file cannot be written, before the work whose result it shall hold."""
+    try:
+        if make_folder:
+            output.parent.mkdir(parents=True, exist_ok=True)
         there = output.exists()
         output.open("a").close()
         if not there:
             output.unlink()
     except OSError as error:
         raise RecipeError(f"Cannot write {output}: {error.strerror}.") from None
+
+
+def claim(given: argparse.Namespace) -> int:
+    found = Claim.load(given.file)
+    output = given.output or Path("runs") / "claims" / f"{found.name}.json"
+    check_output(output, make_folder=True)
     finding, comparisons = found.tried(partial(drain, quiet=given.quiet), device=given.device)
     output.write_text(numbers(found, finding, comparisons) + "\n", encoding="utf-8")
     said = {"name": found.name, "claim": found.claim, "output": str(output)}
@@ -237,12 +243,11 @@ def options(given: argparse.Namespace) -> int:
 
 def export(given: argparse.Namespace) -> int:
     recipe = read_recipe(given.words)
+    if given.output:
+        check_output(given.output)
     text = script(recipe)
     if given.output:
-        try:
-            given.output.write_text(text, encoding="utf-8")
-        except OSError as error:
-            raise RecipeError(f"Cannot write {given.output}: {error.strerror}.") from None
+        given.output.write_text(text, encoding="utf-8")
     if given.json:
         print(json.dumps({"id": recipe.id, "output": str(given.output) if given.output else None, "script": text}))
     elif not given.output:

@@ -36,11 +36,12 @@ class RecipeError(ValueError):
 
 
 class Knob(NamedTuple):
-    """Where a slider moves: a hint, not a limit (lr = 100 is a lesson too)."""
+    """Where a slider moves: a hint, not a limit (lr = 100 is a lesson too). zero: what 0 means, if it is no amount."""
 
     low: float
     high: float
     log: bool = False
+    zero: str = ""
 
 
 class Settings(BaseModel):

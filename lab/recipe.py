@@ -112,7 +112,9 @@ class Recipe(Settings):
     label_smoothing: Annotated[
         float, Field(ge=0, lt=1, description="share of each label given to all classes"), Knob(0, 0.3)
     ] = 0.0
-    clip_norm: Annotated[float, Field(ge=0, description="largest gradient norm; 0 does not clip"), Knob(0, 10)] = 0.0
+    clip_norm: Annotated[
+        float, Field(ge=0, description="largest gradient norm; 0 does not clip"), Knob(0, 10, zero="off")
+    ] = 0.0
     patience: Annotated[
         int,
         Field(
@@ -120,7 +122,7 @@ class Recipe(Settings):
             le=1_000_000,
             description="stop after so many epochs without a lower validation loss, as it stands; 0: never",
         ),
-        Knob(0, 20),
+        Knob(0, 20, zero="never"),
     ] = 0
     precision: Annotated[
         Literal["float32", "bfloat16", "float64"],

@@ -198,6 +198,10 @@ COMMANDS = [
         "lab: There is no readable run in empty. Cannot read the recipe empty/recipe.yaml: No such file or directory.",
     ),
     ("export good.yaml --output none/x.py", "lab: Cannot write none/x.py: No such file or directory."),
+    (  # said before the recipe is built, which looks for its data
+        "export data=folder --output none/x.py",
+        "lab: Cannot write none/x.py: No such file or directory.",
+    ),
     ("fetch mnits", "lab: 'mnits' cannot be fetched. Expected one of: fashion_mnist, mnist, cifar10, cifar100."),
 ]
 

@@ -80,7 +80,7 @@ ORDER = [
         "landscape_folder",
         "landscape_command",
     ),
-    *("augmentation_plots", "trial_plots", "bundle", "export", "sweeps", "doctor", "option_tables"),
+    *("augmentation_plots", "trial_plots", "bundle", "script_lines", "export", "sweeps", "doctor", "option_tables"),
     *("panel", "__main__"),
 ]
 FILES = sorted(file for file in ROOT.rglob("*.py") if file != ROOT / "__init__.py")

@@ -63,7 +63,7 @@ def test_a_zero_that_is_no_amount_says_what_it_means(panel) -> None:
     assert gain.zero.value == "own"
     gain.slider.value = 2
     assert gain.zero.value == ""
-    panel.recipe = Recipe()
+    gain.value = 0
     assert gain.zero.value == "own"
     assert (panel.controls["clip_norm"].zero.value, panel.controls["patience"].zero.value) == ("off", "never")
     assert panel.controls["warmup"].zero is None  # there 0 is an amount

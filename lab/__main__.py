@@ -1,5 +1,4 @@
-"""The command `lab`: run, resume, test, examine, range, probe, landscape, compare, claim, runs, options,
-export, fetch, doctor."""
+"""What each command of `lab` does; its words are read by `lab_command`, outside of the package."""
 
 from __future__ import annotations
 
@@ -7,7 +6,7 @@ import argparse
 import json
 import os
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Collection, Sequence
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -32,43 +31,16 @@ from lab.reports import facts, report
 from lab.steps import DeviceError, is_out_of_memory, no_memory, pick_device
 from lab.store import RunError
 from lab.views import CHOICES, Lens, View
+from lab_command import FLAGS, ROOT, Known, parsed
 
-ROOT = Path("runs")
 OK, BAD_INPUT, BAD_RESULT, INTERRUPTED = 0, 2, 3, 130
-RANGE = (
-    ("low", float, LOW, "first rate"),
-    ("high", float, HIGH, "last rate"),
-    ("steps", int, STEPS, "updates in each repeat"),
-    ("repeats", int, REPEATS, "passes, each with an initialisation and an order of batches of its own"),
-)
-LANDSCAPE_WORDS = "1 to 8 recipes, which are trained, then changes to all of them; or folders of finished runs"
-VIEW = (
-    (
-        "plane",
-        str,
-        "where it is cut: {choices} (default: the runs' paths; random for finished runs); hessian is the plane of "
-        "the two sharpest directions at the end of one run",
-    ),
-    ("size", int, "points along a side (default: {default})"),
-    ("normalisation", str, "of random directions: {choices} (default: {default})"),
-)
-LENS = (
-    ("samples", int, "images to measure on, at most (default: {default:,})"),
-    ("split", str, "which images: {choices} (default: {default})"),
-    ("batchnorm", str, "statistics of batch normalisation: {choices} (default: {default})"),
-    ("seed", int, "of random directions and of the images' draw (default: {default})"),
-)
-EXITS = (
-    "exit codes: 0 done; 2 bad input; 3 the run diverged, got stuck or ran out of memory, or the claim did not pass; "
-    "130 stopped by Ctrl-C"
-)
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run one command; errors that a person can mend go to stderr in words, without a traceback."""
-    given = parsed(arguments)
+    given = parsed(arguments, known())
     try:
-        return given.action(given)
+        return ACTIONS[given.command](given)
     except (RecipeError, DataError, RunError, DeviceError) as error:
         print(f"lab: {error}", file=sys.stderr)
         return BAD_INPUT
@@ -85,95 +57,16 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return OK
 
 
-def parsed(arguments: Sequence[str] | None) -> argparse.Namespace:
-    """Flags and words in any order: argparse alone takes no word that follows a flag which follows a word."""
-    root = parser()
-    given, rest = root.parse_known_args(arguments)
-    flags = [word for word in rest if word.startswith("-")]
-    if flags or (rest and "words" not in given):
-        root.error(f"unrecognized arguments: {' '.join(flags or rest)}")
-    if rest:
-        given.words = [*given.words, *rest]
-    return given
+def known() -> Known:
+    """What the command's help says of defaults and choices, each from where it is used."""
+    usual = {"low": LOW, "high": HIGH, "steps": STEPS, "repeats": REPEATS, "strengths": STRENGTHS, "images": IMAGES}
+    usual |= vars(View()) | vars(Lens())
+    return Known(usual=usual, choices={**CHOICES, "kind": KINDS, "name": READERS})
 
 
-def parser() -> argparse.ArgumentParser:
-    root = argparse.ArgumentParser(prog="lab", description=__doc__, epilog=EXITS, allow_abbrev=False)
-    commands = root.add_subparsers(required=True, metavar="COMMAND")
-    machine = argparse.ArgumentParser(add_help=False)
-    machine.add_argument("--json", action="store_true", help="print one JSON document, for machines")
-    recipe = argparse.ArgumentParser(add_help=False)
-    recipe.add_argument(
-        "words", nargs="*", metavar="RECIPE.yaml | key=value", help="a recipe's file, then changes to it"
-    )
-    where = argparse.ArgumentParser(add_help=False)
-    where.add_argument("--device", help="cpu, cuda, ...; the best there is by default")
-    where.add_argument("--quiet", action="store_true", help="no progress")
-
-    def add(name: str, action: Any, sentence: str, *parents: argparse.ArgumentParser) -> argparse.ArgumentParser:
-        command = commands.add_parser(
-            name, help=sentence, description=sentence, parents=parents, epilog=EXITS, allow_abbrev=False
-        )
-        command.set_defaults(action=action)
-        return command
-
-    command = add("run", run, "train a recipe and keep the run in a folder", recipe, where, machine)
-    command.add_argument("--folder", type=Path, help="where to keep the run (default: a new folder under runs/)")
-    for name, action, sentence in (
-        ("resume", resume, "go on with a stopped or killed run, to the same numbers"),
-        ("test", test, "look at the test split with a run's weights; looks are counted"),
-    ):
-        add(name, action, sentence, where, machine).add_argument("folder", type=Path)
-    add(
-        "examine",
-        examine_start,
-        "look at signal and gradient of each layer before the first step",
-        recipe,
-        where,
-        machine,
-    )
-    command = add("range", try_rates, "try rates that grow at every step, and suggest some", recipe, where, machine)
-    for name, kind, usual, words in RANGE:
-        command.add_argument(f"--{name}", type=kind, default=usual, help=f"{words} (default: {usual:g})")
-    command = add("probe", probe, "which augmentations keep an image's class, as a trained run sees it", where, machine)
-    command.add_argument("folder", type=Path)
-    command.add_argument("operations", nargs="*", metavar="OPERATION", help="augmentations to try (default: all)")
-    for name, usual, words in (
-        ("strengths", STRENGTHS, "places of each slider"),
-        ("images", IMAGES, "validation images, at most"),
-    ):
-        command.add_argument(f"--{name}", type=int, default=usual, help=f"{words} (default: {usual:,})")
-    command = add(
-        "landscape", landscape, "the loss around runs in the space of their weights, as pages", where, machine
-    )
-    command.add_argument("words", nargs="*", metavar="RECIPE.yaml | runs/FOLDER | key=value", help=LANDSCAPE_WORDS)
-    for given, table in ((View(), VIEW), (Lens(), LENS)):
-        for name, kind, words in table:
-            usual, choices = getattr(given, name), " | ".join(CHOICES.get(name, ()))
-            command.add_argument(
-                f"--{name}", type=kind, default=usual, help=words.format(default=usual, choices=choices)
-            )
-    command.add_argument("--output", type=Path, help="where to keep it (default: a new folder under landscapes/)")
-    command.add_argument(
-        "--numbers", action="store_true", help="eigenvalues, trace and sharpness too; longer than the picture takes"
-    )
-    command = add("compare", compare, "compare arms fairly: at the rates given and each at its own", where, machine)
-    command.add_argument("words", nargs="+", metavar="PLAN.yaml | key=value", help="a comparison's file, then changes")
-    command.add_argument("--folder", type=Path, help="keep the trials there; the same folder goes on where it was left")
-    command = add("claim", claim, "try out what a paper says: PASS, FAIL or INCONCLUSIVE, in one line", where, machine)
-    command.add_argument("file", type=Path, help="a claim's file, for example recipes/claims/NAME.yaml")
-    command.add_argument("--output", type=Path, help="where the numbers go (default: runs/claims/NAME.json)")
-    command = add("runs", list_runs, "list the runs under a folder, damaged ones included", machine)
-    command.add_argument("root", nargs="?", type=Path, default=ROOT)
-    command = add("options", options, "list the options: settings with default, valid and usual range; source", machine)
-    command.add_argument("kind", nargs="?", help=" | ".join(KINDS))
-    command = add("export", export, "turn a recipe or a run into a stand-alone PyTorch script", recipe, machine)
-    command.add_argument("--quiet", action="store_true", help="do not say what was written")
-    command.add_argument("--output", type=Path, help="the script's file (default: print it)")
-    command = add("fetch", fetch_data, "download a published data set", machine)
-    command.add_argument("name", help=" | ".join(READERS))
-    add("doctor", diagnose, "say what this machine has: Python, torch, GPU, data sets, browser, disk", machine)
-    return root
+def chosen(given: argparse.Namespace, of: Collection[str]) -> dict[str, Any]:
+    """What the command's own flags say, those `of` these names."""
+    return {name: getattr(given, name) for name in FLAGS[given.command] if name in of}
 
 
 def read_recipe(words: Sequence[str]) -> Recipe:
@@ -221,17 +114,23 @@ def drain(comparison: Comparison, *, quiet: bool) -> None:
             bar.update()
 
 
-def claim(given: argparse.Namespace) -> int:
-    found = Claim.load(given.file)
-    output = given.output or Path("runs") / "claims" / f"{found.name}.json"
-    try:  # before minutes of training
-        output.parent.mkdir(parents=True, exist_ok=True)
+def check_output(output: Path, *, make_folder: bool = False) -> None:
+    """Raises RecipeError where a file cannot be written, before the work whose result it shall hold."""
+    try:
+        if make_folder:
+            output.parent.mkdir(parents=True, exist_ok=True)
         there = output.exists()
         output.open("a").close()
         if not there:
             output.unlink()
     except OSError as error:
         raise RecipeError(f"Cannot write {output}: {error.strerror}.") from None
+
+
+def claim(given: argparse.Namespace) -> int:
+    found = Claim.load(given.file)
+    output = given.output or Path("runs") / "claims" / f"{found.name}.json"
+    check_output(output, make_folder=True)
     finding, comparisons = found.tried(partial(drain, quiet=given.quiet), device=given.device)
     output.write_text(numbers(found, finding, comparisons) + "\n", encoding="utf-8")
     said = {"name": found.name, "claim": found.claim, "output": str(output)}
@@ -249,15 +148,14 @@ def examine_start(given: argparse.Namespace) -> int:
 
 
 def try_rates(given: argparse.Namespace) -> int:
-    rates = {name: getattr(given, name) for name, *_ in RANGE}
     recipe = read_recipe(given.words)
-    found = range_test(recipe, device=given.device, **rates)
+    found = range_test(recipe, device=given.device, **chosen(given, FLAGS["range"]))
     print(json.dumps(found.facts()) if given.json else found)
     return OK
 
 
 def probe(given: argparse.Namespace) -> int:
-    limits = {"strengths": given.strengths, "images": given.images}
+    limits = chosen(given, FLAGS["probe"])
     found = label_probe(runs.open_run(given.folder), operations=given.operations or None, device=given.device, **limits)
     print(json.dumps(found.facts()) if given.json else found)
     return OK
@@ -266,8 +164,8 @@ def probe(given: argparse.Namespace) -> int:
 def landscape(given: argparse.Namespace) -> int:
     from lab import landscape_command as command  # noqa: PLC0415  # draws with Plotly, which is slow to import
 
-    lens = Lens(**{name: getattr(given, name) for name, *_ in LENS})
-    view = View(**{name: getattr(given, name) for name, *_ in VIEW}, lens=lens)
+    lens = Lens(**chosen(given, vars(Lens())))
+    view = View(**chosen(given, vars(View())), lens=lens)
     facts = command.landscape(
         given.words, view, given.output, device=given.device, quiet=given.quiet, numbers=given.numbers
     )
@@ -345,12 +243,11 @@ def options(given: argparse.Namespace) -> int:
 
 def export(given: argparse.Namespace) -> int:
     recipe = read_recipe(given.words)
+    if given.output:
+        check_output(given.output)
     text = script(recipe)
     if given.output:
-        try:
-            given.output.write_text(text, encoding="utf-8")
-        except OSError as error:
-            raise RecipeError(f"Cannot write {given.output}: {error.strerror}.") from None
+        given.output.write_text(text, encoding="utf-8")
     if given.json:
         print(json.dumps({"id": recipe.id, "output": str(given.output) if given.output else None, "script": text}))
     elif not given.output:
@@ -375,6 +272,23 @@ def diagnose(given: argparse.Namespace) -> int:
     print(json.dumps(facts) if given.json else "\n".join(f"{name:{width}}  {state}" for name, state in facts.items()))
     return OK
 
+
+ACTIONS: dict[str, Callable[[argparse.Namespace], int]] = {
+    "run": run,
+    "resume": resume,
+    "test": test,
+    "examine": examine_start,
+    "range": try_rates,
+    "probe": probe,
+    "landscape": landscape,
+    "compare": compare,
+    "claim": claim,
+    "runs": list_runs,
+    "options": options,
+    "export": export,
+    "fetch": fetch_data,
+    "doctor": diagnose,
+}
 
 if __name__ == "__main__":
     sys.exit(main())

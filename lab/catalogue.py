@@ -36,11 +36,12 @@ class RecipeError(ValueError):
 
 
 class Knob(NamedTuple):
-    """Where a slider moves: a hint, not a limit (lr = 100 is a lesson too)."""
+    """Where a slider moves: a hint, not a limit (lr = 100 is a lesson too). zero: what 0 means, if it is no amount."""
 
     low: float
     high: float
     log: bool = False
+    zero: str = ""
 
 
 class Settings(BaseModel):
@@ -89,7 +90,7 @@ class Catalogue(Mapping[str, type[Choice]]):
         1.0
         >>> colours.parse("rde")
         Traceback (most recent call last):
-        lab.catalogue.RecipeError: Unknown colour 'rde'. Expected one of: red. Did you mean 'red'?
+        lab.catalogue.RecipeError: Unknown colour 'rde'. Did you mean 'red'? Expected one of: red.
     """
 
     def __init__(self, kind: str, *, gives: str = "", aliases: Mapping[str, str] | None = None) -> None:
@@ -259,14 +260,35 @@ def options_of(field: FieldInfo) -> tuple[Any, ...]:
 
 def did_you_mean(word: object, known: Any) -> str:
     """The nearest of the known words, capitals or not; empty when none is near."""
-    names = {str(name).lower(): name for name in known}
-    close = get_close_matches(str(word).lower(), list(names), n=1, cutoff=0.5)
-    return f" Did you mean {names[close[0]]!r}?" if close else ""
+    given, names = str(word).lower(), {str(name).lower(): name for name in known}
+    close = get_close_matches(given, list(names), n=len(names) or 1, cutoff=0.5)
+    return f" Did you mean {names[min(close, key=lambda name: edits(given, name))]!r}?" if close else ""
+
+
+def edits(a: str, b: str) -> int:
+    """How many letters must be changed, added, dropped or swapped with their neighbour to get from a to b.
+
+    Example:
+        >>> edits("adma", "adam"), edits("adma", "adamax")
+        (1, 2)
+
+    Source: Damerau 1964, doi 10.1145/363958.363994, each place edited once.
+    """
+    rows = [list(range(len(b) + 1))]
+    for i, letter in enumerate(a, 1):
+        row = [i]
+        for j, other in enumerate(b, 1):
+            row.append(min(rows[-1][j] + 1, row[-1] + 1, rows[-1][j - 1] + (letter != other)))
+            if i > 1 and j > 1 and a[i - 2 : i] == other + b[j - 2]:
+                row[-1] = min(row[-1], rows[-2][j - 2] + 1)
+        rows.append(row)
+    return rows[-1][-1]
 
 
 def unknown(kind: str, word: object, known: Any, owner: str = "", hint: str = "") -> str:
+    """The hint first: what is meant is seldom the last of a long list."""
     expected = ", ".join(known) or "none, it has no settings"
-    return f"Unknown {kind} {word!r}{owner}. Expected one of: {expected}.{hint or did_you_mean(word, known)}"
+    return f"Unknown {kind} {word!r}{owner}.{hint or did_you_mean(word, known)} Expected one of: {expected}."
 
 
 def explain(error: ValidationError, model: type[Settings], kind: str = "", name: str = "") -> str:

@@ -4,19 +4,14 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Iterator
-from copy import deepcopy
 from importlib.metadata import version
-from inspect import isgeneratorfunction
 from typing import Any
 
-import torch
-
-from lab.activations import activations, gain_of
-from lab.augmentations import Pending, augmentations, learners, sees_only_the_shape
-from lab.augmentations.learning import finished, settings_of
+from lab.activations import activations
+from lab.augmentations import Pending, augmentations, learners
+from lab.augmentations.learning import finished
 from lab.averages import averages, blend
 from lab.bundle import Bundle, bound_names
-from lab.catalogue import Catalogue, Choice
 from lab.data import batches, datasets, modifiers
 from lab.depth import rate_groups
 from lab.gradients import gradients
@@ -24,12 +19,10 @@ from lab.initializers import after_filling, initializers
 from lab.models import initialise, models
 from lab.optimizers import joined, optimizers, parameter_groups
 from lab.recipe import Recipe
-from lab.schedules import ramped, schedules, watches
+from lab.schedules import ramped, schedules
+from lab.script_lines import averaging, draws_randomly, evaluate_lines, has_other_weights, learning, main_lines, stops
 from lab.steps import (
     EVALUATION_BATCH,
-    ONE_THREAD_FLOPS,
-    STREAMS,
-    dropout_stream,
     learning_stream,
     noise_stream,
     seed_dropout,
@@ -40,7 +33,6 @@ from lab.transfer import sources, transfers
 from lab.used_weights import spread, statistics, used_weights
 
 KEPT = "model.pt"  # the file of the script's weights, where it is run
-STREAM = {purpose: f"{len(STREAMS)} * SEED + {index}" for index, purpose in enumerate(STREAMS)}
 
 
 def script(recipe: Recipe) -> str:
@@ -139,266 +131,6 @@ def settings(session: Training) -> list[str]:
     recipe = session.recipe
     lines = [f"SEED = {recipe.seed}", f"EPOCHS = {recipe.epochs}", f"BATCH_SIZE = {session.batch_size}"]
     return [*lines, f"LR = {getattr(recipe.optimizer, 'lr', 1.0)!r}", f"EVALUATION_BATCH = {EVALUATION_BATCH}"]
-
-
-def call(catalogue: Catalogue, choice: Choice, *context: str) -> str:
-    """`adam(parameter_groups(model), lr=0.001, ...)`."""
-    return f"{catalogue.functions[choice.name].__name__}({', '.join([*context, *arguments(choice)])})"
-
-
-def arguments(choice: Choice) -> list[str]:
-    """`["lr=LR", "beta1=0.9", ...]`."""
-    return [f"{key}={'LR' if key == 'lr' else repr(value)}" for key, value in choice if key != "name"]
-
-
-def learning(recipe: Recipe) -> list[Choice]:
-    """Augmentations that learn from the training split before the first step."""
-    return [choice for choice in recipe.augment if choice.name in learners]
-
-
-def has(session: Training, kind: str) -> bool:
-    """Whether the network has a layer whose class name contains `kind`."""
-    return any(kind in type(layer).__name__ for layer in session.model.modules())
-
-
-def averaging(session: Training) -> bool:
-    return session.recipe.average.name != "nothing"
-
-
-def has_other_weights(session: Training) -> bool:
-    """Whether the network is used with other weights than those that training goes on with."""
-    return averaging(session) or hasattr(session.optimizer, "used_weights")
-
-
-def draws_randomly(session: Training) -> bool:
-    """Whether a training pass uses the global random stream: dropout, noise."""
-    trial, images = deepcopy(session.model).train(), torch.zeros(2, *session.data.shape, dtype=session.dtype)
-    with dropout_stream(0, 0, session.device) as moved, torch.no_grad():
-        trial(images)
-        return moved()
-
-
-def main_lines(session: Training) -> Iterator[str]:
-    """The script's `main`: the same operations, in the same order, as `lab.training`."""
-    yield "def main():"
-    yield '    """Train; return the loss of every step and the trained network."""'
-    for line in [*data_lines(session), *model_lines(session), *loop_lines(session)]:
-        yield f"    {line}" if line else ""
-
-
-def data_lines(session: Training) -> Iterator[str]:
-    recipe = session.recipe
-    dtype = "torch.float64" if recipe.precision == "float64" else "torch.float32"
-    yield 'device = torch.device("cuda" if torch.cuda.is_available() else "cpu")'
-    yield f"data = {call(datasets, recipe.data)}"
-    for choice in recipe.modify:
-        yield f"data = {call(modifiers, choice, 'data')}"
-    read = "torch.stack([images[i] for i in range(len(images))])" if recipe.data.name == "folder" else "images"
-    for part in ("train", "validation"):
-        yield f"images = data.{part}.images"
-        yield f"{part}_images, {part}_labels = {read}.to(device), data.{part}.labels.to(device)"
-    yield f"constants = [torch.tensor(values, dtype={dtype}, device=device) for values in data.statistics]"
-    yield "mean, std = (values.view(1, -1, 1, 1) for values in constants)"
-    yield f"order = torch.Generator().manual_seed({STREAM['order']})"
-    if recipe.augment:
-        yield f"draws = torch.Generator(device).manual_seed({STREAM['augment']})"
-    for choice in learning(recipe):
-        split = "train_images, train_labels, len(data.classes), learning_stream(SEED, device)"
-        chosen = [f"{key}={value!r}" for key, value in settings_of(choice).items()]
-        taught = f"{learners[choice.name].__name__}({', '.join([split, *chosen])})"
-        yield f"{lesson_of(choice)} = {f'finished({taught})' if stops(choice) else taught}"
-    yield from prepare_lines(session, dtype)
-
-
-def stops(choice: Choice) -> bool:
-    """Whether what learns stops in between."""
-    return isgeneratorfunction(learners[choice.name])
-
-
-def lesson_of(choice: Choice) -> str:
-    """What the script calls it."""
-    return f"lesson_of_{choice.name}"
-
-
-def prepare_lines(session: Training, dtype: str) -> Iterator[str]:
-    layout = ".contiguous(memory_format=torch.channels_last)" if has(session, "Conv2d") else ""
-    yield ""
-    yield "def prepare(images):"
-    yield f"    return normalise(to_float(images, {dtype}), mean, std){layout}"
-    yield ""
-    if session.recipe.augment:
-        yield "def prepare_batch(images, labels):"
-        yield f"    batch = Pending(images, labels, len(data.classes), {dtype})"
-        for choice in session.recipe.augment:
-            given = "shape" if sees_only_the_shape(augmentations.functions[choice.name]) else "images"
-            learned = ["batch.shares", lesson_of(choice)] if choice.name in learners else []
-            yield f"    batch.add({call(augmentations, choice, f'batch.{given}', 'draws', *learned)})"
-        yield f"    return normalise(batch.images, mean, std){layout}, batch.labels"
-        yield ""
-
-
-def model_lines(session: Training) -> Iterator[str]:
-    recipe = session.recipe
-    activation = call(activations, recipe.activation)
-    factory = activation.removesuffix("()") if activation.endswith("()") else f"lambda: {activation}"
-    yield "torch.manual_seed(SEED)"
-    yield f"model = {call(models, recipe.model, 'data.shape', 'len(data.classes)', factory)}"
-    yield f"weights_stream = torch.Generator().manual_seed({STREAM['init']})"
-    yield f"gain = {gain_of(recipe.activation)!r}  # of {recipe.activation.name}"
-    yield f"initialise(model, lambda weight: {call(initializers, recipe.init, 'weight', 'gain', 'weights_stream')})"
-    if recipe.init.name in after_filling:
-        context = ", ".join(["model", "lambda count: sample(data, count)", *arguments(recipe.init)])
-        yield f"{after_filling[recipe.init.name].__name__}({context})"
-    if recipe.source.name != "nothing" or recipe.transfer.name != "scratch":
-        yield f"model = {call(transfers, recipe.transfer, 'model', call(sources, recipe.source))}"
-    layout = ".to(memory_format=torch.channels_last)" if has(session, "Conv2d") else ""
-    double = ", torch.float64" if recipe.precision == "float64" else ""
-    yield f"model = model.to(device{double}){layout}"
-    groups = "parameter_groups(model)" if recipe.depth_decay == 1 else f"rate_groups(model, {recipe.depth_decay})"
-    yield f"optimizer = joined({call(optimizers, recipe.optimizer, groups)})"
-    if recipe.precision == "bfloat16":
-        yield "autocast = torch.autocast(device.type, torch.bfloat16)"
-
-
-def loop_lines(session: Training) -> Iterator[str]:
-    recipe = session.recipe
-    yield ""
-    yield "steps_per_epoch = math.ceil(len(train_images) / BATCH_SIZE)"
-    yield "steps = EPOCHS * steps_per_epoch"
-    yield "losses = []"
-    if recipe.watches_validation:
-        yield "validations = []"
-    if recipe.warmup or recipe.cooldown:
-        yield from ["", "def schedule(progress):", f"    return {schedule_call(recipe, 'progress')}", ""]
-    if averaging(session):
-        yield "average = {}"
-    if recipe.gradient:
-        yield from backward_lines(session)
-    if session.flops_per_step < ONE_THREAD_FLOPS:
-        yield "torch.set_num_threads(1)  # a second thread saves nothing on so small a network"
-    yield "for epoch in range(EPOCHS):"
-    yield "    permutation = torch.randperm(len(train_images), generator=order).to(device)"
-    yield "    for index in permutation.split(BATCH_SIZE):"
-    for line in step_lines(session):
-        yield f"        {line}"
-    autocast = ", autocast" if recipe.precision == "bfloat16" else ""
-    if has_other_weights(session):
-        yield from other_weights_lines(session)
-        autocast += ", weights"
-    yield f"    loss, accuracy = evaluate(model, prepare, validation_images, validation_labels{autocast})"
-    yield '    print(f"epoch {epoch + 1}: validation loss {loss:.4f}, accuracy {accuracy:.4f}")'
-    if recipe.watches_validation:
-        yield "    validations.append((loss, accuracy))"
-    if recipe.patience:
-        yield f"    if stalled([loss for loss, _ in validations], {recipe.patience}):"
-        yield "        break"
-    if has_other_weights(session):
-        yield "model.load_state_dict(weights, strict=False)"
-    yield "return [loss.item() for loss in losses], model"
-
-
-def schedule_call(recipe: Recipe, progress: str) -> str:
-    return call(schedules, recipe.schedule, progress, *(["validations"] if watches(recipe.schedule) else []))
-
-
-def rate_lines(recipe: Recipe) -> Iterator[str]:
-    """This step's learning rate, and what each group has of it."""
-    factor = schedule_call(recipe, "len(losses) / steps")
-    if recipe.warmup or recipe.cooldown:
-        factor = f"ramped(schedule, len(losses) / steps, warmup={recipe.warmup}, cooldown={recipe.cooldown})"
-    scale = "" if recipe.depth_decay == 1 else 'group["scale"] * '
-    yield f"factor = {factor}"
-    yield "for group in optimizer.param_groups:"
-    yield f'    group["lr"] = LR * {scale}factor'
-
-
-def step_lines(session: Training) -> Iterator[str]:
-    recipe = session.recipe
-    yield from rate_lines(recipe)
-    if draws_randomly(session):
-        yield "seed_dropout(SEED, len(losses), device)"
-    images, labels = ("images", "labels") if recipe.augment else ("prepare(train_images[index])", "train_labels[index]")
-    if recipe.augment:
-        yield "images, labels = prepare_batch(train_images[index], train_labels[index])"
-    if recipe.gradient:
-        yield f"compute = partial(backward, {images}, {labels})"
-        for choice in recipe.gradient:
-            yield f"compute = {partial_call(choice)}"
-        yield "loss = compute()"
-    else:
-        yield from gradient_lines(session, images, labels)
-    if recipe.clip_norm:
-        yield f"torch.nn.utils.clip_grad_norm_(model.parameters(), {recipe.clip_norm})"
-    yield "optimizer.step()"
-    if averaging(session):
-        yield f"share = {call(averages, recipe.average, 'len(losses)', 'steps_per_epoch', 'EPOCHS')}"
-        yield "average = blend(average, share, model, optimizer)"
-    yield "losses.append(loss.detach())"
-
-
-def gradient_lines(session: Training, images: str, labels: str) -> Iterator[str]:
-    """One pass of a batch, forward and backward."""
-    smoothing = session.recipe.label_smoothing
-    smoothed = f", label_smoothing={smoothing}" if smoothing else ""
-    if session.recipe.precision == "bfloat16":
-        yield "with autocast:"
-        yield f"    logits = model({images}).float()"
-        yield f"    loss = functional.cross_entropy(logits, {labels}{smoothed})"
-    else:
-        yield f"logits = model({images})"
-        yield f"loss = functional.cross_entropy(logits, {labels}{smoothed})"
-    yield "optimizer.zero_grad()"
-    yield "loss.backward()"
-
-
-def backward_lines(session: Training) -> Iterator[str]:
-    yield ""
-    yield "def backward(images, labels):"
-    for line in gradient_lines(session, "images", "labels"):
-        yield f"    {line}"
-    yield "    return loss"
-    yield ""
-
-
-def partial_call(choice: Choice) -> str:
-    """A change to the gradient around what is computed so far."""
-    start = f"{gradients.functions[choice.name].__name__}, compute, model"
-    chosen = [f"{key}={value!r}" for key, value in choice if key != "name"]
-    return f"partial({', '.join([start, 'noise_stream(SEED, len(losses), device)', 'len(losses)', *chosen])})"
-
-
-def other_weights_lines(session: Training) -> Iterator[str]:
-    """At the end of an epoch: what the network is used with in place of what it is trained with."""
-    average = "average or " if averaging(session) else ""
-    mixed = session.recipe.precision == "bfloat16"
-    start = "weights |= statistics(model, weights, (prepare(train_images[i]) for i in spread(len(train_images))))"
-    yield f"    weights = dict({average}used_weights(model, optimizer))"
-    yield "    if weights:"
-    if mixed:
-        yield "        with autocast:"
-    yield f"        {'    ' * mixed}{start}"
-
-
-def evaluate_lines(session: Training) -> Iterator[str]:
-    mixed, other = session.recipe.precision == "bfloat16", has_other_weights(session)
-    network = "functional_call(model, weights, (prepare(images[part]),))" if other else "model(prepare(images[part]))"
-    yield "@torch.inference_mode()"
-    yield f"def evaluate(model, prepare, images, labels{', autocast' * mixed}{', weights' * other}):"
-    yield '    """Loss (mean nats per example) and accuracy (fraction)."""'
-    yield "    model.eval()"
-    yield "    sums = []"
-    yield "    for start in range(0, len(images), EVALUATION_BATCH):"
-    yield "        part = slice(start, start + EVALUATION_BATCH)"
-    if mixed:
-        yield "        with autocast:"
-        yield f"            logits = {network}.float()"
-    else:
-        yield f"        logits = {network}"
-    yield '        loss = functional.cross_entropy(logits, labels[part], reduction="sum")'
-    yield "        sums.append(torch.stack([loss, (logits.argmax(1) == labels[part]).sum()]))"
-    yield "    model.train()"
-    yield "    loss, correct = torch.stack(sums).sum(0).tolist()"
-    yield "    return loss / len(images), correct / len(images)"
 
 
 ENTRY = f"""if __name__ == "__main__":

@@ -42,7 +42,7 @@ Bound = Annotated[
 Gain = Annotated[
     float,
     Field(ge=0, le=1000, description="factor on the standard deviation; 0 takes the activation's own"),
-    Knob(0, 5),
+    Knob(0, 5, zero="own"),
 ]
 Mode = Annotated[
     Literal["fan_in", "fan_out"],

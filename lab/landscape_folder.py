@@ -208,6 +208,9 @@ def figures_of(scenes: Sequence[Scene], scale: Scale) -> list[dict[str, Any]]:
     if len(scenes) <= MOST_SURFACES:
         high = [part for scene in scenes for part in surface_data(scene, scale)]
         light, dark = surface_figure(scenes, scale), surface_figure(scenes, scale, dark=True)
+        if len(scenes) == 1:  # beside the contours, whose bar of colours is the same
+            for figure in (light, dark):
+                figure.update_coloraxes(showscale=False)
         found.insert(0, figure_of("surfaces", light, dark, high))
     return found
 

@@ -16,6 +16,8 @@ def with_bar(events: Iterator[Event], session: Training) -> Iterator[Event]:
     terminal = sys.stderr.isatty()
     if not terminal:
         print(f"{beginning(session)} ...", file=sys.stderr, flush=True)
+    if warning := one_step_an_epoch(session):
+        print(warning, file=sys.stderr, flush=True)
     with tqdm(total=session.steps, initial=session.step, unit="step", disable=not terminal) as bar:
         for event in events:
             if isinstance(event, Learned):
@@ -30,11 +32,24 @@ def with_bar(events: Iterator[Event], session: Training) -> Iterator[Event]:
 
 
 def beginning(session: Training) -> str:
-    """What begins, and where: `cnn on digits, 45,226 parameters: 5 epochs of 1,257 images in 100 steps`."""
+    """What begins, and where: `cnn on digits, 45,226 parameters: 5 epochs of 1,257 images in 100 steps, ...`."""
     started, recipe, images = session.started(), session.recipe, len(session.train_split)
     epochs = f"{recipe.epochs} epoch{'s' * (recipe.epochs != 1)} of {images:,} images"
     what = f"{recipe.model.name} on {recipe.data.name}, {started.parameters:,} parameters"
-    return f"{what}: {epochs} in {started.steps:,} step{'s' * (started.steps != 1)}, on {started.device}"
+    looks, steps = len(session.validation_split), f"{started.steps:,} step{'s' * (started.steps != 1)}"
+    return f"{what}: {epochs} in {steps}, {looks:,} validation image{'s' * (looks != 1)}, on {started.device}"
+
+
+def one_step_an_epoch(session: Training) -> str:
+    """Said where a batch has room for more than all training images; empty elsewhere."""
+    images, size = len(session.train_split), session.batch_size
+    if size <= images:  # batch_gd, and whoever asks for a batch of just all images, means it
+        return ""
+    smaller = max(1, images // 8)
+    return (
+        f"A batch of {size:,} holds all {images:,} training images, so an epoch is a single step: "
+        f"for more steps, take smaller batches (batch_size={smaller}) or more epochs."
+    )
 
 
 def _scores(epoch: Epoch) -> str:

@@ -112,7 +112,9 @@ class Recipe(Settings):
     label_smoothing: Annotated[
         float, Field(ge=0, lt=1, description="share of each label given to all classes"), Knob(0, 0.3)
     ] = 0.0
-    clip_norm: Annotated[float, Field(ge=0, description="largest gradient norm; 0 does not clip"), Knob(0, 10)] = 0.0
+    clip_norm: Annotated[
+        float, Field(ge=0, description="largest gradient norm; 0 does not clip"), Knob(0, 10, zero="off")
+    ] = 0.0
     patience: Annotated[
         int,
         Field(
@@ -120,7 +122,7 @@ class Recipe(Settings):
             le=1_000_000,
             description="stop after so many epochs without a lower validation loss, as it stands; 0: never",
         ),
-        Knob(0, 20),
+        Knob(0, 20, zero="never"),
     ] = 0
     precision: Annotated[
         Literal["float32", "bfloat16", "float64"],
@@ -225,7 +227,7 @@ def refuse_choices(arguments: Mapping[str, Any]) -> None:
 def _place(spec: dict[str, Any], key: str, value: Any) -> None:
     field, *inner = key.split(".")
     if field not in Recipe.model_fields:
-        raise RecipeError(unknown("recipe key", field, Recipe.model_fields) + _where_it_belongs(spec, field))
+        raise RecipeError(unknown("recipe key", field, Recipe.model_fields, hint=_where_it_belongs(spec, field)))
     if not inner:
         spec[field] = value
     elif field not in CATALOGUES:

@@ -11,7 +11,7 @@ from typing import Any
 
 from lab.compare import FAILURES, Comparison, Phase
 from lab.data import load
-from lab.sentences import KINDS, in_points, ranking_claim, words
+from lab.sentences import KINDS, footing, furthest, in_points, ranking_claim, words
 from lab.targets import target_lines
 from lab.verdicts import Verdict, oriented
 
@@ -35,7 +35,7 @@ def report(comparison: Comparison) -> str:
 def sections_of(comparison: Comparison) -> list[tuple[str, list[str]]]:
     """Headings and sentences; those about the target first where that is the question."""
     judged: list[Phase] = [phase for phase in comparison.phases if comparison.judged(phase)]
-    found = [(PHASES[phase], findings(comparison, phase)) for phase in judged]
+    found = [(verdicts_heading(comparison, phase), findings(comparison, phase)) for phase in judged]
     if target := comparison.plan.target:
         heading = f"Steps to {100 * target:g}% of the validation images, {{}}"
         steps = [(heading.format(PHASES[phase].lower()), target_lines(comparison, phase)) for phase in judged]
@@ -45,6 +45,11 @@ def sections_of(comparison: Comparison) -> list[tuple[str, list[str]]]:
     if "tuned" in judged:
         found.append(("What tuning changed", changes(comparison)))
     return found
+
+
+def verdicts_heading(comparison: Comparison, phase: Phase) -> str:
+    common = footing(comparison.verdicts(phase))
+    return f"{PHASES[phase]} ({common})" if common else PHASES[phase]
 
 
 def notes(comparison: Comparison) -> list[str]:
@@ -174,10 +179,13 @@ def findings(comparison: Comparison, phase: Phase) -> list[str]:
     found, failures = comparison.verdicts(phase), comparison.failures(phase)
     if not found:
         return ["One seed shows nothing: run at least two."]
-    lines = [words(verdict, prospect=not (failures[verdict.a] or failures[verdict.b])) for verdict in found]
+    told = {verdict: not (failures[verdict.a] or failures[verdict.b]) for verdict in found}
+    brief = bool(footing(found))
+    lines = [words(verdict, prospect=told[verdict], brief=brief) for verdict in found]
     if len(found) > 1 and not any(verdict.winner for verdict in found):
-        furthest = max(range(len(found)), key=lambda place: abs(found[place].difference))
-        lines = [f"No difference shown between any two of the arms. The two furthest apart: {lines[furthest]}"]
+        far = max(found, key=lambda verdict: abs(verdict.difference))
+        said = furthest(far, prospect=told[far], brief=brief)
+        lines = [f"No difference shown between any two of the arms. The two furthest apart: {said}"]
     return lines + [failure_line(name, counts, found[0].seeds) for name, counts in failures.items() if counts]
 
 
@@ -202,10 +210,11 @@ def changes(comparison: Comparison) -> list[str]:
     moved = [pair for pair in pairs if winner(before, pair) != winner(after, pair)]
     if not moved or not before or not after:
         return ["No verdict: every pair of arms stands as it stood at the rates given."]
-    lines = [
-        change_line(comparison, oriented(before[frozenset(pair)], pair[0]), after[frozenset(pair)]) for pair in moved
-    ]
-    return [*lines, "Listed are the pairs whose verdict is another one now."] if len(pairs) > 1 else lines
+    both = [(oriented(before[frozenset(pair)], pair[0]), after[frozenset(pair)]) for pair in moved]
+    common = footing([verdict for verdict, _ in both])
+    lines = [change_line(comparison, *verdicts, brief=bool(common)) for verdicts in both]
+    listed = f"Listed are the pairs whose verdict is another one now{common and f' ({common})'}."
+    return [*lines, listed] if len(pairs) > 1 else lines
 
 
 def winner(found: Mapping[frozenset[str], Verdict], pair: tuple[str, str]) -> str | None:
@@ -213,16 +222,17 @@ def winner(found: Mapping[frozenset[str], Verdict], pair: tuple[str, str]) -> st
     return verdict.winner if verdict else None
 
 
-def change_line(comparison: Comparison, before: Verdict, after: Verdict) -> str:
+def change_line(comparison: Comparison, before: Verdict, after: Verdict, *, brief: bool = False) -> str:
     a, b = before.a, before.b
     found, change = comparison.change(a, b)
     constant = found.method == "sign test"  # its bounds are not worth printing
     moved, *bounds = in_points([change] if constant else [change, found.low, found.high])
     was, now = (f"{round(100 * found.difference, 1) + 0.0:.1f}" for found in (before, oriented(after, a)))
-    span = f"{100 * comparison.plan.level:g}% {KINDS[found.method]}interval {' to '.join(bounds)}"
+    level = "" if brief else f"{100 * comparison.plan.level:g}% "
+    span = f"{level}{KINDS[found.method]}{'' if brief else 'interval '}{' to '.join(bounds)}"
     if constant:
         span = f"the same at each of {before.seeds} seeds"
-    corrected = f", corrected for {before.comparisons} comparisons" if before.comparisons > 1 else ""
+    corrected = f", corrected for {before.comparisons} comparisons" if before.comparisons > 1 and not brief else ""
     said = f"{a} - {b} went from {was} to {now} points with tuning, by {moved} ({span}{corrected})"
     if found.low <= 0 <= found.high:
         return f"{said}: no change shown, though one of the two lists shows a difference and the other does not."

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import signal
 import threading
 from collections.abc import Generator
@@ -353,11 +354,16 @@ def table(root: str | Path = "runs") -> pd.DataFrame:
 
 
 def might_be_run(folder: Path) -> bool:
-    """A folder with anything in it, but a comparison's or that of claims."""
-    return any(folder.iterdir()) and not (folder / PLAN).exists() and folder.name != "claims"
+    """A folder with anything in it, but a comparison's or that of claims; or named as `new_folder` names them."""
+    if not any(folder.iterdir()):
+        return re.fullmatch(r"\d{8}-\d{6}-[0-9a-f]{12}(-\d+)?", folder.name) is not None
+    return not (folder / PLAN).exists() and folder.name != "claims"
 
 
 def _row(folder: Path) -> dict[str, Any]:
+    if not any(folder.iterdir()):
+        said = "Nothing is in it: the run ended before its first step, or is about to begin."
+        return {"folder": str(folder), "status": "empty", "problem": said}
     try:
         run = open_run(folder)
     except RunError as error:

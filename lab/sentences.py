@@ -12,19 +12,36 @@ KINDS = {"t": "", "BCa bootstrap": "bootstrap ", "anytime-valid t": "anytime-val
 FEWEST_TO_TELL = 4  # seeds whose spread says anything of how many would be needed
 
 
-def words(verdict: Verdict, *, prospect: bool = True) -> str:
+def words(verdict: Verdict, *, prospect: bool = True, brief: bool = False) -> str:
     """The verdict as one sentence, in percentage points.
 
     prospect: whether to say how many seeds would be needed; where runs failed, the spread does not tell.
+    brief: without what `footing` says for all of a list.
     """
     if verdict.winner is None:
-        names = f"{verdict.a} and {verdict.b} at {verdict.seeds} seeds"
-        return f"No difference shown between {names} ({_finding(verdict)}){_prospect(verdict) if prospect else ''}."
+        names = f"{verdict.a} and {verdict.b}{'' if brief else f' at {verdict.seeds} seeds'}"
+        needed = _prospect(verdict) if prospect else ""
+        return f"No difference shown between {names} ({_finding(verdict, brief=brief)}){needed}."
     difference, span = _numbers(verdict, sign=1 if verdict.outcome == "better" else -1)
-    found = f"{_kind(verdict)} {span}, {verdict.seeds} seeds"
+    found = _span(verdict, span, brief=True) if brief else f"{_span(verdict, span)}, {verdict.seeds} seeds"
     if verdict.interval.method == "sign test":
         found = f"at each of {verdict.seeds} seeds; {_level(verdict)} sign test, which does not say how large it is"
-    return f"{verdict.a} is {verdict.outcome} than {verdict.b} by {difference} points ({found}{_correction(verdict)})."
+    corrected = "" if brief else _correction(verdict)
+    return f"{verdict.a} is {verdict.outcome} than {verdict.b} by {difference} points ({found}{corrected})."
+
+
+def furthest(verdict: Verdict, *, prospect: bool = True, brief: bool = False) -> str:
+    """How far apart two arms are between which no difference is shown; brief: without what `footing` says."""
+    return f"{_finding(verdict, brief=brief)}{_prospect(verdict) if prospect else ''}."
+
+
+def footing(verdicts: Sequence[Verdict]) -> str:
+    """What several verdicts have in common, to be said once: `95% intervals, 8 seeds, corrected for 3 comparisons`.
+
+    Empty for one verdict, and where they differ in it.
+    """
+    found = {f"{_level(verdict)} intervals, {verdict.seeds} seeds{_correction(verdict)}" for verdict in verdicts}
+    return found.pop() if len(verdicts) > 1 and len(found) == 1 else ""
 
 
 def ranking_claim(at_default: Verdict, tuned: Verdict) -> str:
@@ -56,14 +73,16 @@ def finding(verdict: Verdict) -> str:
     return f"{difference} points ({found}, {verdict.seeds} seeds{_correction(verdict)})"
 
 
-def _finding(verdict: Verdict) -> str:
+def _finding(verdict: Verdict, *, brief: bool) -> str:
     constant = verdict.interval.method == "sign test"
     if constant and abs(verdict.difference) <= ROUNDING:
         return "equal scores at every seed"
     difference, span = _numbers(verdict)
     everywhere = " at every seed" if constant else ""
-    reach = f"too few seeds for any {_kind(verdict)}" if verdict.interval.unbounded else f"{_kind(verdict)} {span}"
-    return f"{verdict.a} - {verdict.b}: {difference} points{everywhere}, {reach}{_correction(verdict)}"
+    unbounded = verdict.interval.unbounded
+    reach = f"too few seeds for any {_kind(verdict)}" if unbounded else _span(verdict, span, brief=brief)
+    corrected = "" if brief else _correction(verdict)
+    return f"{verdict.a} - {verdict.b}: {difference} points{everywhere}, {reach}{corrected}"
 
 
 def _prospect(verdict: Verdict) -> str:
@@ -82,6 +101,10 @@ def _level(verdict: Verdict) -> str:
 
 def _kind(verdict: Verdict) -> str:
     return f"{_level(verdict)} {KINDS[verdict.interval.method]}interval"
+
+
+def _span(verdict: Verdict, span: str, *, brief: bool = False) -> str:
+    return f"{KINDS[verdict.interval.method]}{span}" if brief else f"{_kind(verdict)} {span}"
 
 
 def _correction(verdict: Verdict) -> str:

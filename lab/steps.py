@@ -10,7 +10,6 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 from torch.nn import functional
-from torch.utils.flop_counter import FlopCounterMode
 
 from lab.activations import activations, gain_of
 from lab.data import Dataset, Split
@@ -142,6 +141,8 @@ def at_least_float32(logits: Tensor) -> Tensor:
 
 def flops_per_image(model: nn.Module, images: Tensor) -> float:
     """Floating-point operations of one forward pass over `images`, per image, counted by torch."""
+    from torch.utils.flop_counter import FlopCounterMode  # noqa: PLC0415  # slow to import: brings a compiler
+
     was_training = model.training
     model.eval()
     with FlopCounterMode(display=False) as counter, torch.no_grad():

@@ -14,7 +14,7 @@ from itertools import combinations
 from typing import Literal, NamedTuple
 
 import numpy as np
-from scipy import special
+import scipy
 
 Scores = Sequence[float] | np.ndarray
 Method = Literal["t", "BCa bootstrap", "anytime-valid t", "sign test"]
@@ -155,7 +155,7 @@ def critical(n: int, level: float, *, sequential: bool = False) -> float:
     """
     alpha, c = 1 - level, PRIOR_PRECISION
     if not sequential:
-        return float(-special.stdtrit(n - 1, alpha / 2))
+        return float(-scipy.special.stdtrit(n - 1, alpha / 2))
     k = ((n + c) / c) ** (1 / n) * alpha ** (-2 / n)
     left = n + c - c * k
     return math.sqrt((n - 1) * (n + c) * (k - 1) / left) if left > 0 else math.inf
@@ -190,7 +190,7 @@ def seeds_needed(
 
     def chance(n: int) -> float:
         threshold = _reach(n, each, sequential=sequential)
-        return 1 - float(special.nctdtr(n - 1, effect * math.sqrt(n), threshold)) if threshold < math.inf else 0.0
+        return 1 - float(scipy.special.nctdtr(n - 1, effect * math.sqrt(n), threshold)) if threshold < math.inf else 0.0
 
     counts = range(2, MOST_SEEDS + 1)
     found = bisect_left(counts, power, key=chance)
@@ -334,7 +334,7 @@ def _bootstrapped(values: np.ndarray, level: float, seed: int) -> Interval | Non
     # Plain BCa is too narrow at such n: in simulation a 99.5% interval of 20 to 30 normal values covered 98.8%.
     from scipy import stats  # noqa: PLC0415  # slow to import, and few comparisons come to this
 
-    tail = float(special.ndtr(-critical(len(values), level) * math.sqrt(len(values) / (len(values) - 1))))
+    tail = float(scipy.special.ndtr(-critical(len(values), level) * math.sqrt(len(values) / (len(values) - 1))))
     if tail * RESAMPLES < 5:
         return None
     rng, wider = np.random.default_rng(seed), 1 - 2 * tail

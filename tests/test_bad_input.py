@@ -38,7 +38,7 @@ RECIPES = [
         bad(
             f"unknown {field}",
             choices(**{field: given}),
-            f"Unknown {CATALOGUES[field].kind} {given!r}. Expected one of: {options(field)}. Did you mean {meant!r}?",
+            f"Unknown {CATALOGUES[field].kind} {given!r}. Did you mean {meant!r}? Expected one of: {options(field)}.",
         )
         for field, (given, meant) in NEAR_MISSES.items()
     ),
@@ -50,13 +50,13 @@ RECIPES = [
     bad(
         "unknown key",
         choices(optimiser="sgd"),
-        f"Unknown recipe key 'optimiser'. Expected one of: {KEYS}. Did you mean 'optimizer'?",
+        f"Unknown recipe key 'optimiser'. Did you mean 'optimizer'? Expected one of: {KEYS}.",
     ),
     bad(
         "unknown setting",
         sgd(momentun=0.9),
-        f"Unknown setting 'momentun' of optimizer sgd. Expected one of: {settings('optimizer', 'sgd')}. "
-        "Did you mean 'momentum'?",
+        "Unknown setting 'momentun' of optimizer sgd. Did you mean 'momentum'? "
+        f"Expected one of: {settings('optimizer', 'sgd')}.",
     ),
     bad(
         "setting of another option",
@@ -155,7 +155,7 @@ RECIPES = [
     bad(
         "a key that Python uses",
         lambda _: Recipe(self=1),
-        f"Unknown recipe key 'self'. Expected one of: {KEYS}. Did you mean 'seed'?",
+        f"Unknown recipe key 'self'. Did you mean 'seed'? Expected one of: {KEYS}.",
     ),
 ]
 

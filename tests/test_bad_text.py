@@ -95,12 +95,12 @@ OVERRIDES = [
     bad(
         "unknown key",
         override("lr=0.3"),
-        f"Unknown recipe key 'lr'. Expected one of: {KEYS}. It is a setting of optimizer: write optimizer.lr.",
+        f"Unknown recipe key 'lr'. It is a setting of optimizer: write optimizer.lr. Expected one of: {KEYS}.",
     ),
     bad(
         "unknown key with a setting",
         override("optimzer.lr=1"),
-        f"Unknown recipe key 'optimzer'. Expected one of: {KEYS}. Did you mean 'optimizer'?",
+        f"Unknown recipe key 'optimzer'. Did you mean 'optimizer'? Expected one of: {KEYS}.",
     ),
     bad("nothing before the dot", override(".lr=3"), f"Unknown recipe key ''. Expected one of: {KEYS}."),
     bad(
@@ -111,7 +111,7 @@ OVERRIDES = [
     bad(
         "unknown setting",
         override("optimizer.lrr=1"),
-        f"Unknown setting 'lrr' of optimizer sgd. Expected one of: {settings('optimizer', 'sgd')}. Did you mean 'lr'?",
+        f"Unknown setting 'lrr' of optimizer sgd. Did you mean 'lr'? Expected one of: {settings('optimizer', 'sgd')}.",
     ),
     bad("empty value", override("epochs="), f"epochs is None, {NOT_EPOCHS}"),
     bad("empty option", override("optimizer="), f"optimizer is None, {NOT_AN_OPTIMIZER}"),

@@ -11,7 +11,7 @@ from pydantic import Field, ValidationError
 from strategies import OPTIONS, specs
 
 import lab
-from lab.catalogue import Catalogue, Knob, RecipeError, bounds_of, first_sentence, knob_of
+from lab.catalogue import Catalogue, Knob, RecipeError, bounds_of, edits, first_sentence, knob_of
 from lab.recipe import CATALOGUES
 
 Strength = Annotated[float, Field(gt=0, le=2, description="how much"), Knob(0.1, 1)]
@@ -100,14 +100,14 @@ def test_build_hands_over_context_then_settings(colours):
 @pytest.mark.parametrize(
     ("given_", "said"),
     [
-        ("rde", "Unknown colour 'rde'. Expected one of: red, green. Did you mean 'red'?"),
+        ("rde", "Unknown colour 'rde'. Did you mean 'red'? Expected one of: red, green."),
         ("mauve", "Unknown colour 'mauve'. Expected one of: red, green."),
         (3, "colour is 3, but must be a name or a mapping with a name. Expected one of: red, green."),
         ({"name": None}, "Unknown colour None. Expected one of: red, green."),
         (
             {"name": "red", "strenght": 1},
-            "Unknown setting 'strenght' of colour red. Expected one of: strength, tone, layers. "
-            "Did you mean 'strength'?",
+            "Unknown setting 'strenght' of colour red. Did you mean 'strength'? "
+            "Expected one of: strength, tone, layers.",
         ),
         (
             {"name": "red", "strength": -1},
@@ -271,6 +271,7 @@ def test_an_optimizer_that_forgets_its_return_is_named_before_the_first_step():
         ("activation", "Relu", "Did you mean 'relu'?"),
         ("optimizer", "ADAM", "Did you mean 'adam'?"),
         ("model", "CNN", "Did you mean 'cnn'?"),
+        ("optimizer", "adma", "Did you mean 'adam'?"),  # two letters swapped are nearer than adamax
         ("activation", "Swish", "Here it is called 'silu'."),
         ("init", "kaiming_normal", "Here it is called 'he_normal'."),
         ("model", "resnet50", "It is a network of torchvision: {name: torchvision, network: resnet50}."),
@@ -279,7 +280,24 @@ def test_an_optimizer_that_forgets_its_return_is_named_before_the_first_step():
 def test_other_names_of_the_field_are_answered_with_ours(field, word, hint):
     with pytest.raises(RecipeError) as refusal:
         CATALOGUES[field].parse(word)
-    assert str(refusal.value).endswith(f". {hint}")
+    assert str(refusal.value).startswith(f"Unknown {CATALOGUES[field].kind} {word!r}. {hint} Expected one of: ")
+
+
+@pytest.mark.parametrize(
+    ("a", "b", "count"),
+    [
+        ("", "", 0),
+        ("", "abc", 3),
+        ("lr", "rl", 1),  # swapped
+        ("adam", "adamw", 1),  # added
+        ("sgdd", "sgd", 1),  # dropped
+        ("gelu", "selu", 1),  # changed
+        ("kitten", "sitting", 3),
+        ("ca", "abc", 3),  # no place is edited twice: with that it would be 2
+    ],
+)
+def test_edits_count_letters_changed_added_dropped_and_swapped(a, b, count):
+    assert edits(a, b) == edits(b, a) == count
 
 
 @pytest.mark.parametrize("kind", CATALOGUES)

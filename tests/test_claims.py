@@ -355,7 +355,7 @@ WRITTEN = [
     bad(
         "unknown key",
         load(HEAD + "chek: no_difference"),
-        f"PLACE/claim.yaml: Unknown key of a claim 'chek'. Expected one of: {', '.join(KEYS)}. Did you mean 'check'?",
+        f"PLACE/claim.yaml: Unknown key of a claim 'chek'. Did you mean 'check'? Expected one of: {', '.join(KEYS)}.",
     ),
     bad(
         "number as a key",
@@ -366,13 +366,13 @@ WRITTEN = [
         "unknown check",
         load(HEAD + f"comparisons: {{tuned: {TWO}}}\ncheck: nodifference"),
         "PLACE/claim.yaml: Unknown check 'nodifference'. "
-        f"Expected one of: {', '.join(checks)}. Did you mean 'no_difference'?",
+        f"Did you mean 'no_difference'? Expected one of: {', '.join(checks)}.",
     ),
     bad(
         "unknown setting of a check",
         load(HEAD + f"comparisons: {{tuned: {TWO}}}\ncheck: {{name: no_difference, witin: 0.1}}"),
-        "PLACE/claim.yaml: Unknown setting 'witin' of check no_difference. Expected one of: which, at, within. "
-        "Did you mean 'within'?",
+        "PLACE/claim.yaml: Unknown setting 'witin' of check no_difference. Did you mean 'within'? "
+        "Expected one of: which, at, within.",
     ),
     bad(
         "a check in points",
@@ -439,8 +439,8 @@ MISFITS = [
     bad(
         "none of the second name",
         load(f"{HEAD}comparisons: {{low: {TWO}, hihg: {TWO}}}\ncheck: ranking_flips"),
-        "PLACE/claim.yaml: Unknown comparison 'high' in check ranking_flips. Expected one of: low, hihg. "
-        "Did you mean 'hihg'?",
+        "PLACE/claim.yaml: Unknown comparison 'high' in check ranking_flips. Did you mean 'hihg'? "
+        "Expected one of: low, hihg.",
     ),
     bad(
         "tuned, but nothing is tuned",

@@ -16,8 +16,9 @@ from torch import nn
 
 import lab
 from lab.bundle import Bundle
-from lab.export import rate_lines, script
+from lab.export import script
 from lab.schedules import watches
+from lab.script_lines import rate_lines
 from lab.training import Training
 
 Result = tuple[list[float], str]  # the losses, and a hash of the weights it ends with

@@ -109,6 +109,10 @@ def test_the_page_has_a_figure_with_every_mark_and_what_the_run_saw_at_it(one):
     page, found = shown(one), arrays(one)
     marks = len(found["0.path.0.steps"])
     assert [figure["name"] for figure in page["figures"]] == ["surfaces", "contours"]
+    for mode in ("light", "dark"):  # they stand side by side, in the same colours
+        axes = [figure[mode]["coloraxis"] for figure in page["figures"]]
+        assert [axis.get("showscale", True) for axis in axes] == [False, True]
+        assert len({(axis["cmin"], axis["cmax"]) for axis in axes}) == 1
     for figure in page["figures"]:
         for line in figure["lines"]:
             assert figure["data"][line["trace"]]["type"] in ("scatter", "scatter3d")

@@ -56,6 +56,19 @@ def test_moving_a_slider_sets_the_box(panel) -> None:
     assert panel.recipe.optimizer.lr == 0.501
 
 
+def test_a_zero_that_is_no_amount_says_what_it_means(panel) -> None:
+    gain = panel.controls["init"].settings["gain"]
+    assert gain.value == 0
+    assert gain.zero in gain.widget.children
+    assert gain.zero.value == "own"
+    gain.slider.value = 2
+    assert gain.zero.value == ""
+    gain.value = 0
+    assert gain.zero.value == "own"
+    assert (panel.controls["clip_norm"].zero.value, panel.controls["patience"].zero.value) == ("off", "never")
+    assert panel.controls["warmup"].zero is None  # there 0 is an amount
+
+
 def test_swapping_options_leaves_no_widgets_behind(panel) -> None:
     def alive() -> int:
         return len(ipywidgets.widgets.widget._instances)

@@ -146,18 +146,18 @@ WRITTEN = [
     bad(
         "unknown key in an arm",
         load("arms: {a: , b: {optimiser: sgd}}"),
-        f"PLACE/plan.yaml: b: Unknown recipe key 'optimiser'. Expected one of: {KEYS}. Did you mean 'optimizer'?",
+        f"PLACE/plan.yaml: b: Unknown recipe key 'optimiser'. Did you mean 'optimizer'? Expected one of: {KEYS}.",
     ),
     bad(
         "a setting for a key in an arm",
         load("arms: {a: {lr: 0.3}, b: }"),
-        f"PLACE/plan.yaml: a: Unknown recipe key 'lr'. Expected one of: {KEYS}. "
-        "It is a setting of optimizer: write optimizer.lr.",
+        "PLACE/plan.yaml: a: Unknown recipe key 'lr'. It is a setting of optimizer: write optimizer.lr. "
+        f"Expected one of: {KEYS}.",
     ),
     bad(
         "unknown option in an arm",
         load("arms: {a: {optimizer: sgdd}, b: }"),
-        f"PLACE/plan.yaml: a: Unknown optimizer 'sgdd'. Expected one of: {options('optimizer')}. Did you mean 'sgd'?",
+        f"PLACE/plan.yaml: a: Unknown optimizer 'sgdd'. Did you mean 'sgd'? Expected one of: {options('optimizer')}.",
     ),
     bad(
         "seeds too few",
@@ -240,7 +240,7 @@ WRITTEN = [
     bad(
         "unknown key",
         load(TWO + "seedz: 3"),
-        f"PLACE/plan.yaml: Unknown plan key 'seedz'. Expected one of: {SETTINGS}. Did you mean 'seeds'?",
+        f"PLACE/plan.yaml: Unknown plan key 'seedz'. Did you mean 'seeds'? Expected one of: {SETTINGS}.",
     ),
     bad(
         "a recipe's key",
@@ -276,8 +276,8 @@ WRITTEN = [
     bad(
         "unknown change to all",
         load(TWO, "base.lr=1"),
-        f"PLACE/plan.yaml: base: Unknown recipe key 'lr'. Expected one of: {KEYS}. "
-        "It is a setting of optimizer: write optimizer.lr.",
+        "PLACE/plan.yaml: base: Unknown recipe key 'lr'. It is a setting of optimizer: write optimizer.lr. "
+        f"Expected one of: {KEYS}.",
     ),
     bad("arms by a change", load(TWO, "arms=3"), NEEDS_ARMS),
     bad(

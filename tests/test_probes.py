@@ -244,7 +244,7 @@ WRITTEN = [
         "a bad recipe",
         load(HEAD + ONE + "recipes: {x: {epoch: 3}}"),
         "PLACE/claim.yaml: x: Unknown recipe key 'epoch'. "
-        f"Expected one of: {', '.join(Recipe.model_fields)}. Did you mean 'epochs'?",
+        f"Did you mean 'epochs'? Expected one of: {', '.join(Recipe.model_fields)}.",
     ),
     bad(
         "a recipe that is not there",

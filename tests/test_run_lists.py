@@ -29,6 +29,15 @@ def test_comparisons_claims_and_empty_folders_are_no_runs(tmp_path: Path) -> Non
     assert names(tmp_path) == ["run"]
 
 
+def test_a_run_folder_in_which_nothing_was_written_is_listed_as_empty(tmp_path: Path) -> None:
+    folders = [runs.new_folder(FEW, tmp_path) for _ in range(2)]
+    (tmp_path / "20260101-notes").mkdir()
+    found = runs.table(tmp_path)
+    assert sorted(found["folder"]) == sorted(map(str, folders))
+    assert set(found["status"]) == {"empty"}
+    assert set(found["problem"]) == {"Nothing is in it: the run ended before its first step, or is about to begin."}
+
+
 def test_damaged_runs_are_listed_with_what_is_wrong(tmp_path: Path) -> None:
     lab.train(FEW.changed(epochs=1), folder=tmp_path / "run", progress=False, device="cpu")
     recipe = next(path for path in (tmp_path / "run").iterdir() if path.name.startswith("recipe"))

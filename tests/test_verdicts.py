@@ -11,7 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy import integrate, stats
 
-from lab.sentences import ranking_claim, words
+from lab.sentences import footing, ranking_claim, words
 from lab.verdicts import (
     PRIOR_PRECISION,
     Interval,
@@ -334,6 +334,26 @@ GOLDEN = [
 @pytest.mark.parametrize(("judged", "sentence"), GOLDEN)
 def test_words(judged: Verdict, sentence: str):
     assert words(judged) == sentence
+
+
+def test_what_several_verdicts_have_in_common_is_said_once():
+    rng = np.random.default_rng(0)
+    scores = {name: mean + 0.002 * rng.standard_normal(8) for name, mean in (("a", 0.9), ("b", 0.8), ("c", 0.8))}
+    found = verdicts(scores)
+    common = footing(found)
+    assert common == "95% intervals, 8 seeds, corrected for 3 comparisons"
+    for judged in found:
+        short, long = words(judged, brief=True), words(judged)
+        assert "95%" not in short
+        assert "corrected" not in short
+        interval = re.search(r"interval (-?[\d.]+ to -?[\d.]+)", long)
+        assert interval
+        assert interval[1] in short
+
+
+def test_verdicts_that_have_nothing_in_common_each_say_their_own():
+    few, many = (verdict("a", "b", [0.9, 0.91, 0.92] * times, [0.8, 0.82, 0.81] * times) for times in (1, 2))
+    assert footing([few, many]) == footing([few]) == ""
 
 
 def test_a_verdict_from_scores_to_words():

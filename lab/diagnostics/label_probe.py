@@ -28,8 +28,8 @@ from math import sqrt
 from typing import Any, NamedTuple
 
 import numpy as np
+import scipy
 import torch
-from scipy import special
 from torch import Tensor
 
 from lab.augmentations import Pending, augmentations, extend, learners
@@ -240,7 +240,7 @@ def paired_interval(before: np.ndarray, after: np.ndarray, level: float) -> tupl
     """
     lost, won, count = float((before & ~after).sum()) + 0.5, float((~before & after).sum()) + 0.5, len(before) + 2
     middle = (won - lost) / count
-    half = float(special.ndtri((1 + level) / 2)) * sqrt(won + lost - (won - lost) ** 2 / count) / count
+    half = float(scipy.special.ndtri((1 + level) / 2)) * sqrt(won + lost - (won - lost) ** 2 / count) / count
     return max(-1.0, middle - half), min(1.0, middle + half)
 
 

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from itertools import product
 
 import numpy as np
-from scipy.interpolate import CubicSpline, RectBivariateSpline
+import scipy
 
 HELD_OUT = 24
 LEAST_POINTS = 4  # along an axis, for a cubic spline
@@ -99,7 +99,7 @@ def spline(grid: Grid, values: np.ndarray, a: np.ndarray, b: np.ndarray) -> np.n
         ValueError: fewer than 4 points along an axis, or values that are not finite.
     """
     fitted = through(grid, values)
-    if isinstance(fitted, CubicSpline):
+    if isinstance(fitted, scipy.interpolate.CubicSpline):
         return fitted(a)[:, None]
     return fitted(a, b)
 
@@ -107,12 +107,12 @@ def spline(grid: Grid, values: np.ndarray, a: np.ndarray, b: np.ndarray) -> np.n
 def spline_at(grid: Grid, values: np.ndarray, points: np.ndarray) -> np.ndarray:
     """(n,) the same spline at single points (n, 2)."""
     fitted = through(grid, values)
-    if isinstance(fitted, CubicSpline):
+    if isinstance(fitted, scipy.interpolate.CubicSpline):
         return fitted(points[:, 0])
     return fitted.ev(points[:, 0], points[:, 1])
 
 
-def through(grid: Grid, values: np.ndarray) -> CubicSpline | RectBivariateSpline:
+def through(grid: Grid, values: np.ndarray) -> scipy.interpolate.CubicSpline | scipy.interpolate.RectBivariateSpline:
     if grid.size < LEAST_POINTS:
         raise ValueError(f"A cubic spline needs {LEAST_POINTS} points along an axis, not {grid.size}.")
     wrong = int((~np.isfinite(values)).sum())
@@ -121,7 +121,9 @@ def through(grid: Grid, values: np.ndarray) -> CubicSpline | RectBivariateSpline
             f"{wrong} of {values.size} values are not finite: no spline runs through them. Take a smaller reach."
         )
     a, b = grid.axes
-    return CubicSpline(a, values[:, 0]) if grid.line else RectBivariateSpline(a, b, values, kx=3, ky=3)
+    if grid.line:
+        return scipy.interpolate.CubicSpline(a, values[:, 0])
+    return scipy.interpolate.RectBivariateSpline(a, b, values, kx=3, ky=3)
 
 
 def error_of(shown: np.ndarray, exact: np.ndarray) -> SplineError:

@@ -93,14 +93,17 @@ class Number:
         )
         label = widgets.Label(words(name), layout=widgets.Layout(width="112px"), tooltip=hint)
         self.slider = self._make_slider(hint) if knob else None
-        self.widget = widgets.HBox([label, *([self.slider] if self.slider else []), self.box], layout=wide())
+        self.zero = widgets.Label(tooltip=hint, layout=widgets.Layout(width="40px")) if knob and knob.zero else None
+        parts = filter(None, (label, self.slider, self.box, self.zero))
+        self.widget = widgets.HBox(list(parts), layout=wide())
+        self._say_zero()
         for css in ("lab-row", f"lab-{name}"):
             self.widget.add_class(css)
         self.box.observe(self._box_changed, "value")
 
     def _make_slider(self, hint: str) -> Any:
         assert self.knob
-        low, high, log = self.knob
+        low, high, log, _ = self.knob
         common = {
             "readout": False,
             "tooltip": hint,
@@ -132,7 +135,13 @@ class Number:
         scale = math.log10 if self.knob.log else float
         return abs(scale(value) - scale(self._clamped(self.box.value))) < 0.51 * self.slider.step
 
+    def _say_zero(self) -> None:
+        """What 0 stands for where it is no amount, beside the 0."""
+        if self.zero is not None and self.knob is not None:
+            self.zero.value = "" if self.box.value else self.knob.zero
+
     def _box_changed(self, change: dict[str, Any]) -> None:
+        self._say_zero()
         if self.slider is not None:
             self.moving = True  # a value outside the slider's range must not come back clipped
             self.slider.value = self._clamped(change["new"])

@@ -11,7 +11,7 @@ from lab.followed import Followed
 from lab.landscape.curvature import Curvature
 from lab.landscape.shape import barrier, negative_share, sharpness
 from lab.landscape.surfaces import Surface
-from lab.landscape_scenes import SAME_FUNCTION
+from lab.landscape_scenes import fixed
 from lab.views import Normalisation
 
 ErrorKind = Literal["residual", "standard error"]
@@ -62,7 +62,7 @@ def numbers_of(run: Followed, *, seed: int) -> list[Number]:
 
 def heights_between(runs: Sequence[Followed]) -> list[Number]:
     """The barrier between the ends of two runs whose loss is one function of the weights; empty for others."""
-    if len(runs) != 2 or any(getattr(runs[0].recipe, part) != getattr(runs[1].recipe, part) for part in SAME_FUNCTION):
+    if len(runs) != 2 or fixed(runs[0]) != fixed(runs[1]):
         return []
     first, last = runs
     at: list[str] = []

@@ -8,7 +8,7 @@ from math import ceil, floor, log10
 
 import numpy as np
 
-from lab.landscape.planes import ENDS, Origin
+from lab.landscape.planes import ENDS, Origin, Plane
 from lab.landscape.surfaces import Measured, Surface
 
 OFF = 0.1  # of the true loss: a mark whose loss on the plane is further off is grey
@@ -56,11 +56,15 @@ class RunPath:
 
 @dataclass(frozen=True)
 class Scene:
-    """A surface and the paths of the runs that it belongs to."""
+    """A surface and the paths of the runs that it belongs to.
+
+    plane: on which it lies, where that is to be kept with the picture.
+    """
 
     surface: Surface
     paths: tuple[RunPath, ...] = ()
     title: str = ""
+    plane: Plane | None = None
 
 
 @dataclass(frozen=True)

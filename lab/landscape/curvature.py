@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Generator, Iterable, Mapping, Sequence
 from copy import deepcopy
 from functools import partial
 
@@ -12,10 +12,21 @@ from torch.autograd.graph import saved_tensors_hooks
 from torch.nn import functional
 from torch.nn.attention import SDPBackend, sdpa_kernel
 
-from lab.landscape.eigenpairs import Eigenpairs, Trace, lanczos, trace_of, unit
+from lab.landscape.eigenpairs import (
+    COUNT,
+    MOST,
+    PROBES,
+    TOLERANCE,
+    Eigenpairs,
+    Trace,
+    seeking,
+    tracing,
+    unit,
+)
 from lab.landscape.evaluators import PROBE, batch_in_cache
 from lab.landscape.planes import Plane, check_alike, hessian
 from lab.landscape.samples import Samples
+from lab.landscape.trails import at_once
 from lab.landscape.weights import Weights, flat, shaped, trained
 from lab.steps import enough_threads, flops_per_image
 
@@ -80,11 +91,16 @@ class Curvature:
 
     def product(self, vector: Tensor) -> Tensor:
         """(p,) -> (p,) the Hessian times a vector, in the type of this curvature."""
+        return at_once(self.multiplying(vector))
+
+    def multiplying(self, vector: Tensor) -> Generator[None, None, Tensor]:
+        """The same with a chance to stop after each batch."""
         directions = list(shaped(vector, self.centre).values())
         total = torch.zeros(self.size, dtype=self.dtype, device=self.device)
-        with enough_threads(self.device, self.flops):
-            for number in range(-(-len(self.samples) // self.batch_size)):
+        for number in range(-(-len(self.samples) // self.batch_size)):
+            with enough_threads(self.device, self.flops):
                 total += torch.cat([part.reshape(-1) for part in self._product(number, directions)])
+            yield
         return total / len(self.samples)
 
     def _product(self, number: int, directions: Sequence[Tensor]) -> Sequence[Tensor]:
@@ -116,9 +132,9 @@ class Curvature:
     def eigenpairs(
         self,
         *,
-        count: int = 2,
-        tolerance: float = 0.01,
-        most: int = 100,
+        count: int = COUNT,
+        tolerance: float = TOLERANCE,
+        most: int = MOST,
         seed: int = 0,
         earlier: Eigenpairs | None = None,
     ) -> Eigenpairs:
@@ -130,19 +146,36 @@ class Curvature:
         Raises:
             ValueError: count below 1, most below count, or a curvature that is not finite.
         """
+        return at_once(self.seeking(count=count, tolerance=tolerance, most=most, seed=seed, earlier=earlier))
+
+    def seeking(
+        self,
+        *,
+        count: int = COUNT,
+        tolerance: float = TOLERANCE,
+        most: int = MOST,
+        seed: int = 0,
+        earlier: Eigenpairs | None = None,
+    ) -> Generator[None, None, Eigenpairs]:
+        """The same with chances to stop."""
         like = flat(self.centre)
         generator = torch.Generator().manual_seed(seed)
         start = earlier.start(seed, NOISE).to(like) if earlier else unit(like, generator)
         least = min(LEAST_PRODUCTS, most) if earlier else 0
-        return lanczos(self.product, start, count=count, tolerance=tolerance, least=least, most=most, seed=seed)
+        wanted = {"count": count, "least": least, "most": most}
+        return (yield from seeking(self.multiplying, start, tolerance=tolerance, seed=seed, **wanted))
 
-    def trace(self, *, probes: int = 32, seed: int = 0) -> Trace:
+    def trace(self, *, probes: int = PROBES, seed: int = 0) -> Trace:
         """The sum of all eigenvalues, estimated, with its standard error.
 
         Raises:
             ValueError: fewer than 2 probes, or a curvature that is not finite.
         """
-        return trace_of(self.product, flat(self.centre), probes=probes, seed=seed)
+        return at_once(self.tracing(probes=probes, seed=seed))
+
+    def tracing(self, *, probes: int = PROBES, seed: int = 0) -> Generator[None, None, Trace]:
+        """The same with chances to stop."""
+        return tracing(self.multiplying, flat(self.centre), probes=probes, seed=seed)
 
     def plane(self, pairs: Eigenpairs) -> Plane:
         """The plane of the first two eigenvectors, or the line of the only one, through this place; on the host."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Generator, Mapping
 from dataclasses import dataclass
 
 import numpy as np
@@ -13,11 +13,13 @@ from lab.landscape.directions import random_plane
 from lab.landscape.evaluators import Evaluator, has_batchnorm
 from lab.landscape.planes import check_alike, line
 from lab.landscape.samples import Samples
-from lab.landscape.surfaces import Surface
+from lab.landscape.surfaces import Surface, measuring
+from lab.landscape.trails import at_once
 from lab.landscape.weights import Weights, trained
 from lab.views import Normalisation
 
 SLICE_POINTS = 11  # with the centre among them
+RADIUS, DIRECTIONS = 0.1, 10  # of sharpness
 LINE_POINTS = 21
 ROUNDING = 4  # units in the last place that a loss may be off by
 
@@ -55,8 +57,8 @@ def sharpness(
     model: nn.Module,
     samples: Samples,
     *,
-    radius: float = 0.1,
-    directions: int = 10,
+    radius: float = RADIUS,
+    directions: int = DIRECTIONS,
     normalisation: Normalisation = "filter",
     weights: Mapping[str, Tensor] | None = None,
     seed: int = 0,
@@ -80,16 +82,33 @@ def sharpness(
     Source: Keskar et al. 2017, arXiv 1609.04836, metric 2.1 (there the largest rise, sought in a box); filter: Li et
     al. 2018, arXiv 1712.09913, section 4; why raw is not enough: Dinh et al. 2017, arXiv 1703.04933.
     """
+    place = weights or trained(model)
+    drawn = {"directions": directions, "seed": seed}
+    return at_once(rising(model, samples, place, normalisation, radius=radius, dtype=dtype, **drawn))
+
+
+def rising(
+    model: nn.Module,
+    samples: Samples,
+    weights: Mapping[str, Tensor],
+    normalisation: Normalisation,
+    *,
+    radius: float = RADIUS,
+    directions: int = DIRECTIONS,
+    seed: int,
+    dtype: torch.dtype,
+) -> Generator[None, None, Sharpness]:
+    """The same, with chances to stop."""
     if not radius > 0:
         raise ValueError(f"radius is {radius}, but must be above 0.")
     if directions < 2:
         raise ValueError(f"directions is {directions}, but a standard error needs at least 2.")
-    centre = weights_of(model, weights or trained(model), "the place")
-    places = [(float(a), 0.0) for a in np.linspace(-radius, radius, SLICE_POINTS)]
+    centre = weights_of(model, weights, "the place")
+    places = np.stack([np.linspace(-radius, radius, SLICE_POINTS), np.zeros(SLICE_POINTS)], 1)
     rises = np.empty(directions)
     for index in range(directions):
         plane = random_plane(centre, seed=seed + index, normalisation=normalisation, dimensions=1)
-        loss = Evaluator(model, plane, samples, dtype=dtype).values(places).loss
+        loss = yield from measuring(Evaluator(model, plane, samples, dtype=dtype), places)
         rises[index] = loss.max() - loss[SLICE_POINTS // 2]
     error = float(rises.std(ddof=1)) / directions**0.5
     return Sharpness(float(rises.mean()), error, rises, radius, normalisation)

@@ -31,6 +31,7 @@ from torch import Tensor
 from lab.followed import Followed, Glimpse
 from lab.landscape.planes import Plane
 from lab.landscape.scenes import RunPath, Scale, Scene, share, trust_words
+from lab.landscape.shape import Share
 from lab.landscape_numbers import Number, bent_down, heights_between
 from lab.landscape_plots import (
     MOST_SURFACES,
@@ -179,9 +180,13 @@ def scene_facts(scene: Scene) -> dict[str, Any]:
         "measured": vars(surface.measured),
         "lowest_loss": number(np.fmin.reduce(surface.loss, axis=None)),
         "highest_loss": number(np.fmax.reduce(surface.loss, axis=None)),
-        "bent_down": bent_down(surface),
+        "bent_down": share_facts(bent_down(surface)),
         "paths": [path_facts(path) for path in scene.paths],
     }
+
+
+def share_facts(found: Share | None) -> dict[str, Any] | None:
+    return found and {**vars(found), "error": number(found.error)}
 
 
 def path_facts(path: RunPath) -> dict[str, Any]:
@@ -213,10 +218,17 @@ def page(facts: dict[str, Any], scenes: Sequence[Scene], scale: Scale, runs: Seq
 
 def words_of(scene: Scene, scale: Scale) -> str:
     """Whose a picture is, how far to trust it, and what of it is cut off."""
-    bent = bent_down(scene.surface)
-    bends = "" if bent is None else f"{share(bent)} of the second differences are negative."
-    parts = [scene.title and f"{scene.title}:", trust_words(scene), scale.cut(scene.surface), bends]
+    bent = bends_in_words(bent_down(scene.surface))
+    parts = [scene.title and f"{scene.title}:", trust_words(scene), scale.cut(scene.surface), bent]
     return " ".join(filter(None, parts))
+
+
+def bends_in_words(found: Share | None) -> str:
+    if found is None:
+        return ""
+    off = f" ± {share(float(f'{found.error:.1g}'))}" if isfinite(found.error) else ""
+    whose = f" (standard error over {found.parts} parts of the picture)" if off else ""
+    return f"{share(found.value)}{off} of the second differences are negative{whose}."
 
 
 def figures_of(scenes: Sequence[Scene], scale: Scale) -> list[dict[str, Any]]:

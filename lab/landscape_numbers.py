@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Generator, Iterator, Sequence
 from dataclasses import dataclass, replace
-from math import isfinite
+from math import hypot, isfinite
 from typing import Literal, Protocol
 
 import torch
@@ -13,15 +13,16 @@ from torch import nn
 from lab.followed import Followed
 from lab.landscape.curvature import Curvature
 from lab.landscape.samples import Samples
-from lab.landscape.shape import barrier, negative_share, rising
+from lab.landscape.shape import Share, barrier, negative_share, rising
 from lab.landscape.surfaces import Surface
 from lab.landscape.weights import trained
 from lab.landscape_scenes import fixed
 from lab.views import Normalisation
 
-ErrorKind = Literal["residual", "standard error"]
+ErrorKind = Literal["standard error", "standard error and residual"]
 SHARPNESS: dict[Normalisation, str] = {"none": "sharpness, raw", "filter": "sharpness by filter"}
 HEIGHT = "barrier"
+BOTH: ErrorKind = "standard error and residual"  # as the sides of a right angle
 Pairs = list[tuple[float, float]]  # values and their errors
 Work = Generator[None, None, Pairs]  # with chances to stop
 
@@ -74,7 +75,7 @@ def numbers_of(run: Place, *, seed: int) -> list[Number]:
 def measuring_numbers(run: Place, *, seed: int) -> Iterator[Number | None]:
     """The same one by one, and None wherever there is a chance to stop."""
     curvature = Curvature(run.model, run.samples, dtype=run.dtype)
-    yield from trying(("largest eigenvalue", "second eigenvalue"), "residual", lambda: eigenvalues(curvature, seed))
+    yield from trying(("largest eigenvalue", "second eigenvalue"), BOTH, lambda: eigenvalues(curvature, seed))
     yield from trying(("trace of the Hessian",), "standard error", lambda: trace(curvature, seed))
     for normalisation, name in SHARPNESS.items():
         yield from trying((name,), "standard error", lambda which=normalisation: rise(run, which, seed))
@@ -97,7 +98,7 @@ def heights_between(runs: Sequence[Followed]) -> list[Number]:
     return [replace(number, where="".join(at)) for number in numbers]
 
 
-def bent_down(surface: Surface) -> float | None:
+def bent_down(surface: Surface) -> Share | None:
     """Share of negative second differences of a picture; None where there are none to count."""
     try:
         return negative_share(surface)
@@ -107,7 +108,11 @@ def bent_down(surface: Surface) -> float | None:
 
 def eigenvalues(curvature: Curvature, seed: int) -> Work:
     pairs = yield from curvature.seeking(seed=seed)
-    return list(zip(pairs.values.tolist(), pairs.residuals.tolist(), strict=True))
+    found: Pairs = []
+    for value, vector, residual in zip(pairs.values.tolist(), pairs.vectors, pairs.residuals.tolist(), strict=True):
+        error = yield from curvature.erring(vector)
+        found.append((value, hypot(error, residual)))
+    return found
 
 
 def trace(curvature: Curvature, seed: int) -> Work:

@@ -62,6 +62,10 @@ def arrays(folder):
         return dict(file)
 
 
+def page_words(facts):
+    return " ".join(shown(Path(facts["folder"]))["words"])
+
+
 def shown(folder):
     text = (folder / "index.html").read_text(encoding="utf-8")
     return json.loads(re.search(r'<script type="application/json" id="data">(.*?)</script>', text, re.DOTALL)[1])
@@ -349,7 +353,12 @@ def test_numbers_stand_beside_the_pictures_where_they_are_asked_for(recipes, cap
     monkeypatch.chdir(recipes)
     plain = command(recipes, capsys, "run", "run")
     assert [run["numbers"] for run in plain["runs"]] == [[], []]
-    assert 0 <= plain["scenes"][0]["bent_down"] <= 1
+    bent = plain["scenes"][0]["bent_down"]
+    assert 0 <= bent["value"] <= 1
+    assert re.search(
+        r" ± \S+% of the second differences are negative \(standard error over 15 parts", page_words(plain)
+    )
+    assert bent["error"] > 0
     assert [each["value"] for each in plain["between"]] == pytest.approx([0], abs=1e-6)
     facts = command(recipes, capsys, "run", "--numbers")
     assert facts["between"] == []

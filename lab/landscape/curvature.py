@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Generator, Iterable, Mapping, Sequence
+from collections.abc import Callable, Generator, Iterable, Iterator, Mapping, Sequence
 from copy import deepcopy
 from functools import partial
 
@@ -25,7 +25,7 @@ from lab.landscape.eigenpairs import (
 )
 from lab.landscape.evaluators import PROBE, batch_in_cache
 from lab.landscape.planes import Plane, check_alike, hessian
-from lab.landscape.samples import Samples
+from lab.landscape.samples import Samples, error_over_parts
 from lab.landscape.trails import at_once
 from lab.landscape.weights import Weights, flat, shaped, trained
 from lab.steps import enough_threads, flops_per_image
@@ -34,6 +34,7 @@ Loss = Callable[[Tensor, Tensor], Tensor]  # logits (b, classes), labels (b,) ->
 
 GRAPH_BYTES = 512 * 2**20  # what the graphs that are kept may take; the others are built anew for each product
 NOISE = 0.3  # of a warm start, and
+PARTS = 8  # of the samples at least, from whose differences a standard error comes
 LEAST_PRODUCTS = 8  # from it: with less of both, a direction that has become the sharpest one stayed unseen
 PRODUCT_FLOPS = 6  # times those of a forward pass: a gradient and its derivative
 
@@ -71,7 +72,7 @@ class Curvature:
         batch_size: int | None = None,
         dtype: torch.dtype = torch.float32,
     ) -> None:
-        self.samples, self.loss, self.dtype, self.device = samples, loss, dtype, samples.labels.device
+        self.samples, self.loss, self.dtype, self.device = samples.mixed(), loss, dtype, samples.labels.device
         self.network = deepcopy(model).to(self.device, dtype).eval()
         if weights is not None:
             place(self.network, weights)
@@ -79,6 +80,7 @@ class Curvature:
         self.parameters = [parameter for parameter in self.network.parameters() if parameter.requires_grad]
         probe = samples.batch(slice(0, PROBE), dtype)
         self.batch_size = batch_size or batch_in_cache(self.network, probe, dtype)
+        self.batches = cut(len(samples), self.batch_size)
         self.flops = PRODUCT_FLOPS * flops_per_image(self.network, probe) * self.batch_size
         each = graph_bytes(self.network.parameters(), lambda: self._gradient(slice(0, PROBE))) / len(probe)
         self.kept = int(GRAPH_BYTES / (each * self.batch_size + 1))  # graphs, of whole batches
@@ -97,15 +99,41 @@ class Curvature:
         """The same with a chance to stop after each batch."""
         directions = list(shaped(vector, self.centre).values())
         total = torch.zeros(self.size, dtype=self.dtype, device=self.device)
-        for number in range(-(-len(self.samples) // self.batch_size)):
+        for number in range(len(self.batches)):
             with enough_threads(self.device, self.flops):
-                total += torch.cat([part.reshape(-1) for part in self._product(number, directions)])
+                total += torch.cat([part.reshape(-1) for part in self._product(self._graph(number), directions)])
             yield
         return total / len(self.samples)
 
-    def _product(self, number: int, directions: Sequence[Tensor]) -> Sequence[Tensor]:
-        """Of one batch, and of the sum of its losses."""
-        gradient = self._graph(number)
+    def error(self, vector: Tensor) -> float:
+        """Standard error of the curvature v^T H v along a vector, as that of the whole split, over batches of samples.
+
+        For an eigenvector it is the error of the eigenvalue to first order; not in it is that a vector sought on these
+        samples is a little sharper on them than on others.
+        """
+        return at_once(self.erring(vector))
+
+    def erring(self, vector: Tensor) -> Generator[None, None, float]:
+        """The same with a chance to stop after each part."""
+        if not self.samples.unseen:
+            return 0.0
+        directions, sizes, along = list(shaped(vector, self.centre).values()), [], []
+        for size, gradient in self._parts():
+            with enough_threads(self.device, self.flops * size / self.batch_size):
+                pairs = zip(self._product(gradient, directions), directions, strict=True)
+                along.append(float(sum((bent * direction).sum() for bent, direction in pairs)) / size)
+            sizes.append(size)
+            yield
+        return error_over_parts(along, sizes) * self.samples.unseen**0.5
+
+    def _parts(self) -> Iterator[tuple[int, list[Tensor]]]:
+        """How many samples each of `PARTS` parts or more has, and their gradient; the batches where they suffice."""
+        count, enough = len(self.samples), len(self.batches) >= PARTS
+        for number, part in enumerate(self.batches if enough else cut(count, -(-count // PARTS))):
+            yield part.stop - part.start, self._graph(number) if enough else self._gradient(part)
+
+    def _product(self, gradient: Sequence[Tensor], directions: Sequence[Tensor]) -> Sequence[Tensor]:
+        """Of one batch, and of the sum of its losses, from the gradient of that."""
         bent = [pair for pair in zip(gradient, directions, strict=True) if pair[0].requires_grad]
         if not bent:
             return [torch.zeros_like(direction) for direction in directions]
@@ -116,8 +144,7 @@ class Curvature:
         """The gradient of a batch, from the graphs that are kept or built anew."""
         if number in self._graphs:
             return self._graphs[number]
-        start = number * self.batch_size
-        gradient = self._gradient(slice(start, min(start + self.batch_size, len(self.samples))))
+        gradient = self._gradient(self.batches[number])
         if number < self.kept:
             self._graphs[number] = gradient
         return gradient
@@ -184,6 +211,11 @@ class Curvature:
         found = zip(pairs.values, pairs.residuals, strict=True)
         said = ", ".join(f"{value:.3g} +- {residual:.1g}" for value, residual in list(found)[:2])
         return hessian(centre, vectors, note=f"eigenvalues {said}")
+
+
+def cut(count: int, size: int) -> list[slice]:
+    """All of so many, in parts of one size, the last one perhaps smaller."""
+    return [slice(start, min(start + size, count)) for start in range(0, count, size)]
 
 
 def place(network: nn.Module, weights: Mapping[str, Tensor]) -> None:

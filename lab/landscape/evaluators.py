@@ -240,8 +240,7 @@ class Evaluator:
 
     def _values(self, losses: Tensor, hits: Tensor) -> Values:
         assert self._centre is not None
-        exact, count, total = losses.double(), len(self.samples), self.samples.total
-        share = ((1 - count / total) / count) ** 0.5
+        exact, share = losses.double(), (self.samples.unseen / len(self.samples)) ** 0.5
         above = exact - self._centre.double()
         columns = (exact.mean(1), hits.double().mean(1), exact.std(1) * share, above.std(1) * share)
         return Values(*(column.cpu().numpy() for column in columns))

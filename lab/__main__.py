@@ -51,6 +51,11 @@ VIEW = (
     ),
     ("size", int, "points along a side (default: {default})"),
     ("normalisation", str, "of random directions: {choices} (default: {default})"),
+    (
+        "precision",
+        str,
+        "of the surface: {choices} (default: the recipe's, bfloat16 as float32); bfloat16 says what it is off by",
+    ),
 )
 LENS = (
     ("samples", int, "images to measure on, at most (default: {default:,})"),

@@ -178,6 +178,7 @@ def scene_facts(scene: Scene) -> dict[str, Any]:
         "origin": vars(surface.origin),
         "grid": vars(surface.grid),
         "measured": vars(surface.measured),
+        "precision_error": surface.precision_error and vars(surface.precision_error),
         "lowest_loss": number(np.fmin.reduce(surface.loss, axis=None)),
         "highest_loss": number(np.fmax.reduce(surface.loss, axis=None)),
         "bent_down": share_facts(bent_down(surface)),

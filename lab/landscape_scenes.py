@@ -8,6 +8,7 @@ from hashlib import sha256
 from math import isfinite, prod
 
 import numpy as np
+import torch
 
 from lab.followed import LARGEST, Followed
 from lab.landscape.curvature import Curvature
@@ -69,7 +70,7 @@ def scenes_of(runs: Sequence[Followed], view: View, progress: Progress) -> list[
     scenes: list[Scene] = []
     for index, part in enumerate(parts):
         before = sum(prod(part.grid.shape) for part in parts[:index])
-        scenes.append(scene_of(part, view.lens, lambda done, before=before: progress(before + done, of)))
+        scenes.append(scene_of(part, view, lambda done, before=before: progress(before + done, of)))
     return scenes if len(scenes) > 1 else [replace(scenes[0], title="")]  # the legend, or the page, names the runs
 
 
@@ -199,11 +200,11 @@ def places(name: PlaneName, run: Followed, plane: Plane) -> np.ndarray:
     return np.array([(*place, 0.0)[:2] for place in found])
 
 
-def scene_of(part: Part, lens: Lens, progress: Callable[[int], None]) -> Scene:
-    run = part.members[0][1]
-    size = lens.own_batch_size
+def scene_of(part: Part, view: View, progress: Callable[[int], None]) -> Scene:
+    run, lens = part.members[0][1], view.lens
+    dtype = getattr(torch, view.precision) if view.precision else run.dtype
     evaluator = Evaluator(
-        run.model, part.plane, run.samples, batchnorm=lens.batchnorm, batch_size=size, dtype=run.dtype
+        run.model, part.plane, run.samples, batchnorm=lens.batchnorm, batch_size=lens.own_batch_size, dtype=dtype
     )
     surface = measured(evaluator, part.grid, progress)
     marked = part.members if part.name != "line" else []
@@ -215,7 +216,7 @@ def measured(evaluator: Evaluator, grid: Grid, progress: Callable[[int], None]) 
     survey = Survey(evaluator, grid)
     for _ in survey:
         progress(int(survey.known.sum()))
-    return survey.surface()
+    return survey.checked()
 
 
 def path_of(name: PlaneName, run: Followed, number: int, plane: Plane, evaluator: Evaluator) -> RunPath:
@@ -225,4 +226,4 @@ def path_of(name: PlaneName, run: Followed, number: int, plane: Plane, evaluator
     steps = np.array([glimpse.step for glimpse in glimpses])
     true = np.array([glimpse.loss for glimpse in glimpses])
     own = run.trail.explained_by(plane) if name != "path" and run.trail else None
-    return RunPath(run.name, number, coordinates, steps, true, evaluator.values(coordinates).loss, own)
+    return RunPath(run.name, number, coordinates, steps, true, evaluator.in_float32().values(coordinates).loss, own)

@@ -349,6 +349,20 @@ def test_a_line_says_from_where_to_where(recipes, capsys, monkeypatch):
     assert one["scenes"][0]["words"].startswith("Straight line, from the start (0) to the end (1); ")
 
 
+def test_another_precision_is_said_with_what_it_is_off_by(recipes, capsys, monkeypatch):
+    monkeypatch.chdir(recipes)
+    plain, mixed, exact = (
+        command(recipes, capsys, "run", *precision)["scenes"][0]
+        for precision in ([], ["--precision", "bfloat16"], ["--precision", "float64"])
+    )
+    assert mixed["measured"]["precision"] == "bfloat16"
+    assert mixed["precision_error"]["points"] == 16
+    assert "; bfloat16, off by " in mixed["words"]
+    assert plain["precision_error"] is exact["precision_error"] is None
+    assert exact["words"].endswith("; float64.")
+    assert plain["paths"] == mixed["paths"]  # the marks keep to float32
+
+
 def test_numbers_stand_beside_the_pictures_where_they_are_asked_for(recipes, capsys, monkeypatch):
     monkeypatch.chdir(recipes)
     plain = command(recipes, capsys, "run", "run")
@@ -398,6 +412,7 @@ def test_words_for_people(recipes, capsys):
         ("--plane hill", "Unknown plane 'hill'. Expected one of: random, path, joint, line, points, hessian."),
         ("--split test", "Unknown split 'test'. Expected one of: training, validation."),
         ("--batchnorm none", "Unknown batchnorm 'none'. Expected one of: stored, batch."),
+        ("--precision half", "Unknown precision 'half'. Expected one of: float32, bfloat16, float64."),
         ("--normalisation best", "Unknown normalisation 'best'. Expected one of: filter, layer, none."),
         ("--size 4", "size is 4, but must be from 5 to 201 points along a side."),
         ("--samples 1", "samples is 1, but a standard error needs at least 2 images."),

@@ -224,7 +224,14 @@ def measured_words(surface: Surface) -> Sequence[str]:
             f"interpolated, off by {share(off.median)} in the middle and up to {share(off.largest)} "
             f"at {off.points} points held out"
         )
-    return [*found, normalisation_words(on), on.precision]
+    return [*found, normalisation_words(on), precision_words(surface)]
+
+
+def precision_words(surface: Surface) -> str:
+    """The arithmetic, and what it is off by where that is known."""
+    off = surface.precision_error
+    found = off and f"off by {share(off.median)} in the middle and up to {share(off.largest)} at {off.points} points"
+    return f"{surface.measured.precision}, {found} measured in float32" if found else surface.measured.precision
 
 
 def normalisation_words(on: Measured) -> str:

@@ -24,7 +24,7 @@ relative difference from the classic loop in float64 at its points. Of the convo
     python bench/landscape.py [--rounds 5] [--only mlp,cnn] [--sizes 25,51]
 
 bench/results/landscape-cpu.json is kept: rounds of a further call are added to those that it has of the same networks
-and sizes. Remove it to begin anew.
+and sizes, with --rounds 0 none. Remove it to begin anew.
 """
 
 from __future__ import annotations
@@ -239,12 +239,11 @@ def add_rounds(report: dict[str, Any], task: str, size: int, rounds: int) -> Non
     """To those that are known of this network and size."""
     if task not in report:
         report[task] = {"off": largest_difference(task)}
-    known = report[task].get(str(size), {"ways": {}})
-    taken = measured(task, size, rounds)
+    known = report[task].setdefault(str(size), {"ways": {}})
+    taken = measured(task, size, rounds) if rounds else {}
     for name, row in known["ways"].items():
-        taken[name] = row["seconds"] + taken[name]
-    errors = known.get("errors") or spline_errors(task, size)
-    report[task][str(size)] = {"ways": {name: against(taken, name) for name in taken}, "errors": errors}
+        taken[name] = row["seconds"] + taken.get(name, [])
+    known["ways"] = {name: against(taken, name) for name in taken}
 
 
 def show(task: str, size: int, rows: dict[str, Any]) -> None:
@@ -268,8 +267,14 @@ def main() -> None:
     for task, size in product(given.only.split(","), map(int, given.sizes.split(","))):
         add_rounds(report, task, size, given.rounds)
         show(task, size, report[task][str(size)]["ways"])
+        keep(file, report)  # what follows takes long too
+        report[task][str(size)].setdefault("errors", {}).update(spline_errors(task, size))
         print(report[task]["off"], report[task][str(size)]["errors"], flush=True)
-        file.write_text(json.dumps(report, indent=1) + "\n")
+        keep(file, report)
+
+
+def keep(file: Path, report: dict[str, Any]) -> None:
+    file.write_text(json.dumps(report, indent=1) + "\n")
 
 
 if __name__ == "__main__":

@@ -54,6 +54,10 @@ FLAGS: dict[str, dict[str, tuple[type, str]]] = {
         ),
         "size": (int, "points along a side (default: {usual})"),
         "normalisation": (str, "of random directions: {choices} (default: {usual})"),
+        "precision": (
+            str,
+            "of the surface: {choices} (default: the recipe's, bfloat16 as float32); bfloat16 says what it is off by",
+        ),
         "samples": (int, "images to measure on, at most (default: {usual:,})"),
         "split": (str, "which images: {choices} (default: {usual})"),
         "batchnorm": (str, "statistics of batch normalisation: {choices} (default: {usual})"),

@@ -6,23 +6,30 @@ its first event and its last. "taken" is what the engine itself says that it too
 first event to the first surface, 5 x 5 exact points of 269 images. No number of a run changes: a test holds that.
 
     python bench/landscape_live.py [--rounds 5] [--share 0.05] [--epochs 200]
+
+It is kept in bench/results/landscape_live-cpu.json.
 """
 
 from __future__ import annotations
 
 import argparse
+import json
 import os
 import time
+from pathlib import Path
 from statistics import median
+from typing import Any
 
 os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
 
 import torch
+from measure import machine
 
 import lab
 from lab.landscape import Live
 from lab.training import Training
 
+RESULT = Path(__file__).parent / "results" / "landscape_live-cpu.json"
 NETWORKS = {"mlp": 1.0, "cnn": 0.5}  # and which part of the epochs it trains
 
 
@@ -47,7 +54,8 @@ def followed(recipe: lab.Recipe, share: float) -> tuple[float, float, float | No
     return time.perf_counter() - began - aside, live.budget.taken or 0.0, first
 
 
-def measure(recipe: lab.Recipe, rounds: int, share: float) -> None:
+def measure(recipe: lab.Recipe, rounds: int, share: float) -> dict[str, Any]:
+    """Of each round: the ratio, the share that was taken, seconds until the first picture, seconds alone."""
     followed(recipe.changed(epochs=5), share)
     rows = []
     for number in range(rounds):
@@ -63,6 +71,7 @@ def measure(recipe: lab.Recipe, rounds: int, share: float) -> None:
     known = [each for each in firsts if each is not None]
     span = f"{median(known):.2f} s  ({min(known):.2f} to {max(known):.2f}), " if known else ""
     print(f"  first picture   {span}in {len(known)} of {rounds}")
+    return {"with / without": ratios, "taken": shares, "first picture": firsts, "seconds alone": alone}
 
 
 def main() -> None:
@@ -72,8 +81,11 @@ def main() -> None:
     parser.add_argument("--epochs", type=int, default=200)
     given = parser.parse_args()
     print(f"{torch.get_num_threads()} threads, share {given.share:.0%}")
+    report: dict[str, Any] = {"machine": machine("cpu", ("lab", "torch")), "share": given.share}
     for name, part in NETWORKS.items():
-        measure(lab.Recipe(model=name, epochs=round(given.epochs * part)), given.rounds, given.share)
+        recipe = lab.Recipe(model=name, epochs=round(given.epochs * part))
+        report[name] = {"epochs": recipe.epochs, **measure(recipe, given.rounds, given.share)}
+    RESULT.write_text(json.dumps(report, indent=1) + "\n")
 
 
 if __name__ == "__main__":

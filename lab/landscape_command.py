@@ -13,7 +13,7 @@ from tqdm import tqdm
 from lab.followed import Followed, finished, follow
 from lab.landscape_folder import PAGE, check_folder, save
 from lab.landscape_numbers import numbers_of
-from lab.landscape_scenes import scenes_of
+from lab.landscape_scenes import scenes_of, without_lost
 from lab.reading import parse_overrides
 from lab.recipe import Recipe, RecipeError, labels
 from lab.views import Lens, View
@@ -26,6 +26,8 @@ def landscape(
     words: Sequence[str], view: View, output: Path | None, *, device: str | None, quiet: bool, numbers: bool = False
 ) -> dict[str, Any]:
     """Train or open what the words name, draw it, and keep it in a folder. Returns its facts.
+
+    A run that ended where there is nothing to measure is left out with a sentence, unless none is left.
 
     Args:
         numbers: measure curvature and sharpness too, which takes longer than a picture.
@@ -45,9 +47,13 @@ def landscape(
         ]
     else:
         runs = trained(paths, changes, view.lens, device=device, quiet=quiet)
-    scenes = drawn(runs, view, quiet=quiet)
+    runs, lost = without_lost(runs)
+    try:
+        scenes = drawn(runs, view, quiet=quiet)
+    except RecipeError as error:  # of fewer runs than were given, perhaps
+        raise RecipeError(" ".join([str(error), *lost])) from None
     found = [numbers_of(run, seed=view.lens.seed) for run in runs] if numbers else []
-    facts = save(folder, f"Loss landscape of {'; '.join(run.name for run in runs)}", scenes, runs, found)
+    facts = save(folder, f"Loss landscape of {'; '.join(run.name for run in runs)}", scenes, runs, found, lost=lost)
     return {"folder": str(folder), "page": str(folder / PAGE), **facts}
 
 
@@ -106,5 +112,6 @@ def in_words(facts: dict[str, Any]) -> str:
         for run in facts["runs"]
         if run["numbers"]
     ]
+    lost = [f"Left out: {run['why']}" for run in facts["left_out"]]
     heights = [each["sentence"] for each in facts["between"]]
-    return "\n".join([*ended, *scenes, *heights, *measured, f"Open {facts['page']}"])
+    return "\n".join([*lost, *ended, *scenes, *heights, *measured, f"Open {facts['page']}"])

@@ -5,14 +5,16 @@ plotly.min.js   beside it, once
 surface.npz     axes, losses, accuracies, errors; marks of every path
 facts.json      what the numbers are of
 contours.png    the planes as bands of colour (none for a line)
+plane.N.safetensors  each plane itself, centre and directions by name: `Plane.load` reads it
 """
 
 from __future__ import annotations
 
 import base64
 import json
+import re
 import shutil
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from importlib.resources import files as package_files
 from io import BytesIO
 from math import isfinite
@@ -27,7 +29,9 @@ from plotly.offline import get_plotlyjs
 from torch import Tensor
 
 from lab.followed import Followed, Glimpse
+from lab.landscape.planes import Plane
 from lab.landscape.scenes import RunPath, Scale, Scene, share, trust_words
+from lab.landscape.shape import Share
 from lab.landscape_numbers import Number, bent_down, heights_between
 from lab.landscape_plots import (
     MOST_SURFACES,
@@ -45,6 +49,7 @@ from lab.store import RunError, contents, make_folder, not_empty, write_atomical
 
 PAGE, LIBRARY, NUMBERS, FACTS, PICTURE = "index.html", "plotly.min.js", "surface.npz", "facts.json", "contours.png"
 FILES = (PAGE, LIBRARY, NUMBERS, FACTS, PICTURE)
+PLANE = re.compile(r"plane\.\d+\.safetensors")
 COLUMNS = ("loss", "accuracy", "error", "difference_error")
 MARKS = ("coordinates", "steps", "true", "on_plane")
 ACROSS = 8  # filters in a row
@@ -57,7 +62,7 @@ def check_folder(folder: Path) -> None:
     if Path.cwd().is_relative_to(folder.resolve()):
         raise RunError(f"{folder} holds the folder you work in, and would be replaced as a whole. Name a new folder.")
     names = contents(folder) if folder.is_dir() else []
-    if names and (FACTS not in names or set(names) - set(FILES)):
+    if names and (FACTS not in names or not all(name in FILES or PLANE.fullmatch(name) for name in names)):
         raise RunError(not_empty(folder, names, "a landscape"))
 
 
@@ -67,23 +72,27 @@ def save(
     scenes: Sequence[Scene],
     runs: Sequence[Followed],
     numbers: Sequence[Sequence[Number]] = (),
+    *,
+    lost: Mapping[str, Followed] | None = None,
 ) -> dict[str, Any]:
     """Keep a landscape; one that lies there already is replaced as a whole. Returns its facts.
 
     Args:
         numbers: of each run, if they were measured.
+        lost: runs that were left out, by the sentence that says why.
 
     Raises:
         RunError: the folder holds something else, or cannot be written.
     """
     check_folder(folder)
     folder = folder.resolve()
-    scale, facts = Scale.of(scenes), facts_of(title, scenes, runs, numbers or [()] * len(runs))
+    scale, facts = Scale.of(scenes), facts_of(title, scenes, runs, numbers or [()] * len(runs), lost or {})
     found = {
         LIBRARY: get_plotlyjs().encode(),
         NUMBERS: arrays_of(scenes),
         FACTS: json.dumps(facts, indent=1).encode(),
         PAGE: page(facts, scenes, scale, runs).encode(),
+        **{name: plane.packed() for name, plane in planes_of(scenes).items()},
     }
     if not scenes[0].surface.grid.line:
         found[PICTURE] = png(contour_picture(scenes, scale))
@@ -129,14 +138,26 @@ def arrays_of(scenes: Sequence[Scene]) -> bytes:
     return file.getvalue()
 
 
+def planes_of(scenes: Sequence[Scene]) -> dict[str, Plane]:
+    """Each plane once, by the name of its file: several scenes may lie on one."""
+    different = {id(scene.plane): scene.plane for scene in scenes if scene.plane is not None}
+    return {f"plane.{number}.safetensors": plane for number, plane in enumerate(different.values())}
+
+
 def facts_of(
-    title: str, scenes: Sequence[Scene], runs: Sequence[Followed], numbers: Sequence[Sequence[Number]]
+    title: str,
+    scenes: Sequence[Scene],
+    runs: Sequence[Followed],
+    numbers: Sequence[Sequence[Number]],
+    lost: Mapping[str, Followed],
 ) -> dict[str, Any]:
+    files = {id(plane): name for name, plane in planes_of(scenes).items()}
     return {
         "title": title,
         "runs": [run_facts(run, found) for run, found in zip(runs, numbers, strict=True)],
         "between": [number_facts(each) for each in heights_between(runs)],
-        "scenes": [scene_facts(scene) for scene in scenes],
+        "scenes": [{**scene_facts(scene), "plane": files.get(id(scene.plane))} for scene in scenes],
+        "left_out": [{**run_facts(run, ()), "why": why} for why, run in lost.items()],
     }
 
 
@@ -157,11 +178,16 @@ def scene_facts(scene: Scene) -> dict[str, Any]:
         "origin": vars(surface.origin),
         "grid": vars(surface.grid),
         "measured": vars(surface.measured),
+        "precision_error": surface.precision_error and vars(surface.precision_error),
         "lowest_loss": number(np.fmin.reduce(surface.loss, axis=None)),
         "highest_loss": number(np.fmax.reduce(surface.loss, axis=None)),
-        "bent_down": bent_down(surface),
+        "bent_down": share_facts(bent_down(surface)),
         "paths": [path_facts(path) for path in scene.paths],
     }
+
+
+def share_facts(found: Share | None) -> dict[str, Any] | None:
+    return found and {**vars(found), "error": number(found.error)}
 
 
 def path_facts(path: RunPath) -> dict[str, Any]:
@@ -179,9 +205,10 @@ def number(value: float) -> float | None:
 
 def page(facts: dict[str, Any], scenes: Sequence[Scene], scale: Scale, runs: Sequence[Followed]) -> str:
     """The page with everything that it shows, but plotly.js."""
+    beside = [each["sentence"] for each in facts["between"]] + [run["why"] for run in facts["left_out"]]
     shown = {
         "title": facts["title"],
-        "words": [words_of(scene, scale) for scene in scenes] + [each["sentence"] for each in facts["between"]],
+        "words": [words_of(scene, scale) for scene in scenes] + beside,
         "figures": figures_of(scenes, scale),
         "scenes": len(scenes),
         "runs": [{**told(run, number), "numbers": facts["runs"][number]["numbers"]} for number, run in enumerate(runs)],
@@ -192,10 +219,17 @@ def page(facts: dict[str, Any], scenes: Sequence[Scene], scale: Scale, runs: Seq
 
 def words_of(scene: Scene, scale: Scale) -> str:
     """Whose a picture is, how far to trust it, and what of it is cut off."""
-    bent = bent_down(scene.surface)
-    bends = "" if bent is None else f"{share(bent)} of the second differences are negative."
-    parts = [scene.title and f"{scene.title}:", trust_words(scene), scale.cut(scene.surface), bends]
+    bent = bends_in_words(bent_down(scene.surface))
+    parts = [scene.title and f"{scene.title}:", trust_words(scene), scale.cut(scene.surface), bent]
     return " ".join(filter(None, parts))
+
+
+def bends_in_words(found: Share | None) -> str:
+    if found is None:
+        return ""
+    off = f" ± {share(float(f'{found.error:.1g}'))}" if isfinite(found.error) else ""
+    whose = f" (standard error over {found.parts} parts of the picture)" if off else ""
+    return f"{share(found.value)}{off} of the second differences are negative{whose}."
 
 
 def figures_of(scenes: Sequence[Scene], scale: Scale) -> list[dict[str, Any]]:

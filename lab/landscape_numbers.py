@@ -2,21 +2,40 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Generator, Iterator, Sequence
 from dataclasses import dataclass, replace
-from math import isfinite
-from typing import Literal
+from math import hypot, isfinite
+from typing import Literal, Protocol
+
+import torch
+from torch import nn
 
 from lab.followed import Followed
 from lab.landscape.curvature import Curvature
-from lab.landscape.shape import barrier, negative_share, sharpness
+from lab.landscape.samples import Samples
+from lab.landscape.shape import Share, barrier, negative_share, rising
 from lab.landscape.surfaces import Surface
-from lab.landscape_scenes import SAME_FUNCTION
+from lab.landscape.weights import trained
+from lab.landscape_scenes import fixed
 from lab.views import Normalisation
 
-ErrorKind = Literal["residual", "standard error"]
+ErrorKind = Literal["standard error", "standard error and residual"]
 SHARPNESS: dict[Normalisation, str] = {"none": "sharpness, raw", "filter": "sharpness by filter"}
 HEIGHT = "barrier"
+BOTH: ErrorKind = "standard error and residual"  # as the sides of a right angle
+Pairs = list[tuple[float, float]]  # values and their errors
+Work = Generator[None, None, Pairs]  # with chances to stop
+
+
+class Place(Protocol):
+    """Where numbers are measured: a network as it is used, and the images that its loss is the mean over."""
+
+    @property
+    def model(self) -> nn.Module: ...
+    @property
+    def samples(self) -> Samples: ...
+    @property
+    def dtype(self) -> torch.dtype: ...
 
 
 @dataclass(frozen=True)
@@ -48,35 +67,38 @@ class Number:
         )
 
 
-def numbers_of(run: Followed, *, seed: int) -> list[Number]:
+def numbers_of(run: Place, *, seed: int) -> list[Number]:
     """Eigenvalues, trace and sharpness where a run ended, on the images of its picture and with stored statistics."""
+    return [number for number in measuring_numbers(run, seed=seed) if number]
+
+
+def measuring_numbers(run: Place, *, seed: int) -> Iterator[Number | None]:
+    """The same one by one, and None wherever there is a chance to stop."""
     curvature = Curvature(run.model, run.samples, dtype=run.dtype)
-    found = [
-        *tried(("largest eigenvalue", "second eigenvalue"), "residual", lambda: eigenvalues(curvature, seed)),
-        *tried(("trace of the Hessian",), "standard error", lambda: trace(curvature, seed)),
-    ]
+    yield from trying(("largest eigenvalue", "second eigenvalue"), BOTH, lambda: eigenvalues(curvature, seed))
+    yield from trying(("trace of the Hessian",), "standard error", lambda: trace(curvature, seed))
     for normalisation, name in SHARPNESS.items():
-        found += tried((name,), "standard error", lambda which=normalisation: rise(run, which, seed))
-    return found
+        yield from trying((name,), "standard error", lambda which=normalisation: rise(run, which, seed))
 
 
 def heights_between(runs: Sequence[Followed]) -> list[Number]:
     """The barrier between the ends of two runs whose loss is one function of the weights; empty for others."""
-    if len(runs) != 2 or any(getattr(runs[0].recipe, part) != getattr(runs[1].recipe, part) for part in SAME_FUNCTION):
+    if len(runs) != 2 or fixed(runs[0]) != fixed(runs[1]):
         return []
     first, last = runs
     at: list[str] = []
 
-    def measure() -> Iterator[tuple[float, float]]:
+    def measure() -> Work:
+        yield
         found = barrier(last.model, first.end, last.end, last.samples, dtype=last.dtype)
         at.append(f"nats, {found.at:.0%} of the way from {first.name} to {last.name}")
-        yield found.height, found.error
+        return [(found.height, found.error)]
 
-    (number,) = tried((HEIGHT,), "standard error", measure)
-    return [replace(number, where="".join(at))]
+    numbers = [number for number in trying((HEIGHT,), "standard error", measure) if number]
+    return [replace(number, where="".join(at)) for number in numbers]
 
 
-def bent_down(surface: Surface) -> float | None:
+def bent_down(surface: Surface) -> Share | None:
     """Share of negative second differences of a picture; None where there are none to count."""
     try:
         return negative_share(surface)
@@ -84,31 +106,33 @@ def bent_down(surface: Surface) -> float | None:
         return None
 
 
-def eigenvalues(curvature: Curvature, seed: int) -> Iterator[tuple[float, float]]:
-    pairs = curvature.eigenpairs(seed=seed)
-    return zip(pairs.values.tolist(), pairs.residuals.tolist(), strict=True)
+def eigenvalues(curvature: Curvature, seed: int) -> Work:
+    pairs = yield from curvature.seeking(seed=seed)
+    found: Pairs = []
+    for value, vector, residual in zip(pairs.values.tolist(), pairs.vectors, pairs.residuals.tolist(), strict=True):
+        error = yield from curvature.erring(vector)
+        found.append((value, hypot(error, residual)))
+    return found
 
 
-def trace(curvature: Curvature, seed: int) -> Iterator[tuple[float, float]]:
-    found = curvature.trace(seed=seed)
-    yield found.value, found.error
+def trace(curvature: Curvature, seed: int) -> Work:
+    found = yield from curvature.tracing(seed=seed)
+    return [(found.value, found.error)]
 
 
-def rise(run: Followed, normalisation: Normalisation, seed: int) -> Iterator[tuple[float, float]]:
-    found = sharpness(run.model, run.samples, normalisation=normalisation, seed=seed, dtype=run.dtype)
-    yield found.rise, found.error
+def rise(run: Place, normalisation: Normalisation, seed: int) -> Work:
+    found = yield from rising(run.model, run.samples, trained(run.model), normalisation, seed=seed, dtype=run.dtype)
+    return [(found.rise, found.error)]
 
 
-def tried(names: Sequence[str], kind: ErrorKind, measure: Callable[[], Iterator[tuple[float, float]]]) -> list[Number]:
+def trying(names: Sequence[str], kind: ErrorKind, measure: Callable[[], Work]) -> Iterator[Number | None]:
     """A number for each name; where a loss is not finite there is none, and that is no reason to lose the others."""
+    found: Pairs = []
     try:
-        found, why = list(measure()), "its loss is not finite"
+        found, why = (yield from measure()), "its loss is not finite"
     except ValueError as error:
-        found, why = [], str(error)
+        why = str(error)
     pairs = dict(zip(names, found, strict=False))
-    return [
-        Number(name, *pairs[name], kind)
-        if name in pairs and all(map(isfinite, pairs[name]))
-        else Number(name, None, None, kind, why=why)
-        for name in names
-    ]
+    for name in names:
+        known = name in pairs and all(map(isfinite, pairs[name]))
+        yield Number(name, *pairs[name], kind) if known else Number(name, None, None, kind, why=why)

@@ -241,7 +241,7 @@ def accuracy_of(session: Training) -> float:
 
 def bends_of(session: Training, grid: Grid) -> float:
     plane = random_plane(trained(session.model), seed=session.recipe.seed)
-    return negative_share(surface(Evaluator(session.model, plane, samples_of(session), dtype=EXACT), grid))
+    return negative_share(surface(Evaluator(session.model, plane, samples_of(session), dtype=EXACT), grid)).value
 
 
 def path_of(recipe: Recipe, device: Device) -> tuple[Trail, Weights]:

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
-from math import prod
+from hashlib import sha256
+from math import isfinite, prod
 
 import numpy as np
+import torch
 
 from lab.followed import LARGEST, Followed
 from lab.landscape.curvature import Curvature
@@ -59,7 +61,6 @@ def scenes_of(runs: Sequence[Followed], view: View, progress: Progress) -> list[
     """
     name = view.plane or default_plane(runs)
     check(name, runs)
-    refuse_lost(runs)
     try:
         parts = parts_of(name, runs, view)
     except ValueError as error:
@@ -69,7 +70,7 @@ def scenes_of(runs: Sequence[Followed], view: View, progress: Progress) -> list[
     scenes: list[Scene] = []
     for index, part in enumerate(parts):
         before = sum(prod(part.grid.shape) for part in parts[:index])
-        scenes.append(scene_of(part, view.lens, lambda done, before=before: progress(before + done, of)))
+        scenes.append(scene_of(part, view, lambda done, before=before: progress(before + done, of)))
     return scenes if len(scenes) > 1 else [replace(scenes[0], title="")]  # the legend, or the page, names the runs
 
 
@@ -93,14 +94,28 @@ def check(name: PlaneName, runs: Sequence[Followed]) -> None:
         )
 
 
-def refuse_lost(runs: Sequence[Followed]) -> None:
-    """Raises RecipeError for a run that has ended where nothing can be measured."""
-    for run in runs:
-        if not norm(run.end) < LARGEST:  # nor nan
-            raise RecipeError(
-                f"The weights of {run.name} have left all bounds ({run.ended}), so there is no landscape around them. "
-                "Train it at a lower rate."
-            )
+def why_lost(run: Followed) -> str:
+    """Why nothing can be measured around the place where a run has ended; empty where it can."""
+    if not norm(run.end) < LARGEST:  # nor nan
+        what = f"The weights of {run.name} have left all bounds"
+    elif not isfinite(run.glimpses[-1].loss):
+        what = f"The loss of {run.name} is not finite where it ended"
+    else:
+        return ""
+    return f"{what} ({run.ended}), so there is no landscape around it. Train it at a lower rate."
+
+
+def without_lost(runs: Sequence[Followed]) -> tuple[list[Followed], dict[str, Followed]]:
+    """The runs that can be drawn; and those that cannot, by a sentence that says why.
+
+    Raises:
+        RecipeError: none can.
+    """
+    lost = {why: run for run in runs if (why := why_lost(run))}
+    kept = [run for run in runs if run not in lost.values()]
+    if not kept:
+        raise RecipeError(" ".join(lost))
+    return kept, lost
 
 
 def parts_of(name: PlaneName, runs: Sequence[Followed], view: View) -> list[Part]:
@@ -153,9 +168,18 @@ def line_between(runs: Sequence[Followed]) -> Plane:
 
 
 def function_of(run: Followed, number: int, lens: Lens) -> str:
-    """Equal for runs whose loss is one function of the weights."""
+    """Equal for runs whose loss is one function of the weights that are trained."""
     own = any(buffer.is_floating_point() for buffer in run.model.buffers()) and lens.batchnorm == "stored"
-    return repr([getattr(run.recipe, part) for part in SAME_FUNCTION] + [number] * own)
+    return repr([fixed(run)] + [number] * own)
+
+
+def fixed(run: Followed) -> list[str]:
+    """What decides a loss beside the weights that are trained: parts of the recipe, frozen weights to the last bit."""
+    digest = sha256()
+    for weight in run.model.parameters():
+        if not weight.requires_grad:
+            digest.update(weight.detach().cpu().numpy().tobytes())
+    return [*(repr(getattr(run.recipe, part)) for part in SAME_FUNCTION), digest.hexdigest()]
 
 
 def grid_around(coordinates: np.ndarray, size: int) -> Grid:
@@ -176,23 +200,23 @@ def places(name: PlaneName, run: Followed, plane: Plane) -> np.ndarray:
     return np.array([(*place, 0.0)[:2] for place in found])
 
 
-def scene_of(part: Part, lens: Lens, progress: Callable[[int], None]) -> Scene:
-    run = part.members[0][1]
-    size = lens.own_batch_size
+def scene_of(part: Part, view: View, progress: Callable[[int], None]) -> Scene:
+    run, lens = part.members[0][1], view.lens
+    dtype = getattr(torch, view.precision) if view.precision else run.dtype
     evaluator = Evaluator(
-        run.model, part.plane, run.samples, batchnorm=lens.batchnorm, batch_size=size, dtype=run.dtype
+        run.model, part.plane, run.samples, batchnorm=lens.batchnorm, batch_size=lens.own_batch_size, dtype=dtype
     )
     surface = measured(evaluator, part.grid, progress)
     marked = part.members if part.name != "line" else []
     paths = (path_of(part.name, run, number, part.plane, evaluator) for number, run in marked)
-    return Scene(surface, tuple(paths), ", ".join(run.name for _, run in part.members))
+    return Scene(surface, tuple(paths), ", ".join(run.name for _, run in part.members), part.plane)
 
 
 def measured(evaluator: Evaluator, grid: Grid, progress: Callable[[int], None]) -> Surface:
     survey = Survey(evaluator, grid)
     for _ in survey:
         progress(int(survey.known.sum()))
-    return survey.surface()
+    return survey.checked()
 
 
 def path_of(name: PlaneName, run: Followed, number: int, plane: Plane, evaluator: Evaluator) -> RunPath:
@@ -202,4 +226,4 @@ def path_of(name: PlaneName, run: Followed, number: int, plane: Plane, evaluator
     steps = np.array([glimpse.step for glimpse in glimpses])
     true = np.array([glimpse.loss for glimpse in glimpses])
     own = run.trail.explained_by(plane) if name != "path" and run.trail else None
-    return RunPath(run.name, number, coordinates, steps, true, evaluator.values(coordinates).loss, own)
+    return RunPath(run.name, number, coordinates, steps, true, evaluator.in_float32().values(coordinates).loss, own)

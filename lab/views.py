@@ -11,11 +11,13 @@ PlaneName = Literal["random", "path", "joint", "line", "points", "hessian"]
 SplitName = Literal["training", "validation"]
 BatchNormMode = Literal["stored", "batch"]
 Normalisation = Literal["filter", "layer", "none"]
+Precision = Literal["float32", "bfloat16", "float64"]
 CHOICES: dict[str, tuple[str, ...]] = {
     "plane": get_args(PlaneName),
     "split": get_args(SplitName),
     "batchnorm": get_args(BatchNormMode),
     "normalisation": get_args(Normalisation),
+    "precision": get_args(Precision),
 }
 SIZE, SIZES, LEAST_IMAGES = 33, (5, 201), 2
 
@@ -50,16 +52,18 @@ class View:
     """What is drawn of runs: on which plane, with how many points along a side, and how these are measured.
 
     plane: by default the one that shows their paths, and a random one for runs of which no path is kept.
-    normalisation: of random directions; their seed is that of the lens.
+    normalisation: of random directions; their seed is that of the lens. precision: of the surface's arithmetic; by
+    default float64 for runs trained in it and float32 for all others. bfloat16 is mixed, and says what it is off by.
     """
 
     plane: PlaneName | None = None
     size: int = SIZE
     normalisation: Normalisation = "filter"
+    precision: Precision | None = None
     lens: Lens = field(default_factory=Lens)
 
     def __post_init__(self) -> None:
-        check(self, "normalisation", *(["plane"] if self.plane else []))
+        check(self, "normalisation", *(name for name in ("plane", "precision") if getattr(self, name)))
         if not SIZES[0] <= self.size <= SIZES[1]:
             raise RecipeError(f"size is {self.size}, but must be from {SIZES[0]} to {SIZES[1]} points along a side.")
 

@@ -9,6 +9,7 @@ import torch
 from small_landscapes import MODELS, mean_loss, session_of
 from small_networks import idle, recurrent
 from small_runs import small_model
+from torch.func import functional_call
 from torch.nn import functional
 
 from lab.landscape import Curvature, lanczos, samples_of, trace_of, trained
@@ -279,3 +280,59 @@ def test_what_cannot_be_measured_is_refused_in_words():
     bad(lambda: Curvature(session.model, samples, weights=far).eigenpairs(), "The curvature is not finite here")
     other = trained(session_of({"name": "mlp", "width": 5}).model)
     bad(lambda: Curvature(session.model, samples, weights=other), "The place has .* they belong to different networks")
+
+
+# -- what other images would give -----------------------------------------------------------------------------
+
+
+def along_each_image(session, samples, vector):
+    """(n,) v^T H_i v of each image alone, in float64."""
+    model = deepcopy(session.model).double().eval()
+    centre, names = trained(model), list(trained(model))
+    parts = shaped(vector, centre)
+
+    def loss(image, label, *weights):
+        logits = functional_call(model, dict(zip(names, weights, strict=True)), (image,))
+        return functional.cross_entropy(logits, label)
+
+    found = []
+    for number in range(len(samples)):
+        place = slice(number, number + 1)
+        one = partial(loss, samples.batch(place, torch.float64), samples.labels[place])
+        products = torch.autograd.functional.vhp(one, tuple(centre.values()), tuple(parts.values()))[1]
+        found.append(float(sum((p * v).sum() for p, v in zip(products, parts.values(), strict=True))))
+    return np.array(found)
+
+
+@pytest.fixture(scope="module")
+def bent(one_thread):
+    """A small network, its sharpest direction, and the curvature of each validation image along it."""
+    session = session_of({"name": "mlp", "width": 4})
+    every = samples_of(session)
+    vector = Curvature(session.model, every, dtype=torch.float64).eigenpairs(count=1).vectors[0]
+    return session, vector, along_each_image(session, every, vector)
+
+
+def test_with_one_image_a_batch_the_error_is_the_textbooks(bent):
+    session, vector, each = bent
+    kept = samples_of(session, count=60, seed=1)
+    own = along_each_image(session, kept, vector)
+    found = Curvature(session.model, kept, dtype=torch.float64, batch_size=1).error(vector)
+    assert found == pytest.approx(own.std(ddof=1) * ((1 - 60 / len(each)) / 60) ** 0.5, rel=1e-6)
+    whole, parts = (Curvature(session.model, kept, dtype=torch.float64, batch_size=size) for size in (60, 8))
+    assert len(whole.batches) == 1
+    assert whole.error(vector) == pytest.approx(parts.error(vector), rel=1e-6)  # eight parts all the same
+
+
+def test_the_error_is_how_far_draws_of_other_images_are_apart(bent):
+    session, vector, each = bent
+    draws = [samples_of(session, count=64, seed=seed) for seed in range(40)]
+    told = [Curvature(session.model, draw, dtype=torch.float64, batch_size=4).error(vector) for draw in draws]
+    generator = np.random.default_rng(0)
+    apart = np.std([generator.choice(each, 64, replace=False).mean() for _ in range(4000)])
+    assert np.mean(np.square(told)) ** 0.5 == pytest.approx(apart, rel=0.2)
+
+
+def test_all_images_leave_no_error(bent):
+    session, vector, _ = bent
+    assert Curvature(session.model, samples_of(session)).error(vector.float()) == 0

@@ -139,6 +139,19 @@ class Twice(nn.Module):
         return self.last(self.norm(hidden).relu()) + hidden @ self.first.weight[:, :10]
 
 
+@pytest.mark.parametrize("name", ["mlp, layer", "cnn, batch", "resnet, batch", "lstm", "transformer"])
+def test_mixed_precision_is_near_the_reference_and_float32_is_there_beside_it(name, sessions):
+    session, places = sessions(name), [(0.0, 0.0), (0.4, -0.3), (-0.6, 0.5)]
+    plane = random_plane(trained(session.model), seed=0)
+    mixed = Evaluator(session.model, plane, samples_of(session), dtype=torch.bfloat16)
+    expected = np.array([loss for loss, _ in reference(session, plane, places)])
+    off = np.abs(mixed.values(places).loss / expected - 1)
+    assert 1e-6 < off.max() < 0.03
+    plain = Evaluator(session.model, plane, samples_of(session)).values(places)
+    assert mixed.in_float32().values(places).loss == pytest.approx(plain.loss, rel=1e-6)
+    assert (mixed.precision, mixed.in_float32().precision) == ("bfloat16", "float32")
+
+
 def test_what_cannot_be_rewritten_is_left_alone(sessions):
     session = deepcopy(sessions("mlp, nothing"))
     session.model = Twice()

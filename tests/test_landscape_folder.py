@@ -2,6 +2,7 @@
 
 import json
 import re
+from copy import deepcopy
 from dataclasses import replace
 from functools import partial
 from html.parser import HTMLParser
@@ -11,18 +12,20 @@ import numpy as np
 import pytest
 import torch
 from PIL import Image
-from small_landscapes import mean_loss
+from small_landscapes import mean_loss, value_at
 from small_runs import SMALL, TINY_CNN
-from small_scenes import bowl, path_of, scene_of, with_holes
+from small_scenes import ORIGIN, bowl, path_of, scene_of, with_holes
 
 from lab import runs
 from lab.__main__ import main
 from lab.followed import follow
+from lab.landscape.planes import Plane
 from lab.landscape.scenes import BANDS, Scale
 from lab.landscape_command import names_of
 from lab.landscape_folder import FILES, put, save, tiled
+from lab.landscape_numbers import heights_between
 from lab.landscape_png import banded, coloured, contour_picture, enlarged, keyed, placed, rgb
-from lab.landscape_scenes import scenes_of
+from lab.landscape_scenes import fixed, scenes_of
 from lab.plots import colour_and_dash
 from lab.store import RunError
 from lab.views import Lens, View
@@ -40,6 +43,7 @@ def recipes(tmp_path_factory, one_thread):
         "adam": small.changed(optimizer="adam"),
         "mlp": SMALL,
         "other": small.changed(seed=3),
+        "wild": small.changed(**{"optimizer.lr": 1e30}),
     }.items():
         recipe.save(folder / f"{name}.yaml")
     runs.train(small, folder=folder / "run", progress=False, device="cpu")
@@ -58,6 +62,10 @@ def arrays(folder):
         return dict(file)
 
 
+def page_words(facts):
+    return " ".join(shown(Path(facts["folder"]))["words"])
+
+
 def shown(folder):
     text = (folder / "index.html").read_text(encoding="utf-8")
     return json.loads(re.search(r'<script type="application/json" id="data">(.*?)</script>', text, re.DOTALL)[1])
@@ -67,7 +75,31 @@ def shown(folder):
 
 
 def test_the_folder_is_whole(one):
-    assert sorted(path.name for path in one.iterdir()) == sorted(FILES)
+    assert sorted(path.name for path in one.iterdir()) == sorted([*FILES, "plane.0.safetensors"])
+
+
+def test_the_plane_is_kept_from_which_every_loss_can_be_had_again(one):
+    run = follow(SMALL.changed(model=TINY_CNN, epochs=2), Lens(samples=40), progress=False, device="cpu")
+    plane, found = Plane.load(one / "plane.0.safetensors"), arrays(one)
+    images = run.samples.batch(slice(None), torch.float64)
+    for i, j in ((0, 0), (4, 1)):
+        place = (found["0.a"][i], found["0.b"][j])
+        loss, _ = value_at(deepcopy(run.model).double(), plane, place, images, run.samples.labels, 40)
+        assert found["0.loss"][i, j] == pytest.approx(loss, rel=1e-5)
+    (scene,) = json.loads((one / "facts.json").read_text())["scenes"]
+    assert scene["plane"] == "plane.0.safetensors"
+    assert scene["origin"] == vars(plane.origin)
+
+
+def test_scenes_on_one_plane_keep_it_once(tmp_path):
+    weights = {"w": torch.eye(2)}
+    joint, other = (Plane(weights, (weights,), ORIGIN) for _ in range(2))
+    scenes = [replace(scene_of(), plane=plane) for plane in (joint, joint, other)]
+    facts = save(tmp_path / "kept", "kept", [*scenes, scene_of()], [])
+    names = ["plane.0.safetensors", "plane.0.safetensors", "plane.1.safetensors", None]
+    assert [scene["plane"] for scene in facts["scenes"]] == names
+    save(tmp_path / "kept", "another", scenes[:1], [])
+    assert sorted(path.name for path in (tmp_path / "kept").iterdir()) == sorted([*FILES, "plane.0.safetensors"])
 
 
 class Addresses(HTMLParser):
@@ -321,11 +353,30 @@ def test_a_line_says_from_where_to_where(recipes, capsys, monkeypatch):
     assert one["scenes"][0]["words"].startswith("Straight line, from the start (0) to the end (1); ")
 
 
+def test_another_precision_is_said_with_what_it_is_off_by(recipes, capsys, monkeypatch):
+    monkeypatch.chdir(recipes)
+    plain, mixed, exact = (
+        command(recipes, capsys, "run", *precision)["scenes"][0]
+        for precision in ([], ["--precision", "bfloat16"], ["--precision", "float64"])
+    )
+    assert mixed["measured"]["precision"] == "bfloat16"
+    assert mixed["precision_error"]["points"] == 16
+    assert "; bfloat16, off by " in mixed["words"]
+    assert plain["precision_error"] is exact["precision_error"] is None
+    assert exact["words"].endswith("; float64.")
+    assert plain["paths"] == mixed["paths"]  # the marks keep to float32
+
+
 def test_numbers_stand_beside_the_pictures_where_they_are_asked_for(recipes, capsys, monkeypatch):
     monkeypatch.chdir(recipes)
     plain = command(recipes, capsys, "run", "run")
     assert [run["numbers"] for run in plain["runs"]] == [[], []]
-    assert 0 <= plain["scenes"][0]["bent_down"] <= 1
+    bent = plain["scenes"][0]["bent_down"]
+    assert 0 <= bent["value"] <= 1
+    assert re.search(
+        r" ± \S+% of the second differences are negative \(standard error over 15 parts", page_words(plain)
+    )
+    assert bent["error"] > 0
     assert [each["value"] for each in plain["between"]] == pytest.approx([0], abs=1e-6)
     facts = command(recipes, capsys, "run", "--numbers")
     assert facts["between"] == []
@@ -365,6 +416,7 @@ def test_words_for_people(recipes, capsys):
         ("--plane hill", "Unknown plane 'hill'. Expected one of: random, path, joint, line, points, hessian."),
         ("--split test", "Unknown split 'test'. Expected one of: training, validation."),
         ("--batchnorm none", "Unknown batchnorm 'none'. Expected one of: stored, batch."),
+        ("--precision half", "Unknown precision 'half'. Expected one of: float32, bfloat16, float64."),
         ("--normalisation best", "Unknown normalisation 'best'. Expected one of: filter, layer, none."),
         ("--size 4", "size is 4, but must be from 5 to 201 points along a side."),
         ("--samples 1", "samples is 1, but a standard error needs at least 2 images."),
@@ -379,6 +431,43 @@ def test_what_is_wrong_is_said(recipes, capsys, monkeypatch, words, said):
     output = [] if "--output" in words else ["--output", "none"]
     assert main(["landscape", *words.split(), *output, "--device", "cpu", "--quiet"]) == 2
     assert said in capsys.readouterr().err
+
+
+def test_a_run_that_diverged_is_left_out_and_the_others_are_drawn_as_without_it(recipes, capsys, monkeypatch):
+    monkeypatch.chdir(recipes)
+    words = ["sgd.yaml", "wild.yaml", "adam.yaml", "--output", "with_wild", *FAST]
+    assert main(["landscape", *words, "--json"]) == 3
+    facts = json.loads(capsys.readouterr().out)
+    assert [run["name"] for run in facts["runs"]] == ["sgd", "adam"]
+    (left,) = facts["left_out"]
+    assert left["name"] == "wild"
+    assert left["why"].startswith("The weights of wild have left all bounds (diverged")
+    assert left["why"] in shown(Path("with_wild"))["words"]
+    alone = command(recipes, capsys, "sgd.yaml", "adam.yaml")
+    assert np.array_equal(arrays(Path("with_wild"))["0.loss"], arrays(Path(alone["folder"]))["0.loss"])
+    assert main(["landscape", *words]) == 3
+    assert capsys.readouterr().out.startswith("Left out: The weights of wild have left all bounds (diverged")
+
+
+def test_where_too_few_are_left_for_a_plane_it_is_said_who_is_not(recipes, capsys, monkeypatch):
+    monkeypatch.chdir(recipes)
+    assert main(["landscape", "sgd.yaml", "wild.yaml", "--plane", "joint", "--output", "none", *FAST]) == 2
+    said = capsys.readouterr().err
+    assert "A plane 'joint' is for 2 to 8 runs, not 1." in said
+    assert "The weights of wild have left all bounds" in said
+
+
+def test_frozen_weights_decide_whether_runs_share_a_surface():
+    lens = Lens(samples=40)
+    runs = [follow(SMALL, lens, progress=False, device="cpu", name=name) for name in "ab"]
+    for run in runs:
+        next(run.model.parameters()).requires_grad_(requires_grad=False)
+    assert fixed(runs[0]) == fixed(runs[1])
+    assert len(heights_between(runs)) == 1
+    with torch.no_grad():
+        next(runs[1].model.parameters()).mul_(2)
+    assert fixed(runs[0]) != fixed(runs[1])
+    assert heights_between(runs) == []
 
 
 def test_a_run_that_got_stuck_is_drawn_and_is_a_bad_result(recipes, capsys, monkeypatch):

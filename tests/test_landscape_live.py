@@ -16,6 +16,7 @@ from lab.landscape import Evaluator, Live, Question, samples_of, surface
 from lab.landscape import trained as weights_of
 from lab.landscape.budgets import Budget, Wake
 from lab.landscape.frames import Frame
+from lab.landscape.live import ADVANCE
 from lab.landscape.live_runs import LEAST_MARKS, MARKS, LiveRun
 from lab.landscape.scenes import Scene, trust_words
 from lab.landscape.trails import Trail, scatter
@@ -110,7 +111,7 @@ def test_work_is_paid_from_a_share_of_the_time_of_training(monkeypatch):
     for count, event in enumerate(session):
         session.seconds = 0.02 * count
         live.hear(1, session, event)
-        assert live.budget.spent <= 0.05 * live.budget.trained + 0.01 + 1e-9
+        assert live.budget.spent <= 0.05 * live.budget.trained + ADVANCE + 0.01 + 1e-9
     assert live.budget.spent == pytest.approx(0.05 * live.budget.trained, abs=0.01)
     assert live.budget.taken == pytest.approx(0.05, rel=0.05)
 
@@ -125,6 +126,45 @@ def test_what_was_used_too_much_is_paid_back_and_little_is_saved_up():
     budget.earn(0.2)
     assert budget.allows(0.0)
     assert not budget.allows(0.02)
+
+
+def test_a_loan_is_worked_at_once_and_earned_later():
+    budget = Budget(0.1)
+    budget.lend(0.2)
+    assert budget.ripe
+    assert budget.allows(0.19)
+    budget.pay(0.19)
+    assert not budget.in_debt  # so that what was found is told
+    budget.lend(0)
+    assert not budget.ripe
+    assert not budget.in_debt
+    budget.pay(0.02)
+    assert budget.in_debt  # beyond the loan
+    budget.earn(2.09)
+    assert not budget.ripe
+    budget.earn(0.1)
+    assert budget.ripe
+    budget.pay(0.05)
+    assert budget.in_debt  # the loan is over
+
+
+@pytest.mark.parametrize(("epochs", "there_is"), [(80, True), (2, False)])
+def test_the_first_picture_comes_in_advance_where_the_run_will_earn_it(monkeypatch, epochs, there_is):
+    clock, step = Clock(), Live.step
+
+    def slow(self, **how):
+        clock.now += 0.01
+        return step(self, **how)
+
+    monkeypatch.setattr(Live, "step", slow)
+    live, seen = Live(QUICK, share=0.05, clock=clock), []
+    session = Training(SMALL.changed(model=NETWORKS["mlp"], epochs=epochs), device="cpu")
+    for count, event in enumerate(session):
+        session.seconds = 0.02 * count
+        live.hear(1, session, event)
+        seen.append(any(each.surface for each in live.portraits()))
+    assert any(seen[:12]) == there_is
+    assert live.budget.spent <= 0.05 * live.budget.trained + 0.01 + 1e-9  # paid off in the end
 
 
 def test_work_waits_until_there_is_time_for_more_than_a_moment():

@@ -29,6 +29,7 @@ from lab.landscape import (
     trained,
 )
 from lab.landscape.grids import SplineError
+from lab.landscape.samples import error_over_parts
 from lab.landscape.weights import flat, shaped
 from lab.recipe import Recipe
 from lab.views import CHOICES
@@ -147,13 +148,13 @@ A, B = np.meshgrid(np.linspace(-1, 1, 9), np.linspace(-1, 1, 9), indexing="ij")
     ids=["bowl", "hill", "saddle", "slope", "line", "a hole", "an edge"],
 )
 def test_the_share_of_negative_second_differences(loss, share):
-    assert negative_share(surface_of(loss)) == pytest.approx(share)
+    assert negative_share(surface_of(loss)).value == pytest.approx(share)
 
 
 def test_rounding_in_the_precision_of_the_loss_is_no_bend():
     rounded = (2 + A / 3).astype(np.float32).astype(float)
-    assert negative_share(surface_of(rounded, "float32")) == 0
-    assert negative_share(surface_of(rounded, "float64")) > 0.1
+    assert negative_share(surface_of(rounded, "float32")).value == 0
+    assert negative_share(surface_of(rounded, "float64")).value > 0.1
 
 
 def test_a_measured_surface_of_a_bowl_is_convex(session, samples):
@@ -165,7 +166,28 @@ def test_a_measured_surface_of_a_bowl_is_convex(session, samples):
         for name in set(centre) - set(last):
             direction[name].zero_()
 
-    assert negative_share(surface(Evaluator(session.model, plane, samples), Grid(9))) == 0
+    assert negative_share(surface(Evaluator(session.model, plane, samples), Grid(9))).value == 0
+
+
+def test_the_error_of_a_share_comes_from_parts_of_the_picture():
+    """A bowl in one half, a hill in the other."""
+    steps = np.arange(-8.5, 9)
+    found = negative_share(surface_of(-np.sign(steps[:, None]) * (steps[:, None] ** 2 + steps**2)))
+    assert (found.value, found.parts) == (pytest.approx(0.5, abs=0.03), 16)
+    assert found.error == pytest.approx((0.25 / 15) ** 0.5, rel=0.2)  # of 16 coins, not of 576
+    assert negative_share(surface_of(A**2)).error == 0
+    assert negative_share(surface_of([0, 1, 0, 1, 0])).parts == 3  # of four, one is empty
+    assert np.isnan(negative_share(surface_of([0, 1, 0])).error)
+
+
+@pytest.mark.parametrize("spread", [0.0, 1.0])
+def test_an_error_over_parts_is_that_of_many_repetitions(spread):
+    """Parts of unequal size, whose own means differ."""
+    generator, sizes = np.random.default_rng(0), np.array([5, 10, 20, 5, 10, 20, 10])
+    draws = [[generator.normal(1, (spread + 1 / size) ** 0.5) for size in sizes] for _ in range(4000)]
+    means = [float(np.average(draw, weights=sizes)) for draw in draws]
+    told = np.sqrt(np.mean([error_over_parts(draw, sizes) ** 2 for draw in draws]))
+    assert told == pytest.approx(np.std(means), rel=0.1)
 
 
 @pytest.mark.parametrize(

@@ -68,7 +68,21 @@ def test_a_reading_is_the_sharpness_of_the_recipes_loss_on_training_images():
         assert abs(reading.sharpness - top) <= reading.residual + 1e-9
         assert reading.residual <= 0.02 * top
         assert (reading.samples, reading.total, reading.step) == (50, 50, session.step)
+        assert reading.error == 0
     assert second.products == LEAST_PRODUCTS  # which find what is new; the residuals would do with fewer
+
+
+def test_a_reading_says_what_other_images_would_change_and_what_the_rate_bears():
+    session = Training(SMALL.changed(model={"name": "mlp", "width": 4}, **{"optimizer.lr": 0.1}), device="cpu")
+    reading = Gauge(session, samples_of(session, split="training", count=32))()
+    assert reading.error > reading.residual
+    assert reading.words == (
+        f"Sharpness {reading.sharpness:.3g} ± {reading.error:.2g} (standard error, 32 of 50 training images; residual "
+        f"{reading.residual:.1g}). {reading.sharpness / 20:.0%} of the 20 that the rate bears."
+    )
+    whole = Gauge(session_of({"name": "mlp", "width": 4}))()
+    assert "(all 50 training images; residual " in whole.words
+    assert whole.words.endswith(whole.note)
 
 
 @pytest.mark.parametrize(

@@ -15,6 +15,7 @@ from lab.landscape import (
     Surface,
     Survey,
     quick_surface,
+    random_plane,
     refreshed_surface,
     samples_of,
     surface,
@@ -23,6 +24,7 @@ from lab.landscape import (
 from lab.landscape import evaluators as module
 from lab.landscape.evaluators import COLUMNS
 from lab.landscape.grids import error_of, spline, spline_at
+from lab.landscape.scenes import Scene, share, trust_words
 
 pytestmark = pytest.mark.usefixtures("one_thread")
 
@@ -281,3 +283,34 @@ def test_float64_is_labelled():
     session = session_of(small_model("mlp"))
     found = Evaluator(session.model, plane_of("random", session), samples_of(session), dtype=torch.float64)
     assert surface(found, Grid(4)).measured.precision == "float64"
+
+
+# -- mixed precision ------------------------------------------------------------------------------------------
+
+
+def test_a_surface_in_mixed_precision_says_what_it_is_off_by(tmp_path):
+    session = session_of(small_model("mlp"))
+    plane, grid = random_plane(trained(session.model), seed=0), Grid(5)
+    mixed, plain = (
+        surface(Evaluator(session.model, plane, samples_of(session), dtype=dtype), grid)
+        for dtype in (torch.bfloat16, torch.float32)
+    )
+    off, every = mixed.precision_error, np.abs(mixed.loss / plain.loss - 1)
+    assert (mixed.measured.precision, off.points, plain.precision_error) == ("bfloat16", 16, None)
+    assert 0 < off.median < 0.02
+    assert any(off.largest == pytest.approx(each, rel=1e-3) for each in every.flat)
+    said = (
+        f"bfloat16, off by {share(off.median)} in the middle and up to {share(off.largest)} at 16 points measured in "
+    )
+    assert trust_words(Scene(mixed)).endswith(f"; {said}float32.")
+    mixed.save(tmp_path / "mixed")
+    assert Surface.load(tmp_path / "mixed").precision_error == off
+
+
+def test_a_surface_in_mixed_precision_that_is_finite_nowhere_is_whole_all_the_same():
+    session = session_of(small_model("mlp"))
+    weights = {name: 1e30 * tensor for name, tensor in trained(session.model).items()}
+    evaluator = Evaluator(session.model, random_plane(weights, seed=0), samples_of(session), dtype=torch.bfloat16)
+    found = surface(evaluator, Grid(3))
+    assert found.precision_error is None
+    assert not np.isfinite(found.loss).any()

@@ -10,7 +10,7 @@ from lab.landscape.grids import Grid, SplineError
 from lab.landscape.live import Live, Portrait, Question
 from lab.landscape.planes import Origin, Plane, Projection, hessian, line, through
 from lab.landscape.samples import Samples, samples_of
-from lab.landscape.shape import Barrier, Sharpness, barrier, negative_share, sharpness
+from lab.landscape.shape import Barrier, Share, Sharpness, barrier, negative_share, sharpness
 from lab.landscape.stability import Gauge, Reading
 from lab.landscape.surfaces import Measured, Surface, Survey, quick_surface, refreshed_surface, surface
 from lab.landscape.trails import Trail, joint_plane, path_plane
@@ -32,6 +32,7 @@ __all__ = [
     "Question",
     "Reading",
     "Samples",
+    "Share",
     "Sharpness",
     "SplineError",
     "Surface",

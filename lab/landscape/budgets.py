@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from collections import deque
 from collections.abc import Callable
+from math import inf
 from statistics import median
 
 SHARE = 0.05  # of the time of training
@@ -18,7 +19,8 @@ USUAL = 32  # steps whose median is what a step usually takes
 class Budget:
     """Earns a share of the seconds trained, and may begin work while it has some left.
 
-    A piece begins when there is enough for the longest of the last few; what it takes too much is paid back first.
+    A piece begins when there is enough for the longest of the last few; what it takes too much is paid back first. What
+    is lent may be worked before it is earned.
 
     Args:
         share: of the time of training.
@@ -33,11 +35,18 @@ class Budget:
         self.share, self.clock = share, clock
         self.trained = self.spent = self._credit = self._piece = 0.0
         self._pieces: deque[float] = deque(maxlen=PIECES)
+        self._lent = self._owed = 0.0
+
+    def lend(self, seconds: float) -> None:
+        """So many may be worked in advance, from now on; what was taken of an earlier loan stays to be earned."""
+        self._lent, self._owed = seconds, max(self._owed, seconds)
 
     def earn(self, seconds: float) -> None:
         """So many were trained."""
         self.trained += seconds
         self._credit = min(MOST_CREDIT, self._credit + self.share * seconds)
+        if self._credit >= 0:
+            self._owed = self._lent
 
     def pay(self, seconds: float) -> None:
         """So many were not trained because of the work; below 0 corrects what was paid before."""
@@ -46,17 +55,17 @@ class Budget:
 
     @property
     def in_debt(self) -> bool:
-        """Whether earlier work is still to be paid back."""
-        return self._credit < 0
+        """Whether earlier work is still to be paid back; a loan that was agreed upon is none."""
+        return self._credit < -self._owed
 
     @property
     def ripe(self) -> bool:
         """Whether there is enough to begin."""
-        return self._credit >= max(WORTHWHILE, self._piece)
+        return self._credit + self._lent >= max(WORTHWHILE, self._piece)
 
     def allows(self, seconds: float) -> bool:
         """Whether there is enough for one more piece when so many seconds are going to be paid."""
-        return self._credit > seconds + self._piece
+        return self._credit + self._lent > seconds + self._piece
 
     def worked(self, seconds: float) -> None:
         """So long one piece of work took: the next one is thought to take no longer than the last few."""
@@ -75,6 +84,7 @@ class Wake:
     def __init__(self) -> None:
         self._since = SETTLED
         self._usual: deque[float] = deque(maxlen=USUAL)
+        self.shortest = inf  # seconds of a step
 
     def begin(self) -> None:
         """Now there was work."""
@@ -86,6 +96,7 @@ class Wake:
         A longer one was held up by something else.
         """
         self._since += 1
+        self.shortest = min(self.shortest, seconds) if seconds > 0 else self.shortest
         if self._since > SETTLED:
             self._usual.append(seconds)
             return 0.0

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Generator, Iterable, Iterator, Mapping, Sequence
 from copy import deepcopy
 from functools import partial
 
@@ -12,10 +12,21 @@ from torch.autograd.graph import saved_tensors_hooks
 from torch.nn import functional
 from torch.nn.attention import SDPBackend, sdpa_kernel
 
-from lab.landscape.eigenpairs import Eigenpairs, Trace, lanczos, trace_of, unit
+from lab.landscape.eigenpairs import (
+    COUNT,
+    MOST,
+    PROBES,
+    TOLERANCE,
+    Eigenpairs,
+    Trace,
+    seeking,
+    tracing,
+    unit,
+)
 from lab.landscape.evaluators import PROBE, batch_in_cache
 from lab.landscape.planes import Plane, check_alike, hessian
-from lab.landscape.samples import Samples
+from lab.landscape.samples import Samples, error_over_parts
+from lab.landscape.trails import at_once
 from lab.landscape.weights import Weights, flat, shaped, trained
 from lab.steps import enough_threads, flops_per_image
 
@@ -23,6 +34,7 @@ Loss = Callable[[Tensor, Tensor], Tensor]  # logits (b, classes), labels (b,) ->
 
 GRAPH_BYTES = 512 * 2**20  # what the graphs that are kept may take; the others are built anew for each product
 NOISE = 0.3  # of a warm start, and
+PARTS = 8  # of the samples at least, from whose differences a standard error comes
 LEAST_PRODUCTS = 8  # from it: with less of both, a direction that has become the sharpest one stayed unseen
 PRODUCT_FLOPS = 6  # times those of a forward pass: a gradient and its derivative
 
@@ -60,7 +72,7 @@ class Curvature:
         batch_size: int | None = None,
         dtype: torch.dtype = torch.float32,
     ) -> None:
-        self.samples, self.loss, self.dtype, self.device = samples, loss, dtype, samples.labels.device
+        self.samples, self.loss, self.dtype, self.device = samples.mixed(), loss, dtype, samples.labels.device
         self.network = deepcopy(model).to(self.device, dtype).eval()
         if weights is not None:
             place(self.network, weights)
@@ -68,6 +80,7 @@ class Curvature:
         self.parameters = [parameter for parameter in self.network.parameters() if parameter.requires_grad]
         probe = samples.batch(slice(0, PROBE), dtype)
         self.batch_size = batch_size or batch_in_cache(self.network, probe, dtype)
+        self.batches = cut(len(samples), self.batch_size)
         self.flops = PRODUCT_FLOPS * flops_per_image(self.network, probe) * self.batch_size
         each = graph_bytes(self.network.parameters(), lambda: self._gradient(slice(0, PROBE))) / len(probe)
         self.kept = int(GRAPH_BYTES / (each * self.batch_size + 1))  # graphs, of whole batches
@@ -80,16 +93,47 @@ class Curvature:
 
     def product(self, vector: Tensor) -> Tensor:
         """(p,) -> (p,) the Hessian times a vector, in the type of this curvature."""
+        return at_once(self.multiplying(vector))
+
+    def multiplying(self, vector: Tensor) -> Generator[None, None, Tensor]:
+        """The same with a chance to stop after each batch."""
         directions = list(shaped(vector, self.centre).values())
         total = torch.zeros(self.size, dtype=self.dtype, device=self.device)
-        with enough_threads(self.device, self.flops):
-            for number in range(-(-len(self.samples) // self.batch_size)):
-                total += torch.cat([part.reshape(-1) for part in self._product(number, directions)])
+        for number in range(len(self.batches)):
+            with enough_threads(self.device, self.flops):
+                total += torch.cat([part.reshape(-1) for part in self._product(self._graph(number), directions)])
+            yield
         return total / len(self.samples)
 
-    def _product(self, number: int, directions: Sequence[Tensor]) -> Sequence[Tensor]:
-        """Of one batch, and of the sum of its losses."""
-        gradient = self._graph(number)
+    def error(self, vector: Tensor) -> float:
+        """Standard error of the curvature v^T H v along a vector, as that of the whole split, over batches of samples.
+
+        For an eigenvector it is the error of the eigenvalue to first order; not in it is that a vector sought on these
+        samples is a little sharper on them than on others.
+        """
+        return at_once(self.erring(vector))
+
+    def erring(self, vector: Tensor) -> Generator[None, None, float]:
+        """The same with a chance to stop after each part."""
+        if not self.samples.unseen:
+            return 0.0
+        directions, sizes, along = list(shaped(vector, self.centre).values()), [], []
+        for size, gradient in self._parts():
+            with enough_threads(self.device, self.flops * size / self.batch_size):
+                pairs = zip(self._product(gradient, directions), directions, strict=True)
+                along.append(float(sum((bent * direction).sum() for bent, direction in pairs)) / size)
+            sizes.append(size)
+            yield
+        return error_over_parts(along, sizes) * self.samples.unseen**0.5
+
+    def _parts(self) -> Iterator[tuple[int, list[Tensor]]]:
+        """How many samples each of `PARTS` parts or more has, and their gradient; the batches where they suffice."""
+        count, enough = len(self.samples), len(self.batches) >= PARTS
+        for number, part in enumerate(self.batches if enough else cut(count, -(-count // PARTS))):
+            yield part.stop - part.start, self._graph(number) if enough else self._gradient(part)
+
+    def _product(self, gradient: Sequence[Tensor], directions: Sequence[Tensor]) -> Sequence[Tensor]:
+        """Of one batch, and of the sum of its losses, from the gradient of that."""
         bent = [pair for pair in zip(gradient, directions, strict=True) if pair[0].requires_grad]
         if not bent:
             return [torch.zeros_like(direction) for direction in directions]
@@ -100,8 +144,7 @@ class Curvature:
         """The gradient of a batch, from the graphs that are kept or built anew."""
         if number in self._graphs:
             return self._graphs[number]
-        start = number * self.batch_size
-        gradient = self._gradient(slice(start, min(start + self.batch_size, len(self.samples))))
+        gradient = self._gradient(self.batches[number])
         if number < self.kept:
             self._graphs[number] = gradient
         return gradient
@@ -116,9 +159,9 @@ class Curvature:
     def eigenpairs(
         self,
         *,
-        count: int = 2,
-        tolerance: float = 0.01,
-        most: int = 100,
+        count: int = COUNT,
+        tolerance: float = TOLERANCE,
+        most: int = MOST,
         seed: int = 0,
         earlier: Eigenpairs | None = None,
     ) -> Eigenpairs:
@@ -130,19 +173,36 @@ class Curvature:
         Raises:
             ValueError: count below 1, most below count, or a curvature that is not finite.
         """
+        return at_once(self.seeking(count=count, tolerance=tolerance, most=most, seed=seed, earlier=earlier))
+
+    def seeking(
+        self,
+        *,
+        count: int = COUNT,
+        tolerance: float = TOLERANCE,
+        most: int = MOST,
+        seed: int = 0,
+        earlier: Eigenpairs | None = None,
+    ) -> Generator[None, None, Eigenpairs]:
+        """The same with chances to stop."""
         like = flat(self.centre)
         generator = torch.Generator().manual_seed(seed)
         start = earlier.start(seed, NOISE).to(like) if earlier else unit(like, generator)
         least = min(LEAST_PRODUCTS, most) if earlier else 0
-        return lanczos(self.product, start, count=count, tolerance=tolerance, least=least, most=most, seed=seed)
+        wanted = {"count": count, "least": least, "most": most}
+        return (yield from seeking(self.multiplying, start, tolerance=tolerance, seed=seed, **wanted))
 
-    def trace(self, *, probes: int = 32, seed: int = 0) -> Trace:
+    def trace(self, *, probes: int = PROBES, seed: int = 0) -> Trace:
         """The sum of all eigenvalues, estimated, with its standard error.
 
         Raises:
             ValueError: fewer than 2 probes, or a curvature that is not finite.
         """
-        return trace_of(self.product, flat(self.centre), probes=probes, seed=seed)
+        return at_once(self.tracing(probes=probes, seed=seed))
+
+    def tracing(self, *, probes: int = PROBES, seed: int = 0) -> Generator[None, None, Trace]:
+        """The same with chances to stop."""
+        return tracing(self.multiplying, flat(self.centre), probes=probes, seed=seed)
 
     def plane(self, pairs: Eigenpairs) -> Plane:
         """The plane of the first two eigenvectors, or the line of the only one, through this place; on the host."""
@@ -151,6 +211,11 @@ class Curvature:
         found = zip(pairs.values, pairs.residuals, strict=True)
         said = ", ".join(f"{value:.3g} +- {residual:.1g}" for value, residual in list(found)[:2])
         return hessian(centre, vectors, note=f"eigenvalues {said}")
+
+
+def cut(count: int, size: int) -> list[slice]:
+    """All of so many, in parts of one size, the last one perhaps smaller."""
+    return [slice(start, min(start + size, count)) for start in range(0, count, size)]
 
 
 def place(network: nn.Module, weights: Mapping[str, Tensor]) -> None:

@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Generator
 from dataclasses import dataclass
 
 import numpy as np
 import torch
 from torch import Tensor
 
-Product = Callable[[Tensor], Tensor]
+from lab.landscape.trails import at_once
 
+Product = Callable[[Tensor], Tensor]
+Multiplying = Callable[[Tensor], Generator[None, None, Tensor]]  # the same with chances to stop
+
+COUNT, TOLERANCE, MOST, PROBES = 2, 0.01, 100, 32  # eigenvalues; of their residuals; products at most; for a trace
 TINY = 1e-6  # of the largest value: a rest below this is rounding, in float32 too
 
 
@@ -60,9 +64,8 @@ class Krylov:
         self.diagonal: list[float] = []
         self.beside: list[float] = []  # the last one belongs to the row that comes next
 
-    def grow(self, product: Product) -> None:
-        """One product, one more row; where the space ends, a new one begins with a random row."""
-        rest = product(self.rows[-1])
+    def grow(self, rest: Tensor) -> None:
+        """One more row, from the product with the last; where the space ends, a new one begins with a random row."""
         self.diagonal.append(float(rest @ self.rows[-1]))
         scale = max(map(abs, [*self.diagonal, *self.beside]))
         rest = cleared(rest, self.rows)
@@ -91,10 +94,10 @@ def lanczos(
     product: Product,
     start: Tensor,
     *,
-    count: int = 2,
-    tolerance: float = 0.01,
+    count: int = COUNT,
+    tolerance: float = TOLERANCE,
     least: int = 0,
-    most: int = 100,
+    most: int = MOST,
     seed: int = 0,
 ) -> Eigenpairs:
     """The largest eigenvalues and their vectors, by Lanczos' iteration with full re-orthogonalisation.
@@ -116,6 +119,15 @@ def lanczos(
         ValueError: count below 1, most below count, or a product that is not finite.
     Source: Lanczos 1950; Parlett 1998, chapter 13.
     """
+    return at_once(
+        seeking(in_one_go(product), start, count=count, tolerance=tolerance, least=least, most=most, seed=seed)
+    )
+
+
+def seeking(
+    multiplying: Multiplying, start: Tensor, *, count: int, tolerance: float, least: int, most: int, seed: int
+) -> Generator[None, None, Eigenpairs]:
+    """The same, with chances to stop, as the product gives them."""
     if not 1 <= count <= most:
         raise ValueError(
             f"count is {count} and most {most}, but there must be 1 value or more, and a product for each."
@@ -123,7 +135,7 @@ def lanczos(
     space = Krylov(start, torch.Generator().manual_seed(seed))
     size = len(start)
     while True:
-        space.grow(lambda vector: finite(product(vector)))
+        space.grow(finite((yield from multiplying(space.rows[-1]))))
         values, mixtures, residuals = space.ritz(count)
         done = len(space.diagonal)
         enough = done > min(count, size - 1) and done >= least  # the first few may agree by chance
@@ -132,7 +144,7 @@ def lanczos(
             return Eigenpairs(values, space.mixed(mixtures), residuals, done, converged or done == size)
 
 
-def trace_of(product: Product, like: Tensor, *, probes: int = 32, seed: int = 0) -> Trace:
+def trace_of(product: Product, like: Tensor, *, probes: int = PROBES, seed: int = 0) -> Trace:
     """The trace of a symmetric matrix by Hutchinson's estimate, with its standard error.
 
     mean of v^T H v over vectors v of random signs ;  error = standard deviation / sqrt(probes)
@@ -144,14 +156,30 @@ def trace_of(product: Product, like: Tensor, *, probes: int = 32, seed: int = 0)
         ValueError: fewer than 2 probes, or a product that is not finite.
     Source: Hutchinson 1990, doi 10.1080/03610919008812866; for networks: Yao et al. 2020, arXiv 1912.07145 (PyHessian).
     """
+    return at_once(tracing(in_one_go(product), like, probes=probes, seed=seed))
+
+
+def tracing(multiplying: Multiplying, like: Tensor, *, probes: int, seed: int) -> Generator[None, None, Trace]:
+    """The same, with chances to stop, as the product gives them."""
     if probes < 2:
         raise ValueError(f"probes is {probes}, but a standard error needs at least 2.")
     generator = torch.Generator().manual_seed(seed)
     found = np.empty(probes)
     for index in range(probes):
         signs = (2 * torch.randint(2, like.shape, generator=generator) - 1).to(like)
-        found[index] = float(signs @ finite(product(signs)))
+        found[index] = float(signs @ finite((yield from multiplying(signs))))
     return Trace(float(found.mean()), float(found.std(ddof=1)) / probes**0.5, probes)
+
+
+def in_one_go(product: Product) -> Multiplying:
+    """A product with a chance to stop after the whole."""
+
+    def multiplying(vector: Tensor) -> Generator[None, None, Tensor]:
+        found = product(vector)
+        yield
+        return found
+
+    return multiplying
 
 
 def unit(like: Tensor, generator: torch.Generator) -> Tensor:

@@ -84,7 +84,7 @@ class Grid:
 
 @dataclass(frozen=True)
 class SplineError:
-    """|interpolated - exact| / |exact| at points that the spline has not seen: median, 95% and largest of `points`."""
+    """|shown - exact| / |exact| at so many `points` that a spline has not seen, or in float32: median, 95%, largest."""
 
     median: float
     most: float

@@ -8,6 +8,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Generator, Hashable, Sequence
 from dataclasses import dataclass, replace
+from math import isfinite
 from typing import NamedTuple
 
 from lab.events import Event, Finished, Step
@@ -22,6 +23,8 @@ from lab.training import Training
 from lab.views import SIZE, Lens
 
 MOST_RUNS = 6
+ADVANCE = 0.3  # seconds at most that a run's first picture may take before they are earned, and
+ADVANCE_SHARE = 0.5  # of what the run is still going to earn: the rest is for following it
 LOOKING = 0.3  # of the budget, for snapshots: the rest is for what is seen around them
 
 
@@ -110,6 +113,7 @@ class Live:
         """
         began = self.budget.clock()
         self._earn(number, session.seconds, event)
+        self.budget.lend(self._advance(number, session))
         last = isinstance(event, Finished)
         if last or self._is_due(number, session.step) or (self.budget.ripe and not self.rests):
             with enough_threads(session.device, session.flops_per_step):
@@ -125,6 +129,13 @@ class Live:
         self.budget.earn(took - excess)
         self.budget.pay(excess)
 
+    def _advance(self, number: int, session: Training) -> float:
+        """What a run may take for its first picture at once, as it is going to earn that until its end."""
+        wake, left = self._wakes.get(number), session.steps - session.step
+        if wake is None or not isfinite(wake.shortest) or number in self._shown:  # it has ended, begins, is drawn
+            return 0.0
+        return min(ADVANCE, ADVANCE_SHARE * self.budget.share * wake.shortest * max(0, left))
+
     def _is_due(self, number: int, step: int) -> bool:
         run = self.runs.get(number)
         return run is None or run.due(step, affordable=self._may_look)
@@ -134,6 +145,7 @@ class Live:
         self._follow(number, session, last=last)
         while self.budget.allows((now := self.budget.clock()) - began) and self.step():
             self.budget.worked(self.budget.clock() - now)
+            self.budget.lend(self._advance(number, session))  # nothing more once there is a picture
 
     def _follow(self, number: int, session: Training, *, last: bool) -> None:
         if number not in self.runs:

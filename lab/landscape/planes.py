@@ -88,13 +88,17 @@ class Plane:
         back = [(-length, direction) for length, direction in zip(place, self.directions, strict=True)]
         return replace(self, centre=moved({name: weights[name] for name in self.centre}, back))
 
-    def save(self, path: str | Path) -> None:
-        """Keep the plane as a safetensors file, its origin beside the numbers."""
+    def packed(self) -> bytes:
+        """The plane as the content of a safetensors file, its origin beside the numbers."""
         tensors = {f"centre.{name}": tensor for name, tensor in self.centre.items()}
         for number, direction in enumerate(self.directions):
             tensors |= {f"direction.{number}.{name}": tensor for name, tensor in direction.items()}
         metadata = {"origin": json.dumps(asdict(self.origin)), "names": json.dumps(list(self.centre))}
-        write_atomically(Path(path), save(flattened(tensors), metadata=metadata))
+        return save(flattened(tensors), metadata=metadata)
+
+    def save(self, path: str | Path) -> None:
+        """Keep the plane as a safetensors file."""
+        write_atomically(Path(path), self.packed())
 
     @classmethod
     def load(cls, path: str | Path) -> Plane:

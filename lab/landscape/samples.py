@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from math import nan
 from typing import Protocol
 
+import numpy as np
 import torch
 from torch import Tensor
 
@@ -40,8 +43,31 @@ class Samples:
 
     def first(self, count: int) -> Samples:
         """The first of them; whole batches, say."""
-        kept = {name: value for name, value in vars(self).items() if name not in ("images", "labels")}
-        return Samples(self.images[:count], self.labels[:count], **kept)
+        return replace(self, images=self.images[:count], labels=self.labels[:count])
+
+    def mixed(self) -> Samples:
+        """The same ones in a random order, so that any part of them is a draw."""
+        order = torch.randperm(len(self), generator=torch.Generator().manual_seed(self.seed)).to(self.labels.device)
+        return replace(self, images=self.images[order], labels=self.labels[order])
+
+    @property
+    def unseen(self) -> float:
+        """Share of the split that is not among them: what is left of the variance of a mean over them."""
+        return 1 - len(self) / self.total
+
+
+def error_over_parts(means: Sequence[float], sizes: Sequence[int]) -> float:
+    """Standard error of the mean of all, from the means of k parts that differ as draws do; nan of a single part.
+
+    sqrt(k / (k - 1) sum_j (n_j / n)^2 (m_j - m)^2)
+
+    Source: Cochran, Sampling Techniques, 1977, section 9A.2 (ratio to size).
+    """
+    if len(means) < 2:
+        return nan
+    shares = np.array(sizes) / np.sum(sizes)
+    apart = np.array(means) - shares @ np.array(means)
+    return float((len(means) / (len(means) - 1) * ((shares * apart) ** 2).sum()) ** 0.5)
 
 
 def laid_out(images: Tensor, memory_format: torch.memory_format) -> Tensor:

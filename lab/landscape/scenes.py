@@ -8,7 +8,7 @@ from math import ceil, floor, log10
 
 import numpy as np
 
-from lab.landscape.planes import ENDS, Origin
+from lab.landscape.planes import ENDS, Origin, Plane
 from lab.landscape.surfaces import Measured, Surface
 
 OFF = 0.1  # of the true loss: a mark whose loss on the plane is further off is grey
@@ -56,11 +56,15 @@ class RunPath:
 
 @dataclass(frozen=True)
 class Scene:
-    """A surface and the paths of the runs that it belongs to."""
+    """A surface and the paths of the runs that it belongs to.
+
+    plane: on which it lies, where that is to be kept with the picture.
+    """
 
     surface: Surface
     paths: tuple[RunPath, ...] = ()
     title: str = ""
+    plane: Plane | None = None
 
 
 @dataclass(frozen=True)
@@ -220,7 +224,14 @@ def measured_words(surface: Surface) -> Sequence[str]:
             f"interpolated, off by {share(off.median)} in the middle and up to {share(off.largest)} "
             f"at {off.points} points held out"
         )
-    return [*found, normalisation_words(on), on.precision]
+    return [*found, normalisation_words(on), precision_words(surface)]
+
+
+def precision_words(surface: Surface) -> str:
+    """The arithmetic, and what it is off by where that is known."""
+    off = surface.precision_error
+    found = off and f"off by {share(off.median)} in the middle and up to {share(off.largest)} at {off.points} points"
+    return f"{surface.measured.precision}, {found} measured in float32" if found else surface.measured.precision
 
 
 def normalisation_words(on: Measured) -> str:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Generator, Mapping
 from dataclasses import dataclass
 
 import numpy as np
@@ -12,14 +12,26 @@ from torch import Tensor, nn
 from lab.landscape.directions import random_plane
 from lab.landscape.evaluators import Evaluator, has_batchnorm
 from lab.landscape.planes import check_alike, line
-from lab.landscape.samples import Samples
-from lab.landscape.surfaces import Surface
+from lab.landscape.samples import Samples, error_over_parts
+from lab.landscape.surfaces import Surface, measuring
+from lab.landscape.trails import at_once
 from lab.landscape.weights import Weights, trained
 from lab.views import Normalisation
 
 SLICE_POINTS = 11  # with the centre among them
+RADIUS, DIRECTIONS = 0.1, 10  # of sharpness
 LINE_POINTS = 21
+TILES = 4  # along each axis, into which a picture is cut
 ROUNDING = 4  # units in the last place that a loss may be off by
+
+
+@dataclass(frozen=True)
+class Share:
+    """How much of a picture is so: `value` from 0 to 1; error: its standard error over so many parts of the picture."""
+
+    value: float
+    error: float
+    parts: int
 
 
 @dataclass(frozen=True)
@@ -55,8 +67,8 @@ def sharpness(
     model: nn.Module,
     samples: Samples,
     *,
-    radius: float = 0.1,
-    directions: int = 10,
+    radius: float = RADIUS,
+    directions: int = DIRECTIONS,
     normalisation: Normalisation = "filter",
     weights: Mapping[str, Tensor] | None = None,
     seed: int = 0,
@@ -80,26 +92,45 @@ def sharpness(
     Source: Keskar et al. 2017, arXiv 1609.04836, metric 2.1 (there the largest rise, sought in a box); filter: Li et
     al. 2018, arXiv 1712.09913, section 4; why raw is not enough: Dinh et al. 2017, arXiv 1703.04933.
     """
+    place = weights or trained(model)
+    drawn = {"directions": directions, "seed": seed}
+    return at_once(rising(model, samples, place, normalisation, radius=radius, dtype=dtype, **drawn))
+
+
+def rising(
+    model: nn.Module,
+    samples: Samples,
+    weights: Mapping[str, Tensor],
+    normalisation: Normalisation,
+    *,
+    radius: float = RADIUS,
+    directions: int = DIRECTIONS,
+    seed: int,
+    dtype: torch.dtype,
+) -> Generator[None, None, Sharpness]:
+    """The same, with chances to stop."""
     if not radius > 0:
         raise ValueError(f"radius is {radius}, but must be above 0.")
     if directions < 2:
         raise ValueError(f"directions is {directions}, but a standard error needs at least 2.")
-    centre = weights_of(model, weights or trained(model), "the place")
-    places = [(float(a), 0.0) for a in np.linspace(-radius, radius, SLICE_POINTS)]
+    centre = weights_of(model, weights, "the place")
+    places = np.stack([np.linspace(-radius, radius, SLICE_POINTS), np.zeros(SLICE_POINTS)], 1)
     rises = np.empty(directions)
     for index in range(directions):
         plane = random_plane(centre, seed=seed + index, normalisation=normalisation, dimensions=1)
-        loss = Evaluator(model, plane, samples, dtype=dtype).values(places).loss
+        loss = yield from measuring(Evaluator(model, plane, samples, dtype=dtype), places)
         rises[index] = loss.max() - loss[SLICE_POINTS // 2]
     error = float(rises.std(ddof=1)) / directions**0.5
     return Sharpness(float(rises.mean()), error, rises, radius, normalisation)
 
 
-def negative_share(surface: Surface) -> float:
+def negative_share(surface: Surface) -> Share:
     """Share of negative second differences along the lines of a grid: 0 where every line is convex.
 
     L(i - 1) - 2 L(i) + L(i + 1) < 0, along both axes; a difference within rounding is not negative, and one with a loss
     that is not finite does not count. It needs exact values: a spline would make differences of its own.
+    Neighbours are alike, so that its error comes from up to 4 x 4 parts of the picture (4 of a line), not from single
+    differences. What other images would give is not in it.
 
     Raises:
         ValueError: a surface shown by a spline, fewer than 3 points along an axis, or no three finite ones in a row.
@@ -111,20 +142,27 @@ def negative_share(surface: Surface) -> float:
     if surface.grid.size < 3:
         raise ValueError(f"A second difference needs 3 points in a row, not {surface.grid.size}.")
     off = ROUNDING * float(torch.finfo(getattr(torch, surface.measured.precision)).eps)
-    bends = [bend for axis in (0, 1) for bend in bends_along(surface.loss, axis, off)]
-    if not bends:
+    bends = [bends_along(surface.loss, axis, off) for axis in (0, 1) if surface.loss.shape[axis] >= 3]
+    cut = [[part for row in np.array_split(each, TILES) for part in np.array_split(row, TILES, 1)] for each in bends]
+    parts = [np.concatenate([known(tile) for tile in tiles]) for tiles in zip(*cut, strict=True)]
+    parts = [part for part in parts if len(part)]
+    if not parts:
         raise ValueError("No three losses in a row are finite: take a smaller reach.")
-    return float(np.mean(bends))
+    error = error_over_parts([part.mean() for part in parts], [len(part) for part in parts])
+    return Share(float(np.concatenate(parts).mean()), error, len(parts))
 
 
 def bends_along(loss: np.ndarray, axis: int, off: float) -> np.ndarray:
-    """Whether each second difference that is finite lies below 0 by more than rounding."""
-    if loss.shape[axis] < 3:
-        return np.empty(0, dtype=bool)
+    """1 where a second difference along an axis lies below 0 by more than rounding, 0 elsewhere; nan if not finite."""
     rows = np.moveaxis(loss, axis, 0)
     before, middle, after = rows[:-2], rows[1:-1], rows[2:]
     second, rounding = before - 2 * middle + after, off * (abs(before) + 2 * abs(middle) + abs(after))
-    return (second < -rounding)[np.isfinite(second)]
+    return np.moveaxis(np.where(np.isfinite(second), second < -rounding, np.nan), 0, axis)
+
+
+def known(values: np.ndarray) -> np.ndarray:
+    """(n,) those that are not nan."""
+    return values[~np.isnan(values)]
 
 
 def barrier(
@@ -158,8 +196,7 @@ def barrier(
     losses = evaluator.losses([(float(share), 0.0) for share in shares]).double().cpu()
     above = losses - (1 - shares)[:, None] * losses[0] - shares[:, None] * losses[-1]
     highest = int(above.mean(1).argmax())
-    count, total = above.size(1), samples.total
-    error = float(above[highest].std()) * ((1 - count / total) / count) ** 0.5
+    error = float(above[highest].std()) * (evaluator.samples.unseen / above.size(1)) ** 0.5
     return Barrier(float(above[highest].mean()), error, float(shares[highest]), evaluator.batchnorm)
 
 

@@ -24,14 +24,16 @@ class Reading:
     """How sharp the loss is where a training stands.
 
     sharpness: the largest eigenvalue of the Hessian of the mean loss over `samples` of the `total` training images;
-    residual: how far off it is, for these samples; what others would give is not in it. bound: above it plain steps
-    grow instead of shrink, on a quadratic loss; None where there is no such bound, and `note` says why. products:
+    residual: how far off it is, for these samples; error: the standard error of the curvature along its direction, as
+    that of all training images (`Curvature.error`), 0 where all were used. bound: above it plain steps grow instead of
+    shrink, on a quadratic loss; None where there is no such bound, and `note` says why. products:
     of the Hessian with a vector.
     """
 
     step: int
     sharpness: float
     residual: float
+    error: float
     bound: float | None
     note: str
     samples: int
@@ -42,6 +44,16 @@ class Reading:
     def share(self) -> float:
         """Of the bound: 1 is the edge; nan where there is none."""
         return self.sharpness / self.bound if self.bound else nan
+
+    @property
+    def words(self) -> str:
+        """What it is, by how much it may be off, and what the rate bears."""
+        of = "all" if self.samples == self.total else f"{self.samples:,} of"
+        noise = f" ± {self.error:.2g}" if self.error > 0 else ""
+        kind = "standard error, " if noise else ""
+        said = f"Sharpness {self.sharpness:.3g}{noise} ({kind}{of} {self.total:,} training images; residual "
+        edge = f"{self.share:.0%} of the {self.bound:.3g} that the rate bears." if self.bound else self.note
+        return f"{said}{self.residual:.1g}). {edge}"
 
 
 class Gauge:
@@ -76,12 +88,13 @@ class Gauge:
         session = self.session
         curvature = Curvature(session.model, self.samples, loss=loss_of(session), dtype=session.dtype)
         found = curvature.eigenpairs(tolerance=TOLERANCE, most=MOST_PRODUCTS, seed=session.step, earlier=self.earlier)
-        self.earlier = found
+        self.earlier, top = found, found.vectors[0]
         bound, note = bound_of(session)
         return Reading(
             session.step,
             float(found.values[0]),
             float(found.residuals[0]),
+            curvature.error(top),
             bound,
             note,
             len(self.samples),

@@ -18,6 +18,9 @@ from lab.landscape.trails import at_once
 from lab.store import write_atomically
 from lab.views import BatchNormMode, SplitName
 
+CHECKED = 16  # points at which mixed precision is held against float32
+OFF = ("spline_error", "precision_error")
+
 
 @dataclass(frozen=True)
 class Measured:
@@ -42,7 +45,8 @@ class Surface:
 
     loss: mean nats. accuracy: fraction. error: standard error of the loss; difference_error: of the loss minus that at
     the plane's centre. spline_error: None where every value is exact; else the values come from a spline or a ratio,
-    and this is what they are off by.
+    and this is what they are off by. precision_error: what values in mixed precision are off by, at points of the grid;
+    None where they are not.
     """
 
     grid: Grid
@@ -53,6 +57,7 @@ class Surface:
     error: np.ndarray
     difference_error: np.ndarray
     spline_error: SplineError | None = None
+    precision_error: SplineError | None = None
 
     @property
     def complete(self) -> bool:
@@ -84,6 +89,7 @@ class Surface:
             error.clip(min=0),
             difference.clip(min=0),
             error_of(spline_at(self.grid, self.loss, exact[0]), exact[1]),
+            self.precision_error,
         )
 
     def refreshed(self, now: Surface, held_out: tuple[np.ndarray, np.ndarray]) -> Surface:
@@ -121,7 +127,7 @@ class Surface:
 
     def save(self, path: str | Path) -> None:
         """Keep the surface as a safetensors file, everything else beside the numbers."""
-        parts = ("grid", "origin", "measured", "spline_error")
+        parts = ("grid", "origin", "measured", *OFF)
         facts = {name: json.dumps(asdict(part) if (part := getattr(self, name)) else None) for name in parts}
         columns = {name: np.ascontiguousarray(getattr(self, name), dtype=float) for name in COLUMNS}
         write_atomically(Path(path), save(columns, metadata=facts))
@@ -137,17 +143,18 @@ class Surface:
             with safe_open(path, framework="np") as file:
                 facts = {name: json.loads(text) for name, text in file.metadata().items()}
                 columns = {name: file.get_tensor(name) for name in COLUMNS}
-            off, grid = facts["spline_error"], facts["grid"]
+            grid, off = facts["grid"], {name: SplineError(**facts[name]) for name in OFF if facts.get(name)}
             grid |= {"reach": tuple(grid["reach"]), "middle": tuple(grid["middle"])}  # JSON has no tuples
             return cls(
                 grid=Grid(**grid),
                 origin=Origin(**facts["origin"]),
                 measured=Measured(**facts["measured"]),
-                spline_error=SplineError(**off) if off else None,
                 loss=columns["loss"],
                 accuracy=columns["accuracy"],
                 error=columns["error"],
                 difference_error=columns["difference_error"],
+                spline_error=off.get("spline_error"),
+                precision_error=off.get("precision_error"),
             )
         except (SafetensorError, OSError, KeyError, TypeError, ValueError, AttributeError) as error:
             raise ValueError(f"There is no readable surface in {path}: {error}.") from None
@@ -194,6 +201,16 @@ class Survey:
         origin, measured = self.evaluator.plane.origin, measured_by(self.evaluator)
         return Surface(self.grid, origin, measured, loss, accuracy, error, difference)
 
+    def checked(self) -> Surface:
+        """All that is known; in mixed precision with what it is off by, at points drawn of the grid."""
+        found, evaluator = self.surface(), self.evaluator
+        places = np.argwhere(np.isfinite(found.loss))
+        if not evaluator.mixed or not len(places):
+            return found
+        drawn = np.random.default_rng(0).permutation(places)[:CHECKED]
+        exact = evaluator.in_float32().values(self.grid.points(drawn)).loss
+        return replace(found, precision_error=error_of(found.loss[tuple(drawn.T)], exact))
+
     def finest(self) -> Surface | None:
         """The finest nested grid of which every point is known; None before the first is."""
         for stride in reversed(self.grid.strides()):
@@ -204,7 +221,6 @@ class Survey:
 
 def measured_by(evaluator: Evaluator) -> Measured:
     samples = evaluator.samples
-    precision = str(evaluator.dtype).removeprefix("torch.")
     return Measured(
         split=samples.split,
         samples=len(samples),
@@ -212,7 +228,7 @@ def measured_by(evaluator: Evaluator) -> Measured:
         seed=samples.seed,
         batchnorm=evaluator.batchnorm if evaluator.normed else None,
         batch_size=evaluator.batch_size,
-        precision=precision,
+        precision=evaluator.precision,
     )
 
 
@@ -221,7 +237,7 @@ def surface(evaluator: Evaluator, grid: Grid) -> Surface:
     survey = Survey(evaluator, grid)
     for _ in survey:
         pass
-    return survey.surface()
+    return survey.checked()
 
 
 def quick_surface(evaluator: Evaluator, grid: Grid, size: int) -> Surface:

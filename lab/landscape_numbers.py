@@ -14,6 +14,7 @@ from lab.followed import Followed
 from lab.landscape.curvature import Curvature
 from lab.landscape.samples import Samples
 from lab.landscape.shape import barrier, negative_share, rising
+from lab.landscape.stability import MOST_PRODUCTS, TOLERANCE, loss_of
 from lab.landscape.surfaces import Surface
 from lab.landscape.weights import trained
 from lab.landscape_scenes import SAME_FUNCTION
@@ -21,7 +22,7 @@ from lab.views import Normalisation
 
 ErrorKind = Literal["residual", "standard error"]
 SHARPNESS: dict[Normalisation, str] = {"none": "sharpness, raw", "filter": "sharpness by filter"}
-HEIGHT = "barrier"
+HEIGHT, EDGE = "barrier", "share of the edge"
 Pairs = list[tuple[float, float]]  # values and their errors
 Work = Generator[None, None, Pairs]  # with chances to stop
 
@@ -78,6 +79,30 @@ def measuring_numbers(run: Place, *, seed: int) -> Iterator[Number | None]:
     yield from trying(("trace of the Hessian",), "standard error", lambda: trace(curvature, seed))
     for normalisation, name in SHARPNESS.items():
         yield from trying((name,), "standard error", lambda which=normalisation: rise(run, which, seed))
+
+
+def measuring_edge(run: Followed, edge: tuple[float | None, str], samples: Samples) -> Iterator[Number | None]:
+    """The largest eigenvalue of what is trained on, as a share of what the rate can bear: 1 is the edge of stability.
+
+    Args:
+        edge: the largest that it can bear, or why there is no such bound, as `bound_of` says.
+        samples: training images.
+    """
+    bound, note = edge
+    if bound is None:
+        yield Number(EDGE, None, None, "residual", why=note)
+        return
+    found: list[float] = []
+
+    def measure() -> Work:
+        curvature = Curvature(run.model, samples, loss=loss_of(run.recipe), dtype=run.dtype)
+        pairs = yield from curvature.seeking(tolerance=TOLERANCE, most=MOST_PRODUCTS)
+        found.append(float(pairs.values[0]))
+        return [(found[0] / bound, float(pairs.residuals[0]) / bound)]
+
+    for number in trying((EDGE,), "residual", measure):
+        where = f"{found[0]:.3g} of {bound:.3g} on {len(samples):,} training images" if found else ""
+        yield number and replace(number, where=where)
 
 
 def heights_between(runs: Sequence[Followed]) -> list[Number]:

@@ -35,6 +35,7 @@ Loss = Callable[[Tensor, Tensor], Tensor]  # logits (b, classes), labels (b,) ->
 GRAPH_BYTES = 512 * 2**20  # what the graphs that are kept may take; the others are built anew for each product
 NOISE = 0.3  # of a warm start, and
 LEAST_PRODUCTS = 8  # from it: with less of both, a direction that has become the sharpest one stayed unseen
+RISE = 1.0  # nats that a parabola of the sharpest curvature rises to the edge of its picture
 PRODUCT_FLOPS = 6  # times those of a forward pass: a gradient and its derivative
 
 cross_entropy: Loss = partial(functional.cross_entropy, reduction="sum")
@@ -184,6 +185,14 @@ class Curvature:
         found = zip(pairs.values, pairs.residuals, strict=True)
         said = ", ".join(f"{value:.3g} +- {residual:.1g}" for value, residual in list(found)[:2])
         return hessian(centre, vectors, note=f"eigenvalues {said}")
+
+
+def reach_of(sharpest: float, farthest: float) -> float:
+    """How far a picture along eigenvectors goes: where a parabola this sharp has risen by RISE, and at most `farthest`.
+
+    reach = sqrt(2 RISE / sharpest eigenvalue)
+    """
+    return (2 * RISE / max(sharpest, 2 * RISE / farthest**2)) ** 0.5
 
 
 def place(network: nn.Module, weights: Mapping[str, Tensor]) -> None:

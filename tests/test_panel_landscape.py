@@ -318,6 +318,8 @@ def test_the_sharpest_plane_is_that_of_each_runs_eigenvectors(panel) -> None:
         assert portrait.surface.origin.kind == "hessian"
         assert f"at step {run.step}" in portrait.surface.origin.note
         assert portrait.joint == ()
+    marks = traces(panel, "scatter3d")
+    assert [len(trace.x) for trace in marks] == [1, 1]  # the ends
 
 
 def test_a_line_leads_from_one_run_to_another(panel) -> None:

@@ -23,7 +23,6 @@ KEPT = 0.9  # of the share of a path that a plane showed when it was made: below
 THROUGH = "carried along, through the newest snapshot"
 LEAST_SNAPSHOTS = 3  # span a plane
 MARGIN = 1.6  # times the largest distance of a snapshot from the middle of the paths
-
 GROWN = 2  # times the steps: after so many eigenvectors are looked for again
 
 PlaneKind = Literal["path", "random", "hessian", "line"]
@@ -144,13 +143,13 @@ def laying(
     runs: Sequence[LiveRun], kind: PlaneKind, lens: Lens, normalisation: Normalisation = View.normalisation
 ) -> Generator[None, None, Laid]:
     """A plane for these runs, with chances to stop."""
+    if kind == "line":
+        return Laid(line(*(run.newest.weights for run in runs)))
     with contextlib.suppress(ValueError):  # paths that span no plane yet, or a curvature that is not finite
         if kind == "path" and snapshots(runs) >= LEAST_SNAPSHOTS:
             return Laid((yield from laying_paths(runs)))
         if kind == "hessian":
             return (yield from laying_hessian(runs[0], lens))
-        if kind == "line":
-            return Laid(line(*(run.newest.weights for run in runs)))
     return Laid(random_plane(runs[0].newest.weights, seed=lens.seed, normalisation=normalisation))
 
 

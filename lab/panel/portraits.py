@@ -35,9 +35,11 @@ def scenes_of(portraits: Sequence[Portrait], names: Names, recipes: Mapping[int,
 
 
 def scene_of(portrait: Portrait, number: int, name: str, part: float) -> Scene:
+    """Of eigenvectors with the end only: the plane holds next to nothing of a path, which would lead far out of it."""
     assert portrait.surface
     path = replace(portrait.path, number=number - 1)
-    return Scene(portrait.surface, (path.first(marks_in(len(path.steps), part)),), name)
+    of_end = portrait.surface.origin.kind == "hessian"
+    return Scene(portrait.surface, (path.end if of_end else path.first(marks_in(len(path.steps), part)),), name)
 
 
 def marks_in(count: int, part: float) -> int:

@@ -71,6 +71,8 @@ def test_folded_it_costs_nothing(panel, monkeypatch) -> None:
 def test_before_the_first_run_it_says_what_to_do(panel) -> None:
     unfold(panel)
     assert "No landscape yet: press <b>Train</b>" in panel.landscapes.said.value
+    assert panel.landscapes.numbers.button.disabled
+    assert panel.landscapes.saving.button.disabled
 
 
 def test_two_runs_stand_side_by_side_on_one_plane_and_scale(panel) -> None:

@@ -33,7 +33,7 @@ SOLID = Look("3-D", "cube", "Surfaces to turn, or contours seen from above", 66)
 NOTHING = "No landscape yet: press <b>Train</b>. Of a run that ended while this was folded, only the end is known."
 WAITS = "Looking around: the first points come soon."
 NO_WEBGL = "This browser has no WebGL: contours only."
-PLANES = {"of the paths": "path", "random": "random", "sharpest (Hessian)": "hessian", "line between two runs": "line"}
+PLANES = {"of the paths": "path", "random": "random", "sharpest (Hessian)": "hessian", "line of two runs": "line"}
 CHOICES = {  # name -> label, width in pixels, options, tooltip
     "plane": ("plane", 200, PLANES, "What the paths vary in most, random, where the loss bends most, or a line"),
     "split": ("split", 130, ("validation", "training"), "On which images the loss is measured"),
@@ -83,8 +83,9 @@ class Landscapes:
         self.fold.add_class("lab-fold")
         self.fold.observe(lambda _: self._switch(), "value")
         self.said, self.saved, self.words = (widgets.HTML(layout=wide()) for _ in range(3))
-        parts = [self._controls(), self._actions(), self.saved, self.said, self.view.frame, self.glimpses.pane]
-        self.body = widgets.VBox([*parts, self.words, self.numbers.table], layout=wide())
+        parts = [self._controls(), self._actions(), self.saved, self.said, self.view.frame, self.words]
+        self.body = widgets.VBox([*parts, self.glimpses.pane, self.numbers.table], layout=wide())
+        self.numbers.draw()
         self.widget = widgets.VBox([self.fold, self.body], layout=wide())
         self.widget.add_class("lab-landscape")
 

@@ -19,6 +19,7 @@ from lab.landscape.weights import flat
 from lab.landscape_folder import FILES
 from lab.landscape_numbers import numbers_of
 from lab.panel.curvature import gauge
+from lab.panel.landscape import cut
 from lab.panel.landscape_view import fits
 from lab.panel.slices import Slices
 from lab.panel.surveyor import Surveyor
@@ -263,7 +264,7 @@ def test_numbers_are_those_of_the_command(panel) -> None:
     assert edge.value == pytest.approx(reading.share, rel=0.05)
     assert f"of {reading.bound:.3g} on {reading.samples} training images" in edge.where
     table = panel.landscapes.numbers.table.value
-    assert all(each.text in table for each in column.numbers)
+    assert all(each.text.replace(" ", "&nbsp;") in table for each in column.numbers)
     assert f"step {panel.runs[0].step}, all {images.total} validation images" in table
 
 
@@ -421,6 +422,11 @@ def test_what_is_shown_can_be_saved(panel, tmp_path, monkeypatch) -> None:
     assert all(len(run["numbers"]) == 6 for run in facts["runs"])
     with np.load(folder / "surface.npz", allow_pickle=False) as kept:
         assert np.array_equal(kept["1.loss"], surfaces(panel)[1].loss)
+
+
+def test_titles_of_narrow_pictures_are_cut() -> None:
+    assert cut("1 relu, sgd", 11) == "1 relu, sgd"
+    assert cut("1 relu, sgd", 9) == "1 relu,…"
 
 
 def test_slices_give_way_and_end_where_they_are_cancelled() -> None:

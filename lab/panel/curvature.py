@@ -157,7 +157,7 @@ def cell(number: Number | None) -> str:
     title = escape(number.why or f"{number.kind}, as ±", quote=True)
     where = f'<div class="lab-where">{escape(number.where)}</div>' if number.where else ""
     bar = gauge(number.value) if number.name == EDGE and number.value is not None else ""
-    return f'<td class="number" title="{title}">{escape(number.text)}{bar}{where}</td>'
+    return f'<td class="number" title="{title}">{escape(number.text).replace(" ", "&nbsp;")}{bar}{where}</td>'
 
 
 def gauge(part: float) -> str:

@@ -6,6 +6,7 @@ Folded, which it is at first, nothing is computed. The worker thread finds them:
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from html import escape
 from typing import Any, ClassVar
 
@@ -14,6 +15,7 @@ import ipywidgets as widgets
 from lab.landscape import Portrait, Question
 from lab.landscape.budgets import SHARE
 from lab.landscape.scenes import Scene, share
+from lab.landscape_plots import places
 from lab.panel.controls import greyed, wide
 from lab.panel.curvature import Measured, Numbers
 from lab.panel.glimpses import Album, Glimpses
@@ -32,6 +34,7 @@ HINT = "The loss around each run, and its path: while it trains, within a share 
 SOLID = Look("3-D", "cube", "Surfaces to turn, or contours seen from above", 66)
 NOTHING = "No landscape yet: press <b>Train</b>. Of a run that ended while this was folded, only the end is known."
 WAITS = "Looking around: the first points come soon."
+LETTER = 10  # pixels of one in a title
 NO_WEBGL = "This browser has no WebGL: contours only."
 PLANES = {"of the paths": "path", "random": "random", "sharpest (Hessian)": "hessian", "line of two runs": "line"}
 CHOICES = {  # name -> label, width in pixels, options, tooltip
@@ -225,7 +228,9 @@ class Landscapes:
         scenes = scenes_of(seen, self._names, self._recipes, self.part)
         planes = tuple((each.number, each.made_at, self.question) for each in seen)
         kind = self._kind(scenes[0])
-        self.view.show(scenes, planes, kind=kind, dark=self.dark, width=self.width or None)
+        letters = (self.width or 900) // places(len(scenes))[1] // LETTER
+        titled = [replace(scene, title=cut(scene.title, letters)) for scene in scenes]
+        self.view.show(titled, planes, kind=kind, dark=self.dark, width=self.width or None)
         texts = [in_html(scene, each) for scene, each in zip(scenes, seen, strict=False)]  # of a line there may be one
         self.words.value = f'<div class="lab-trust">{"".join(texts)}</div>'
 
@@ -273,6 +278,11 @@ class Landscapes:
             "" if self.news.rests or not seen else "more points come while nothing trains",
         ]
         return " · ".join(filter(None, parts))
+
+
+def cut(text: str, letters: int) -> str:
+    """Titles of narrow pictures would run into each other."""
+    return text if len(text) <= letters else f"{text[: letters - 1].rstrip()}…"
 
 
 def dropdown(name: str, label: str, width: int, options: object, value: object) -> widgets.Dropdown:

@@ -491,3 +491,16 @@ def test_a_line_says_what_it_wants():
     live.forget(2)
     followed(live, recipe_of(small_model("cnn")), 3)
     assert live.missing.startswith("The two runs have different networks")
+
+
+def test_eigenvectors_that_were_looked_for_when_the_run_ended_are_looked_for_anew():
+    live = Live(QUICK._replace(plane="hessian"), share=1e-9)
+    session = Training(recipe_of(NETWORKS["mlp"]), device="cpu")
+    for count, event in enumerate(session):
+        if count == 4:
+            for _ in range(5):
+                live.step()
+        live.hear(1, session, event)
+    settle(live)
+    (portrait,) = live.portraits()
+    assert portrait.surface.origin.note.endswith(f"at step {session.step:,}")

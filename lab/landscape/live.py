@@ -167,6 +167,7 @@ class Live:
         self._wakes.pop(number, None)
         if self.question.plane in ALONE:
             self._frames.pop(number, None)  # made anew where the run has ended
+            self._leave()  # a plane that is being laid is that of an earlier place
         self._change()
 
     def _change(self) -> None:

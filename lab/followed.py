@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from copy import deepcopy
 from dataclasses import dataclass, field
 from math import prod
@@ -14,8 +14,10 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from lab.events import Event, Finished, Started, Step
+from lab.landscape.curvature import place
 from lab.landscape.evaluators import use_batch_statistics, whole_batches
-from lab.landscape.samples import Samples, samples_of
+from lab.landscape.live_runs import LiveRun
+from lab.landscape.samples import Samples, Source, samples_of
 from lab.landscape.trails import Trail
 from lab.landscape.weights import Weights, norm, trained
 from lab.progress import with_bar
@@ -153,16 +155,56 @@ def finished(folder: str | Path, lens: Lens, *, name: str = "", device: str | No
 
 def not_yet(session: Training, lens: Lens, name: str) -> Followed:
     """A run before its first snapshot. Raises ValueError where the images make no batch."""
-    samples = samples_of(session, split=lens.split, count=lens.samples, seed=lens.seed)
     return Followed(
         recipe=session.recipe,
         name=name,
         model=session.model,
         start={name: weight.cpu() for name, weight in trained(session.model).items()},
-        samples=samples if lens.batchnorm == "stored" else whole_batches(samples, lens.batch_size),
+        samples=samples_for(session, lens),
         shown=samples_of(session, count=SHOWN_IMAGES),
         classes=session.data.classes,
     )
+
+
+def standing(run: LiveRun, lens: Lens, *, name: str, ended: str = "") -> Followed:
+    """A run that is looked at live, where its newest snapshot is; without glimpses. Raises ValueError as `not_yet`."""
+    return Followed(
+        recipe=run.recipe,
+        name=name,
+        model=network_at(run, run.newest.weights, run.newest.buffers),
+        start=run.trail.start,
+        samples=samples_for(run, lens),
+        shown=samples_of(run, count=SHOWN_IMAGES),
+        classes=run.data.classes,
+        trail=run.trail.as_it_is(),
+        ended=ended,
+    )
+
+
+def looking_back(run: LiveRun, followed: Followed, lens: Lens, losses: Mapping[int, float]) -> Iterator[Glimpse]:
+    """A glimpse of each snapshot that `standing` found, a chance to stop each; the run may have forgotten some since.
+
+    Args:
+        losses: those that are known already, by step.
+    """
+    trail, buffers = followed.trail, run.buffers.copy()
+    assert trail
+    for index, step in enumerate(trail.steps):
+        network = network_at(run, trail.weights(index), buffers[step])
+        yield glimpse(network, followed, lens, step, losses.get(step))
+
+
+def network_at(run: LiveRun, weights: Weights, buffers: Weights) -> nn.Module:
+    """A copy of the network at a place, as it is used."""
+    network = deepcopy(run.network_with(buffers)).eval()
+    place(network, weights)
+    return network
+
+
+def samples_for(source: Source, lens: Lens) -> Samples:
+    """Those of a lens; whole batches where their statistics count."""
+    samples = samples_of(source, split=lens.split, count=lens.samples, seed=lens.seed)
+    return samples if lens.batchnorm == "stored" else whole_batches(samples, lens.batch_size)
 
 
 def network_of(session: Training) -> nn.Module:
@@ -173,10 +215,13 @@ def network_of(session: Training) -> nn.Module:
 
 
 @torch.no_grad()
-def glimpse(network: nn.Module, run: Followed, lens: Lens, step: int) -> Glimpse:
+def glimpse(network: nn.Module, run: Followed, lens: Lens, step: int, loss: float | None = None) -> Glimpse:
+    """A network at one snapshot; its loss is measured if it is not known."""
     probabilities = network(run.shown.batch(slice(None), next(network.parameters()).dtype)).softmax(1).cpu()
     filters = first_filters(network, tuple(run.shown.images.shape[1:]))
-    return Glimpse(step, true_loss(network, run.samples, lens, run.dtype), filters, probabilities)
+    if loss is None:
+        loss = true_loss(network, run.samples, lens, run.dtype)
+    return Glimpse(step, loss, filters, probabilities)
 
 
 @torch.no_grad()

@@ -36,8 +36,7 @@ def landscape(
     """
     paths = [word for word in words if "=" not in word]
     changes = parse_overrides([word for word in words if "=" in word])
-    stamp = datetime.now(UTC).strftime("%Y%m%d-%H%M%S")
-    folder = output or FOLDERS / stamp
+    folder = output or fresh_folder()
     check_folder(folder)
     check_words(paths, changes)
     if paths and Path(paths[0]).is_dir():
@@ -55,6 +54,11 @@ def landscape(
     found = [numbers_of(run, seed=view.lens.seed) for run in runs] if numbers else []
     facts = save(folder, f"Loss landscape of {'; '.join(run.name for run in runs)}", scenes, runs, found, lost=lost)
     return {"folder": str(folder), "page": str(folder / PAGE), **facts}
+
+
+def fresh_folder() -> Path:
+    """Where a landscape is kept of which nobody says where."""
+    return FOLDERS / datetime.now(UTC).strftime("%Y%m%d-%H%M%S")
 
 
 def names_of(folders: Sequence[str]) -> list[str]:

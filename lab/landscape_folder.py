@@ -30,9 +30,9 @@ from torch import Tensor
 
 from lab.followed import Followed, Glimpse
 from lab.landscape.planes import Plane
-from lab.landscape.scenes import RunPath, Scale, Scene, share, trust_words
+from lab.landscape.scenes import RunPath, Scale, Scene, trust_words
 from lab.landscape.shape import Share
-from lab.landscape_numbers import Number, bent_down, heights_between
+from lab.landscape_numbers import Number, bends_in_words, bent_down, heights_between
 from lab.landscape_plots import (
     MOST_SURFACES,
     contour_data,
@@ -222,14 +222,6 @@ def words_of(scene: Scene, scale: Scale) -> str:
     bent = bends_in_words(bent_down(scene.surface))
     parts = [scene.title and f"{scene.title}:", trust_words(scene), scale.cut(scene.surface), bent]
     return " ".join(filter(None, parts))
-
-
-def bends_in_words(found: Share | None) -> str:
-    if found is None:
-        return ""
-    off = f" ± {share(float(f'{found.error:.1g}'))}" if isfinite(found.error) else ""
-    whose = f" (standard error over {found.parts} parts of the picture)" if off else ""
-    return f"{share(found.value)}{off} of the second differences are negative{whose}."
 
 
 def figures_of(scenes: Sequence[Scene], scale: Scale) -> list[dict[str, Any]]:

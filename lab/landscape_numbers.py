@@ -13,7 +13,9 @@ from torch import nn
 from lab.followed import Followed
 from lab.landscape.curvature import Curvature
 from lab.landscape.samples import Samples
+from lab.landscape.scenes import share
 from lab.landscape.shape import Share, barrier, negative_share, rising
+from lab.landscape.stability import MOST_PRODUCTS, TOLERANCE, loss_of
 from lab.landscape.surfaces import Surface
 from lab.landscape.weights import trained
 from lab.landscape_scenes import fixed
@@ -21,7 +23,7 @@ from lab.views import Normalisation
 
 ErrorKind = Literal["standard error", "standard error and residual"]
 SHARPNESS: dict[Normalisation, str] = {"none": "sharpness, raw", "filter": "sharpness by filter"}
-HEIGHT = "barrier"
+HEIGHT, EDGE = "barrier", "share of the edge"
 BOTH: ErrorKind = "standard error and residual"  # as the sides of a right angle
 Pairs = list[tuple[float, float]]  # values and their errors
 Work = Generator[None, None, Pairs]  # with chances to stop
@@ -81,6 +83,31 @@ def measuring_numbers(run: Place, *, seed: int) -> Iterator[Number | None]:
         yield from trying((name,), "standard error", lambda which=normalisation: rise(run, which, seed))
 
 
+def measuring_edge(run: Followed, edge: tuple[float | None, str], samples: Samples) -> Iterator[Number | None]:
+    """The largest eigenvalue of what is trained on, as a share of what the rate can bear: 1 is the edge of stability.
+
+    Args:
+        edge: the largest that it can bear, or why there is no such bound, as `bound_of` says.
+        samples: training images.
+    """
+    bound, note = edge
+    if bound is None:
+        yield Number(EDGE, None, None, BOTH, why=note)
+        return
+    found: list[float] = []
+
+    def measure() -> Work:
+        curvature = Curvature(run.model, samples, loss=loss_of(run.recipe), dtype=run.dtype)
+        pairs = yield from curvature.seeking(tolerance=TOLERANCE, most=MOST_PRODUCTS)
+        found.append(float(pairs.values[0]))
+        error = yield from curvature.erring(pairs.vectors[0])
+        return [(found[0] / bound, hypot(error, float(pairs.residuals[0])) / bound)]
+
+    for number in trying((EDGE,), BOTH, measure):
+        where = f"{found[0]:.3g} of {bound:.3g} on {len(samples):,} training images" if found else ""
+        yield number and replace(number, where=where)
+
+
 def heights_between(runs: Sequence[Followed]) -> list[Number]:
     """The barrier between the ends of two runs whose loss is one function of the weights; empty for others."""
     if len(runs) != 2 or fixed(runs[0]) != fixed(runs[1]):
@@ -104,6 +131,15 @@ def bent_down(surface: Surface) -> Share | None:
         return negative_share(surface)
     except ValueError:
         return None
+
+
+def bends_in_words(found: Share | None) -> str:
+    """Nothing where nothing was counted."""
+    if found is None:
+        return ""
+    off = f" ± {share(float(f'{found.error:.1g}'))}" if isfinite(found.error) else ""
+    whose = f" (standard error over {found.parts} parts of the picture)" if off else ""
+    return f"{share(found.value)}{off} of the second differences are negative{whose}."
 
 
 def eigenvalues(curvature: Curvature, seed: int) -> Work:

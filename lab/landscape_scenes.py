@@ -11,10 +11,10 @@ import numpy as np
 import torch
 
 from lab.followed import LARGEST, Followed
-from lab.landscape.curvature import Curvature
+from lab.landscape.curvature import Curvature, reach_of
 from lab.landscape.directions import random_plane
 from lab.landscape.evaluators import Evaluator
-from lab.landscape.grids import Grid
+from lab.landscape.grids import Grid, line_grid
 from lab.landscape.planes import Plane, line, through
 from lab.landscape.scenes import RunPath, Scene
 from lab.landscape.surfaces import Surface, Survey
@@ -31,7 +31,6 @@ RUNS_FOR: dict[PlaneName, range] = {
     "points": range(3, 4),
     "hessian": range(1, 2),
 }
-RISE = 1.0  # nats that a parabola of the sharpest curvature rises to the edge of its picture
 MARGIN = 0.25  # of the reach, around the marks that a grid has to hold
 NARROWEST = 0.2  # of the longer side is the shorter one at least
 SAME_FUNCTION = ("data", "modify", "model", "activation")  # beside the weights these decide a loss
@@ -128,7 +127,7 @@ def parts_of(name: PlaneName, runs: Sequence[Followed], view: View) -> list[Part
         return [sharpest(runs[0], view)]
     plane = shared_plane(name, runs)
     if name == "line":
-        grid = Grid(view.size, reach=(0.5 + MARGIN, 1.0), middle=(0.5, 0.0), line=True)
+        grid = line_grid(view.size)
     else:
         grid = grid_around(np.concatenate([places(name, run, plane) for run in runs]), view.size)
     groups: dict[str, list[tuple[int, Followed]]] = {}
@@ -138,14 +137,10 @@ def parts_of(name: PlaneName, runs: Sequence[Followed], view: View) -> list[Part
 
 
 def sharpest(run: Followed, view: View) -> Part:
-    """Around a run's end, on the plane of the two sharpest eigenvectors; one length counts the same both ways.
-
-    reach = sqrt(2 RISE / sharpest eigenvalue), and at most the length of the weights
-    """
+    """Around a run's end, on the plane of the two sharpest eigenvectors; one length counts the same both ways."""
     curvature = Curvature(run.model, run.samples, dtype=run.dtype)
     pairs = curvature.eigenpairs(seed=view.lens.seed)
-    farthest = norm(run.end)
-    reach = (2 * RISE / max(float(pairs.values[0]), 2 * RISE / farthest**2)) ** 0.5
+    reach = reach_of(float(pairs.values[0]), norm(run.end))
     return Part("hessian", [(0, run)], curvature.plane(pairs), Grid(view.size, reach=(reach, reach)))
 
 

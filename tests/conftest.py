@@ -8,7 +8,10 @@ from hypothesis import settings
 from small_comparisons import ADAM, FEW, small
 from small_runs import read_every
 
+import lab
 from lab.compare import Comparison
+from lab.panel.landscape import Landscapes
+from lab.panel.samples import Samples
 from lab.recipe import CATALOGUES
 
 settings.register_profile("lab", parent=settings(), deadline=None, max_examples=40)
@@ -37,6 +40,15 @@ def own_options(monkeypatch: pytest.MonkeyPatch) -> None:
 def one_block_an_epoch(monkeypatch: pytest.MonkeyPatch) -> None:
     """However long an epoch takes, its losses are read in one go."""
     read_every(1e9, monkeypatch)
+
+
+@pytest.fixture
+def panel() -> Iterator[lab.Panel]:
+    """An empty panel, whose sections are folded as at first."""
+    made = lab.Panel(folder=None, device="cpu")
+    yield made
+    made.close()
+    Landscapes.unfolded, Samples.unfolded = False, True
 
 
 @pytest.fixture(scope="module")

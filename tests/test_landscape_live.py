@@ -8,6 +8,7 @@ from copy import deepcopy
 import numpy as np
 import pytest
 import torch
+from small_landscapes import mean_loss
 from small_runs import SMALL, bits, measured, small_model
 from small_runs import trained as ended
 
@@ -492,3 +493,54 @@ def test_what_cannot_be_measured_is_said_beside_the_run():
     live.ask(QUICK)
     settle(live)
     assert live.portraits()[0].fault == ""
+
+
+def test_the_sharpest_plane_is_that_of_the_dense_hessian_and_is_looked_for_again_when_the_run_has_gone_far():
+    live = Live(QUICK._replace(plane="hessian"))
+    session = followed(live, recipe_of(NETWORKS["mlp"], precision="float64"), work=3)
+    settle(live)
+    (portrait,) = live.portraits()
+    loss, place = mean_loss(session, samples_of(session, count=40))
+    values = torch.linalg.eigvalsh(torch.autograd.functional.hessian(loss, place))
+    assert portrait.surface.origin.kind == "hessian"
+    assert portrait.surface.origin.note.startswith(f"eigenvalues {float(values[-1]):.3g} +- ")
+    assert portrait.surface.origin.note.endswith(f"at step {session.step:,}")
+    assert portrait.surface.grid.reach[0] == pytest.approx((2 / float(values[-1])) ** 0.5, rel=1e-3)
+
+
+def test_eigenvectors_are_looked_for_again_after_twice_the_steps():
+    session = Training(recipe_of("mlp"), device="cpu")
+    run = LiveRun(session)
+    walk(session, run, [(0, 0.1), (1, 0.1)])
+    frame = Frame([run], "hessian", 0)
+    walk(session, run, [(0, 0.1), (1, 0.1)])
+    assert frame.worn() == ""
+    walk(session, run, [(0, 0.1)])
+    assert frame.worn() == "the run has made 2 times as many steps"
+
+
+def test_a_line_says_what_it_wants():
+    live = Live(QUICK._replace(plane="line"))
+    assert live.missing == ""
+    followed(live, recipe_of("mlp"), 1)
+    assert live.missing.startswith("The line is drawn between two runs, and there is one")
+    followed(live, recipe_of("mlp", seed=3), 2, until=2)
+    settle(live)
+    assert live.missing == "The line waits until both runs have ended."
+    assert live.portraits() == []
+    live.forget(2)
+    followed(live, recipe_of(small_model("cnn")), 3)
+    assert live.missing.startswith("The two runs have different networks")
+
+
+def test_eigenvectors_that_were_looked_for_when_the_run_ended_are_looked_for_anew():
+    live = Live(QUICK._replace(plane="hessian"), share=1e-9)
+    session = Training(recipe_of(NETWORKS["mlp"]), device="cpu")
+    for count, event in enumerate(session):
+        if count == 4:
+            for _ in range(5):
+                live.step()
+        live.hear(1, session, event)
+    settle(live)
+    (portrait,) = live.portraits()
+    assert portrait.surface.origin.note.endswith(f"at step {session.step:,}")

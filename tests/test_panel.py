@@ -21,13 +21,6 @@ from lab.recipe import CATALOGUES, Recipe
 OPTIONS = [(field, name) for field, catalogue in CATALOGUES.items() for name in catalogue]
 
 
-@pytest.fixture
-def panel():
-    made = lab.Panel(folder=None, device="cpu")
-    yield made
-    made.close()
-
-
 @pytest.mark.parametrize(("field", "name"), OPTIONS)
 def test_every_option_has_a_control_for_every_setting(panel, field: str, name: str) -> None:
     many = isinstance(getattr(Recipe(), field), tuple)

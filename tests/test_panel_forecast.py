@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import threading
-import time
 
 import ipywidgets
 import pytest
 import torch
+from small_panels import LONG, until
 
 import lab
 from lab.costs import costs
@@ -19,24 +19,6 @@ from lab.panel.forecast import cost_key
 from lab.panel.pulse import Pulse
 from lab.recipe import Recipe, RecipeError
 from lab.training import Training
-
-LONG = 60  # seconds after which something hangs
-
-
-@pytest.fixture
-def panel():
-    made = lab.Panel(folder=None, device="cpu")
-    yield made
-    made.close()
-
-
-def until(panel, holds) -> None:
-    """Let the pump run until something holds."""
-    end = time.monotonic() + LONG
-    while not holds():
-        assert time.monotonic() < end
-        panel.pump.drain()
-        time.sleep(0.02)
 
 
 def resting(panel, field: str) -> str:

@@ -2,44 +2,32 @@
 
 from __future__ import annotations
 
+import json
 import threading
-import time
-from collections.abc import Iterator
 from types import SimpleNamespace
 
 import numpy as np
 import pytest
+from small_landscapes import mean_loss
+from small_panels import until
 from small_runs import SMALL, bits, small_model
 
 import lab
-from lab.landscape import Live, Question
+from lab.landscape import Gauge, Live, Question, samples_of, trained
 from lab.landscape.scenes import Scale
-from lab.panel.landscape import Landscapes
+from lab.landscape.weights import flat
+from lab.landscape_folder import FILES
+from lab.landscape_numbers import numbers_of
+from lab.panel.curvature import gauge
+from lab.panel.landscape import cut
 from lab.panel.landscape_view import fits
+from lab.panel.slices import Slices
 from lab.panel.surveyor import Surveyor
 from lab.panel.worker import _errands, do_errands, errand
 from lab.training import Training
 from lab.views import Lens
 
-LONG = 60  # seconds after which something hangs
 QUICK = SMALL.changed(model=small_model("mlp"), optimizer="adam")
-
-
-@pytest.fixture
-def panel() -> Iterator[lab.Panel]:
-    made = lab.Panel(folder=None, device="cpu")
-    yield made
-    made.close()
-    Landscapes.unfolded = False
-
-
-def until(panel, holds) -> None:
-    """Let the pump run until something holds."""
-    end = time.monotonic() + LONG
-    while not holds():
-        assert time.monotonic() < end
-        panel.pump.drain()
-        time.sleep(0.02)
 
 
 def unfold(panel, size=9) -> None:
@@ -84,6 +72,8 @@ def test_folded_it_costs_nothing(panel, monkeypatch) -> None:
 def test_before_the_first_run_it_says_what_to_do(panel) -> None:
     unfold(panel)
     assert "No landscape yet: press <b>Train</b>" in panel.landscapes.said.value
+    assert panel.landscapes.numbers.button.disabled
+    assert panel.landscapes.saving.button.disabled
 
 
 def test_two_runs_stand_side_by_side_on_one_plane_and_scale(panel) -> None:
@@ -249,3 +239,213 @@ def test_a_scale_is_kept_while_it_fits() -> None:
     assert fits(old, Scale(0.12, 9.0, log=True))
     assert not fits(old, Scale(0.01, 10.0, log=True))
     assert not fits(old, Scale(0.1, 10.0, log=False))
+
+
+def measured(panel) -> list:
+    """Press and wait: the columns of the table."""
+    panel.landscapes.numbers.button.click()
+    until(panel, lambda: panel.landscapes.numbers.measured.done)
+    return list(panel.landscapes.numbers.measured.columns.values())
+
+
+def test_numbers_are_those_of_the_command(panel) -> None:
+    unfold(panel)
+    train(panel, QUICK.changed(optimizer="sgd"))
+    complete(panel, 1)
+    (column,) = measured(panel)
+    session = Training(panel.runs[0].recipe, device="cpu")
+    session.model.load_state_dict(panel.runs[0].weights)
+    images = samples_of(session, count=512)
+    here = SimpleNamespace(model=session.model, samples=images, dtype=session.dtype)
+    *found, edge = column.numbers
+    assert [(each.name, each.text) for each in found] == [(each.name, each.text) for each in numbers_of(here, seed=0)]
+    session.set_rate()
+    reading = Gauge(session)()
+    assert edge.value == pytest.approx(reading.share, rel=0.05)
+    assert f"of {reading.bound:.3g} on {reading.samples} training images" in edge.where
+    table = panel.landscapes.numbers.table.value
+    assert all(each.text.replace(" ", "&nbsp;") in table for each in column.numbers)
+    assert f"step {panel.runs[0].step}, all {images.total} validation images" in table
+
+
+def test_numbers_are_measured_while_a_run_trains_and_change_no_bit(panel) -> None:
+    unfold(panel)
+    recipe = QUICK.changed(epochs=200)
+    panel.recipe = recipe
+    panel.start()
+    until(panel, lambda: panel.runs and panel.runs[0].step > 3)
+    (column,) = measured(panel)
+    assert [each.name for each in column.numbers][-1] == "share of the edge"
+    assert "adam does not step by one rate" in column.numbers[-1].why
+    assert "adam does not step by one rate" in panel.landscapes.numbers.table.value
+    panel.wait()
+    assert bits(panel.runs[0]) == bits(lab.train(recipe, device="cpu", progress=False))
+
+
+def test_measuring_can_be_ceased(panel) -> None:
+    unfold(panel)
+    train(panel, QUICK)
+    complete(panel, 1)
+    numbers = panel.landscapes.numbers
+    numbers.slices.begin = lambda make: None  # nothing is found until it is ceased
+    numbers.button.click()
+    assert (numbers.button.description, numbers.measured.done) == ("Cease", False)
+    assert "Measuring" in numbers.table.value
+    numbers.button.click()
+    assert (numbers.button.description, numbers.measured.done) == ("Measure", True)
+    assert numbers.table.value == ""
+
+
+def test_two_runs_have_the_height_between_them_too(panel) -> None:
+    unfold(panel)
+    train(panel, QUICK, QUICK.changed(optimizer="sgd"))
+    complete(panel, 2)
+    assert len(measured(panel)) == 2
+    assert "Barrier: " in panel.landscapes.numbers.table.value
+
+
+def test_the_gauge_is_full_at_the_edge_and_says_what_lies_beyond() -> None:
+    assert "width:50.0%" in gauge(0.5)
+    assert "data-beyond" not in gauge(0.5)
+    assert "width:100.0%" in gauge(1.2)
+    assert "data-beyond" in gauge(1.2)
+    assert 'aria-label="120% of the edge of stability"' in gauge(1.2)
+
+
+def test_the_sharpest_plane_is_that_of_each_runs_eigenvectors(panel) -> None:
+    panel.landscapes.choices["plane"].value = "hessian"
+    unfold(panel)
+    train(panel, QUICK, QUICK.changed(optimizer="sgd"))
+    complete(panel, 2)
+    for portrait, run in zip(panel.landscapes.news.portraits, panel.runs, strict=True):
+        assert portrait.surface.origin.kind == "hessian"
+        assert f"at step {run.step}" in portrait.surface.origin.note
+        assert portrait.joint == ()
+    marks = traces(panel, "scatter3d")
+    assert [len(trace.x) for trace in marks] == [1, 1]  # the ends
+
+
+def test_a_line_leads_from_one_run_to_another(panel) -> None:
+    landscapes = panel.landscapes
+    landscapes.choices["plane"].value = "line"
+    unfold(panel)
+    train(panel, QUICK)
+    until(panel, lambda: "there is one" in landscapes.said.value)
+    train(panel, QUICK.changed(optimizer="sgd"))
+    complete(panel, 2)
+    session = Training(panel.runs[0].recipe, device="cpu")
+    loss, _ = mean_loss(session, samples_of(session, count=512))
+    start, end = (flat({name: run.weights[name] for name in trained(session.model)}).double() for run in panel.runs)
+    curve = traces(panel, "scatter")[2]
+    assert len(traces(panel, "scatter")) == 4  # one curve for both: their loss is one function of the weights
+    assert curve.x.tolist() == pytest.approx(np.linspace(-0.25, 1.25, 9).tolist())
+    assert curve.y.tolist() == pytest.approx([float(loss((1 - a) * start + a * end)) for a in curve.x], rel=1e-5)
+    assert landscapes.view.figure.layout.xaxis.title.text == "from run 1 (0) to run 2 (1)"
+    assert landscapes.solid.disabled
+    assert landscapes.titles["lab-landscape-replay"] == "Has no effect: a line has no surface"
+    landscapes.choices["plane"].value = "path"
+    until(panel, lambda: len(traces(panel, "surface")) == 2)
+    assert not landscapes.solid.disabled
+
+
+def test_what_has_no_effect_is_greyed_with_the_reason(panel) -> None:
+    landscapes = panel.landscapes
+    unfold(panel)
+    train(panel, QUICK)
+    complete(panel, 1)
+    assert landscapes.choices["normalisation"].disabled
+    assert "no directions are random" in landscapes.titles["lab-landscape-normalisation"]
+    assert landscapes.choices["batchnorm"].disabled
+    assert "no directions are random" in panel.helper.titles["lab-landscape-normalisation"]
+    assert not landscapes.seed.disabled
+    landscapes.choices["samples"].value = None
+    assert landscapes.seed.disabled
+    landscapes.choices["plane"].value = "random"
+    assert not landscapes.seed.disabled
+    assert not landscapes.choices["normalisation"].disabled
+
+
+def test_another_seed_and_scale_give_other_directions(panel) -> None:
+    landscapes = panel.landscapes
+    landscapes.choices["plane"].value = "random"
+    unfold(panel)
+    train(panel, QUICK)
+    found = []
+    for seed, scaled in ((0, "filter"), (0, "layer"), (3, "layer")):
+        landscapes.seed.value, landscapes.choices["normalisation"].value = seed, scaled
+        complete(panel, 1)
+        until(panel, lambda seed=seed, scaled=scaled: drawn_by(panel) == (seed, scaled))
+        complete(panel, 1)
+        found.append(surfaces(panel)[0].loss[0, 0])
+    assert len(set(found)) == 3
+    assert "seed 3, normalisation layer" in landscapes.words.value
+
+
+def drawn_by(panel) -> tuple:
+    origin = surfaces(panel)[0].origin if surfaces(panel) else None
+    return (origin.seed, origin.normalisation) if origin else ()
+
+
+def test_filters_and_answers_are_replayed(panel) -> None:
+    landscapes = panel.landscapes
+    unfold(panel)
+    train(panel, QUICK)
+    complete(panel, 1)
+    assert landscapes.glimpses.pane.value == ""
+    landscapes.glimpses.toggle.value = True
+    until(panel, lambda: landscapes.glimpses.album.runs)
+    (seen,) = landscapes.glimpses.album.runs.values()
+    path = landscapes.news.portraits[0].path
+    told = [f"step {step:,}: loss {loss:.4g}" for step, loss in zip(path.steps, path.true, strict=True)]
+    assert seen.told["marks"] == told
+    assert told[-1] in landscapes.glimpses.pane.value
+    landscapes.replay.value = 0
+    assert told[0] in landscapes.glimpses.pane.value
+    assert landscapes.glimpses.pane.value.count("<figure>") == 10
+    assert "weights of the first layer" in landscapes.glimpses.pane.value
+
+
+def test_what_is_shown_can_be_saved(panel, tmp_path, monkeypatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    unfold(panel)
+    assert panel.landscapes.saving.button.disabled
+    train(panel, QUICK, QUICK.changed(optimizer="sgd"))
+    complete(panel, 2)
+    measured(panel)
+    panel.landscapes.saving.button.click()
+    until(panel, lambda: "Saved as" in panel.landscapes.saved.value)
+    (folder,) = (tmp_path / "landscapes").iterdir()
+    assert f"landscapes/{folder.name}/index.html" in panel.landscapes.saved.value
+    assert {each.name for each in folder.iterdir()} == set(FILES)
+    facts = json.loads((folder / "facts.json").read_text())
+    assert [run["recipe"] for run in facts["runs"]] == [run.recipe.to_yaml() for run in panel.runs]
+    assert all(len(run["numbers"]) == 6 for run in facts["runs"])
+    with np.load(folder / "surface.npz", allow_pickle=False) as kept:
+        assert np.array_equal(kept["1.loss"], surfaces(panel)[1].loss)
+
+
+def test_titles_of_narrow_pictures_are_cut() -> None:
+    assert cut("1 relu, sgd", 11) == "1 relu, sgd"
+    assert cut("1 relu, sgd", 9) == "1 relu,…"
+
+
+def test_slices_give_way_and_end_where_they_are_cancelled() -> None:
+    done, broke = [], []
+    slices = Slices("slices test", broke.append)
+
+    def work():
+        for count in range(100):
+            done.append(count)
+            if count == 2:
+                slices.cancel()
+            yield
+
+    list(iter([slices._start(0, work, False)]))
+    assert done == [0, 1, 2]
+
+    def broken():
+        yield
+        raise ValueError("no more")
+
+    slices._start(slices._number, broken, False)
+    assert [str(error) for error in broke] == ["no more"]

@@ -2,38 +2,18 @@
 
 from __future__ import annotations
 
-import time
-from collections.abc import Iterator
 from io import BytesIO
 
 import ipywidgets
 import pytest
 from PIL import Image
 from small_augmentations import blended, offered
+from small_panels import until
 
 import lab
-from lab.panel.samples import Clicked, Kept, Samples
+from lab.panel.samples import Clicked, Kept
 from lab.panel.sides import per_row
 from lab.recipe import Recipe
-
-LONG = 60  # seconds after which something hangs
-
-
-@pytest.fixture
-def panel() -> Iterator[lab.Panel]:
-    made = lab.Panel(folder=None, device="cpu")
-    yield made
-    made.close()
-    Samples.unfolded = True
-
-
-def until(panel, holds) -> None:
-    """Let the pump run until something holds."""
-    end = time.monotonic() + LONG
-    while not holds():
-        assert time.monotonic() < end
-        panel.pump.drain()
-        time.sleep(0.02)
 
 
 def names(panel) -> list[str]:

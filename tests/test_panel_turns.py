@@ -42,13 +42,6 @@ class Work:
 
 
 @pytest.fixture
-def panel():
-    made = lab.Panel(folder=None, device="cpu")
-    yield made
-    made.close()
-
-
-@pytest.fixture
 def one_event_each(monkeypatch):
     """A slice is as short as it can be."""
     monkeypatch.setattr(turns, "SLICE_SECONDS", 0.0)

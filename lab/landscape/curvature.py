@@ -36,6 +36,7 @@ GRAPH_BYTES = 512 * 2**20  # what the graphs that are kept may take; the others 
 NOISE = 0.3  # of a warm start, and
 PARTS = 8  # of the samples at least, from whose differences a standard error comes
 LEAST_PRODUCTS = 8  # from it: with less of both, a direction that has become the sharpest one stayed unseen
+RISE = 1.0  # nats that a parabola of the sharpest curvature rises to the edge of its picture
 PRODUCT_FLOPS = 6  # times those of a forward pass: a gradient and its derivative
 
 cross_entropy: Loss = partial(functional.cross_entropy, reduction="sum")
@@ -216,6 +217,14 @@ class Curvature:
 def cut(count: int, size: int) -> list[slice]:
     """All of so many, in parts of one size, the last one perhaps smaller."""
     return [slice(start, min(start + size, count)) for start in range(0, count, size)]
+
+
+def reach_of(sharpest: float, farthest: float) -> float:
+    """How far a picture along eigenvectors goes: where a parabola this sharp has risen by RISE, and at most `farthest`.
+
+    reach = sqrt(2 RISE / sharpest eigenvalue)
+    """
+    return (2 * RISE / max(sharpest, 2 * RISE / farthest**2)) ** 0.5
 
 
 def place(network: nn.Module, weights: Mapping[str, Tensor]) -> None:

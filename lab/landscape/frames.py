@@ -5,39 +5,54 @@ from __future__ import annotations
 import contextlib
 from collections.abc import Generator, Sequence
 from dataclasses import replace
-from typing import Literal
+from typing import Literal, NamedTuple
 
 import numpy as np
 
+from lab.landscape.curvature import Curvature, reach_of
 from lab.landscape.directions import random_plane
-from lab.landscape.grids import Grid
+from lab.landscape.grids import Grid, line_grid
 from lab.landscape.live_runs import LiveRun
-from lab.landscape.planes import ENDS, Plane
+from lab.landscape.planes import ENDS, Plane, line
+from lab.landscape.samples import samples_of
 from lab.landscape.trails import at_once, centred, laying_joint, laying_path, scatter
+from lab.landscape.weights import norm
+from lab.views import Lens, Normalisation, View
 
 KEPT = 0.9  # of the share of a path that a plane showed when it was made: below that it is made anew
 THROUGH = "carried along, through the newest snapshot"
 LEAST_SNAPSHOTS = 3  # span a plane
 MARGIN = 1.6  # times the largest distance of a snapshot from the middle of the paths
+GROWN = 2  # times the steps: after so many eigenvectors are looked for again
 
-PlaneKind = Literal["path", "random"]
+PlaneKind = Literal["path", "random", "hessian", "line"]
+ALONE: tuple[PlaneKind, ...] = ("random", "hessian")  # each run has its own
+
+
+class Laid(NamedTuple):
+    """A plane, and how far a picture of it goes where its own making says that."""
+
+    plane: Plane
+    reach: float | None = None
 
 
 class Frame:
     """A plane for one run, or for several of one architecture, with reach and scale; nothing of it changes.
 
     Args:
-        kind: random, or the plane of the paths, which falls back on a random one before there are three snapshots.
+        kind: random; the plane of the paths, which falls back on a random one before there are three snapshots; of
+            the sharpest eigenvectors where a run is, which does where the curvature is not finite; or the line between
+            two runs.
         why: it replaces another one; empty for the first.
-        plane: what `laying` has come to; made at once by default.
+        laid: what `laying` has come to; made at once by default.
     """
 
     def __init__(
-        self, runs: Sequence[LiveRun], kind: PlaneKind, seed: int, why: str = "", plane: Plane | None = None
+        self, runs: Sequence[LiveRun], kind: PlaneKind, seed: int, why: str = "", laid: Laid | None = None
     ) -> None:
         self.runs, self.kind, self.why = tuple(runs), kind, why
         self.made_at = max(run.newest.step for run in runs)
-        self.plane = plane or at_once(laying(runs, kind, seed))
+        self.plane, self._reach = laid or at_once(laying(runs, kind, Lens(seed=seed)))
         self._rows: dict[LiveRun, dict[int, np.ndarray]] = {run: {} for run in runs}
         self.share = self.plane.origin.explained  # of the variance of all paths together, as far as `worn` has looked
         self.middle, self.reach = self._extent()
@@ -45,15 +60,21 @@ class Frame:
 
     @property
     def of_paths(self) -> bool:
-        return self.plane.origin.kind != "random"
+        return self.plane.origin.kind in ("path", "joint")
+
+    @property
+    def at_random(self) -> bool:
+        return self.plane.origin.kind == "random"
 
     def grid_of(self, size: int) -> Grid:
+        if self.kind == "line":
+            return line_grid(size)
         return Grid(size, reach=(self.reach, self.reach), middle=self.middle)
 
     def _extent(self) -> tuple[tuple[float, float], float]:
-        """Random directions are as long as the weights; along paths one length counts the same both ways."""
+        """Random directions are as long as the weights; along others one length counts the same both ways."""
         if not self.of_paths:
-            return (0.0, 0.0), 1.0
+            return (0.0, 0.0), self._reach or 1.0
         places = np.concatenate([self.places(run) for run in self.runs])
         low, high = places.min(0), places.max(0)
         middle = (low + high) / 2
@@ -64,13 +85,18 @@ class Frame:
         rows, steps = self._rows[run], run.trail.steps
         new = [index for index, step in enumerate(steps) if step not in rows]
         if new:
-            rows |= {steps[index]: row for index, row in zip(new, run.trail.places(self.plane, new), strict=True)}
+            found = run.trail.places(self.plane, new)
+            flat = np.pad(found, ((0, 0), (0, 2 - found.shape[1])))  # a line has one coordinate
+            rows |= {steps[index]: row for index, row in zip(new, flat, strict=True)}
         return np.array([rows[step] for step in steps])
 
     def worn(self) -> str:
         """Why the plane does not serve any more; empty while it does."""
-        if self.kind == "random":
+        if self.kind in ("random", "line"):
             return ""
+        if self.kind == "hessian":
+            newest = max(run.newest.step for run in self.runs)
+            return f"the run has made {GROWN} times as many steps" if newest > GROWN * self.made_at else ""
         if not self.of_paths:
             return "the path has begun" if snapshots(self.runs) >= LEAST_SNAPSHOTS else ""
         if (worst := self.worst()) is not None:
@@ -113,15 +139,39 @@ class Frame:
         return bool((np.abs(self.places(run)[-1] - np.array(self.middle)) > self.reach).any())
 
 
-def laying(runs: Sequence[LiveRun], kind: PlaneKind, seed: int) -> Generator[None, None, Plane]:
+def laying(
+    runs: Sequence[LiveRun], kind: PlaneKind, lens: Lens, normalisation: Normalisation = View.normalisation
+) -> Generator[None, None, Laid]:
     """A plane for these runs, with chances to stop."""
+    if kind == "line":
+        return Laid(line(*(run.newest.weights for run in runs)))
+    with contextlib.suppress(ValueError):  # paths that span no plane yet, or a curvature that is not finite
+        if kind == "path" and snapshots(runs) >= LEAST_SNAPSHOTS:
+            return Laid((yield from laying_paths(runs)))
+        if kind == "hessian":
+            return (yield from laying_hessian(runs[0], lens))
+    return Laid(random_plane(runs[0].newest.weights, seed=lens.seed, normalisation=normalisation))
+
+
+def laying_paths(runs: Sequence[LiveRun]) -> Generator[None, None, Plane]:
     trails = [run.trail for run in runs]
-    if kind == "path" and snapshots(runs) >= LEAST_SNAPSHOTS:
-        with contextlib.suppress(ValueError):  # paths that span no plane yet
-            ends = all(len(trail) == 1 for trail in trails)
-            found = yield from (laying_path(trails[0]) if len(runs) == 1 else laying_joint(trails))
-            return replace(found, origin=replace(found.origin, note=ENDS if ends else THROUGH))
-    return random_plane(runs[0].newest.weights, seed=seed)
+    ends = all(len(trail) == 1 for trail in trails)
+    found = yield from (laying_path(trails[0]) if len(runs) == 1 else laying_joint(trails))
+    return replace(found, origin=replace(found.origin, note=ENDS if ends else THROUGH))
+
+
+def laying_hessian(run: LiveRun, lens: Lens) -> Generator[None, None, Laid]:
+    """The two sharpest directions where a run is, on the images of the picture."""
+    newest = run.newest
+    samples = samples_of(run, split=lens.split, count=lens.samples, seed=lens.seed)
+    curvature = Curvature(run.network_with(newest.buffers), samples, weights=newest.weights, dtype=run.dtype)
+    yield
+    pairs = yield from curvature.seeking(seed=lens.seed)
+    plane = curvature.plane(pairs)
+    note = f"{plane.origin.note} at step {newest.step:,}"
+    return Laid(
+        replace(plane, origin=replace(plane.origin, note=note)), reach_of(float(pairs.values[0]), norm(plane.centre))
+    )
 
 
 def spread(places: np.ndarray) -> float:

@@ -10,6 +10,7 @@ import numpy as np
 import scipy
 
 HELD_OUT = 24
+BEYOND = 0.25  # of the length of a line
 LEAST_POINTS = 4  # along an axis, for a cubic spline
 
 
@@ -80,6 +81,11 @@ class Grid:
         """(count or fewer, 2) coordinates of middles of cells, drawn without repetition."""
         cells = self.between()
         return np.random.default_rng(seed).permutation(cells)[:count]
+
+
+def line_grid(size: int) -> Grid:
+    """From one end of a line (0) to the other (1), and some way beyond both."""
+    return Grid(size, reach=(0.5 + BEYOND, 1.0), middle=(0.5, 0.0), line=True)
 
 
 @dataclass(frozen=True)

@@ -13,14 +13,14 @@ from typing import NamedTuple
 
 from lab.events import Event, Finished, Step
 from lab.landscape.budgets import SHARE, Budget, Wake
-from lab.landscape.frames import Frame, PlaneKind, laying
+from lab.landscape.frames import ALONE, Frame, PlaneKind, laying
 from lab.landscape.live_runs import LiveRun
 from lab.landscape.live_views import LiveView
 from lab.landscape.scenes import RunPath
 from lab.landscape.surfaces import Surface
 from lab.steps import enough_threads, is_out_of_memory, no_memory
 from lab.training import Training
-from lab.views import SIZE, Lens
+from lab.views import SIZE, Lens, Normalisation, View
 
 MOST_RUNS = 6
 ADVANCE = 0.3  # seconds at most that a run's first picture may take before they are earned, and
@@ -31,12 +31,19 @@ LOOKING = 0.3  # of the budget, for snapshots: the rest is for what is seen arou
 class Question(NamedTuple):
     """What is to be seen: which kind of plane, how many points along a side in the end, and how these are measured.
 
-    The seed of random directions is that of the lens.
+    normalisation: of random directions; their seed is that of the lens.
     """
 
     plane: PlaneKind = "path"
     size: int = SIZE
     lens: Lens = Lens(samples=512)
+    normalisation: Normalisation = View.normalisation
+
+    @property
+    def decides_plane(self) -> Hashable:
+        """Equal for questions that are answered on the same plane."""
+        images = self.lens if self.plane == "hessian" else self.lens.seed
+        return self.plane, images, self.normalisation
 
 
 @dataclass(frozen=True)
@@ -170,8 +177,9 @@ class Live:
         self.runs[number].moving = False
         self._heard.pop(number, None)
         self._wakes.pop(number, None)
-        if self.question.plane == "random":
-            self._frames.pop(number, None)  # made anew in the scale of the weights at the end
+        if self.question.plane in ALONE:
+            self._frames.pop(number, None)  # made anew where the run has ended
+            self._leave()  # a plane that is being laid is that of an earlier place
         self._change()
 
     def _change(self) -> None:
@@ -228,7 +236,7 @@ class Live:
         asked = self._asked
         if asked == self.question:
             return
-        if (asked.plane, asked.lens.seed) != (self.question.plane, self.question.lens.seed):
+        if asked.decides_plane != self.question.decides_plane:
             self._frames.clear()
         self.question = asked
         self._leave()
@@ -258,7 +266,11 @@ class Live:
     def _arrange(self) -> Generator[None]:
         """Each group of runs of one architecture gets a plane, unless the one that it has still serves."""
         self._arranged = True
-        for members in self._groups():
+        groups = self._groups()
+        for number in set(self._views) - {number for members in groups for number in members}:
+            self._views.pop(number)
+            self._shown.pop(number, None)
+        for members in groups:
             yield
             frame = yield from self._framing(members)
             for number in members:
@@ -267,10 +279,11 @@ class Live:
                     self._views[number] = self._view(number, frame)
 
     def _groups(self) -> list[list[int]]:
+        if self.question.plane == "line":
+            return [] if self.missing else [sorted(self.runs)]
         groups: dict[Hashable, list[int]] = {}
         for number, run in self.runs.items():
-            alone = self.question.plane == "random"  # directions are in the scale of each run's own weights
-            groups.setdefault(number if alone else run.shapes, []).append(number)
+            groups.setdefault(number if self.question.plane in ALONE else run.shapes, []).append(number)
         return list(groups.values())
 
     def _framing(self, members: list[int]) -> Generator[None, None, Frame]:
@@ -281,13 +294,12 @@ class Live:
                 return old
         else:
             why = who_changed(old, runs) if old is not None else ""
-        kind, seed = self.question.plane, self.question.lens.seed
-        plane = yield from laying(runs, kind, seed)
-        made = Frame(runs, kind, seed, why, plane)
+        kind, _, lens, normalisation = self.question
+        laid = yield from laying(runs, kind, lens, normalisation)
+        made = Frame(runs, kind, lens.seed, why, laid)
         if old is None or old.runs != made.runs:
             return made
-        as_random = not (old.of_paths or made.of_paths)
-        return old if as_random or not made.serves_better_than(old) else made
+        return old if (old.at_random and made.at_random) or not made.serves_better_than(old) else made
 
     def _has_begun(self, number: int, frame: Frame) -> bool:
         """Whether there is a picture on this plane, or never will be: before that it is not made anew."""
@@ -295,11 +307,27 @@ class Live:
         return view is not None and view.frame is frame and (view.surface is not None or bool(view.fault))
 
     def _view(self, number: int, frame: Frame) -> LiveView:
-        _, size, lens = self.question
+        _, size, lens, _ = self.question
         heights = self._heights.setdefault((number, lens), {})
         return LiveView(self.runs[number], frame, lens, size, heights)
 
+    def heights(self, number: int) -> dict[int, float]:
+        """Losses of a run's snapshots that are known, by step, as the question wants them measured."""
+        return self._heights.get((number, self.question.lens), {})
+
     # -- what is seen ----------------------------------------------------------------------------------------------
+
+    @property
+    def missing(self) -> str:
+        """What a line between two runs wants; empty where it can be drawn, and for all other planes."""
+        runs = list(self.runs.values())
+        if self.question.plane != "line" or not runs:
+            return ""
+        if len(runs) != 2:
+            return f"The line is drawn between two runs, and there {counted(len(runs))}."
+        if runs[0].shapes != runs[1].shapes:
+            return "The two runs have different networks: no line leads from one to the other."
+        return "The line waits until both runs have ended." if any(run.moving for run in runs) else ""
 
     def portraits(self) -> list[Portrait]:
         """Of all runs, by number."""
@@ -313,6 +341,10 @@ class Live:
         others = tuple(each for each in sorted(self.runs) if self.runs[each] in frame.runs and each != number)
         moving = self.runs[number].moving
         return Portrait(number, surface, view.path, view.step, moving, others, frame.made_at, frame.why, view.fault)
+
+
+def counted(runs: int) -> str:
+    return "is one: train another one" if runs == 1 else f"are {runs}: clear them, and train the two"
 
 
 def who_changed(old: Frame, runs: Sequence[LiveRun]) -> str:

@@ -11,6 +11,7 @@ from torch import nn
 from torch.func import functional_call
 
 from lab.landscape.evaluators import Evaluator, losses_and_hits, on, use_batch_statistics
+from lab.landscape.stability import bound_of
 from lab.landscape.trails import Trail
 from lab.landscape.weights import Weights, flat, trained
 from lab.steps import enough_threads
@@ -42,7 +43,8 @@ class LiveRun:
 
     def __init__(self, session: Training) -> None:
         self.recipe, self.data = session.recipe, session.data
-        self.device, self.memory_format = session.device, session.memory_format
+        self.device, self.memory_format, self.dtype = session.device, session.memory_format, session.dtype
+        self.edge = bound_of(session)  # of stability: the curvature that the last rate can bear, or why there is none
         count = weights_in(session.model)
         start = snapshot_of(session)
         self.trail = Trail(start.weights, session.step, budget_bytes=min(TRAIL_BYTES, MARKS * 4 * count))
@@ -69,7 +71,7 @@ class LiveRun:
         now = snapshot_of(session)
         if not bool(flat(now.weights).float().square().sum().isfinite()):
             return False
-        self.newest = now
+        self.newest, self.edge = now, bound_of(session)
         self.buffers[session.step] = now.buffers
         before = len(self.trail)
         self.trail.add(now.weights, session.step, always=True)

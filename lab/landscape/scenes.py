@@ -38,8 +38,16 @@ class RunPath:
 
     def first(self, count: int) -> RunPath:
         """As it was after so many marks."""
+        return self._part(slice(count))
+
+    @property
+    def end(self) -> RunPath:
+        """Its last mark only."""
+        return self._part(slice(-1, None))
+
+    def _part(self, part: slice) -> RunPath:
         columns = ("coordinates", "steps", "true", "on_plane")
-        return replace(self, **{name: getattr(self, name)[:count] for name in columns})
+        return replace(self, **{name: getattr(self, name)[part] for name in columns})
 
     @property
     def gaps(self) -> np.ndarray:

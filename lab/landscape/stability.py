@@ -12,6 +12,7 @@ from torch.nn import functional
 from lab.landscape.curvature import Curvature, Loss
 from lab.landscape.eigenpairs import Eigenpairs
 from lab.landscape.samples import Samples, samples_of
+from lab.recipe import Recipe
 from lab.training import Training
 
 SAMPLES = 512
@@ -86,7 +87,7 @@ class Gauge:
     def __call__(self) -> Reading:
         """What it is now."""
         session = self.session
-        curvature = Curvature(session.model, self.samples, loss=loss_of(session), dtype=session.dtype)
+        curvature = Curvature(session.model, self.samples, loss=loss_of(session.recipe), dtype=session.dtype)
         found = curvature.eigenpairs(tolerance=TOLERANCE, most=MOST_PRODUCTS, seed=session.step, earlier=self.earlier)
         self.earlier, top = found, found.vectors[0]
         bound, note = bound_of(session)
@@ -103,9 +104,9 @@ class Gauge:
         )
 
 
-def loss_of(session: Training) -> Loss:
+def loss_of(recipe: Recipe) -> Loss:
     """Cross-entropy with the recipe's label smoothing, summed over the images."""
-    return partial(functional.cross_entropy, label_smoothing=session.recipe.label_smoothing, reduction="sum")
+    return partial(functional.cross_entropy, label_smoothing=recipe.label_smoothing, reduction="sum")
 
 
 def bound_of(session: Training) -> tuple[float | None, str]:

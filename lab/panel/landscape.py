@@ -11,16 +11,22 @@ from html import escape
 from typing import Any, ClassVar
 
 import ipywidgets as widgets
-import numpy as np
 
 from lab.landscape import Portrait, Question
 from lab.landscape.budgets import SHARE
-from lab.landscape.scenes import Scene, share, trust_words
-from lab.panel.controls import wide
-from lab.panel.landscape_view import LandscapeView
+from lab.landscape.scenes import Scene, share
+from lab.landscape_plots import places
+from lab.panel.controls import greyed, wide
+from lab.panel.curvature import Measured, Numbers
+from lab.panel.glimpses import Album, Glimpses
+from lab.panel.helper import Helper
+from lab.panel.landscape_saving import Saved, Saving
+from lab.panel.landscape_view import Kind, LandscapeView
+from lab.panel.portraits import in_html, scenes_of
 from lab.panel.surveyor import News, Surveyor
 from lab.panel.toolbar import Look, row, toggle
 from lab.panel.worker import Job, Post
+from lab.recipe import Recipe
 from lab.views import Lens
 
 TITLE = "Loss landscapes"
@@ -28,31 +34,50 @@ HINT = "The loss around each run, and its path: while it trains, within a share 
 SOLID = Look("3-D", "cube", "Surfaces to turn, or contours seen from above", 66)
 NOTHING = "No landscape yet: press <b>Train</b>. Of a run that ended while this was folded, only the end is known."
 WAITS = "Looking around: the first points come soon."
+LETTER = 10  # pixels of one in a title
 NO_WEBGL = "This browser has no WebGL: contours only."
+PLANES = {"of the paths": "path", "random": "random", "sharpest (Hessian)": "hessian", "line of two runs": "line"}
 CHOICES = {  # name -> label, width in pixels, options, tooltip
-    "plane": ("plane", 160, {"of the paths": "path", "random": "random"}, "Of what the paths vary in most, or random"),
+    "plane": ("plane", 200, PLANES, "What the paths vary in most, random, where the loss bends most, or a line"),
     "split": ("split", 130, ("validation", "training"), "On which images the loss is measured"),
     "samples": ("images", 120, {"128": 128, "512": 512, "2048": 2048, "all": None}, "How many images, drawn once"),
     "batchnorm": ("norm", 118, ("stored", "batch"), "Batch normalisation with learned statistics, or each batch's own"),
     "size": ("size", 116, {f"{n} x {n}": n for n in (9, 17, 33, 65)}, "Points of a surface in the end"),
+    "normalisation": (
+        "scaled by",
+        136,
+        ("filter", "layer", "none"),
+        "Random directions: each filter, each layer or only the whole as long as in the weights",
+    ),
 }
+SEED = "Of the draws: random directions, and which images"
+REPLAY = "Replays the runs: how much of each path is drawn, and which snapshot Filters shows"
+NO_DIRECTIONS = "Has no effect: no directions are random here"
+NO_DRAWS = "Has no effect: all images are taken, and no directions are random"
+NO_BATCHNORM = "Has no effect: no network here has batch normalisation"
+NO_SURFACE = "Has no effect: a line has no surface"
 
 
 class Landscapes:
     """A section of the panel that can be unfolded.
 
     Args:
+        helper: names the controls.
         post: reaches the pump, which hands `("landscape", news)` to `hear`.
     """
 
     unfolded: ClassVar[bool] = False  # as a person left it, for the next panel too
 
-    def __init__(self, post: Post) -> None:
-        self.post, self.dark, self.width, self.webgl = post, False, 0, True
+    def __init__(self, helper: Helper, post: Post) -> None:
+        self.helper, self.post, self.dark, self.width, self.webgl = helper, post, False, 0, True
         self.news = News((), None, rests=True)
         self._names: dict[int, tuple[int, str]] = {}  # by the job's number: the run's number and name
+        self._recipes: dict[int, Recipe] = {}
         self._kept: tuple[tuple[int, bool], ...] = ()
         self.surveyor, self.view = Surveyor(post), LandscapeView()
+        self.numbers = Numbers(self.surveyor, lambda: self._names, post)
+        self.glimpses = Glimpses(self.surveyor, lambda: self._names, post)
+        self.saving = Saving(self.surveyor, lambda: (self._names, self.numbers.of_runs), post)
         self._build()
         self._switch()
 
@@ -60,49 +85,54 @@ class Landscapes:
         self.fold = widgets.ToggleButton(value=self.unfolded, description=TITLE, layout=widgets.Layout(width="auto"))
         self.fold.add_class("lab-fold")
         self.fold.observe(lambda _: self._switch(), "value")
-        self.said, self.words = widgets.HTML(layout=wide()), widgets.HTML(layout=wide())
-        self.body = widgets.VBox([self._controls(), self.said, self.view.frame, self.words], layout=wide())
+        self.said, self.saved, self.words = (widgets.HTML(layout=wide()) for _ in range(3))
+        parts = [self._controls(), self._actions(), self.saved, self.said, self.view.frame, self.words]
+        self.body = widgets.VBox([*parts, self.glimpses.pane, self.numbers.table], layout=wide())
+        self.numbers.draw()
         self.widget = widgets.VBox([self.fold, self.body], layout=wide())
         self.widget.add_class("lab-landscape")
 
     def _controls(self) -> widgets.Widget:
         asked = Question()
-        values = {**vars(asked.lens), "plane": asked.plane, "size": asked.size}
+        values = {**vars(asked.lens), **asked._asdict()}
         self.choices = {
             name: dropdown(name, label, width, options, values[name])
             for name, (label, width, options, _) in CHOICES.items()
         }
-        self.share = widgets.BoundedIntText(
-            round(100 * SHARE), min=1, max=25, description="time %", layout={"width": "104px"}
-        )
-        self.share.style.description_width = "46px"
-        self.share.add_class("lab-landscape-share")
+        self.seed = whole("seed", "seed", asked.lens.seed, (0, 9999), 96)
+        self.share = whole("share", "time %", round(100 * SHARE), (1, 25), 104)
+        for control in (*self.choices.values(), self.seed, self.share):
+            control.observe(lambda _: self._ask(), "value")
+        return row("lab-toolbar", [*self.choices.values(), self.seed, self.share])
+
+    def _actions(self) -> widgets.Widget:
+        self.replay = widgets.IntSlider(100, 0, 100, description="replay", readout=False, layout={"width": "220px"})
+        self.replay.style.description_width = "initial"
+        self.replay.add_class("lab-landscape-replay")
+        self.replay.observe(lambda _: self._replay(), "value")
         self.solid = toggle("landscape-solid", SOLID, lambda _: self.draw())
         self.solid.value = True
-        self.replay = widgets.IntSlider(100, 0, 100, description="path until", readout=False, layout={"width": "200px"})
-        self.replay.add_class("lab-landscape-replay")
-        for control in (*self.choices.values(), self.share):
-            control.observe(lambda _: self._ask(), "value")
-        self.replay.observe(lambda _: self.draw(), "value")
-        return row("lab-toolbar", [*self.choices.values(), self.share, self.solid, self.replay])
+        buttons = [self.solid, self.glimpses.toggle, self.numbers.button, self.saving.button]
+        return row("lab-toolbar", [*buttons, self.replay])
 
     @property
     def titles(self) -> dict[str, str]:
         """Tooltips by CSS class."""
-        own = {f"lab-landscape-{name}": hint for name, (_, _, _, hint) in CHOICES.items()}
-        own["lab-landscape-share"] = "What following may take of the time of training, 1 to 25 in a hundred"
-        return own | {"lab-landscape-replay": "How much of the path is drawn"}
+        own = {name: hint for name, (_, _, _, hint) in CHOICES.items()} | {"seed": SEED, "replay": REPLAY}
+        own["share"] = "What following may take of the time of training, 1 to 25 in a hundred"
+        return {f"lab-landscape-{name}": hint for name, hint in {**own, **self._resting}.items()}
 
     # -- what is asked for -----------------------------------------------------------------------------------------
 
     @property
     def question(self) -> Question:
         chosen: dict[str, Any] = {name: choice.value for name, choice in self.choices.items()}
-        plane, size = chosen.pop("plane"), chosen.pop("size")
-        return Question(plane, size, Lens(**chosen))
+        own = {name: chosen.pop(name) for name in ("plane", "size", "normalisation")}
+        return Question(lens=Lens(**chosen, seed=int(self.seed.value)), **own)
 
     def _ask(self) -> None:
         self.surveyor.ask(self.question, int(self.share.value) / 100)
+        self._rest()
 
     def _switch(self) -> None:
         on = Landscapes.unfolded = bool(self.fold.value)
@@ -111,13 +141,21 @@ class Landscapes:
         self.body.layout.display = None if on else "none"
         self._ask()
         self.surveyor.switch(on=on)
+        if not on:
+            self._cease()
         self._kept = ()
         self.post(("show", None))
         self.draw()
 
+    def _cease(self) -> None:
+        """Leave what was asked for beside the pictures."""
+        for part in (self.numbers, self.glimpses):
+            part.cancel()
+
     def show(self, jobs: Mapping[int, Job], names: Mapping[int, str]) -> None:
         """Of these runs from now on, by their numbers."""
         self._names = {job.number: (number, names[number]) for number, job in jobs.items()}
+        self._recipes = {job.number: job.recipe for job in jobs.values()}
         self._keep(tuple(jobs.values()))
 
     def _keep(self, jobs: Sequence[Job]) -> None:
@@ -126,16 +164,25 @@ class Landscapes:
         if kept != self._kept:
             self._kept = kept
             self.surveyor.keep(jobs)
+            self.numbers.draw()
 
     def close(self) -> None:
         """Ask for nothing any more."""
+        self._cease()
         self.surveyor.switch(on=False)
 
     # -- what is shown; only the pump calls these ------------------------------------------------------------------
 
-    def hear(self, news: News) -> None:
-        self.news = news
-        self.draw()
+    def hear(self, news: News | Measured | Album | Saved) -> None:
+        if isinstance(news, News):
+            self.news = news
+            self.draw()
+        elif isinstance(news, Measured):
+            self.numbers.hear(news)
+        elif isinstance(news, Album):
+            self.glimpses.hear(news)
+        else:
+            self.saved.value = f'<div class="lab-detail">{escape(news.said)}</div>'
 
     def set_theme(self, *, dark: bool) -> None:
         self.dark = dark
@@ -148,36 +195,82 @@ class Landscapes:
     def set_webgl(self, *, there: bool) -> None:
         """Whether the browser can draw in 3-D."""
         self.webgl = there
-        self.solid.disabled = not there
         self.draw()
 
+    def _replay(self) -> None:
+        self.glimpses.replay(self.part)
+        self.draw()
+
+    @property
+    def part(self) -> float:
+        """Of each path that is drawn."""
+        return int(self.replay.value) / 100
+
+    @property
+    def portraits(self) -> list[Portrait]:
+        """Of the runs on the screen."""
+        return [each for each in self.news.portraits if each.number in self._names]
+
     def draw(self) -> None:
-        portraits = [each for each in self.news.portraits if each.number in self._names]
-        seen = [each for each in portraits if each.surface is not None]
+        seen = [each for each in self.portraits if each.surface is not None]
         self.view.frame.layout.display = self.words.layout.display = None if seen else "none"
-        self.said.value = f'<div class="lab-detail">{self._state(portraits, seen)}</div>'
-        if not seen or not self.fold.value:
+        self.said.value = f'<div class="lab-detail">{self._state(seen)}</div>'
+        self.saving.button.disabled = not seen
+        self._rest()
+        if not self.fold.value:
             return
-        scenes = [self._scene(each) for each in seen]
+        if self.news.rests:
+            self.glimpses.refresh(tuple((each.number, *each.path.steps.tolist()) for each in seen))
+        if seen:
+            self._show(seen)
+
+    def _show(self, seen: Sequence[Portrait]) -> None:
+        scenes = scenes_of(seen, self._names, self._recipes, self.part)
         planes = tuple((each.number, each.made_at, self.question) for each in seen)
-        solid = bool(self.solid.value) and self.webgl
-        self.view.show(scenes, planes, solid=solid, dark=self.dark, width=self.width or None)
-        texts = [in_html(scene, each) for scene, each in zip(scenes, seen, strict=True)]
+        kind = self._kind(scenes[0])
+        letters = (self.width or 900) // places(len(scenes))[1] // LETTER
+        titled = [replace(scene, title=cut(scene.title, letters)) for scene in scenes]
+        self.view.show(titled, planes, kind=kind, dark=self.dark, width=self.width or None)
+        texts = [in_html(scene, each) for scene, each in zip(scenes, seen, strict=False)]  # of a line there may be one
         self.words.value = f'<div class="lab-trust">{"".join(texts)}</div>'
 
-    def _scene(self, portrait: Portrait) -> Scene:
-        assert portrait.surface
-        number, name = self._names[portrait.number]
-        path = replace(portrait.path, number=number - 1)
-        until = int(np.ceil(len(path.steps) * int(self.replay.value) / 100))
-        return Scene(portrait.surface, (path.first(until),), name)
+    def _kind(self, scene: Scene) -> Kind:
+        if scene.surface.grid.line:
+            return "line"
+        return "solid" if self.solid.value and self.webgl else "contour"
 
-    def _state(self, portraits: Sequence[Portrait], seen: Sequence[Portrait]) -> str:
-        if not portraits:
+    def _rest(self) -> None:
+        """Grey out what has no effect, and say why."""
+        resting = self._resting
+        for name, control in {**self.choices, "seed": self.seed, "replay": self.replay, "solid": self.solid}.items():
+            control.disabled = name in resting
+            greyed(control, grey=name in resting)
+        self.helper.titles = self.helper.titles | self.titles
+
+    @property
+    def _resting(self) -> dict[str, str]:
+        """By the name of a control, why it has no effect."""
+        question, surfaces = self.question, [each.surface for each in self.portraits if each.surface]
+        found: dict[str, str] = {}
+        at_random = question.plane == "random" or any(surface.origin.kind == "random" for surface in surfaces)
+        if not at_random:
+            found["normalisation"] = NO_DIRECTIONS
+        if question.lens.samples is None and not at_random and question.plane != "hessian":
+            found["seed"] = NO_DRAWS
+        if surfaces and all(surface.measured.batchnorm is None for surface in surfaces):
+            found["batchnorm"] = NO_BATCHNORM
+        if question.plane == "line":
+            found |= {"solid": NO_SURFACE, "replay": NO_SURFACE}
+        return found if self.webgl else found | {"solid": NO_WEBGL}
+
+    def _state(self, seen: Sequence[Portrait]) -> str:
+        if self.news.missing and self._names:
+            return escape(self.news.missing)
+        if not self.portraits:
             return NOTHING
         took = self.news.taken
         parts = [
-            *(escape(each.fault) for each in portraits if each.fault),
+            *(escape(each.fault) for each in self.portraits if each.fault),
             "" if seen else WAITS,
             "" if took is None else f"took {share(took)} of the time of training",
             "" if self.webgl else NO_WEBGL,
@@ -185,6 +278,11 @@ class Landscapes:
             "" if self.news.rests or not seen else "more points come while nothing trains",
         ]
         return " · ".join(filter(None, parts))
+
+
+def cut(text: str, letters: int) -> str:
+    """Titles of narrow pictures would run into each other."""
+    return text if len(text) <= letters else f"{text[: letters - 1].rstrip()}…"
 
 
 def dropdown(name: str, label: str, width: int, options: object, value: object) -> widgets.Dropdown:
@@ -199,14 +297,14 @@ def dropdown(name: str, label: str, width: int, options: object, value: object) 
     return made
 
 
-def in_html(scene: Scene, portrait: Portrait) -> str:
-    """How far to trust a picture."""
-    assert portrait.surface
-    size = portrait.surface.grid.size
-    kind = "interpolated" if portrait.surface.spline_error else "measured"
-    parts = [
-        f"{size} x {size} points, {kind}, through step {portrait.step:,}.",
-        trust_words(scene),
-        f"Plane made anew at step {portrait.made_at:,}: {portrait.why}." if portrait.why else "",
-    ]
-    return f"<p><b>{escape(scene.title)}</b> {escape(' '.join(filter(None, parts)))}</p>"
+def whole(name: str, label: str, value: int, limits: tuple[int, int], width: int) -> widgets.BoundedIntText:
+    made = widgets.BoundedIntText(
+        value,
+        min=limits[0],
+        max=limits[1],
+        description=label,
+        style={"description_width": "initial"},
+        layout=widgets.Layout(width=f"{width}px"),
+    )
+    made.add_class(f"lab-landscape-{name}")
+    return made

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextlib
 from collections.abc import Generator, Hashable, Sequence
-from typing import Any
+from typing import Any, Literal
 
 import ipywidgets as widgets
 import plotly.graph_objects as go
@@ -13,6 +13,8 @@ from lab.landscape.scenes import Scale, Scene
 from lab.landscape_plots import (
     contour_data,
     contour_figure,
+    line_data,
+    lines_figure,
     places,
     surface_data,
     surface_figure,
@@ -22,7 +24,12 @@ from lab.panel.live_figure import small_figure
 FITS = 0.2  # of the range of what is seen: by so much a scale may be off before it is made anew
 HEIGHTS = (300, 520)  # pixels of a row of pictures
 CLEAR = "rgba(0,0,0,0)"
-MARGINS = {"solid": {"l": 0, "r": 0, "t": 30, "b": 0}, "contour": {"l": 50, "r": 10, "t": 34, "b": 44}}
+MARGINS = {
+    "solid": {"l": 0, "r": 0, "t": 30, "b": 0},
+    "contour": {"l": 50, "r": 10, "t": 34, "b": 44},
+    "line": {"l": 60, "r": 10, "t": 20, "b": 50},
+}
+Kind = Literal["solid", "contour", "line"]
 FROM_AFAR = 1.2  # times as far from small pictures, whose axes need room for their names
 
 
@@ -36,26 +43,25 @@ class LandscapeView:
         self.rescaled = False  # whether the last picture has another scale than the one before, on the same planes
         self._planes: Hashable = None
         self._drawn: Hashable = None
-        self._kind: Hashable = None  # of the figure: in 3-D or not, how many, on which paper
+        self._kind: Hashable = None  # of the figure: of which kind, how many, on which paper
         self._camera: Any = None  # as a person has turned it
         self._drawing = False
 
-    def show(self, scenes: Sequence[Scene], planes: Hashable, *, solid: bool, dark: bool, width: int | None) -> None:
+    def show(self, scenes: Sequence[Scene], planes: Hashable, *, kind: Kind, dark: bool, width: int | None) -> None:
         """Only the pump calls this.
 
         Args:
             planes: equal as long as these scenes are on the same planes: so long they keep their scale, while it fits.
-            solid: surfaces in 3-D, not contours.
+            kind: surfaces in 3-D or contours of planes, or curves along a line.
         """
         self._fit(scenes, planes)
         assert self.scale
-        drawn = (planes, self.scale, solid, dark, width, tuple(scene.title for scene in scenes))
+        drawn = (planes, self.scale, kind, dark, width, tuple(scene.title for scene in scenes))
         if drawn == self._drawn:
-            self._update(scenes, solid=solid)
+            self._update(scenes, kind)
             return
         self._drawn = drawn
-        picture = (surface_figure if solid else contour_figure)(scenes, self.scale, dark=dark)
-        self._redraw(picture, len(scenes), solid=solid, dark=dark, width=width)
+        self._redraw(picture_of(scenes, self.scale, kind, dark=dark), len(scenes), kind, dark=dark, width=width)
 
     def _fit(self, scenes: Sequence[Scene], planes: Hashable) -> None:
         now, same = Scale.of(scenes), planes == self._planes
@@ -63,25 +69,25 @@ class LandscapeView:
         self.rescaled = same and (not kept or self.rescaled)
         self.scale, self._planes = self.scale if kept else now, planes
 
-    def _update(self, scenes: Sequence[Scene], *, solid: bool) -> None:
+    def _update(self, scenes: Sequence[Scene], kind: Kind) -> None:
         assert self.scale
-        data = [part for scene in scenes for part in (surface_data if solid else contour_data)(scene, self.scale)]
+        data = [part for scene in scenes for part in data_of(scene, self.scale, kind)]
         with self.figure.batch_update():
             for trace, part in zip(self.figure.data, data, strict=True):
                 trace.update(part)
 
-    def _redraw(self, picture: go.Figure, count: int, *, solid: bool, dark: bool, width: int | None) -> None:
-        rows, columns = places(count)
+    def _redraw(self, picture: go.Figure, count: int, kind: Kind, *, dark: bool, width: int | None) -> None:
+        rows, columns = (1, 2) if kind == "line" else places(count)
         row = min(max((width or 900) // columns, HEIGHTS[0]), HEIGHTS[1])
-        picture.update_layout(height=rows * row, font_size=11, margin=MARGINS["solid" if solid else "contour"])
-        if solid:
+        picture.update_layout(height=rows * row, font_size=11, margin=MARGINS[kind])
+        if kind == "solid":
             picture.update_scenes(camera=self._camera or seen_from(picture, FROM_AFAR if columns > 1 else 1.0))
         template = "plotly_dark" if dark else "plotly_white"
         picture.update_layout(template=template, paper_bgcolor=CLEAR, plot_bgcolor=CLEAR, width=width)
-        if self._kind == (solid, count, dark):
+        if self._kind == (kind, count, dark):
             self._renew(picture)
         else:
-            self._replace(picture, (solid, count, dark))
+            self._replace(picture, (kind, count, dark))
 
     def _replace(self, picture: go.Figure, kind: Hashable) -> None:
         """A new figure for another kind: in one that is shown, axes would keep old ranges, texts their colour."""
@@ -122,6 +128,19 @@ class LandscapeView:
         with self.figure.batch_update():
             for name in self._spaces():
                 self.figure.layout[name].camera = turned
+
+
+def picture_of(scenes: Sequence[Scene], scale: Scale, kind: Kind, *, dark: bool) -> go.Figure:
+    if kind == "line":
+        return lines_figure(scenes, dark=dark)
+    return (surface_figure if kind == "solid" else contour_figure)(scenes, scale, dark=dark)
+
+
+def data_of(scene: Scene, scale: Scale, kind: Kind) -> list[dict[str, Any]]:
+    """What the traces of a picture show now."""
+    if kind == "line":
+        return line_data(scene)
+    return (surface_data if kind == "solid" else contour_data)(scene, scale)
 
 
 def seen_from(picture: go.Figure, times: float) -> dict[str, Any]:

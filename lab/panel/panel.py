@@ -107,7 +107,7 @@ class Panel:
         self.forecast, self.health = Forecast(post, self.device), HealthView(lambda: post(("health", None)))
         self.finding = FindingPane(self.choices.use_rate, self._work_on, post, self.device)
         self.comparing = ComparePane(lambda: self.recipe, self._recipes, post, self._work_on, self.device)
-        self.samples, self.landscapes = Samples(self.comparing.arms, self.helper, post), Landscapes(post)
+        self.samples, self.landscapes = Samples(self.comparing.arms, self.helper, post), Landscapes(self.helper, post)
         self.parts = (
             *(self.choices, self.curves, self.health, self.finding, self.forecast, self.samples, self.comparing),
             self.landscapes,

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from functools import partial
 from typing import NamedTuple
 
 from lab.events import Event, Finished
+from lab.followed import Followed, standing
 from lab.landscape import Live, Portrait, Question
 from lab.landscape.budgets import SHARE
 from lab.landscape.live import MOST_RUNS
@@ -20,15 +21,28 @@ SLICE_SECONDS = 0.08  # of work while idle, before others have their turn
 WORK, RUNS = "landscape", "landscape runs"  # errands
 
 
+class Closer(NamedTuple):
+    """The runs as they stand, for what takes a closer look: in the worker thread only.
+
+    portraits: with a surface. followed: the runs by number, without glimpses.
+    """
+
+    live: Live
+    portraits: tuple[Portrait, ...]
+    followed: dict[int, Followed]
+
+
 class News(NamedTuple):
     """What is known of the landscapes.
 
-    taken: the share of the time of training that they really took. rests: no work is left.
+    taken: the share of the time of training that they really took. rests: no work is left. missing: what the plane
+    that was asked for wants before there is a picture.
     """
 
     portraits: tuple[Portrait, ...]
     taken: float | None
     rests: bool
+    missing: str = ""
 
 
 class Surveyor:
@@ -65,6 +79,17 @@ class Surveyor:
         """Look at these runs only, the last six of them; those that ended before are looked at where they ended."""
         if self.on.is_set():
             errand(RUNS, partial(self._take_in, list(jobs)[-MOST_RUNS:]))
+
+    def closer(self, names: Mapping[int, str]) -> Closer:
+        """In the worker thread, like all below: the runs of these numbers as they stand now."""
+        live = self._engine()
+        lens, runs = live.question.lens, live.runs
+        known = {
+            number: standing(runs[number], lens, name=name, ended="running" if runs[number].moving else "")
+            for number, name in names.items()
+            if number in runs
+        }
+        return Closer(live, tuple(each for each in live.portraits() if each.surface and each.number in known), known)
 
     # -- in the worker thread --------------------------------------------------------------------------------------
 
@@ -116,7 +141,8 @@ class Surveyor:
         try:
             session = Training(job.recipe, device=job.device)
             session.model.load_state_dict(job.run.weights)
-            session.step = job.run.step
+            session.step, session.history = job.run.step, job.run.history
+            session.set_rate()
             live.add(job.number, session)
         except Exception as error:  # noqa: BLE001  # shown in words, whatever it is
             self.post(("fault", f"There is no landscape of a run: {in_short(error, job.device)}"))
@@ -129,4 +155,4 @@ class Surveyor:
         if live is None or live.version == self._told or not (at_once or now - self._told_at > NEWS_SECONDS):
             return
         self._told, self._told_at = live.version, now
-        self.post(("landscape", News(tuple(live.portraits()), live.budget.taken, live.rests)))
+        self.post(("landscape", News(tuple(live.portraits()), live.budget.taken, live.rests, live.missing)))

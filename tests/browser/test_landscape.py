@@ -95,3 +95,19 @@ def test_contours_follow_the_theme_and_a_fold_ends_the_work(panel: Window) -> No
     panel.page.wait_for_selector(".lab-landscape-solid", state="hidden")
     assert panel.kernel("print(panel.landscapes.surveyor.on.is_set())") == "False"
     assert panel.errors == []
+
+
+def test_numbers_and_filters_come_on_request_and_all_can_be_saved(panel: Window) -> None:
+    unfold(panel)
+    panel.recipe(optimizer="sgd", epochs=10)
+    panel.page.locator(".lab-train").click()
+    panel.page.wait_for_function(COMPLETE, arg=1)
+    panel.page.locator(".lab-landscape-measure").click()
+    panel.page.wait_for_selector(".lab-gauge")
+    panel.page.locator(".lab-landscape-glimpses").click()
+    panel.page.wait_for_selector(".lab-glimpse .lab-answers img")
+    panel.page.locator(".lab-landscape-save").click()
+    panel.page.wait_for_function("() => document.querySelector('.lab-landscape').innerText.includes('Saved as')")
+    picture(panel, "landscape-numbers")
+    panel.page.locator(".lab-landscape-glimpses").click()
+    assert panel.errors == []

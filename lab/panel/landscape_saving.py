@@ -1,0 +1,79 @@
+"""A button that keeps the landscapes shown, as `lab landscape` does: a page for any browser, a PNG, all numbers."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import replace
+from pathlib import Path
+from typing import NamedTuple
+
+from lab.followed import looking_back
+from lab.landscape_command import fresh_folder
+from lab.landscape_folder import PAGE, save
+from lab.landscape_numbers import Number
+from lab.panel.portraits import Names, scenes_of
+from lab.panel.slices import Slices
+from lab.panel.surveyor import Closer, Surveyor
+from lab.panel.toolbar import Look, button
+from lab.panel.worker import Post, in_short
+from lab.recipe import Recipe
+
+SAVE = Look(
+    "Save", "download", "Keep what is shown: a page that replays it offline, a PNG, an npz with all numbers", 72
+)
+
+
+class Saved(NamedTuple):
+    """Where it is, or why it is nowhere."""
+
+    said: str
+
+
+class Saving:
+    """A button.
+
+    Args:
+        shown: gives the runs on the screen, and the numbers that were measured of them.
+        post: reaches the pump, which hears `("landscape", Saved)`.
+    """
+
+    def __init__(
+        self, surveyor: Surveyor, shown: Callable[[], tuple[Names, Mapping[int, tuple[Number, ...]]]], post: Post
+    ) -> None:
+        self.surveyor, self.shown, self.post = surveyor, shown, post
+        self.slices = Slices("landscape to a folder", lambda error: post(("landscape", Saved(in_short(error, None)))))
+        self.button = button("landscape-save", SAVE, self._press)
+
+    def _press(self) -> None:
+        names, numbers = self.shown()
+        self.post(("landscape", Saved("Saving ...")))
+        self.slices.begin(lambda: self._save(dict(names), dict(numbers)))
+
+    def _save(self, names: Names, numbers: Mapping[int, tuple[Number, ...]]) -> Iterator[object]:
+        """In the worker thread."""
+        closer = self.surveyor.closer({job: name for job, (_, name) in names.items()})
+        yield from gather(closer)
+        folder = fresh_folder()
+        self.post(("landscape", Saved(kept(folder, closer, names, numbers))))
+
+
+def gather(closer: Closer) -> Iterator[object]:
+    """What the networks saw and answered at each snapshot."""
+    live = closer.live
+    for job, run in closer.followed.items():
+        for found in looking_back(live.runs[job], run, live.question.lens, live.heights(job)):
+            run.glimpses.append(found)
+            yield
+
+
+def kept(folder: Path, closer: Closer, names: Names, numbers: Mapping[int, tuple[Number, ...]]) -> str:
+    """Write it, and say where."""
+    runs = {each.number: closer.followed[each.number] for each in closer.portraits}
+    recipes: dict[int, Recipe] = {job: run.recipe for job, run in runs.items()}
+    scenes = scenes_of(closer.portraits, names, recipes, 1.0)
+    if not scenes:
+        return "There is no picture to save yet."
+    named = [replace(scene, paths=tuple(replace(path, name=scene.title) for path in scene.paths)) for scene in scenes]
+    title = f"Loss landscape of {'; '.join(run.name for run in runs.values())}"
+    save(folder, title, named, list(runs.values()), [numbers.get(job, ()) for job in runs])
+    return f"Saved as {folder / PAGE}, with all numbers beside it."

@@ -178,7 +178,7 @@ class Catalogue(Mapping[str, type[Choice]]):
         Raises:
             RecipeError: it returned nothing, but has to.
         """
-        settings = {key: value for key, value in choice if key != "name"}
+        settings = {key: value for key, value in vars(choice).items() if key != "name"}
         built = self.functions[choice.name](*context, **settings)
         if built is None and self.gives:
             said = f"{self.kind} {choice.name!r} returned nothing, but must return {self.gives}"

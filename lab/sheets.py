@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import struct
+import zlib
 from collections.abc import Sequence
 from functools import lru_cache
-from io import BytesIO
 from math import ceil
 from typing import Any
 
@@ -12,11 +13,13 @@ import numpy as np
 import torch
 from PIL import Image, ImageDraw, ImageFont
 from torch import Tensor
-from torch.nn import functional
 
 PAPER = {False: (255, 255, 255), True: (17, 17, 17)}  # JupyterLab's own, light and dark
 INK = {False: (34, 34, 34), True: (226, 226, 226)}
 FRAME = (128, 128, 128)  # a black image has an edge on black paper too
+SIGNATURE = b"\x89PNG\r\n\x1a\n"
+COLOUR_TYPES = {"RGB": 2, "RGBA": 6}
+UP = 2  # the filter that takes the row above away
 GAP, LINE, SIZE, TITLE = 8, 16, 12, 24  # pixels: between tiles, a line of a caption, its letters, a title
 SMALLEST = 48  # pixels that a tile should have at least: below, no caption fits
 
@@ -55,13 +58,15 @@ def sheet(
 
 def scaled(tiles: Tensor, room: int) -> np.ndarray:
     """(n, c, h, w) from 0 to 1 -> (n, h', w', 3) uint8, enlarged by a whole number or made smaller to fit the room."""
-    room, width = max(room, SMALLEST), tiles.shape[3]
-    if width > room:
-        tiles = functional.adaptive_avg_pool2d(tiles, (max(1, round(tiles.shape[2] * room / width)), room))
-    factor = max(1, room // tiles.shape[3])
+    room, (count, _, height, width) = max(room, SMALLEST), tiles.shape
     values = tiles[:, :3] if tiles.shape[1] >= 3 else tiles[:, :1].expand(-1, 3, -1, -1)
-    pixels = (values * 255).round().to(torch.uint8).permute(0, 2, 3, 1).numpy()
-    return pixels.repeat(factor, 1).repeat(factor, 2)
+    pixels = (values * 255).round().to(torch.uint8).permute(0, 2, 3, 1).contiguous().numpy()
+    if width > room:  # means of boxes, of all tiles as one column: no box reaches into the next tile
+        high = max(1, round(height * room / width))
+        column = Image.fromarray(pixels.reshape(count * height, width, 3))
+        return np.asarray(column.resize((room, count * high), Image.Resampling.BOX)).reshape(count, high, room, 3)
+    factor = room // width
+    return pixels.repeat(factor, 1).repeat(factor, 2) if factor > 1 else pixels
 
 
 def write(paper: np.ndarray, line: str, *, dark: bool) -> None:
@@ -139,7 +144,22 @@ def stacked(pictures: Sequence[Image.Image]) -> Image.Image:
 
 
 def png(picture: Image.Image) -> bytes:
-    """Packed in a hurry: a person waits for it."""
-    file = BytesIO()
-    picture.save(file, "png", compress_level=1)
-    return file.getvalue()
+    """Packed in a hurry, as a person waits for it: in half of Pillow's time, which tries five filters on every row.
+
+    Each row is the difference from the one above: enlarged pixels leave runs of zeros.
+
+    Source: ISO/IEC 15948 (PNG, third edition), sections 5, 9.2 and 11.2.
+    """
+    colours = picture.convert("RGBA" if "A" in picture.mode else "RGB")
+    rows = np.asarray(colours).reshape(picture.height, -1)
+    filtered = np.full((len(rows), 1 + rows.shape[1]), UP, np.uint8)
+    filtered[0, 1:] = rows[0]
+    np.subtract(rows[1:], rows[:-1], out=filtered[1:, 1:])
+    packer = zlib.compressobj(level=1, strategy=zlib.Z_RLE)
+    packed = packer.compress(filtered.tobytes()) + packer.flush()
+    header = struct.pack(">2I5B", *picture.size, 8, COLOUR_TYPES[colours.mode], 0, 0, 0)
+    return SIGNATURE + chunk(b"IHDR", header) + chunk(b"IDAT", packed) + chunk(b"IEND", b"")
+
+
+def chunk(kind: bytes, content: bytes) -> bytes:
+    return struct.pack(">I", len(content)) + kind + content + struct.pack(">I", zlib.crc32(kind + content))

@@ -1,6 +1,7 @@
 """Grids of samples: the same draws whatever else is in the list, and pictures that show them."""
 
 import dataclasses
+from io import BytesIO
 
 import numpy as np
 import pytest
@@ -213,6 +214,22 @@ def test_equal_tiles_give_equal_files_and_the_paper_follows_the_theme():
     tiles = samples(DIGITS, count=4).images
     files = [sheets.png(sheets.sheet(tiles, "abcd", columns=2, width=200, dark=dark)) for dark in (False, False, True)]
     assert files[0] == files[1] != files[2]
+
+
+@pytest.mark.parametrize("mode", ["RGB", "RGBA", "L"])
+@pytest.mark.parametrize("size", [(1, 1), (7, 1), (1, 5), (40, 30)])
+def test_a_file_holds_every_pixel_of_its_picture(mode, size):
+    shape = (*size[::-1], len(mode)) if len(mode) > 1 else size[::-1]
+    pixels = np.random.default_rng(0).integers(0, 256, shape, dtype=np.uint8)
+    read = Image.open(BytesIO(sheets.png(Image.fromarray(pixels))))
+    read.load()
+    assert read.size == size
+    assert np.array_equal(np.asarray(read.convert(mode)), pixels)
+
+
+def test_tiles_made_smaller_do_not_reach_into_each_other():
+    tiles = torch.tensor([0.0, 1.0, 0.0, 1.0])[:, None, None, None].expand(-1, 3, 97, 131)
+    assert [set(tile.flat) for tile in sheets.scaled(tiles, 50)] == [{0}, {255}, {0}, {255}]
 
 
 def test_captions_are_written_and_fit_under_their_tile():

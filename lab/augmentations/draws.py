@@ -44,8 +44,6 @@ def matrices(
     """(n, 3, 3) of [[a, b, c], [d, e, f], [0, 0, 1]]; each part (n,), or one number for all samples."""
     given: tuple[Tensor | float, ...] = (a, b, c, d, e, f, 0.0, 0.0, 1.0)
     like = next(part for part in given if isinstance(part, Tensor))
-    parts = like.new_zeros(len(like), 9)
-    for place, part in enumerate(given):
-        if isinstance(part, Tensor) or part:
-            parts[:, place] = part
-    return parts.view(-1, 3, 3)
+    same = {part: torch.full_like(like, part) for part in given if not isinstance(part, Tensor)}
+    parts = [part if isinstance(part, Tensor) else same[part] for part in given]
+    return torch.stack(parts, 1).view(-1, 3, 3)

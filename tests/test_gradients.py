@@ -253,5 +253,7 @@ def test_a_list_of_changes_is_written_and_read_like_any_other():
     recipe = SMALL.changed(gradient=["sam", "l1"], **{"gradient.sam.rho": 0.1})
     assert [str(choice) for choice in recipe.gradient] == ["sam(rho=0.1)", "l1"]
     assert type(recipe).from_yaml(recipe.to_yaml()) == recipe
-    with pytest.raises(RecipeError, match=r"^Unknown gradient change 'sma'\. Expected one of: sam, l1, "):
+    with pytest.raises(
+        RecipeError, match=r"^Unknown gradient change 'sma'\. Did you mean 'sam'\? Expected one of: sam, l1, "
+    ):
         SMALL.changed(gradient=["sma"])

@@ -10,7 +10,7 @@ import sys
 from collections.abc import Sequence
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
 from tqdm import tqdm
 
@@ -24,6 +24,7 @@ from lab.diagnostics import examine, label_probe, range_test
 from lab.diagnostics.label_probe import IMAGES, STRENGTHS
 from lab.diagnostics.range_test import HIGH, LOW, REPEATS, STEPS
 from lab.export import KEPT, script
+from lab.layer_tables import layer_table
 from lab.option_tables import KINDS, listing
 from lab.plans import Plan, planned_runs
 from lab.reading import parse_overrides
@@ -31,6 +32,8 @@ from lab.recipe import CATALOGUES, Recipe
 from lab.reports import facts, report
 from lab.steps import DeviceError, is_out_of_memory, no_memory, pick_device
 from lab.store import RunError
+from lab.transfer import SourceError, fetch_weights
+from lab.transfer.names import KnownWeights
 from lab.views import CHOICES, Lens, View
 
 ROOT = Path("runs")
@@ -69,7 +72,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     given = parsed(arguments)
     try:
         return given.action(given)
-    except (RecipeError, DataError, RunError, DeviceError) as error:
+    except (RecipeError, DataError, SourceError, RunError, DeviceError) as error:
         print(f"lab: {error}", file=sys.stderr)
         return BAD_INPUT
     except (MemoryError, RuntimeError) as error:  # a run says it in its status; what only looks has none
@@ -170,8 +173,9 @@ def parser() -> argparse.ArgumentParser:
     command = add("export", export, "turn a recipe or a run into a stand-alone PyTorch script", recipe, machine)
     command.add_argument("--quiet", action="store_true", help="do not say what was written")
     command.add_argument("--output", type=Path, help="the script's file (default: print it)")
-    command = add("fetch", fetch_data, "download a published data set", machine)
-    command.add_argument("name", help=" | ".join(READERS))
+    command = add("fetch", fetch_data, "download a published data set, or weights of torchvision", machine)
+    weights = "NAME_Weights.VERSION, as `lab options sources` lists them"
+    command.add_argument("name", help=" | ".join([*READERS, weights]))
     add("doctor", diagnose, "say what this machine has: Python, torch, GPU, data sets, browser, disk", machine)
     return root
 
@@ -187,6 +191,8 @@ def read_recipe(words: Sequence[str]) -> Recipe:
 
 def run(given: argparse.Namespace) -> int:
     recipe = read_recipe(given.words)
+    if recipe.transfer.name != "scratch" and not given.quiet:
+        print(layer_table(recipe), file=sys.stderr)
     folder = given.folder or runs.new_folder(recipe)
     try:
         result = runs.train(recipe, folder=folder, device=given.device, progress=not given.quiet)
@@ -243,8 +249,12 @@ def claim(given: argparse.Namespace) -> int:
 
 
 def examine_start(given: argparse.Namespace) -> int:
-    found = examine(read_recipe(given.words), device=given.device)
-    print(json.dumps(found.facts()) if given.json else found)
+    recipe = read_recipe(given.words)
+    found, table = examine(recipe, device=given.device), layer_table(recipe)
+    if given.json:
+        print(json.dumps({**found.facts(), "transfer": table.facts()}))
+    else:
+        print(found if recipe.transfer.name == "scratch" else f"{found}\n\n{table}")
     return OK
 
 
@@ -363,9 +373,9 @@ def export(given: argparse.Namespace) -> int:
 
 
 def fetch_data(given: argparse.Namespace) -> int:
-    folder = fetch(given.name)
-    facts = {"name": given.name, "folder": str(folder)}
-    print(json.dumps(facts) if given.json else f"{given.name} is in {folder}")
+    place = fetch_weights(given.name) if given.name in get_args(KnownWeights) else fetch(given.name)
+    facts = {"name": given.name, "folder": str(place)}
+    print(json.dumps(facts) if given.json else f"{given.name} is in {place}")
     return OK
 
 

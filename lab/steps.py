@@ -59,6 +59,7 @@ def build_model(recipe: Recipe, data: Dataset) -> nn.Module:
 
     Raises:
         MemoryError: its weights do not fit.
+        SourceError: the source of its weights is missing, damaged, or does not fit the network.
     """
     with torch.random.fork_rng(devices=[]):  # layers draw throw-away weights from the global stream
         torch.default_generator.manual_seed(recipe.seed)  # torch.manual_seed would also queue a seed for each GPU
@@ -69,7 +70,9 @@ def build_model(recipe: Recipe, data: Dataset) -> nn.Module:
         gain, generator = gain_of(recipe.activation), stream(recipe.seed, "init")
         initialise(model, lambda weight: fill(weight, gain, generator))
         finish(recipe.init, model, partial(sample, data))
-    return transfers.build(recipe.transfer, model, sources.build(recipe.source))
+    if recipe.transfer.name == "scratch":  # whatever the source is, nothing of it is read
+        return model
+    return transfers.build(recipe.transfer, model, sources.build(recipe.source), data)
 
 
 def update(

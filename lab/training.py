@@ -23,15 +23,14 @@ from lab.data.batches import batches, place
 from lab.depth import rate_groups
 from lab.endings import diverged, verdict
 from lab.events import Epoch, Event, Finished, History, Looking, Metrics, Started, State, Step
-from lab.features import Kept, end_of, features_of, keeps_features
+from lab.features import Keeping
 from lab.gradients import Compute, gradients, passes_of
 from lab.optimizers import batch_of, joined, optimizers, parameter_groups
 from lab.recipe import Recipe, checked, refuse_choices
 from lab.schedules import rate_factor, watches
-from lab.sight import Sight, statistics_on
+from lab.sight import statistics_on
 from lab.states import put_back, taken
 from lab.steps import (
-    EVALUATION_BATCH,
     build_model,
     dropout_stream,
     enough_threads,
@@ -67,7 +66,7 @@ def training(recipe: Recipe, **where: Any) -> Training:
     return Training(recipe, **where)
 
 
-class Training(Sight):
+class Training(Keeping):
     """Everything one run needs, and the iterator over its events.
 
     Between two events `state()` may be taken: a Training that is given it by `restore()` goes on with the
@@ -109,7 +108,6 @@ class Training(Sight):
         self._augment = stream(recipe.seed, "augment", self.device)
         self._order_of_epoch = self._order.get_state()  # as the stream stood before this epoch's permutation
         self.average: dict[str, Tensor] = {}  # of the trained weights, by name, as far as the recipe has one
-        self.features: Kept | None = None  # what the last layer reads, where all before it rests
         self._unread: list[tuple[Tensor, Tensor, float]] = []
         self._draws: bool | None = None  # whether the network draws random numbers; not known before a step
         self._read_early: list[Metrics] = []  # by state(), between two blocks
@@ -169,7 +167,7 @@ class Training(Sight):
         yield self.started()
         try:
             yield from self.learned()
-            yield from self._kept_features()
+            yield from self.keep_features()
             yield from self._epochs()
             return  # noqa: TRY300  # what follows is for those who ran out of memory
         except (MemoryError, RuntimeError) as error:
@@ -182,36 +180,6 @@ class Training(Sight):
     def started(self) -> Started:
         parameters = sum(parameter.numel() for parameter in self.model.parameters())
         return Started(self.recipe, str(self.device), parameters, self.steps, self.steps_per_epoch, self.step)
-
-    def _kept_features(self) -> Iterator[Event]:
-        """Compute what the last layer reads of each image, once, where that is the same at every step.
-
-        No part of a state: a training that goes on computes the same again.
-        """
-        if self.features is None and (last := self.layer_on_features()) is not None:
-            train = yield from self._features_of(last, self.train_split)
-            validation = yield from self._features_of(last, self.validation_split)
-            self.features = Kept(last, train, validation)
-
-    def layer_on_features(self) -> nn.Linear | None:
-        """The last layer, if all that it reads can be computed once."""
-        if not keeps_features(self.recipe):
-            return None
-        images, _ = next(batches(self.train_split, torch.arange(1), 1, self.device))
-        with self.autocast:
-            return end_of(self.model, self.prepare(images))
-
-    def _features_of(self, last: nn.Linear, split: Split) -> Generator[Event, None, Split]:
-        found: list[Tensor] = []
-        parts = batches(split, torch.arange(len(split)), EVALUATION_BATCH, self.device, self.workers)
-        computing = features_of(self.model, last, (self.prepare(images) for images, _ in parts))
-        while True:
-            with self.autocast:  # not while whoever watches has the word
-                part = next(computing, None)
-            if part is None:
-                return Split(torch.cat(found), split.labels.to(self.device))
-            found.append(part)
-            yield Looking(self.step, len(found))
 
     def _epochs(self) -> Iterator[Event]:
         if self.history.diverged:  # restored from after the divergence
@@ -236,8 +204,7 @@ class Training(Sight):
         rest = self.permutation()[(self.step - epoch * self.steps_per_epoch) * self.batch_size :]
         read_at = time.perf_counter() + BLOCK_SECONDS
         before_epoch(self.recipe.transfer, self.model, epoch, self.recipe.epochs)
-        split = self.features.train if self.features else self.train_split
-        for images, labels in batches(split, rest, self.batch_size, self.device, self.workers):
+        for images, labels in batches(self.stepped_split, rest, self.batch_size, self.device, self.workers):
             self._step(images, labels)
             yield Step(self.step, epoch)
             if time.perf_counter() >= read_at:
@@ -275,11 +242,10 @@ class Training(Sight):
     def _step(self, images: Tensor, labels: Tensor) -> None:
         self.between_steps = False  # until the step is whole: what breaks in it leaves no state to go on from
         lr = self.set_rate()
-        network = self.features.layer if self.features else self.model
         prepared, labels = (images, labels) if self.features else self.prepare_batch(images, labels)
         with self._own_stream():
             loss, accuracy = update(
-                network,
+                self.stepped_network,
                 self.optimizer,
                 prepared,
                 labels,
@@ -377,21 +343,11 @@ class Training(Sight):
     def _look(self) -> Generator[Event, None, tuple[float, float]]:
         """Evaluate on the validation split, with an event after each batch: who wants to stop need not wait longer."""
         sums: list[Tensor] = []
-        for part in self._validation():
+        predict, split = self.stepped_validation(partial(self.answer, self.other_weights()))
+        for part in evaluation(predict, split, self.device):
             sums.append(part)
             yield Looking(self.step, len(sums))
-        return loss_and_accuracy(sums, len(self.validation_split))
-
-    def _validation(self) -> Generator[Tensor]:
-        if self.features is None:
-            return evaluation(partial(self.answer, self.other_weights()), self.validation_split, self.device)
-        return evaluation(self._answer_of_features, self.features.validation, self.device)
-
-    def _answer_of_features(self, features: Tensor) -> Tensor:
-        """(b, features) -> logits (b, classes)."""
-        assert self.features is not None
-        with self.autocast:
-            return self.features.layer(features)
+        return loss_and_accuracy(sums, len(split))
 
     def evaluate(self, split: Split) -> tuple[float, float]:
         """Loss and accuracy on a split in inference mode: stored BatchNorm statistics, no dropout."""

@@ -4,7 +4,7 @@ import re
 
 import pytest
 import torch
-from small_runs import EXACT, SMALL, TINY_CNN, loop, trained
+from small_runs import EXACT, SMALL, TINY_CNN, trained
 from torch import nn
 
 import lab
@@ -248,7 +248,7 @@ def test_a_probe_of_nothing_is_fine_tuning(pretrained):
 def live(recipe, monkeypatch):
     """The same run with everything computed anew at each step."""
     with monkeypatch.context() as patch:
-        patch.setattr(loop, "keeps_features", lambda _: False)
+        patch.setattr(features, "keeps_features", lambda _: False)
         session, _ = trained(recipe)
     assert session.features is None
     return session

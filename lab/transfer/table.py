@@ -102,6 +102,11 @@ def in_words(table: Sequence[Row], found: Copied) -> str:
 
 def as_lines(table: Sequence[Row]) -> list[str]:
     """The table for a terminal: columns as wide as they must be."""
-    cells = [HEADER, *((r.layer, r.kind, shown(r.shape), f"{r.parameters:,}", r.start, r.training) for r in table)]
-    widths = [max(len(row[column]) for row in cells) for column in range(len(HEADER))]
-    return ["  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip() for row in cells]
+    lines = [HEADER, *map(cells, table)]
+    widths = [max(len(line[column]) for line in lines) for column in range(len(HEADER))]
+    return ["  ".join(cell.ljust(width) for cell, width in zip(line, widths, strict=True)).rstrip() for line in lines]
+
+
+def cells(row: Row) -> tuple[str, ...]:
+    """As words, in the order of `HEADER`."""
+    return (row.layer, row.kind, shown(row.shape), f"{row.parameters:,}", row.start, row.training)

@@ -2,8 +2,8 @@
 
   python bench/transfer.py [EPOCHS ...]    # 1 5 20 by default
 
-Both train a last layer on EfficientNet-Lite0's random features of the digits (weights do not matter for time), validation
-included. Prints the ratio of the seconds, live over kept; at best it is the number of epochs.
+Both train a last layer on EfficientNet-Lite0's random features of the digits (weights do not matter for time),
+validation included. Prints the ratio of the seconds, live over kept; at best it is the number of epochs.
 """
 
 from __future__ import annotations

@@ -20,18 +20,18 @@ from torch import Tensor, nn
 from lab.averages import averages, blend
 from lab.data import Split, load
 from lab.data.batches import batches, place
-from lab.depth import rate_groups
 from lab.endings import diverged, verdict
 from lab.events import Epoch, Event, Finished, History, Looking, Metrics, Started, State, Step
 from lab.features import Keeping
 from lab.gradients import Compute, gradients, passes_of
-from lab.optimizers import batch_of, joined, optimizers, parameter_groups
+from lab.optimizers import batch_of
 from lab.recipe import Recipe, checked, refuse_choices
 from lab.schedules import rate_factor, watches
 from lab.sight import statistics_on
 from lab.states import put_back, taken
 from lab.steps import (
     build_model,
+    build_optimizer,
     dropout_stream,
     enough_threads,
     evaluation,
@@ -46,7 +46,7 @@ from lab.steps import (
     stream,
     update,
 )
-from lab.transfer import before_epoch, thawing
+from lab.transfer import before_epoch
 from lab.used_weights import answer, spread, statistics, used_weights
 
 BLOCK_SECONDS = 0.05
@@ -119,11 +119,7 @@ class Training(Keeping):
         convolutional = any(isinstance(layer, nn.Conv2d) for layer in self.model.modules())
         self.memory_format = torch.channels_last if convolutional else torch.contiguous_format
         self.model = self.model.to(self.device, self.dtype).to(memory_format=self.memory_format)  # pyright: ignore[reportCallIssue]
-        decay, thaws = recipe.depth_decay, recipe.transfer.name in thawing
-        groups = rate_groups(self.model, decay) if decay != 1 or thaws else parameter_groups(self.model)
-        optimizer = optimizers.build(recipe.optimizer, groups)
-        # torch's fused steps want all of a group in the same state: layers that thaw apart stay apart.
-        self.optimizer = optimizer if thaws else joined(optimizer)
+        self.optimizer = build_optimizer(recipe, self.model)
         self._base_rates = [group["lr"] * group.get("scale", 1.0) for group in self.optimizer.param_groups]
         self.autocast = torch.autocast(self.device.type, torch.bfloat16, enabled=recipe.precision == "bfloat16")
         self.statistics = statistics_on(self.data, self.device, self.dtype)

@@ -181,6 +181,21 @@ def test_nor_under_what_else_changes_a_step(change, pretrained):
     assert moved(taking(pretrained, "features", **change)) == {"11"}
 
 
+@pytest.mark.parametrize("average", ["ema", "swa"])
+@pytest.mark.parametrize("transfer", THAWING)
+def test_the_average_holds_what_thaws_later_from_the_start(transfer, average, pretrained):
+    session = Training(
+        taking(pretrained, transfer, average={"name": average, **({"start": 0.0} if average == "swa" else {})}),
+        device="cpu",
+    )
+    start = {name: tensor.detach().clone() for name, tensor in session.model.named_parameters()}
+    next(event for event in session if isinstance(event, Epoch))
+    assert session.average.keys() == start.keys()
+    assert torch.equal(session.average["0.weight"], start["0.weight"])  # still frozen
+    list(session)
+    assert session.average.keys() == start.keys()
+
+
 def test_what_is_evaluated_with_an_average_keeps_frozen_statistics(pretrained):
     session, _ = trained(taking(pretrained, {"name": "whole", "frozen": 2}, average="ema"))
     weights, source = session.weights(), sources.build(sources.parse({"name": "run", "folder": pretrained}))

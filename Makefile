@@ -42,6 +42,7 @@ bench: $(READY)  ## speed against peers, as ratios; takes a while and wants a qu
 	$(BIN)/python bench/sample_grids.py
 	$(BIN)/python bench/augmentations.py
 	$(BIN)/python bench/landscape.py
+	$(BIN)/python bench/transfer.py
 	$(BIN)/python bench/curvature.py
 	$(BIN)/python bench/landscape_live.py
 

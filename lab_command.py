@@ -27,7 +27,7 @@ COMMANDS = {
     "runs": "list the runs under a folder, damaged ones included",
     "options": "list the options: settings with default, valid and usual range; source",
     "export": "turn a recipe or a run into a stand-alone PyTorch script",
-    "fetch": "download a published data set",
+    "fetch": "download a published data set, or weights of torchvision",
     "doctor": "say what this machine has: Python, torch, GPU, data sets, browser, disk",
 }
 RECIPES = ("run", "examine", "range", "export")  # what is given is a recipe
@@ -165,7 +165,8 @@ def add_words(found: Mapping[str, argparse.ArgumentParser], known: Known) -> Non
     )
     found["claim"].add_argument("file", type=Path, help="a claim's file, for example recipes/claims/NAME.yaml")
     found["options"].add_argument("kind", nargs="?", help=" | ".join(known.choices.get("kind", ())))
-    found["fetch"].add_argument("name", help=" | ".join(known.choices.get("name", ())))
+    weights = "NAME_Weights.VERSION, as `lab options sources` lists them"
+    found["fetch"].add_argument("name", help=" | ".join([*known.choices.get("name", ()), weights]))
 
 
 def add_folders(found: Mapping[str, argparse.ArgumentParser]) -> None:

@@ -24,6 +24,7 @@ DOCS = Path(__file__).parent
 RESULTS, PAGE = DOCS / "options_results.json", DOCS / "options.md"
 KEPT = ("status", "validation_accuracy")
 ELSEWHERE = "not on digits"  # of data sets
+UNUSED = "no effect without a transfer"  # of sources
 
 
 def main() -> None:
@@ -45,6 +46,8 @@ def up_to_date(known: dict[str, Any], field: str, name: str) -> dict[str, Any]:
     """What is known of an option if its recipe is still the same, else what a run of it gives."""
     if field == "data" and name != Recipe().data.name:
         return {"said": ELSEWHERE}
+    if field == "source" and name != Recipe().source.name:
+        return {"said": UNUSED}
     if known.get("recipe") == Recipe().changed(**{field: name}).id:
         return known
     found = run(field, name)

@@ -25,6 +25,7 @@ from lab.diagnostics import copies, examine, label_probe, predictions, range_tes
 from lab.events import Epoch, Finished, Metrics, Started, Step
 from lab.gradients import gradients
 from lab.initializers import initializers
+from lab.layer_tables import layer_table
 from lab.many import train_many
 from lab.models import models
 from lab.optimizers import optimizers
@@ -35,7 +36,7 @@ from lab.runs import Run, open_run, resume, train
 from lab.schedules import schedules
 from lab.store import RunError
 from lab.training import Training, training
-from lab.transfer import sources, transfers
+from lab.transfer import SourceError, sources, transfers
 
 if TYPE_CHECKING:
     from lab.panel import Panel as Panel
@@ -56,6 +57,7 @@ __all__ = [
     "RecipeError",
     "Run",
     "RunError",
+    "SourceError",
     "Started",
     "Step",
     "Training",
@@ -71,6 +73,7 @@ __all__ = [
     "gradients",
     "initializers",
     "label_probe",
+    "layer_table",
     "load",
     "models",
     "modifiers",

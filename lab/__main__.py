@@ -9,7 +9,7 @@ import sys
 from collections.abc import Callable, Collection, Sequence
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
 from tqdm import tqdm
 
@@ -23,6 +23,7 @@ from lab.diagnostics import examine, label_probe, range_test
 from lab.diagnostics.label_probe import IMAGES, STRENGTHS
 from lab.diagnostics.range_test import HIGH, LOW, REPEATS, STEPS
 from lab.export import KEPT, script
+from lab.layer_tables import layer_table
 from lab.option_tables import KINDS, listing
 from lab.plans import Plan, planned_runs
 from lab.reading import parse_overrides
@@ -30,6 +31,8 @@ from lab.recipe import CATALOGUES, Recipe
 from lab.reports import facts, report
 from lab.steps import DeviceError, is_out_of_memory, no_memory, pick_device
 from lab.store import RunError
+from lab.transfer import SourceError, fetch_weights
+from lab.transfer.names import KnownWeights
 from lab.views import CHOICES, Lens, View
 from lab_command import FLAGS, ROOT, Known, parsed
 
@@ -41,7 +44,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     given = parsed(arguments, known())
     try:
         return ACTIONS[given.command](given)
-    except (RecipeError, DataError, RunError, DeviceError) as error:
+    except (RecipeError, DataError, SourceError, RunError, DeviceError) as error:
         print(f"lab: {error}", file=sys.stderr)
         return BAD_INPUT
     except (MemoryError, RuntimeError) as error:  # a run says it in its status; what only looks has none
@@ -80,6 +83,8 @@ def read_recipe(words: Sequence[str]) -> Recipe:
 
 def run(given: argparse.Namespace) -> int:
     recipe = read_recipe(given.words)
+    if recipe.transfer.name != "scratch" and not given.quiet:
+        print(layer_table(recipe), file=sys.stderr)
     folder = given.folder or runs.new_folder(recipe)
     try:
         result = runs.train(recipe, folder=folder, device=given.device, progress=not given.quiet)
@@ -142,8 +147,12 @@ def claim(given: argparse.Namespace) -> int:
 
 
 def examine_start(given: argparse.Namespace) -> int:
-    found = examine(read_recipe(given.words), device=given.device)
-    print(json.dumps(found.facts()) if given.json else found)
+    recipe = read_recipe(given.words)
+    found, table = examine(recipe, device=given.device), layer_table(recipe)
+    if given.json:
+        print(json.dumps({**found.facts(), "transfer": table.facts()}))
+    else:
+        print(found if recipe.transfer.name == "scratch" else f"{found}\n\n{table}")
     return OK
 
 
@@ -261,9 +270,9 @@ def export(given: argparse.Namespace) -> int:
 
 
 def fetch_data(given: argparse.Namespace) -> int:
-    folder = fetch(given.name)
-    facts = {"name": given.name, "folder": str(folder)}
-    print(json.dumps(facts) if given.json else f"{given.name} is in {folder}")
+    place = fetch_weights(given.name) if given.name in get_args(KnownWeights) else fetch(given.name)
+    facts = {"name": given.name, "folder": str(place)}
+    print(json.dumps(facts) if given.json else f"{given.name} is in {place}")
     return OK
 
 

@@ -81,7 +81,10 @@ def blend(
     """
     if share is None or share == 0:
         return mean
-    named = {name: parameter for name, parameter in model.named_parameters() if parameter.requires_grad}
+    stepped = {
+        parameter for group in optimizer.param_groups for parameter in group["params"]
+    }  # those frozen for now too
+    named = {name: parameter for name, parameter in model.named_parameters() if parameter in stepped}
     weights = {**named, **used_weights(model, optimizer)}
     if not mean:
         return {name: weight.detach().clone() for name, weight in weights.items()}

@@ -14,13 +14,24 @@ from lab.averages import averages, blend
 from lab.bundle import Bundle, bound_names
 from lab.data import batches, datasets, modifiers
 from lab.depth import rate_groups
+from lab.features import end_of, features_of
 from lab.gradients import gradients
 from lab.initializers import after_filling, initializers
 from lab.models import initialise, models
 from lab.optimizers import joined, optimizers, parameter_groups
 from lab.recipe import Recipe
 from lab.schedules import ramped, schedules
-from lab.script_lines import averaging, draws_randomly, evaluate_lines, has_other_weights, learning, main_lines, stops
+from lab.script_lines import (
+    averaging,
+    by_layer,
+    draws_randomly,
+    evaluate_lines,
+    has_other_weights,
+    learning,
+    main_lines,
+    stops,
+    takes_over,
+)
 from lab.steps import (
     EVALUATION_BATCH,
     learning_stream,
@@ -29,7 +40,8 @@ from lab.steps import (
     stalled,
 )
 from lab.training import Training
-from lab.transfer import sources, transfers
+from lab.transfer import settle, sources, thawing, transfers
+from lab.transfer.freezing import freeze_all_but
 from lab.used_weights import spread, statistics, used_weights
 
 KEPT = "model.pt"  # the file of the script's weights, where it is run
@@ -92,11 +104,15 @@ def functions_of(session: Training) -> Iterator[Any]:
     yield from (initializers.functions[recipe.init.name], initialise)
     if recipe.init.name in after_filling:
         yield from (after_filling[recipe.init.name], batches.sample)
-    if recipe.source.name != "nothing" or recipe.transfer.name != "scratch":
-        yield from (sources.functions[recipe.source.name], transfers.functions[recipe.transfer.name])
+    if takes_over(session):
+        yield from (sources.functions[recipe.source.name], transfers.functions[recipe.transfer.name], settle)
+    if recipe.transfer.name in thawing:
+        yield from (freeze_all_but, thawing[recipe.transfer.name].trained)
+    if session.layer_on_features() is not None:
+        yield from (end_of, features_of)
     yield from (
-        parameter_groups if recipe.depth_decay == 1 else rate_groups,
-        joined,
+        rate_groups if by_layer(recipe) else parameter_groups,
+        *([] if recipe.transfer.name in thawing else [joined]),
         optimizers.functions[recipe.optimizer.name],
         schedules.functions[recipe.schedule.name],
     )

@@ -86,6 +86,16 @@ RULES = (
         "Only with momentum above 0: it looks ahead along the momentum.",
     ),
     Rule(("source",), lambda at: at.get("transfer") == "scratch", "No effect: scratch copies no weights."),
+    Rule(
+        ("transfer.batchnorm",),
+        lambda at: at.get("model.norm", "batch") != "batch",
+        "No effect: this network has no batch normalisation (norm is {norm}).",
+    ),
+    Rule(
+        ("depth_decay",),
+        lambda at: at.get("transfer") == "features",
+        "No effect: features trains the last layer alone.",
+    ),
 )
 
 
@@ -102,7 +112,7 @@ def idle(spec: Mapping[str, Any]) -> dict[str, str]:
     found: dict[str, str] = {}
     for rule in RULES:
         if rule.when(at):
-            said = rule.reason.format(model=at.get("model"), optimizer=at.get("optimizer"))
+            said = rule.reason.format(model=at.get("model"), optimizer=at.get("optimizer"), norm=at.get("model.norm"))
             found |= {key: said for key in rule.keys if key in at and key not in found}
     return found
 

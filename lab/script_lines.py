@@ -20,9 +20,9 @@ from lab.models import models
 from lab.optimizers import optimizers
 from lab.recipe import Recipe
 from lab.schedules import schedules, watches
-from lab.steps import ONE_THREAD_FLOPS, STREAMS, dropout_stream
+from lab.steps import EVALUATION_BATCH, ONE_THREAD_FLOPS, STREAMS, dropout_stream
 from lab.training import Training
-from lab.transfer import sources, transfers
+from lab.transfer import sources, thawing, transfers
 
 STREAM = {purpose: f"{len(STREAMS)} * SEED + {index}" for index, purpose in enumerate(STREAMS)}
 
@@ -45,6 +45,16 @@ def learning(recipe: Recipe) -> list[Choice]:
 def has(session: Training, kind: str) -> bool:
     """Whether the network has a layer whose class name contains `kind`."""
     return any(kind in type(layer).__name__ for layer in session.model.modules())
+
+
+def takes_over(session: Training) -> bool:
+    """Whether a transfer has a say in the network."""
+    return session.recipe.transfer.name != "scratch"
+
+
+def by_layer(recipe: Recipe) -> bool:
+    """Whether the optimizer is given each layer for itself."""
+    return recipe.depth_decay != 1 or recipe.transfer.name in thawing
 
 
 def averaging(session: Training) -> bool:
@@ -135,13 +145,14 @@ def model_lines(session: Training) -> Iterator[str]:
     if recipe.init.name in after_filling:
         context = ", ".join(["model", "lambda count: sample(data, count)", *arguments(recipe.init)])
         yield f"{after_filling[recipe.init.name].__name__}({context})"
-    if recipe.source.name != "nothing" or recipe.transfer.name != "scratch":
-        yield f"model = {call(transfers, recipe.transfer, 'model', call(sources, recipe.source))}"
+    if takes_over(session):
+        yield f"model = {call(transfers, recipe.transfer, 'model', call(sources, recipe.source), 'data')}"
     layout = ".to(memory_format=torch.channels_last)" if has(session, "Conv2d") else ""
     double = ", torch.float64" if recipe.precision == "float64" else ""
     yield f"model = model.to(device{double}){layout}"
-    groups = "parameter_groups(model)" if recipe.depth_decay == 1 else f"rate_groups(model, {recipe.depth_decay})"
-    yield f"optimizer = joined({call(optimizers, recipe.optimizer, groups)})"
+    groups = f"rate_groups(model, {recipe.depth_decay})" if by_layer(recipe) else "parameter_groups(model)"
+    optimizer = call(optimizers, recipe.optimizer, groups)
+    yield f"optimizer = {optimizer if recipe.transfer.name in thawing else f'joined({optimizer})'}"
     if recipe.precision == "bfloat16":
         yield "autocast = torch.autocast(device.type, torch.bfloat16)"
 
@@ -160,9 +171,12 @@ def loop_lines(session: Training) -> Iterator[str]:
         yield "average = {}"
     if recipe.gradient:
         yield from backward_lines(session)
+    yield from features_lines(session)
     if session.flops_per_step < ONE_THREAD_FLOPS:
         yield "torch.set_num_threads(1)  # a second thread saves nothing on so small a network"
     yield "for epoch in range(EPOCHS):"
+    for line in thaw_lines(session):
+        yield f"    {line}"
     yield "    permutation = torch.randperm(len(train_images), generator=order).to(device)"
     yield "    for index in permutation.split(BATCH_SIZE):"
     for line in step_lines(session):
@@ -171,7 +185,12 @@ def loop_lines(session: Training) -> Iterator[str]:
     if has_other_weights(session):
         yield from other_weights_lines(session)
         autocast += ", weights"
-    yield f"    loss, accuracy = evaluate(model, prepare, validation_images, validation_labels{autocast})"
+    looked_at = (
+        "last, torch.nn.Identity(), validation_features"
+        if session.layer_on_features()
+        else "model, prepare, validation_images"
+    )
+    yield f"    loss, accuracy = evaluate({looked_at}, validation_labels{autocast})"
     yield '    print(f"epoch {epoch + 1}: validation loss {loss:.4f}, accuracy {accuracy:.4f}")'
     if recipe.watches_validation:
         yield "    validations.append((loss, accuracy))"
@@ -181,6 +200,31 @@ def loop_lines(session: Training) -> Iterator[str]:
     if has_other_weights(session):
         yield "model.load_state_dict(weights, strict=False)"
     yield "return [loss.item() for loss in losses], model"
+
+
+def features_lines(session: Training) -> Iterator[str]:
+    """What the last layer reads of each image, where that is computed once."""
+    if session.layer_on_features() is None:
+        return
+    mixed = session.recipe.precision == "bfloat16"
+    if mixed:
+        yield "with autocast:"
+    indent = "    " * mixed
+    yield f"{indent}last = end_of(model, prepare(train_images[:1]))"
+    for part in ("train", "validation"):
+        prepared = f"(prepare(images) for images in {part}_images.split({EVALUATION_BATCH}))"
+        yield f"{indent}{part}_features = torch.cat(list(features_of(model, last, {prepared})))"
+
+
+def thaw_lines(session: Training) -> Iterator[str]:
+    """At the start of an epoch: which layers train in it, and that the others rest."""
+    transfer = session.recipe.transfer
+    if transfer.name in thawing:
+        trained, settings = thawing[transfer.name]
+        chosen = [f"{key}={getattr(transfer, key)!r}" for key in settings]
+        yield f"freeze_all_but(model, {trained.__name__}({', '.join(['epoch', 'EPOCHS', *chosen])}))"
+    if takes_over(session):
+        yield "settle(model)"
 
 
 def schedule_call(recipe: Recipe, progress: str) -> str:
@@ -204,6 +248,8 @@ def step_lines(session: Training) -> Iterator[str]:
     if draws_randomly(session):
         yield "seed_dropout(SEED, len(losses), device)"
     images, labels = ("images", "labels") if recipe.augment else ("prepare(train_images[index])", "train_labels[index]")
+    if session.layer_on_features():
+        images = "train_features[index]"
     if recipe.augment:
         yield "images, labels = prepare_batch(train_images[index], train_labels[index])"
     if recipe.gradient:
@@ -224,14 +270,14 @@ def step_lines(session: Training) -> Iterator[str]:
 
 def gradient_lines(session: Training, images: str, labels: str) -> Iterator[str]:
     """One pass of a batch, forward and backward."""
-    smoothing = session.recipe.label_smoothing
+    network, smoothing = "last" if session.layer_on_features() else "model", session.recipe.label_smoothing
     smoothed = f", label_smoothing={smoothing}" if smoothing else ""
     if session.recipe.precision == "bfloat16":
         yield "with autocast:"
-        yield f"    logits = model({images}).float()"
+        yield f"    logits = {network}({images}).float()"
         yield f"    loss = functional.cross_entropy(logits, {labels}{smoothed})"
     else:
-        yield f"logits = model({images})"
+        yield f"logits = {network}({images})"
         yield f"loss = functional.cross_entropy(logits, {labels}{smoothed})"
     yield "optimizer.zero_grad()"
     yield "loss.backward()"

@@ -14,12 +14,14 @@ from torch.nn import functional
 from lab.activations import activations, gain_of
 from lab.data import Dataset, Split
 from lab.data.batches import batches, sample
+from lab.depth import rate_groups
 from lab.gradients import Compute
 from lab.initializers import finish, initializers
 from lab.memory import weights_that_fit
 from lab.models import initialise, models
+from lab.optimizers import joined, optimizers, parameter_groups
 from lab.recipe import Recipe
-from lab.transfer import sources, transfers
+from lab.transfer import sources, thawing, transfers
 
 EVALUATION_BATCH = 256  # larger batches fall out of a CPU's cache and are slower there
 STREAMS = ("init", "order", "augment", "dropout")
@@ -58,6 +60,7 @@ def build_model(recipe: Recipe, data: Dataset) -> nn.Module:
 
     Raises:
         MemoryError: its weights do not fit.
+        SourceError: the source of its weights is missing, damaged, or does not fit the network.
     """
     with torch.random.fork_rng(devices=[]):  # layers draw throw-away weights from the global stream
         torch.default_generator.manual_seed(recipe.seed)  # torch.manual_seed would also queue a seed for each GPU
@@ -68,7 +71,19 @@ def build_model(recipe: Recipe, data: Dataset) -> nn.Module:
         gain, generator = gain_of(recipe.activation), stream(recipe.seed, "init")
         initialise(model, lambda weight: fill(weight, gain, generator))
         finish(recipe.init, model, partial(sample, data))
-    return transfers.build(recipe.transfer, model, sources.build(recipe.source))
+    if recipe.transfer.name == "scratch":  # whatever the source is, nothing of it is read
+        return model
+    return transfers.build(recipe.transfer, model, sources.build(recipe.source), data)
+
+
+def build_optimizer(recipe: Recipe, model: nn.Module) -> torch.optim.Optimizer:
+    """The recipe's optimizer over what is trained of its network, with a rate per depth where it has one."""
+    thaws = recipe.transfer.name in thawing
+    layered = recipe.depth_decay != 1 or thaws
+    groups = rate_groups(model, recipe.depth_decay) if layered else parameter_groups(model)
+    optimizer: torch.optim.Optimizer = optimizers.build(recipe.optimizer, groups)
+    # torch's fused steps want all of a group in the same state: layers that thaw apart stay apart.
+    return optimizer if thaws else joined(optimizer)
 
 
 def update(

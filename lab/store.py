@@ -173,6 +173,11 @@ def read_weights(path: Path) -> dict[str, Tensor]:
         raise RunError(f"Cannot read the weights in {path}: {error}.") from None
 
 
+def facts_of(session: Training) -> dict[str, str]:
+    """What a file of weights says beside them: the classes that the last layer tells apart, in its order."""
+    return {"classes": json.dumps(list(session.data.classes))}
+
+
 def encode_history(history: History) -> bytes:
     series = {name: getattr(history, name) for name in SERIES}
     return json.dumps({**series, "epochs": [asdict(epoch) for epoch in history.epochs]}).encode()
@@ -332,7 +337,7 @@ class Recorder:
 
     def _leave_result(self) -> None:
         self.write(HISTORY, encode_history(self.session.history))
-        if self.write(WEIGHTS, save(flattened(self.session.weights()))):
+        if self.write(WEIGHTS, save(flattened(self.session.weights()), metadata=facts_of(self.session))):
             for name in (CHECKPOINT, PREVIOUS):
                 (self.folder / name).unlink(missing_ok=True)
 

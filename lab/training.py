@@ -20,17 +20,18 @@ from torch import Tensor, nn
 from lab.averages import averages, blend
 from lab.data import Split, load
 from lab.data.batches import batches, place
-from lab.depth import rate_groups
 from lab.endings import diverged, verdict
 from lab.events import Epoch, Event, Finished, History, Looking, Metrics, Started, State, Step
+from lab.features import Keeping
 from lab.gradients import Compute, gradients, passes_of
-from lab.optimizers import batch_of, joined, optimizers, parameter_groups
+from lab.optimizers import batch_of
 from lab.recipe import Recipe, checked, refuse_choices
 from lab.schedules import rate_factor, watches
-from lab.sight import Sight, statistics_on
+from lab.sight import statistics_on
 from lab.states import put_back, taken
 from lab.steps import (
     build_model,
+    build_optimizer,
     dropout_stream,
     enough_threads,
     evaluation,
@@ -45,6 +46,7 @@ from lab.steps import (
     stream,
     update,
 )
+from lab.transfer import before_epoch
 from lab.used_weights import answer, spread, statistics, used_weights
 
 BLOCK_SECONDS = 0.05
@@ -64,7 +66,7 @@ def training(recipe: Recipe, **where: Any) -> Training:
     return Training(recipe, **where)
 
 
-class Training(Sight):
+class Training(Keeping):
     """Everything one run needs, and the iterator over its events.
 
     Between two events `state()` may be taken: a Training that is given it by `restore()` goes on with the
@@ -77,6 +79,7 @@ class Training(Sight):
         like: a training of the same data and network on the same device, whose data this one shares.
     Raises:
         DataError: the data set is missing, damaged or unfit.
+        SourceError: so is the source of its weights.
         DeviceError: no such device.
     """
 
@@ -116,9 +119,7 @@ class Training(Sight):
         convolutional = any(isinstance(layer, nn.Conv2d) for layer in self.model.modules())
         self.memory_format = torch.channels_last if convolutional else torch.contiguous_format
         self.model = self.model.to(self.device, self.dtype).to(memory_format=self.memory_format)  # pyright: ignore[reportCallIssue]
-        decay = recipe.depth_decay
-        groups = parameter_groups(self.model) if decay == 1 else rate_groups(self.model, decay)
-        self.optimizer = joined(optimizers.build(recipe.optimizer, groups))
+        self.optimizer = build_optimizer(recipe, self.model)
         self._base_rates = [group["lr"] * group.get("scale", 1.0) for group in self.optimizer.param_groups]
         self.autocast = torch.autocast(self.device.type, torch.bfloat16, enabled=recipe.precision == "bfloat16")
         self.statistics = statistics_on(self.data, self.device, self.dtype)
@@ -162,6 +163,7 @@ class Training(Sight):
         yield self.started()
         try:
             yield from self.learned()
+            yield from self.keep_features()
             yield from self._epochs()
             return  # noqa: TRY300  # what follows is for those who ran out of memory
         except (MemoryError, RuntimeError) as error:
@@ -197,7 +199,8 @@ class Training(Sight):
     def _steps(self, epoch: int) -> Iterator[Event]:
         rest = self.permutation()[(self.step - epoch * self.steps_per_epoch) * self.batch_size :]
         read_at = time.perf_counter() + BLOCK_SECONDS
-        for images, labels in batches(self.train_split, rest, self.batch_size, self.device, self.workers):
+        before_epoch(self.recipe.transfer, self.model, epoch, self.recipe.epochs)
+        for images, labels in batches(self.stepped_split, rest, self.batch_size, self.device, self.workers):
             self._step(images, labels)
             yield Step(self.step, epoch)
             if time.perf_counter() >= read_at:
@@ -235,10 +238,10 @@ class Training(Sight):
     def _step(self, images: Tensor, labels: Tensor) -> None:
         self.between_steps = False  # until the step is whole: what breaks in it leaves no state to go on from
         lr = self.set_rate()
-        prepared, labels = self.prepare_batch(images, labels)
+        prepared, labels = (images, labels) if self.features else self.prepare_batch(images, labels)
         with self._own_stream():
             loss, accuracy = update(
-                self.model,
+                self.stepped_network,
                 self.optimizer,
                 prepared,
                 labels,
@@ -317,7 +320,7 @@ class Training(Sight):
         return metrics
 
     def _end_of_epoch(self, epoch: int) -> Generator[Event, None, Epoch]:
-        validation = yield from self._look(self.validation_split)
+        validation = yield from self._look()
         return self.close_epoch(epoch, *validation)
 
     def close_epoch(self, epoch: int, validation_loss: float, validation_accuracy: float) -> Epoch:
@@ -333,10 +336,11 @@ class Training(Sight):
         self.history.add(result)
         return result
 
-    def _look(self, split: Split) -> Generator[Event, None, tuple[float, float]]:
-        """Evaluate, with an event after each batch: whoever wants to stop need not wait for the last one."""
+    def _look(self) -> Generator[Event, None, tuple[float, float]]:
+        """Evaluate on the validation split, with an event after each batch: who wants to stop need not wait longer."""
         sums: list[Tensor] = []
-        for part in evaluation(partial(self.answer, self.other_weights()), split, self.device):
+        predict, split = self.stepped_validation(partial(self.answer, self.other_weights()))
+        for part in evaluation(predict, split, self.device):
             sums.append(part)
             yield Looking(self.step, len(sums))
         return loss_and_accuracy(sums, len(split))

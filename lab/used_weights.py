@@ -11,6 +11,7 @@ from torch.func import functional_call
 from torch.nn.modules.batchnorm import _BatchNorm
 
 from lab.catalogue import Choice
+from lab.initializers import evaluating
 from lab.optimizers import optimizers, parameter_groups
 
 STATISTICS_BATCH = 256
@@ -32,11 +33,8 @@ def uses_other_weights(choice: Choice) -> bool:
 
 def answer(model: nn.Module, weights: dict[str, Tensor], images: Tensor) -> Tensor:
     """Images (b, c, h, w) as the network sees them -> logits (b, classes), in inference mode with other weights."""
-    model.eval()
-    try:
+    with evaluating(model):  # what is frozen rests in training too
         return functional_call(model, weights, (images,)) if weights else model(images)
-    finally:
-        model.train()
 
 
 def spread(count: int) -> Sequence[Tensor]:

@@ -104,8 +104,8 @@ def entries(key, field, *, usual):
 
 
 def recipes(*, usual=False, **fixed):
-    """Whole recipes on digits with few epochs; `fixed` holds a strategy for a key instead."""
-    chosen = {"data": st.just("digits"), "epochs": FEW_EPOCHS, **fixed}
+    """Whole recipes on digits, without a source, with few epochs; `fixed` holds a strategy for a key instead."""
+    chosen = {"data": st.just("digits"), "source": st.just("nothing"), "epochs": FEW_EPOCHS, **fixed}
     keys = {
         key: chosen[key] if key in chosen else entries(key, field, usual=usual)
         for key, field in Recipe.model_fields.items()

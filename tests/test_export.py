@@ -136,6 +136,7 @@ MODELS = {
     "transformer": {"name": "transformer", "width": 8, "positions": "sine"},
     "shared transformer": {"name": "transformer", "width": 8, "shared": True, "zero_last": True},
     "torchvision": {"name": "torchvision", "network": "mobilenet_v3_small", "small_stem": True},
+    "efficientnet_lite0": {"name": "efficientnet_lite0", "dropout": 0.2},
 }
 AUGMENTED = {f"augmented: {name}": {**FEW, "augment": name} for name in lab.augmentations}
 PARTS = 2  # of the recipes above: in each, one process takes all scripts

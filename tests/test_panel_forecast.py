@@ -173,6 +173,33 @@ def test_the_forecast_says_what_is_wrong_in_words(panel) -> None:
     assert panel.forecast.problem.value == ""
 
 
+def test_the_forecast_says_what_of_each_layer_is_copied_frozen_and_trained(panel, tmp_path) -> None:
+    lab.train(Recipe(epochs=1), folder=tmp_path / "a<b>", progress=False, device="cpu")
+    until(panel, lambda: panel.forecast.costs.value)
+    assert panel.forecast.layers.value == ""
+    source = {"name": "run", "folder": f"{tmp_path}/a<b>"}
+    panel.recipe = Recipe(source=source, transfer="features")
+    until(panel, lambda: "3 of 3 layers copied from run" in panel.forecast.layers.value)
+    assert "a&lt;b&gt;; 650 of 8,970 parameters are trained, 8,320 never." in panel.forecast.layers.value
+    assert "<td>1</td><td>Linear</td><td>64 x 64</td><td>4,160</td><td>copied</td><td>frozen</td>" in (
+        panel.forecast.layers.value
+    )
+    panel.recipe = Recipe(source={**source, "folder": "none"}, transfer="features")
+    until(panel, lambda: "There is no run in none. Set source.folder" in panel.forecast.problem.value)
+    assert panel.forecast.layers.value == ""
+
+
+def test_a_source_rests_until_a_transfer_wants_it(panel) -> None:
+    assert resting(panel, "source") == "No effect: scratch copies no weights."
+    panel.recipe = Recipe(transfer="whole")
+    assert not resting(panel, "source")
+    assert panel.controls["transfer"].settings["batchnorm"].widget.disabled
+    panel.recipe = Recipe(transfer="whole", model={"name": "mlp", "norm": "batch"})
+    assert not panel.controls["transfer"].settings["batchnorm"].widget.disabled
+    panel.recipe = Recipe(transfer="features")
+    assert resting(panel, "depth_decay") == "No effect: features trains the last layer alone."
+
+
 def test_an_error_that_nobody_foresaw_is_shown_in_one_line(panel) -> None:
     def odd():
         """Breaks. Source: this test."""

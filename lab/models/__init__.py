@@ -5,7 +5,7 @@ Every model maps images (n, c, h, w) to logits (n, classes).
 
 from __future__ import annotations
 
-from lab.models import chains, recurrent, shortcuts, transformer, vision  # noqa: F401  # pyright: ignore[reportUnusedImport]  # they fill the catalogue
+from lab.models import chains, efficientnet_lite, recurrent, shortcuts, transformer, vision  # noqa: F401  # pyright: ignore[reportUnusedImport]  # they fill the catalogue
 from lab.models.catalogue import Activation, models
 from lab.models.start import initialise
 from lab.models.vision import OWN_ACTIVATION

@@ -11,7 +11,7 @@ from torch import nn
 from lab.models.catalogue import Activation, Shape, models
 from lab.models.norms import BatchNorm
 
-OWN_ACTIVATION = ("torchvision",)  # models that do not use the recipe's activation
+OWN_ACTIVATION = ("torchvision", "efficientnet_lite0")  # models that do not use the recipe's activation
 SMALL_STEMS = ("resnet", "resnext", "wide_resnet", "densenet", "mobilenet")  # beginnings of names
 AUXILIARY = ("googlenet", "inception_v3")  # with further outputs in training, unless told not to
 

@@ -18,8 +18,10 @@ from lab.costs import costs
 from lab.costs import words as costs_in_words
 from lab.diagnostic_plots import init_doctor
 from lab.diagnostics import InitReport, examinations
+from lab.layer_tables import LayerTable, layer_table
 from lab.panel.about import redraw
 from lab.panel.controls import wide
+from lab.panel.layers import in_html as layers_in_html
 from lab.panel.live_figure import small_figure
 from lab.panel.worker import Post, errand, forget, in_short
 from lab.recipe import Recipe
@@ -60,6 +62,11 @@ def cost_key(recipe: Recipe) -> tuple[Any, ...]:
     return (*fields, type(recipe.optimizer), recipe.optimizer.model_dump(exclude={"lr"}))
 
 
+def layers_key(recipe: Recipe) -> tuple[Any, ...]:
+    """All that the table of layers depends on: what thaws does so at an epoch."""
+    return (*(getattr(recipe, field) for field in NETWORK), recipe.epochs)
+
+
 class Forecast:
     """A section of the panel that can be folded; folded, it asks for nothing.
 
@@ -75,7 +82,7 @@ class Forecast:
         self._number = 0  # of the last request
         self._pictures: dict[str, go.Figure] = {}
         self._figures: dict[str, Any] = {}
-        self._costs, self._report = LastAnswer(cost_key), LastAnswer(signal_key)
+        self._costs, self._layers, self._report = map(LastAnswer, (cost_key, layers_key, signal_key))
         self._build()
 
     def _build(self) -> None:
@@ -84,12 +91,12 @@ class Forecast:
         )
         self.button.add_class("lab-fold")
         self.button.observe(lambda _: self._fold(), "value")
-        self.costs, self.sentence, self.problem = (widgets.HTML(layout=wide()) for _ in range(3))
+        self.costs, self.layers, self.sentence, self.problem = (widgets.HTML(layout=wide()) for _ in range(4))
         self.sentence.add_class("lab-doctor")
         self.frames = {place: widgets.VBox(layout=widgets.Layout(display="none")) for place in PLACES}
         pictures = widgets.HBox([self.frames["doctor"], self.frames["rate"]], layout=wide())
         pictures.add_class("lab-forecast-pictures")
-        self.body = widgets.VBox([self.costs, self.problem, self.sentence, pictures], layout=wide())
+        self.body = widgets.VBox([self.costs, self.layers, self.problem, self.sentence, pictures], layout=wide())
         self.widget = widgets.VBox([self.button, self.body], layout=wide())
         self.widget.add_class("lab-forecast")
         self._show_fold()
@@ -136,11 +143,18 @@ class Forecast:
         try:
             yield "rate", rate_over_run(recipe)
             yield "costs", self._costs.find(recipe) or self._costs.keep(recipe, costs_in_words(costs(recipe)))
+            yield "layers", self._table(recipe)
             for report in self._reports(recipe):
                 yield "doctor", (report, init_doctor(replace(report, sentence=""), compact=True))
             yield "end", None
         except Exception as error:  # noqa: BLE001  # shown in words, whatever it is
             yield "problem", in_short(error, self.device)
+
+    def _table(self, recipe: Recipe) -> LayerTable | None:
+        """None from scratch: there every layer is the network's own, and trained."""
+        if recipe.transfer.name == "scratch":
+            return None
+        return self._layers.find(recipe) or self._layers.keep(recipe, layer_table(recipe))
 
     def _reports(self, recipe: Recipe) -> Iterator[InitReport]:
         """One after each pass through the network."""
@@ -172,7 +186,7 @@ class Forecast:
         self._on_end(None)
 
     def _clear(self) -> None:
-        self.costs.value = self.sentence.value = self.problem.value = ""
+        self.costs.value = self.layers.value = self.sentence.value = self.problem.value = ""
         for frame in self.frames.values():
             frame.layout.display = "none"
 
@@ -182,6 +196,9 @@ class Forecast:
 
     def _on_costs(self, text: str) -> None:
         self.costs.value = f'<div class="lab-detail">{escape(text)}</div>'
+
+    def _on_layers(self, table: LayerTable | None) -> None:
+        self.layers.value = layers_in_html(table) if table else ""
 
     def _on_doctor(self, found: tuple[InitReport, go.Figure]) -> None:
         report, picture = found

@@ -12,6 +12,7 @@ from lab.recipe import Recipe
 from lab.stacks.forward import forward_of
 from lab.steps import dropout_stream, is_out_of_memory
 from lab.training import Training
+from lab.transfer import freezes
 from lab.used_weights import uses_other_weights
 
 
@@ -37,6 +38,7 @@ def alone_because(recipe: Recipe) -> str:
         # A stack rounds otherwise than an arm alone: a loss that is a last bit lower could turn the whole run.
         "whose schedule or patience watches the validation": recipe.watches_validation,
         f"that changes its gradient ({', '.join(choice.name for choice in recipe.gradient)})": bool(recipe.gradient),
+        f"whose transfer ({recipe.transfer.name}) lets layers rest": freezes(recipe.transfer),
         f"that is evaluated with an average of its weights ({average})": average != "nothing",
         f"whose optimizer ({optimizer.name}) is evaluated with other weights than it steps": other,
     }

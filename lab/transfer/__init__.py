@@ -1,34 +1,41 @@
-"""Catalogues `sources` (which weights) and `transfers` (what is copied, frozen, trained)."""
+"""Catalogues `sources` (which weights) and `transfers` (what is copied, frozen, trained).
+
+A source gives `Weights`: tensors by name. A transfer puts them into the recipe's network, which its initialiser has
+filled. What it freezes at once has no gradient from the start; one that thaws layers later says when in `thawing`.
+"""
 
 from __future__ import annotations
-
-from torch import Tensor, nn
 
 from lab.catalogue import Catalogue
 
 sources = Catalogue("source", gives="weights by name")
-transfers = Catalogue("transfer", gives="a torch.nn.Module")
+transfers = Catalogue(
+    "transfer",
+    gives="a torch.nn.Module",
+    aliases={"fine_tuning": "whole", "finetune": "whole", "lp_ft": "linear_probe_then_fine_tune"},
+)
 
-Weights = dict[str, Tensor]
+from lab.transfer import files, published, ways  # noqa: F401  # pyright: ignore[reportUnusedImport]  # they fill the catalogues
+from lab.transfer.freezing import before_epoch, cached, freezes, settle, thawing, trained_layers
+from lab.transfer.matching import Copied, Match
+from lab.transfer.published import fetch_weights
+from lab.transfer.table import Row, rows
+from lab.transfer.weights import SourceError, Weights
 
-
-@sources.add
-def nothing() -> Weights:
-    """No pretrained weights: the initialisation alone decides where training starts.
-
-    weights = {}
-
-    Source: the baseline of every transfer study, e.g. Yosinski et al. 2014, arXiv 1411.1792.
-    """
-    return {}
-
-
-@transfers.add
-def scratch(model: nn.Module, weights: Weights) -> nn.Module:
-    """Train every layer from its initialisation; nothing is copied and nothing is frozen.
-
-    theta_0 = initialisation ;  every parameter is trained
-
-    Source: the baseline of every transfer study, e.g. Yosinski et al. 2014, arXiv 1411.1792.
-    """
-    return model
+__all__ = [
+    "Copied",
+    "Match",
+    "Row",
+    "SourceError",
+    "Weights",
+    "before_epoch",
+    "cached",
+    "fetch_weights",
+    "freezes",
+    "rows",
+    "settle",
+    "sources",
+    "thawing",
+    "trained_layers",
+    "transfers",
+]

@@ -1,0 +1,47 @@
+"""What is copied, frozen and trained in a recipe's network, shown before training starts."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+from lab.data import Dataset, load
+from lab.recipe import Recipe, checked
+from lab.steps import build_model
+from lab.transfer import Row, rows
+from lab.transfer.matching import report_on
+from lab.transfer.table import as_lines, in_words
+
+
+@dataclass(frozen=True)
+class LayerTable:
+    """A row for every layer, and one sentence on all of them; printed, both."""
+
+    rows: tuple[Row, ...]
+    sentence: str
+
+    def facts(self) -> dict[str, Any]:
+        """For machines."""
+        return {"sentence": self.sentence, "layers": [row._asdict() for row in self.rows]}
+
+    def __str__(self) -> str:
+        return "\n".join([self.sentence, *as_lines(self.rows)])
+
+
+def layer_table(recipe: Recipe, data: Dataset | None = None) -> LayerTable:
+    """Build the recipe's network, and say of each layer how it starts and when it is trained.
+
+    Args:
+        data: the recipe's data set, where it is at hand.
+    Raises:
+        DataError, SourceError: the data set or the source is missing, or does not fit the network.
+    Example:
+        >>> table = layer_table(Recipe(transfer="features"))
+        >>> table.sentence
+        'Transfer: no layer copied; 650 of 8,970 parameters are trained, 8,320 never.'
+        >>> [(row.layer, row.training) for row in table.rows]
+        [('1', 'frozen'), ('3', 'frozen'), ('5', 'trained')]
+    """
+    model = build_model(checked(recipe), data or load(recipe.data, recipe.modify))
+    table = tuple(rows(model, recipe.transfer, recipe.epochs))
+    return LayerTable(table, in_words(table, report_on(model)))

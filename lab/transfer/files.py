@@ -1,0 +1,116 @@
+"""Sources on this machine: an earlier run of the lab, a file of weights. Nothing is unpickled but plain tensors."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Annotated, Any
+
+import torch
+from pydantic import Field
+from safetensors import SafetensorError, safe_open
+from torch import Tensor
+
+from lab.transfer import sources
+from lab.transfer.weights import SourceError, Weights
+
+RUN_WEIGHTS = "weights.safetensors"  # of a run that has ended
+WRAPPERS = ("state_dict", "model_state_dict", "model")  # under which training scripts keep a state dict
+PARALLEL = "module."  # before every name of a network that was trained on several devices
+REFUSED = "Unsupported global"  # torch says it of anything but tensors and containers
+
+Folder = Annotated[str, Field(description="folder of a finished run, as `lab runs` lists it")]
+PathText = Annotated[str, Field(description="a .safetensors file, or a state dict that torch.save wrote")]
+
+
+@sources.add
+def nothing() -> Weights:
+    """No pretrained weights: the initialisation alone decides where training starts.
+
+    weights = {}
+
+    Source: the baseline of every transfer study, e.g. Yosinski et al. 2014, arXiv 1411.1792.
+    """
+    return Weights({}, "nothing")
+
+
+@sources.add
+def run(*, folder: Folder = "runs/first") -> Weights:
+    """The weights that an earlier run of the lab ended with, and the names of its classes.
+
+    weights = those that its evaluation saw after the last epoch, the average where it kept one
+
+    Raises:
+        SourceError: no such folder, no run in it, a run that has not ended, a damaged file.
+
+    Source: Yosinski et al. 2014, arXiv 1411.1792 (first layers trained on one task, taken over to another).
+    """
+    place = Path(folder).expanduser()
+    if not (place / "recipe.yaml").is_file():
+        raise SourceError(
+            f"There is no run in {place}. Set source.folder to the folder of a finished run; `lab runs` lists them."
+        )
+    if not (place / RUN_WEIGHTS).is_file():
+        raise SourceError(f"The run in {place} has no weights yet: go on with `lab resume {place}` until it has ended.")
+    tensors, facts = read_safetensors(place / RUN_WEIGHTS)
+    return Weights(tensors, f"run {place}", tuple(json.loads(facts["classes"])) if "classes" in facts else None)
+
+
+@sources.add
+def file(*, path: PathText = "weights.safetensors") -> Weights:
+    """Weights from a file: safetensors, or a state dict of torch, read without running any code in it.
+
+    weights = {name: tensor}; `state_dict`, `model_state_dict` or `model` around them and `module.` before their names
+    are taken off. Names must be those of the network: the table of layers says what matched and what did not.
+
+    Raises:
+        SourceError: no such file, a damaged one, one that holds more than tensors.
+
+    Source: torch.load (weights_only); safetensors.
+    """
+    place = Path(path).expanduser()
+    if not place.is_file():
+        raise SourceError(f"There is no file {place}. Set source.path to a .safetensors file or a saved state dict.")
+    tensors = read_safetensors(place)[0] if place.suffix == ".safetensors" else read_state_dict(place)
+    return Weights(tensors, f"file {place}")
+
+
+def read_safetensors(path: Path) -> tuple[dict[str, Tensor], dict[str, str]]:
+    """Tensors by name, and what the file says beside them."""
+    try:
+        with safe_open(path, framework="pt") as opened:
+            return {name: opened.get_tensor(name) for name in opened.keys()}, opened.metadata() or {}  # noqa: SIM118  # not a mapping
+    except (SafetensorError, OSError) as error:
+        raise unreadable(path, error) from None
+
+
+def read_state_dict(path: Path) -> dict[str, Tensor]:
+    """What torch.save kept of a network; anything but plain tensors and containers is refused unread."""
+    try:
+        kept = torch.load(path, map_location="cpu", weights_only=True)
+    except Exception as error:  # noqa: BLE001  # torch, zipfile and the reader of pickles raise a dozen kinds
+        if REFUSED not in str(error):
+            raise unreadable(path, error) from None
+        raise SourceError(
+            f"{path} holds more than tensors, and reading that could run code. Save the network's weights alone: "
+            f"torch.save(model.state_dict(), ...)."
+        ) from None
+    return unwrapped(kept, path)
+
+
+def unwrapped(kept: Any, path: Path) -> dict[str, Tensor]:
+    """The tensors by name, out of what a training script put around them."""
+    inner = next(
+        (kept[key] for key in WRAPPERS if isinstance(kept, Mapping) and isinstance(kept.get(key), Mapping)), kept
+    )
+    if not isinstance(inner, Mapping) or not inner or not all(isinstance(value, Tensor) for value in inner.values()):
+        what = type(inner).__name__ if not isinstance(inner, Mapping) else "a mapping of other things than tensors"
+        raise SourceError(f"{path} holds {what}, but must hold tensors by name: torch.save(model.state_dict(), ...).")
+    parallel = all(name.startswith(PARALLEL) for name in inner)
+    return {name.removeprefix(PARALLEL) if parallel else name: value for name, value in inner.items()}
+
+
+def unreadable(path: Path, error: Exception) -> SourceError:
+    said = " ".join(str(error).split())[:200] or type(error).__name__
+    return SourceError(f"Cannot read the weights in {path}: {said}. Copy the file anew, or choose another source.")

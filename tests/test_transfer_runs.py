@@ -1,0 +1,153 @@
+"""Runs with a transfer: shown before they start, gone on with, exported, asked for by the command; with each source."""
+
+import os
+from pathlib import Path
+
+import pytest
+import torch
+from safetensors.torch import save_file
+from small_runs import SMALL, TINY_CNN, same_history, same_weights, trained
+from test_export import run_all_alone
+from test_export import trained as losses_and_weights
+
+import lab
+from lab.__main__ import main
+from lab.events import Step
+from lab.store import decode_state, encode_state
+from lab.training import Training
+from lab.transfer import transfers
+
+CNN = SMALL.changed(model={**TINY_CNN, "norm": "batch"}, optimizer={"name": "momentum", "lr": 0.05}, epochs=2)
+TAKING = [
+    *(name for name in transfers if name != "scratch"),
+    {"name": "whole", "frozen": 1, "batchnorm": "frozen"},
+    {"name": "head", "frozen": True, "layers": "9"},
+    {"name": "gradual_unfreezing", "batchnorm": "renewed"},
+]
+
+
+@pytest.fixture(scope="module")
+def given(tmp_path_factory):
+    """Sources by kind, all of one network."""
+    folder = tmp_path_factory.mktemp("sources")
+    run = lab.train(CNN.changed(seed=3), folder=folder / "run", progress=False, device="cpu")
+    save_file({name: tensor.contiguous() for name, tensor in run.weights.items()}, folder / "w.safetensors")
+    torch.save(run.weights, folder / "w.pt")
+    return {
+        "nothing": "nothing",
+        "run": {"name": "run", "folder": str(folder / "run")},
+        "safetensors": {"name": "file", "path": str(folder / "w.safetensors")},
+        "state_dict": {"name": "file", "path": str(folder / "w.pt")},
+    }
+
+
+@pytest.mark.parametrize("kind", ["nothing", "run", "safetensors", "state_dict"])
+@pytest.mark.parametrize("transfer", TAKING, ids=str)
+def test_every_transfer_takes_a_step_with_every_kind_of_source(transfer, kind, given):
+    session = Training(CNN.changed(source=given[kind], transfer=transfer), device="cpu")
+    event = next(event for event in session if isinstance(event, Step))
+    assert event.step == 1
+
+
+@pytest.mark.parametrize("transfer", TAKING, ids=str)
+def test_a_run_goes_on_from_the_middle_with_the_same_bits(transfer, given, tmp_path):
+    recipe = CNN.changed(source=given["run"], transfer=transfer, epochs=3)
+    whole, session, again = trained(recipe)[0], *(Training(recipe, device="cpu") for _ in range(2))
+    next(event for event in session if isinstance(event, Step) and event.step == session.steps // 2)
+    (tmp_path / "state").write_bytes(encode_state(session.state()))
+    again.restore(decode_state(tmp_path / "state"))
+    list(again)
+    assert same_history(again, whole)
+    assert same_weights(again, whole)
+
+
+@pytest.mark.parametrize("precision", ["float32", "bfloat16"])
+def test_the_script_gives_the_same_bits_alone(precision, given, tmp_path):
+    kinds = ["run", "safetensors", "state_dict"]
+    recipes = [
+        CNN.changed(source=given[kinds[number % 3]], transfer=transfer, precision=precision)
+        for number, transfer in enumerate(TAKING)
+    ]
+    recipes += [CNN.changed(source=given["run"], transfer="features", augment=["flip"], precision=precision)]
+    found = run_all_alone(recipes, tmp_path)
+    assert [
+        recipe.transfer for recipe, had in zip(recipes, found, strict=True) if had != losses_and_weights(recipe)
+    ] == []
+
+
+def test_streamed_images_give_the_same_features(given):
+    recipe = CNN.changed(source=given["run"], transfer="features")
+    here, there = trained(recipe)[0], trained(recipe, data_budget_bytes=0)[0]
+    assert same_history(here, there)
+    assert same_weights(here, there)
+
+
+def test_a_finished_run_opens_and_is_tested(given, tmp_path):
+    recipe = CNN.changed(source=given["run"], transfer="features")
+    run = lab.train(recipe, folder=tmp_path / "a", progress=False, device="cpu")
+    again = lab.open_run(tmp_path / "a")
+    assert again.test("cpu") == run.test("cpu")
+
+
+def test_a_run_is_listed_when_its_source_is_gone_and_says_so_when_it_needs_it(given, tmp_path):
+    recipe = CNN.changed(source={"name": "run", "folder": f"{tmp_path}/a"}, transfer="whole")
+    lab.train(CNN, folder=tmp_path / "a", progress=False, device="cpu")
+    lab.train(recipe, folder=tmp_path / "b", progress=False, device="cpu")
+    (tmp_path / "a").rename(tmp_path / "moved")
+    assert lab.open_run(tmp_path / "b").problems == []
+    with pytest.raises(lab.SourceError, match=r"^There is no run in"):
+        lab.open_run(tmp_path / "b").model()
+
+
+# -- the command ------------------------------------------------------------------------------------------------------
+
+
+def test_the_command_says_what_is_wrong_with_a_source(capsys, tmp_path):
+    assert main(["run", "source=file", "transfer=whole", "--folder", f"{tmp_path}/a", "--quiet"]) == 2
+    assert capsys.readouterr().err.startswith("lab: There is no file weights.safetensors. Set source.path to a")
+
+
+def test_the_command_shows_the_table_before_it_trains(capsys, given, tmp_path):
+    words = [f"source={{name: run, folder: {given['run']['folder']}}}", "transfer=features", "epochs=1"]
+    words += ["model={name: cnn, norm: batch, width: 2, hidden: 8}", "modify=[{name: subset, per_class: 2}]"]
+    assert main(["run", *words, "--folder", f"{tmp_path}/a", "--device", "cpu"]) == 0
+    said = capsys.readouterr().err
+    assert said.startswith("Transfer: 6 of 6 layers copied from run ")
+    assert said.index("is trained") < said.index("cnn on digits")
+    assert main(["examine", *words]) == 0
+    assert "90 of 328 parameters are trained, 238 never." in capsys.readouterr().out
+
+
+# -- the table --------------------------------------------------------------------------------------------------------
+
+
+GOLDEN = Path(__file__).parent / "golden" / "layer_tables.txt"  # rewritten with UPDATE_GOLDEN=1
+
+
+def test_the_table_of_layers_is_golden(given):
+    changes = {"modify": [], "source": given["run"], "epochs": 3}
+    parts = []
+    for transfer in TAKING:
+        table = str(lab.layer_table(CNN.changed(**changes, transfer=transfer)))
+        parts.append(
+            f"{CNN.changed(transfer=transfer).transfer}\n{table}".replace(given["run"]["folder"], "runs/first")
+        )
+    if os.environ.get("UPDATE_GOLDEN"):
+        GOLDEN.write_text("\n\n".join(parts) + "\n")
+    assert "\n\n".join(parts) + "\n" == GOLDEN.read_text()
+
+
+def test_the_table_says_what_does_not_match_shapes_included(given, tmp_path):
+    weights = lab.open_run(given["run"]["folder"]).weights
+    other = {**weights, "9.weight": torch.zeros(8, 5), "strange": torch.zeros(3)}
+    save_file({name: tensor.contiguous() for name, tensor in other.items()}, tmp_path / "w.safetensors")
+    table = lab.layer_table(CNN.changed(source={"name": "file", "path": f"{tmp_path}/w.safetensors"}, transfer="whole"))
+    assert {row.layer: row.start for row in table.rows}["9"] == "own (another shape: 8 x 5 there)"
+    assert table.sentence.startswith(
+        f"Transfer: 5 of 6 layers copied from file {tmp_path}/w.safetensors; 1 of its tensors"
+    )
+    assert sum(row.parameters for row in table.rows) == sum(tensor.numel() for tensor in parameters_of(CNN))
+
+
+def parameters_of(recipe):
+    return Training(recipe, device="cpu").model.parameters()

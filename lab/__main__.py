@@ -23,10 +23,10 @@ from lab.diagnostics import examine, label_probe, range_test
 from lab.diagnostics.label_probe import IMAGES, STRENGTHS
 from lab.diagnostics.range_test import HIGH, LOW, REPEATS, STEPS
 from lab.export import KEPT, script
-from lab.option_tables import KINDS, listing
+from lab.option_tables import KINDS, PLAIN, listing, schemas
 from lab.plans import Plan, planned_runs
 from lab.reading import parse_overrides
-from lab.recipe import CATALOGUES, Recipe
+from lab.recipe import Recipe
 from lab.reports import facts, report
 from lab.steps import DeviceError, is_out_of_memory, no_memory, pick_device
 from lab.store import RunError
@@ -61,7 +61,7 @@ def known() -> Known:
     """What the command's help says of defaults and choices, each from where it is used."""
     usual = {"low": LOW, "high": HIGH, "steps": STEPS, "repeats": REPEATS, "strengths": STRENGTHS, "images": IMAGES}
     usual |= vars(View()) | vars(Lens())
-    return Known(usual=usual, choices={**CHOICES, "kind": KINDS, "name": READERS})
+    return Known(usual=usual, choices={**CHOICES, "kind": (*KINDS, PLAIN), "name": READERS})
 
 
 def chosen(given: argparse.Namespace, of: Collection[str]) -> dict[str, Any]:
@@ -228,17 +228,11 @@ def list_runs(given: argparse.Namespace) -> int:
 
 
 def options(given: argparse.Namespace) -> int:
-    if given.kind not in (None, *KINDS):
-        raise RecipeError(unknown("kind of option", given.kind, KINDS))
-    chosen = {kind: CATALOGUES[field] for kind, field in KINDS.items() if given.kind in (None, kind)}
-    if given.json:
-        print(
-            json.dumps(
-                {kind: {name: model.model_json_schema() for name, model in c.items()} for kind, c in chosen.items()}
-            )
-        )
-    else:
-        print(listing(chosen))
+    kinds = (*KINDS, PLAIN)
+    if given.kind not in (None, *kinds):
+        raise RecipeError(unknown("kind of option", given.kind, kinds))
+    chosen = [kind for kind in kinds if given.kind in (None, kind)]
+    print(json.dumps(schemas(chosen)) if given.json else listing(chosen))
     return OK
 
 

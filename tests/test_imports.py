@@ -21,6 +21,7 @@ ORDER = [
         "optimizers",
         "schedules",
         "augmentations",
+        "plain_fields",
     ),
     *("gradients", "used_weights", "averages", "memory"),
     *(

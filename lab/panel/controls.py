@@ -14,7 +14,7 @@ from typing import Any, Protocol
 import ipywidgets as widgets
 from pydantic.fields import FieldInfo
 
-from lab.catalogue import Catalogue, Choice, Knob, RecipeError, bounds_of, is_number, knob_of, options_of
+from lab.catalogue import Catalogue, Choice, Knob, RecipeError, bounds_of, doc_of, is_number, knob_of, options_of
 from lab.panel.about import About
 
 LABEL = {"description_width": "112px"}
@@ -36,8 +36,9 @@ class Control(Protocol):
 
 
 def tooltip(field: FieldInfo) -> str:
-    """`step size per update; greater than 0`."""
-    return "; ".join(filter(None, [field.description, bounds_of(field)]))
+    """`step size per update; greater than 0`; below it, what a field without a catalogue has to say."""
+    own = "; ".join(filter(None, [field.description, bounds_of(field)]))
+    return "\n\n".join(filter(None, [own, doc_of(field)]))
 
 
 def setting(name: str, field: FieldInfo, changed: Changed, value: Any) -> Control:

@@ -24,9 +24,10 @@ from lab.diagnostics.label_probe import IMAGES, STRENGTHS
 from lab.diagnostics.range_test import HIGH, LOW, REPEATS, STEPS
 from lab.export import KEPT, script
 from lab.option_tables import KINDS, PLAIN, listing, schemas
+from lab.own_options import add_options
 from lab.plans import Plan, planned_runs
 from lab.reading import parse_overrides
-from lab.recipe import Recipe
+from lab.recipe import CATALOGUES, Recipe
 from lab.reports import facts, report
 from lab.steps import DeviceError, is_out_of_memory, no_memory, pick_device
 from lab.store import RunError
@@ -40,9 +41,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """Run one command; errors that a person can mend go to stderr in words, without a traceback."""
     given = parsed(arguments, known())
     try:
+        add_options(getattr(given, "options", ()))
         return ACTIONS[given.command](given)
     except (RecipeError, DataError, RunError, DeviceError) as error:
-        print(f"lab: {error}", file=sys.stderr)
+        print(f"lab: {error}{own_hint(str(error))}", file=sys.stderr)
         return BAD_INPUT
     except (MemoryError, RuntimeError) as error:  # a run says it in its status; what only looks has none
         if not is_out_of_memory(error):
@@ -55,6 +57,14 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except BrokenPipeError:  # `lab options | head`
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return OK
+
+
+def own_hint(said: str) -> str:
+    """Where an option is unknown, how this process would know one of a person's own."""
+    unknown_option = any(f"Unknown {catalogue.kind} " in said for catalogue in CATALOGUES.values())
+    return (
+        " For one of your own, name its file: --options FILE.py." if unknown_option and "--options" not in said else ""
+    )
 
 
 def known() -> Known:

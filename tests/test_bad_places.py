@@ -149,7 +149,8 @@ COMMANDS = [
     ("run epochs=1 epochs=2", "lab: Override 'epochs' is given twice."),
     (
         "run optimizer=sgdd",
-        f"lab: Unknown optimizer 'sgdd'. Did you mean 'sgd'? Expected one of: {options('optimizer')}.",
+        f"lab: Unknown optimizer 'sgdd'. Did you mean 'sgd'? Expected one of: {options('optimizer')}. "
+        "For one of your own, name its file: --options FILE.py.",
     ),
     ("run --device tpu", "lab: device is 'tpu', but this machine has: cpu."),
     ("run data=folder", "lab: There is no folder images. Set data.path to a folder that holds one folder per class."),

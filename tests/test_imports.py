@@ -28,6 +28,7 @@ ORDER = [
         "depth",
         "transfer",
         "reading",
+        "own_options",
         "recipe",
         "idle",
         "events",

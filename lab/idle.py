@@ -12,6 +12,8 @@ from lab.models.vision import SMALL_STEMS
 from lab.optimizers import BATCH
 
 RECURRENT = ("rnn", "lstm", "gru")
+GREY = ("digits", "mnist", "fashion_mnist")  # data sets of one channel, whatever their settings
+OF_THEIR_OWN_VALUE = ("patience",)  # these rest because of what they say themselves, so they stay changeable
 
 Leaves = Mapping[str, Any]
 
@@ -29,6 +31,20 @@ class Rule(NamedTuple):
 
 def has_no_hidden_layers(at: Leaves) -> bool:
     return at.get("model") == "mlp" and at.get("model.depth") == 0
+
+
+def is_grey(at: Leaves) -> bool:
+    return at.get("data") in GREY or (at.get("data") == "folder" and at.get("data.colour") == "grey")
+
+
+def has_batches_of_one(at: Leaves) -> bool:
+    return BATCH.get(str(at.get("optimizer")), at.get("batch_size")) == 1
+
+
+def runs_out_of_epochs(at: Leaves) -> bool:
+    """Whether the run ends before so many epochs can have passed without a lower loss."""
+    patience, epochs = at.get("patience"), at.get("epochs")
+    return isinstance(patience, int) and isinstance(epochs, int) and 0 < epochs <= patience
 
 
 def hears_no_gain(at: Leaves) -> bool:
@@ -85,6 +101,15 @@ RULES = (
         lambda at: at.get("optimizer.momentum") == 0,
         "Only with momentum above 0: it looks ahead along the momentum.",
     ),
+    Rule(
+        ("augment.hue", "augment.saturation", "augment.grayscale"), is_grey, "No effect: the images have one channel."
+    ),
+    Rule(
+        ("augment.mixup", "augment.cutmix", "augment.fmix"),
+        has_batches_of_one,
+        "No effect: a batch of one sample has no other to mix it with.",
+    ),
+    Rule(("patience",), runs_out_of_epochs, "No effect: the run ends after {epochs} epochs."),
     Rule(("source",), lambda at: at.get("transfer") == "scratch", "No effect: scratch copies no weights."),
 )
 
@@ -102,13 +127,16 @@ def idle(spec: Mapping[str, Any]) -> dict[str, str]:
     found: dict[str, str] = {}
     for rule in RULES:
         if rule.when(at):
-            said = rule.reason.format(model=at.get("model"), optimizer=at.get("optimizer"))
+            said = rule.reason.format(**{field: at.get(field) for field in ("model", "optimizer", "epochs")})
             found |= {key: said for key in rule.keys if key in at and key not in found}
     return found
 
 
 def without_idle(spec: Mapping[str, Any]) -> dict[str, Any]:
-    """What is left when all that is idle is left out, so that a recipe takes its defaults there."""
+    """What is left when all that is idle is left out, so that a recipe takes its defaults there.
+
+    Lists stay as they are: an entry without effect draws random numbers all the same, which the next one's depend on.
+    """
     resting = idle(spec)
     kept = {key: value for key, value in spec.items() if key not in resting}
     return {key: _awake(key, value, resting) for key, value in kept.items()}
@@ -121,10 +149,17 @@ def _awake(key: str, value: Any, resting: Mapping[str, str]) -> Any:
 
 
 def leaves(spec: Mapping[str, Any]) -> dict[str, Any]:
-    """`{"model": {"name": "mlp", "depth": 2}}` -> `{"model": "mlp", "model.depth": 2}`."""
+    """`{"model": {"name": "mlp", "depth": 2}}` -> `{"model": "mlp", "model.depth": 2}`; of a list, `augment.hue`."""
     found: dict[str, Any] = {}
     for key, value in spec.items():
+        if isinstance(value, list | tuple):
+            found |= leaves({f"{key}.{_name(entry)}": entry for entry in value})
+            continue
         inner: Mapping[str, Any] = value if isinstance(value, Mapping) else {"name": value}
         found[key] = inner.get("name")
         found |= {f"{key}.{name}": setting for name, setting in inner.items() if name != "name"}
     return found
+
+
+def _name(entry: Any) -> Any:
+    return entry.get("name") if isinstance(entry, Mapping) else entry

@@ -5,8 +5,6 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from typing import Any, NamedTuple
 
-from lab.catalogue import RecipeError
-from lab.initializers import initializers, std_of
 from lab.models import OWN_ACTIVATION
 from lab.models.vision import SMALL_STEMS
 from lab.optimizers import BATCH
@@ -47,17 +45,6 @@ def runs_out_of_epochs(at: Leaves) -> bool:
     return isinstance(patience, int) and isinstance(epochs, int) and 0 < epochs <= patience
 
 
-def hears_no_gain(at: Leaves) -> bool:
-    """Whether the initialiser draws the same weights whatever the activation: a gain is all it takes from it."""
-    spec = {"name": at.get("init")} | {key.removeprefix("init."): at[key] for key in at if key.startswith("init.")}
-    try:
-        choice = initializers.parse(spec)
-    except RecipeError:
-        return False
-    small, large = (std_of(choice, (2, 2), gain) for gain in (1.0, 2.0))
-    return small is not None and small == large
-
-
 RULES = (
     Rule(
         ("activation",),
@@ -66,8 +53,8 @@ RULES = (
     ),
     Rule(
         ("activation",),
-        lambda at: has_no_hidden_layers(at) and hears_no_gain(at),
-        "No effect: without hidden layers there is nothing to activate.",
+        has_no_hidden_layers,
+        "Not here: without hidden layers there is nothing to activate.",
     ),
     Rule(
         ("model.width", "model.norm", "model.dropout"),

@@ -132,6 +132,11 @@ class Recipe(Settings):
         if self.model.name in OWN_ACTIVATION and self.activation != usual:
             said = f"{self.model.name} brings its own activations, so activation {self.activation} has no effect"
             raise RecipeError(f"{said}: leave it at {usual}.")
+        if self.model.name == "mlp" and not dict(self.model)["depth"] and self.activation != usual:
+            said = (
+                f"mlp has no hidden layers at depth 0, so there is nothing that activation {self.activation} activates"
+            )
+            raise RecipeError(f"{said}: leave it at {usual}, or give the model a depth of at least 1.")
         return self
 
     def __reduce__(self) -> Any:

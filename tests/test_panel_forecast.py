@@ -34,7 +34,6 @@ def resting(panel, field: str) -> str:
 
 IDLE = [
     ({"model": "torchvision"}, "activation"),
-    ({"model.depth": 0, "init": "lecun_normal"}, "activation"),
     ({"model.depth": 0}, "model.width"),
     ({"model.depth": 0}, "model.norm"),
     ({"model.depth": 0}, "model.dropout"),
@@ -70,8 +69,6 @@ def test_what_rests_changes_no_number(changes: dict, key: str) -> None:
 
 def test_a_choice_that_matters_does_not_rest() -> None:
     assert set(idle(Recipe().model_dump())) == {"source", "optimizer.nesterov"}
-    awake = idle(Recipe(model={"name": "mlp", "depth": 0}).model_dump())
-    assert "activation" not in awake  # he_normal takes its gain
 
 
 @pytest.mark.parametrize(
@@ -81,6 +78,7 @@ def test_a_choice_that_matters_does_not_rest() -> None:
         ({"model": {"name": "resnet", "skip": False}}, "model.zero_last"),
         ({"model": {"name": "torchvision", "network": "alexnet"}}, "model.small_stem"),
         ({"model": "torchvision"}, "activation"),
+        ({"model": {"name": "mlp", "depth": 0}}, "activation"),
     ],
 )
 def test_what_is_not_allowed_beside_the_rest_rests(changes: dict, key: str) -> None:
@@ -101,6 +99,13 @@ ENTRIES = [
     ({"augment": ["grayscale"]}, "augment.grayscale"),
     *(({"augment": [name], "batch_size": 1}, f"augment.{name}") for name in ("mixup", "cutmix", "fmix")),
 ]
+
+
+def test_a_network_without_hidden_layers_refuses_an_activation_that_was_chosen() -> None:
+    said = "mlp has no hidden layers at depth 0, so there is nothing that activation tanh activates: leave it at relu"
+    with pytest.raises(RecipeError, match=said):
+        Recipe(model={"name": "mlp", "depth": 0}, activation="tanh")
+    Recipe(model={"name": "mlp", "depth": 1}, activation="tanh")
 
 
 @pytest.mark.parametrize(("changes", "key"), ENTRIES)

@@ -32,6 +32,7 @@ COMMANDS = {
 }
 RECIPES = ("run", "examine", "range", "export")  # what is given is a recipe
 TRAINING = ("run", "resume", "test", "examine", "range", "probe", "landscape", "compare", "claim")
+WITH_OPTIONS = (*TRAINING, "runs", "options", "export")  # what they read may name a person's own options
 FLAGS: dict[str, dict[str, tuple[type, str]]] = {
     "range": {
         "low": (float, "first rate (default: {usual:g})"),
@@ -141,6 +142,15 @@ def command(places: Any, name: str, known: Known) -> argparse.ArgumentParser:
         made.add_argument("--device", help="cpu, cuda, ...; the best there is by default")
         made.add_argument("--quiet", action="store_true", help="no progress")
     made.add_argument("--json", action="store_true", help="print one JSON document, for machines")
+    if name in WITH_OPTIONS:
+        made.add_argument(
+            "--options",
+            action="append",
+            type=Path,
+            default=[],
+            metavar="FILE.py",
+            help="a Python file of yours that adds options, executed first; may be given again",
+        )
     for flag, (kind, words) in FLAGS.get(name, {}).items():
         usual, choices = known.usual.get(flag), " | ".join(known.choices.get(flag, ()))
         said = words.format(usual=usual, choices=choices) if known.usual else ""

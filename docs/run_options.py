@@ -11,13 +11,14 @@ from __future__ import annotations
 import argparse
 import io
 import json
+from collections.abc import Iterator
 from contextlib import redirect_stderr, redirect_stdout
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
 
 from lab.__main__ import main as lab
-from lab.option_tables import KINDS, page, shipped
+from lab.option_tables import KINDS, PLAIN, TRIED, page, shipped
 from lab.recipe import Recipe
 
 DOCS = Path(__file__).parent
@@ -33,38 +34,44 @@ def main() -> None:
     anew = parser.parse_args().all
     known = {} if anew or not RESULTS.exists() else json.loads(RESULTS.read_text(encoding="utf-8"))
     results: dict[str, dict[str, Any]] = {}
-    for field in KINDS.values():
-        results[field] = {}
-        for name in shipped(field):
-            results[field][name] = up_to_date(known.get(field, {}).get(name, {}), field, name)
-            RESULTS.write_text(json.dumps({**known, **results}, indent=1) + "\n", encoding="utf-8")
+    for field, name, change in every():
+        found = up_to_date(known.get(field, {}).get(name, {}), *change)
+        results.setdefault(field, {})[name] = found
+        RESULTS.write_text(json.dumps({**known, **results}, indent=1) + "\n", encoding="utf-8")
     RESULTS.write_text(json.dumps(results, indent=1) + "\n", encoding="utf-8")
     PAGE.write_text(page(results), encoding="utf-8")
 
 
-def up_to_date(known: dict[str, Any], field: str, name: str) -> dict[str, Any]:
-    """What is known of an option if its recipe is still the same, else what a run of it gives."""
-    if field == "data" and name != Recipe().data.name:
+def every() -> Iterator[tuple[str, str, tuple[str, Any]]]:
+    """Where a result is kept, and the one choice that is changed for it."""
+    for field in KINDS.values():
+        yield from ((field, name, (field, name)) for name in shipped(field))
+    yield from ((PLAIN, field, (field, value)) for field, value in TRIED.items())
+
+
+def up_to_date(known: dict[str, Any], field: str, value: Any) -> dict[str, Any]:
+    """What is known of a choice if its recipe is still the same, else what a run of it gives."""
+    if field == "data" and value != Recipe().data.name:
         return {"said": ELSEWHERE}
-    if field == "source" and name != Recipe().source.name:
+    if field == "source" and value != Recipe().source.name:
         return {"said": UNUSED}
-    if known.get("recipe") == Recipe().changed(**{field: name}).id:
+    if known.get("recipe") == Recipe().changed(**{field: value}).id:
         return known
-    found = run(field, name)
-    print(field, name, found, flush=True)
+    found = run(field, value)
+    print(field, value, found, flush=True)
     return found
 
 
-def run(field: str, name: str) -> dict[str, Any]:
-    """`lab run FIELD=NAME`: status and best validation accuracy, or what the command says is wrong."""
+def run(field: str, value: Any) -> dict[str, Any]:
+    """`lab run FIELD=VALUE`: status and best validation accuracy, or what the command says is wrong."""
     words, complaints = io.StringIO(), io.StringIO()
-    command = ["run", f"{field}={name}", "--device", "cpu", "--quiet", "--json"]
+    command = ["run", f"{field}={value}", "--device", "cpu", "--quiet", "--json"]
     with TemporaryDirectory() as folder, redirect_stdout(words), redirect_stderr(complaints):
         lab([*command, "--folder", f"{folder}/run"])
     if not words.getvalue():
         return {"said": complaints.getvalue().strip()}
     facts = json.loads(words.getvalue())
-    said = {"command": f"lab run {field}={name}", "recipe": facts["id"]}
+    said = {"command": f"lab run {field}={value}", "recipe": facts["id"]}
     return said | {key: facts[key] for key in KEPT}
 
 

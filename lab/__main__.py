@@ -24,7 +24,8 @@ from lab.diagnostics.label_probe import IMAGES, STRENGTHS
 from lab.diagnostics.range_test import HIGH, LOW, REPEATS, STEPS
 from lab.export import KEPT, script
 from lab.layer_tables import layer_table
-from lab.option_tables import KINDS, listing
+from lab.option_tables import KINDS, PLAIN, listing, schemas
+from lab.own_options import add_options
 from lab.plans import Plan, planned_runs
 from lab.reading import parse_overrides
 from lab.recipe import CATALOGUES, Recipe
@@ -43,9 +44,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """Run one command; errors that a person can mend go to stderr in words, without a traceback."""
     given = parsed(arguments, known())
     try:
+        add_options(getattr(given, "options", ()))
         return ACTIONS[given.command](given)
     except (RecipeError, DataError, SourceError, RunError, DeviceError) as error:
-        print(f"lab: {error}", file=sys.stderr)
+        print(f"lab: {error}{own_hint(str(error))}", file=sys.stderr)
         return BAD_INPUT
     except (MemoryError, RuntimeError) as error:  # a run says it in its status; what only looks has none
         if not is_out_of_memory(error):
@@ -60,11 +62,19 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return OK
 
 
+def own_hint(said: str) -> str:
+    """Where an option is unknown, how this process would know one of a person's own."""
+    unknown_option = any(f"Unknown {catalogue.kind} " in said for catalogue in CATALOGUES.values())
+    return (
+        " For one of your own, name its file: --options FILE.py." if unknown_option and "--options" not in said else ""
+    )
+
+
 def known() -> Known:
     """What the command's help says of defaults and choices, each from where it is used."""
     usual = {"low": LOW, "high": HIGH, "steps": STEPS, "repeats": REPEATS, "strengths": STRENGTHS, "images": IMAGES}
     usual |= vars(View()) | vars(Lens())
-    return Known(usual=usual, choices={**CHOICES, "kind": KINDS, "name": READERS})
+    return Known(usual=usual, choices={**CHOICES, "kind": (*KINDS, PLAIN), "name": READERS})
 
 
 def chosen(given: argparse.Namespace, of: Collection[str]) -> dict[str, Any]:
@@ -237,17 +247,11 @@ def list_runs(given: argparse.Namespace) -> int:
 
 
 def options(given: argparse.Namespace) -> int:
-    if given.kind not in (None, *KINDS):
-        raise RecipeError(unknown("kind of option", given.kind, KINDS))
-    chosen = {kind: CATALOGUES[field] for kind, field in KINDS.items() if given.kind in (None, kind)}
-    if given.json:
-        print(
-            json.dumps(
-                {kind: {name: model.model_json_schema() for name, model in c.items()} for kind, c in chosen.items()}
-            )
-        )
-    else:
-        print(listing(chosen))
+    kinds = (*KINDS, PLAIN)
+    if given.kind not in (None, *kinds):
+        raise RecipeError(unknown("kind of option", given.kind, kinds))
+    chosen = [kind for kind in kinds if given.kind in (None, kind)]
+    print(json.dumps(schemas(chosen)) if given.json else listing(chosen))
     return OK
 
 

@@ -44,6 +44,12 @@ class Knob(NamedTuple):
     zero: str = ""
 
 
+class Doc(NamedTuple):
+    """What an option's docstring says of it, for a field that has no function: sentence, formula, source."""
+
+    text: str
+
+
 class Settings(BaseModel):
     """Base of everything a person may write down: frozen, unknown keys refused."""
 
@@ -237,6 +243,11 @@ def first_sentence(doc: str | None) -> str:
 
 def knob_of(field: FieldInfo) -> Knob | None:
     return next((mark for mark in field.metadata if isinstance(mark, Knob)), None)
+
+
+def doc_of(field: FieldInfo) -> str:
+    """What its Doc says; empty without one."""
+    return next((cleandoc(mark.text) for mark in field.metadata if isinstance(mark, Doc)), "")
 
 
 def bounds_of(field: FieldInfo) -> str:

@@ -14,16 +14,23 @@ from lab.data import datasets
 from lab.data.published import READERS, state
 from lab.steps import pick_device
 
+PACKAGES = {  # what each is for, said where it is missing
+    "torch": "everything",
+    "torchvision": "everything",
+    "jupyterlab": "the panel",
+    "ipywidgets": "the panel",
+    "plotly": "pictures",
+    "papermill": "notebooks run by command",
+}
 BROWSERS = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable")
 ENOUGH_DISK_BYTES = 2**30
 
 
 def examine() -> dict[str, str]:
     """Name -> state in words, in the order in which a person would ask."""
-    packages = ("torch", "torchvision", "jupyterlab", "ipywidgets", "plotly", "papermill")
     return {
         "python": platform.python_version(),
-        **{package: installed(package) for package in packages},
+        **{package: installed(package) for package in PACKAGES},
         "cpu": f"{os.cpu_count()} cores, torch uses {torch.get_num_threads()} threads",
         "gpu": gpu(),
         "bfloat16": "fast here" if computes_bfloat16() else "emulated on this CPU: many times slower than float32",
@@ -38,7 +45,7 @@ def installed(package: str) -> str:
     try:
         return version(package)
     except PackageNotFoundError:
-        return f"missing: pip install {package}"
+        return f"missing, needed for {PACKAGES[package]}: pip install {package}"
 
 
 def gpu() -> str:

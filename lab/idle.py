@@ -5,13 +5,13 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from typing import Any, NamedTuple
 
-from lab.catalogue import RecipeError
-from lab.initializers import initializers, std_of
 from lab.models import OWN_ACTIVATION
 from lab.models.vision import SMALL_STEMS
 from lab.optimizers import BATCH
 
 RECURRENT = ("rnn", "lstm", "gru")
+GREY = ("digits", "mnist", "fashion_mnist")  # data sets of one channel, whatever their settings
+OF_THEIR_OWN_VALUE = ("patience",)  # these rest because of what they say themselves, so they stay changeable
 
 Leaves = Mapping[str, Any]
 
@@ -31,15 +31,18 @@ def has_no_hidden_layers(at: Leaves) -> bool:
     return at.get("model") == "mlp" and at.get("model.depth") == 0
 
 
-def hears_no_gain(at: Leaves) -> bool:
-    """Whether the initialiser draws the same weights whatever the activation: a gain is all it takes from it."""
-    spec = {"name": at.get("init")} | {key.removeprefix("init."): at[key] for key in at if key.startswith("init.")}
-    try:
-        choice = initializers.parse(spec)
-    except RecipeError:
-        return False
-    small, large = (std_of(choice, (2, 2), gain) for gain in (1.0, 2.0))
-    return small is not None and small == large
+def is_grey(at: Leaves) -> bool:
+    return at.get("data") in GREY or (at.get("data") == "folder" and at.get("data.colour") == "grey")
+
+
+def has_batches_of_one(at: Leaves) -> bool:
+    return BATCH.get(str(at.get("optimizer")), at.get("batch_size")) == 1
+
+
+def runs_out_of_epochs(at: Leaves) -> bool:
+    """Whether the run ends before so many epochs can have passed without a lower loss."""
+    patience, epochs = at.get("patience"), at.get("epochs")
+    return isinstance(patience, int) and isinstance(epochs, int) and 0 < epochs <= patience
 
 
 RULES = (
@@ -50,8 +53,8 @@ RULES = (
     ),
     Rule(
         ("activation",),
-        lambda at: has_no_hidden_layers(at) and hears_no_gain(at),
-        "No effect: without hidden layers there is nothing to activate.",
+        has_no_hidden_layers,
+        "Not here: without hidden layers there is nothing to activate.",
     ),
     Rule(
         ("model.width", "model.norm", "model.dropout"),
@@ -85,6 +88,15 @@ RULES = (
         lambda at: at.get("optimizer.momentum") == 0,
         "Only with momentum above 0: it looks ahead along the momentum.",
     ),
+    Rule(
+        ("augment.hue", "augment.saturation", "augment.grayscale"), is_grey, "No effect: the images have one channel."
+    ),
+    Rule(
+        ("augment.mixup", "augment.cutmix", "augment.fmix"),
+        has_batches_of_one,
+        "No effect: a batch of one sample has no other to mix it with.",
+    ),
+    Rule(("patience",), runs_out_of_epochs, "No effect: the run ends after {epochs} epochs."),
     Rule(("source",), lambda at: at.get("transfer") == "scratch", "No effect: scratch copies no weights."),
     Rule(
         ("transfer.batchnorm",),
@@ -112,13 +124,17 @@ def idle(spec: Mapping[str, Any]) -> dict[str, str]:
     found: dict[str, str] = {}
     for rule in RULES:
         if rule.when(at):
-            said = rule.reason.format(model=at.get("model"), optimizer=at.get("optimizer"), norm=at.get("model.norm"))
+            fields = {field: at.get(field) for field in ("model", "optimizer", "epochs")}
+            said = rule.reason.format(**fields, norm=at.get("model.norm"))
             found |= {key: said for key in rule.keys if key in at and key not in found}
     return found
 
 
 def without_idle(spec: Mapping[str, Any]) -> dict[str, Any]:
-    """What is left when all that is idle is left out, so that a recipe takes its defaults there."""
+    """What is left when all that is idle is left out, so that a recipe takes its defaults there.
+
+    Lists stay as they are: an entry without effect draws random numbers all the same, which the next one's depend on.
+    """
     resting = idle(spec)
     kept = {key: value for key, value in spec.items() if key not in resting}
     return {key: _awake(key, value, resting) for key, value in kept.items()}
@@ -131,10 +147,17 @@ def _awake(key: str, value: Any, resting: Mapping[str, str]) -> Any:
 
 
 def leaves(spec: Mapping[str, Any]) -> dict[str, Any]:
-    """`{"model": {"name": "mlp", "depth": 2}}` -> `{"model": "mlp", "model.depth": 2}`."""
+    """`{"model": {"name": "mlp", "depth": 2}}` -> `{"model": "mlp", "model.depth": 2}`; of a list, `augment.hue`."""
     found: dict[str, Any] = {}
     for key, value in spec.items():
+        if isinstance(value, list | tuple):
+            found |= leaves({f"{key}.{_name(entry)}": entry for entry in value})
+            continue
         inner: Mapping[str, Any] = value if isinstance(value, Mapping) else {"name": value}
         found[key] = inner.get("name")
         found |= {f"{key}.{name}": setting for name, setting in inner.items() if name != "name"}
     return found
+
+
+def _name(entry: Any) -> Any:
+    return entry.get("name") if isinstance(entry, Mapping) else entry

@@ -6,7 +6,7 @@ import hashlib
 import json
 from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any
 
 import yaml
 from pydantic import AfterValidator, BeforeValidator, Field, ValidationError, model_validator
@@ -14,12 +14,24 @@ from pydantic import AfterValidator, BeforeValidator, Field, ValidationError, mo
 from lab.activations import activations
 from lab.augmentations import augmentations
 from lab.averages import averages
-from lab.catalogue import Catalogue, Choice, Knob, OneOf, RecipeError, Settings, explain, unknown
+from lab.catalogue import Catalogue, Choice, OneOf, RecipeError, Settings, explain, unknown
 from lab.data import datasets, modifiers
 from lab.gradients import gradients
 from lab.initializers import initializers
 from lab.models import OWN_ACTIVATION, models
 from lab.optimizers import optimizers
+from lab.plain_fields import (
+    BatchSize,
+    ClipNorm,
+    Cooldown,
+    DepthDecay,
+    Epochs,
+    LabelSmoothing,
+    Patience,
+    Precision,
+    Seed,
+    Warmup,
+)
 from lab.reading import COMMANDS, command_for, read_text, read_yaml
 from lab.schedules import schedules, watches
 from lab.transfer import sources, transfers
@@ -75,17 +87,9 @@ class Recipe(Settings):
     init: Annotated[Choice, OneOf(initializers)] = initializers.parse("he_normal")
     optimizer: Annotated[Choice, OneOf(optimizers)] = optimizers.parse("sgd")
     schedule: Annotated[Choice, OneOf(schedules)] = schedules.parse("constant")
-    warmup: Annotated[
-        float, Field(ge=0, lt=1, description="fraction of the run in which the rate rises from 0"), Knob(0, 0.5)
-    ] = 0.0
-    cooldown: Annotated[
-        float,
-        Field(ge=0, lt=1, description="fraction of the run in which the rate falls to 0 at the end"),
-        Knob(0, 0.4),
-    ] = 0.0
-    depth_decay: Annotated[
-        float, Field(gt=0, le=1, description="rate of a layer as a share of the next one's; 1: all alike"), Knob(0.3, 1)
-    ] = 1.0
+    warmup: Warmup = 0.0
+    cooldown: Cooldown = 0.0
+    depth_decay: DepthDecay = 1.0
     gradient: Annotated[
         tuple[Annotated[Choice, OneOf(gradients)], ...],
         BeforeValidator(_as_list),
@@ -101,34 +105,13 @@ class Recipe(Settings):
     ] = ()
     source: Annotated[Choice, OneOf(sources)] = sources.parse("nothing")
     transfer: Annotated[Choice, OneOf(transfers)] = transfers.parse("scratch")
-    epochs: Annotated[
-        int, Field(ge=1, le=1_000_000, description="passes over the training split"), Knob(1, 200, log=True)
-    ] = 20
-    batch_size: Annotated[
-        int,
-        Field(ge=1, le=1_000_000, description="images per update; batch_gd and stochastic_gd set their own"),
-        Knob(1, 1024, log=True),
-    ] = 64
-    label_smoothing: Annotated[
-        float, Field(ge=0, lt=1, description="share of each label given to all classes"), Knob(0, 0.3)
-    ] = 0.0
-    clip_norm: Annotated[
-        float, Field(ge=0, description="largest gradient norm; 0 does not clip"), Knob(0, 10, zero="off")
-    ] = 0.0
-    patience: Annotated[
-        int,
-        Field(
-            ge=0,
-            le=1_000_000,
-            description="stop after so many epochs without a lower validation loss, as it stands; 0: never",
-        ),
-        Knob(0, 20, zero="never"),
-    ] = 0
-    precision: Annotated[
-        Literal["float32", "bfloat16", "float64"],
-        Field(description="arithmetic: bfloat16 is mixed precision (autocast)"),
-    ] = "float32"
-    seed: Annotated[int, Field(ge=0, lt=2**30, description="start of every random stream"), Knob(0, 100)] = 0
+    epochs: Epochs = 20
+    batch_size: BatchSize = 64
+    label_smoothing: LabelSmoothing = 0.0
+    clip_norm: ClipNorm = 0.0
+    patience: Patience = 0
+    precision: Precision = "float32"
+    seed: Seed = 0
 
     def __init__(self, /, **choices: Any) -> None:
         try:
@@ -149,6 +132,11 @@ class Recipe(Settings):
         if self.model.name in OWN_ACTIVATION and self.activation != usual:
             said = f"{self.model.name} brings its own activations, so activation {self.activation} has no effect"
             raise RecipeError(f"{said}: leave it at {usual}.")
+        if self.model.name == "mlp" and not dict(self.model)["depth"] and self.activation != usual:
+            said = (
+                f"mlp has no hidden layers at depth 0, so there is nothing that activation {self.activation} activates"
+            )
+            raise RecipeError(f"{said}: leave it at {usual}, or give the model a depth of at least 1.")
         return self
 
     def __reduce__(self) -> Any:

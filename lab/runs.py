@@ -22,7 +22,7 @@ from lab.data import load
 from lab.events import Epoch, Finished, History
 from lab.frames import frame_of
 from lab.progress import with_bar
-from lab.recipe import Recipe, RecipeError, refuse_choices
+from lab.recipe import CATALOGUES, Recipe, RecipeError, refuse_choices
 from lab.steps import build_model, is_out_of_memory, no_memory, pick_device
 from lab.store import (
     HISTORY,
@@ -264,7 +264,7 @@ def open_run(folder: str | Path) -> Run:
     try:
         recipe = Recipe.load(folder / RECIPE)
     except RecipeError as error:
-        raise RunError(f"There is no readable run in {folder}. {error}") from None
+        raise RunError(f"There is no readable run in {folder}. {error}{_own_options(folder)}") from None
     problems: list[str] = []
     facts: Facts = _part(folder / RUN, decode_facts, Facts(), problems)
     history: History = _part(folder / HISTORY, decode_history, History(), problems)
@@ -273,6 +273,18 @@ def open_run(folder: str | Path) -> Run:
         setattr(run, key, getattr(facts, key))
     run.weights, run.problems = _weights(folder, run.status, problems), [*facts.problems, *problems]
     return run
+
+
+def _own_options(folder: Path) -> str:
+    """Which of its options were a person's own and are not known here: their source is kept, but never executed."""
+    facts: Facts = _part(folder / RUN, decode_facts, Facts(), [])
+    kept = facts.provenance.get("custom_options")
+    places = (key.partition(".") for key in (kept if isinstance(kept, dict) else ()))
+    missing = [name for field, _, name in places if field in CATALOGUES and name not in CATALOGUES[field]]
+    if not missing:
+        return ""
+    said = f" Its {' and '.join(missing)} was defined by whoever trained it ({folder / RUN} keeps the source)"
+    return f"{said}: define it again first, in a shell with --options FILE.py."
 
 
 class Facts(BaseModel):

@@ -11,7 +11,7 @@ import torch
 from small_files import pictures
 from wording import NOT_EPOCHS, Act, bad, complaint, options
 
-from lab.__main__ import KINDS, main
+from lab.__main__ import KINDS, PLAIN, main
 from lab.data import DataError, fetch, load
 from lab.recipe import Recipe
 from lab.runs import open_run, resume, train
@@ -149,7 +149,8 @@ COMMANDS = [
     ("run epochs=1 epochs=2", "lab: Override 'epochs' is given twice."),
     (
         "run optimizer=sgdd",
-        f"lab: Unknown optimizer 'sgdd'. Did you mean 'sgd'? Expected one of: {options('optimizer')}.",
+        f"lab: Unknown optimizer 'sgdd'. Did you mean 'sgd'? Expected one of: {options('optimizer')}. "
+        "For one of your own, name its file: --options FILE.py.",
     ),
     ("run --device tpu", "lab: device is 'tpu', but this machine has: cpu."),
     ("run data=folder", "lab: There is no folder images. Set data.path to a folder that holds one folder per class."),
@@ -157,7 +158,8 @@ COMMANDS = [
     ("run --folder bad.yaml", "lab: Cannot make the folder bad.yaml: File exists. Choose another folder."),
     (
         "options optimizer",
-        f"lab: Unknown kind of option 'optimizer'. Did you mean 'optimizers'? Expected one of: {', '.join(KINDS)}.",
+        "lab: Unknown kind of option 'optimizer'. Did you mean 'optimizers'? "
+        f"Expected one of: {', '.join((*KINDS, PLAIN))}.",
     ),
     ("run --quiet epochs=0 --device cpu", f"lab: epochs is 0, {NOT_EPOCHS}"),
     ("run good.yaml --quiet epochs=0", f"lab: epochs is 0, {NOT_EPOCHS}"),

@@ -245,6 +245,7 @@ def test_the_command_prints_the_table_and_its_facts(tmp_path, capsys):
     text = capsys.readouterr().out
     assert "flip" in text
     assert "CLASS NOT KEPT" in text
+    assert text.count("may only be at a loss before images that it was not trained on.") == 1
     assert main(["probe", str(tmp_path / "run"), "flip", "--images", "50", "--device", "cpu", "--json"]) == 0
     facts = json.loads(capsys.readouterr().out)
     assert facts["images"] == 50

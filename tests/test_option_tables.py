@@ -12,12 +12,15 @@ from pydantic import Field
 
 from lab.__main__ import main
 from lab.catalogue import Catalogue, Knob, bounds_of, knob_of
-from lab.option_tables import KINDS, in_words, lines_of, page, row, section, shipped
-from lab.recipe import CATALOGUES
+from lab.option_tables import KINDS, PLAIN, TRIED, Told, in_words, lines_of, page, plain_fields, row, section, shipped
+from lab.recipe import CATALOGUES, Recipe
 
 DOCS = Path(__file__).parents[1] / "docs"
 RESULTS = json.loads((DOCS / "options_results.json").read_text())
-EVERY = [(field, name) for field in KINDS.values() for name in shipped(field)]
+EVERY = [
+    *((field, name) for field in KINDS.values() for name in shipped(field)),
+    *((PLAIN, field) for field in TRIED),
+]
 CURE = "run `python docs/run_options.py`"
 
 
@@ -49,6 +52,43 @@ def colours(monkeypatch: pytest.MonkeyPatch) -> Iterator[Catalogue]:
 
 def test_every_kind_of_option_has_its_place() -> None:
     assert set(KINDS.values()) == set(CATALOGUES)
+
+
+def test_every_other_field_of_a_recipe_is_listed_and_tried_at_another_value_than_its_own() -> None:
+    there = [told.name for told in plain_fields()]
+    assert sorted([*there, *CATALOGUES]) == sorted(Recipe.model_fields)
+    assert there == list(TRIED)
+    for field, value in TRIED.items():
+        assert getattr(Recipe(**{field: value}), field) == value != Recipe.model_fields[field].default
+
+
+@pytest.mark.parametrize("told", plain_fields(), ids=lambda told: told.name)
+def test_every_other_field_has_a_sentence_a_formula_and_a_source(told: Told) -> None:
+    assert told.sentence.endswith((".", ":"))
+    assert told.body
+    assert told.source
+    assert told.settings[told.name].description
+
+
+def test_the_command_lists_the_recipes_own_fields(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["options", "recipe"]) == 0
+    assert capsys.readouterr().out.partition("\n  cooldown")[0].splitlines() == [
+        "recipe",
+        "  warmup: The learning rate rises in a straight line from 0 to where the schedule begins.",
+        "      warmup=0.0 (at least 0 and less than 1; usually 0 to 0.5): fraction of the run in which the rate rises "
+        "from 0",
+        "      rate = lr factor(0) progress / warmup        while progress < warmup",
+        "      The schedule then has what is left between warm-up and cool-down.",
+        "      Source: Goyal et al. 2017, arXiv 1706.02677, section 2.2.",
+    ]
+
+
+def test_machines_get_a_schema_of_each(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["options", "--json"]) == 0
+    found = json.loads(capsys.readouterr().out)
+    assert list(found) == [*KINDS, PLAIN]
+    assert found["optimizers"]["sgd"]["properties"]["lr"]["exclusiveMinimum"] == 0
+    assert found["recipe"]["patience"]["default"] == 0
 
 
 def test_a_line_has_default_valid_and_usual_range_and_what_it_is(colours: Catalogue) -> None:
@@ -121,6 +161,13 @@ def test_every_option_was_run_on_digits(field: str, name: str) -> None:
 
 def test_the_page_in_the_docs_is_that_of_the_catalogues() -> None:
     assert (DOCS / "options.md").read_text() == page(RESULTS), CURE
+
+
+@pytest.mark.parametrize(("field", "value"), TRIED.items())
+def test_the_result_of_a_field_is_that_of_the_value_beside_it(field: str, value: object) -> None:
+    result = RESULTS[PLAIN][field]
+    assert result["command"] == f"lab run {field}={value}", CURE
+    assert result["recipe"] == Recipe(**{field: value}).id, CURE
 
 
 def test_results_of_options_that_are_gone_are_gone_too() -> None:

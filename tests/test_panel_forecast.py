@@ -34,7 +34,6 @@ def resting(panel, field: str) -> str:
 
 IDLE = [
     ({"model": "torchvision"}, "activation"),
-    ({"model.depth": 0, "init": "lecun_normal"}, "activation"),
     ({"model.depth": 0}, "model.width"),
     ({"model.depth": 0}, "model.norm"),
     ({"model.depth": 0}, "model.dropout"),
@@ -70,8 +69,6 @@ def test_what_rests_changes_no_number(changes: dict, key: str) -> None:
 
 def test_a_choice_that_matters_does_not_rest() -> None:
     assert set(idle(Recipe().model_dump())) == {"source", "optimizer.nesterov"}
-    awake = idle(Recipe(model={"name": "mlp", "depth": 0}).model_dump())
-    assert "activation" not in awake  # he_normal takes its gain
 
 
 @pytest.mark.parametrize(
@@ -81,6 +78,7 @@ def test_a_choice_that_matters_does_not_rest() -> None:
         ({"model": {"name": "resnet", "skip": False}}, "model.zero_last"),
         ({"model": {"name": "torchvision", "network": "alexnet"}}, "model.small_stem"),
         ({"model": "torchvision"}, "activation"),
+        ({"model": {"name": "mlp", "depth": 0}}, "activation"),
     ],
 )
 def test_what_is_not_allowed_beside_the_rest_rests(changes: dict, key: str) -> None:
@@ -93,6 +91,70 @@ def test_what_is_not_allowed_beside_the_rest_rests(changes: dict, key: str) -> N
 def test_a_network_with_activations_of_its_own_refuses_another() -> None:
     with pytest.raises(RecipeError, match="torchvision brings its own activations, so activation gelu has no effect"):
         Recipe(model="torchvision", activation="gelu")
+
+
+ENTRIES = [
+    ({"augment": ["hue"]}, "augment.hue"),
+    ({"augment": ["saturation"]}, "augment.saturation"),
+    ({"augment": ["grayscale"]}, "augment.grayscale"),
+    *(({"augment": [name], "batch_size": 1}, f"augment.{name}") for name in ("mixup", "cutmix", "fmix")),
+]
+
+
+def test_a_network_without_hidden_layers_refuses_an_activation_that_was_chosen() -> None:
+    said = "mlp has no hidden layers at depth 0, so there is nothing that activation tanh activates: leave it at relu"
+    with pytest.raises(RecipeError, match=said):
+        Recipe(model={"name": "mlp", "depth": 0}, activation="tanh")
+    Recipe(model={"name": "mlp", "depth": 1}, activation="tanh")
+
+
+@pytest.mark.parametrize(("changes", "key"), ENTRIES)
+def test_an_entry_that_rests_changes_no_number(changes: dict, key: str) -> None:
+    recipe = Recipe(epochs=1, modify={"name": "subset", "per_class": 3}, **changes)
+    assert key in idle(recipe.model_dump())
+    losses = [
+        lab.train(each, progress=False, device="cpu").history.loss for each in (recipe, recipe.changed(augment=[]))
+    ]
+    assert losses[0] == losses[1]
+
+
+@pytest.mark.parametrize("name", ["digits", "mnist", "fashion_mnist", "folder", "cifar10"])
+def test_hue_rests_where_there_is_one_channel(name: str) -> None:
+    spec = Recipe(augment="hue", data=name).model_dump()
+    assert ("augment.hue" in idle(spec)) == (name not in ("folder", "cifar10"))
+    assert name != "folder" or "augment.hue" in idle(spec | {"data": {"name": "folder", "colour": "grey"}})
+
+
+def test_one_sample_by_the_optimizer_is_one_too() -> None:
+    assert "augment.mixup" in idle(Recipe(augment="mixup", optimizer="stochastic_gd").model_dump())
+    assert "augment.mixup" not in idle(Recipe(augment="mixup", optimizer="batch_gd", batch_size=1).model_dump())
+
+
+def test_patience_longer_than_the_run_rests_and_can_be_changed(panel) -> None:
+    epochs, patience = panel.controls["epochs"], panel.controls["patience"]
+    epochs.value, patience.value = 4, 4
+    assert panel.helper.titles["lab-patience"] == "No effect: the run ends after 4 epochs."
+    assert "lab-resting" in patience.widget._dom_classes
+    assert not patience.box.disabled
+    assert panel.recipe.patience == 0
+    patience.value = 3
+    assert panel.helper.titles["lab-patience"].startswith("stop after so many epochs")
+    assert panel.recipe.patience == 3
+
+
+def test_an_entry_without_effect_is_greyed_says_why_and_wakes_up(panel) -> None:
+    panel.recipe = Recipe(augment=["hue", "mixup"])
+    hue, mixup = panel.controls["augment"].entries
+    assert panel.helper.titles["lab-augment-hue"] == "No effect: the images have one channel."
+    assert hue.settings["strength"].box.disabled
+    assert "lab-resting" in hue.on._dom_classes
+    assert not mixup.settings["alpha"].box.disabled
+    panel.controls["batch_size"].value = 1
+    assert "no other to mix it with" in panel.helper.titles["lab-augment-mixup"]
+    panel.controls["data"].dropdown.value = "cifar10"
+    assert not hue.settings["strength"].box.disabled
+    assert panel.helper.titles["lab-augment-hue"] == lab.augmentations.sentence("hue")
+    assert [choice.name for choice in panel.recipe.augment] == ["hue", "mixup"]
 
 
 def test_an_optimizer_that_sets_its_batch_lets_the_batch_size_rest(monkeypatch) -> None:

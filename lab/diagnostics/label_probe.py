@@ -49,6 +49,7 @@ KEPT = 0.75  # what the typical class should keep at least
 HIT = 0.5  # a class that keeps less is named
 FEWEST = 5  # images of a class that are named right: fewer say nothing about it
 DRAWS = 20_000
+CAVEAT = "CLASS NOT KEPT is as this run sees it: it may only be at a loss before images that it was not trained on."
 
 
 @dataclass(frozen=True)
@@ -111,7 +112,8 @@ class LabelProbe:
         width = max(len(each.name) for each in self.probed)
         lines = [f"{each.name:{width}}  {words(each)}" for each in self.probed]
         end = [f"Left out, as they mix or make images: {', '.join(self.left_out)}."] if self.left_out else []
-        return "\n".join([f"{'as they are':{width}}  {100 * self.accuracy:5.1f}%", *lines, *end])
+        caveat = [CAVEAT] if self.flagged else []
+        return "\n".join([f"{'as they are':{width}}  {100 * self.accuracy:5.1f}%", *lines, *caveat, *end])
 
 
 def words(each: Probed) -> str:

@@ -59,7 +59,7 @@ class Choices:
         self.widget.add_class("lab-controls")
         self._rest()
 
-    def _control(self, field: str, value: Any) -> Control | OneChoice | ManyChoices:
+    def _control(self, field: str, value: Any) -> Control | OneChoice | ManyChoices | OrderedChoices:
         if field not in CATALOGUES:
             return setting(field, Recipe.model_fields[field], self._changed, value)
         if field == "augment":

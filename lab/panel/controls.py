@@ -9,12 +9,13 @@ from __future__ import annotations
 import contextlib
 import math
 from collections.abc import Callable, Iterable, Mapping
-from typing import Any, Protocol
+from typing import Any, Protocol, runtime_checkable
 
 import ipywidgets as widgets
 from pydantic.fields import FieldInfo
 
-from lab.catalogue import Catalogue, Choice, Knob, RecipeError, bounds_of, is_number, knob_of, options_of
+from lab.catalogue import Catalogue, Choice, Knob, RecipeError, bounds_of, doc_of, is_number, knob_of, options_of
+from lab.idle import OF_THEIR_OWN_VALUE
 from lab.panel.about import About
 
 LABEL = {"description_width": "112px"}
@@ -32,12 +33,20 @@ class Control(Protocol):
     def value(self) -> Any: ...
     @value.setter
     def value(self, value: Any, /) -> None: ...
-    def rest(self, reason: str) -> None: ...
+    def rest(self, reason: str, *, locked: bool = True) -> None: ...
+
+
+@runtime_checkable
+class Many(Protocol):
+    """A list of options, each of which may rest."""
+
+    def rest_each(self, reasons: Mapping[str, str]) -> None: ...
 
 
 def tooltip(field: FieldInfo) -> str:
-    """`step size per update; greater than 0`."""
-    return "; ".join(filter(None, [field.description, bounds_of(field)]))
+    """`step size per update; greater than 0`; below it, what a field without a catalogue has to say."""
+    own = "; ".join(filter(None, [field.description, bounds_of(field)]))
+    return "\n\n".join(filter(None, [own, doc_of(field)]))
 
 
 def setting(name: str, field: FieldInfo, changed: Changed, value: Any) -> Control:
@@ -64,9 +73,9 @@ class Plain:
         self.titles = {f"lab-{name}": self.hint}
         self.widget.observe(lambda _: changed(), "value")
 
-    def rest(self, reason: str) -> None:
+    def rest(self, reason: str, *, locked: bool = True) -> None:
         """Grey it out, saying why, where it has no effect; an empty reason wakes it up."""
-        self.widget.disabled = bool(reason)
+        self.widget.disabled = bool(reason) and locked
         greyed(self.widget, grey=bool(reason))
         self.titles = dict.fromkeys(self.titles, reason or self.hint)
 
@@ -148,10 +157,10 @@ class Number:
             self.moving = False
         self.changed()
 
-    def rest(self, reason: str) -> None:
+    def rest(self, reason: str, *, locked: bool = True) -> None:
         """Grey it out, saying why, where it has no effect; an empty reason wakes it up."""
         for part in filter(None, (self.box, self.slider)):
-            part.disabled = bool(reason)
+            part.disabled = bool(reason) and locked
         greyed(self.widget, grey=bool(reason))
         self.titles = dict.fromkeys(self.titles, reason or self.hint)
 
@@ -178,13 +187,15 @@ def greyed(widget: widgets.DOMWidget, *, grey: bool) -> None:
         widget.remove_class("lab-resting")
 
 
-def rest(controls: Mapping[str, Control | OneChoice | ManyChoices], reasons: Mapping[str, str]) -> None:
+def rest(controls: Mapping[str, Control | OneChoice | Many], reasons: Mapping[str, str]) -> None:
     """Grey out what rests, by dotted key, and wake up all else; the settings of a choice rest with it."""
     for field, control in controls.items():
-        if isinstance(control, ManyChoices):
+        if isinstance(control, Many):
+            begin = f"{field}."
+            control.rest_each({key.removeprefix(begin): why for key, why in reasons.items() if key.startswith(begin)})
             continue
         own = reasons.get(field, "")
-        control.rest(own)
+        control.rest(own, locked=field not in OF_THEIR_OWN_VALUE)
         for key, inner in control.settings.items() if isinstance(control, OneChoice) else ():
             inner.rest(own or reasons.get(f"{field}.{key}", ""))
 
@@ -223,10 +234,10 @@ class OneChoice:
         own = {self.css: self.idle or self.catalogue.sentence(str(self.dropdown.value))}
         return own | gathered(self.settings.values())
 
-    def rest(self, reason: str) -> None:
+    def rest(self, reason: str, *, locked: bool = True) -> None:
         """Grey the choice out, saying why, where it has no effect; an empty reason wakes it up."""
         self.idle = reason
-        self.dropdown.disabled = bool(reason)
+        self.dropdown.disabled = bool(reason) and locked
         greyed(self.dropdown, grey=bool(reason))
 
     def _picked(self, change: dict[str, Any]) -> None:
@@ -276,6 +287,7 @@ class ManyChoices:
         self.boxes: dict[str, widgets.Checkbox] = {}
         self.abouts: dict[str, About] = {}
         self.heads: dict[str, widgets.VBox] = {}
+        self.idle: Mapping[str, str] = {}
         self.panes: dict[str, widgets.VBox] = {}
         self.value = value
 
@@ -296,8 +308,17 @@ class ManyChoices:
 
     @property
     def titles(self) -> dict[str, str]:
-        own = {f"lab-{self.name}-{option}": self.catalogue.sentence(option) for option in self.catalogue}
+        said = {option: self.idle.get(option) or self.catalogue.sentence(option) for option in self.catalogue}
+        own = {f"lab-{self.name}-{option}": text for option, text in said.items()}
         return own | gathered(control for settings in self.chosen.values() for control in settings.values())
+
+    def rest_each(self, reasons: Mapping[str, str]) -> None:
+        """Grey out the ticked options that have no effect, saying why; they can still be unticked."""
+        self.idle = reasons
+        for option, settings in self.chosen.items():
+            greyed(self.boxes[option], grey=option in reasons)
+            for control in settings.values():
+                control.rest(reasons.get(option, ""))
 
     def _ticked(self, option: str, *, on: bool) -> None:
         if self._setting:

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import contextlib
+from collections.abc import Mapping
 from typing import Any
 
 import ipywidgets as widgets
 
 from lab.catalogue import Catalogue, Choice, RecipeError
 from lab.panel.about import About
-from lab.panel.controls import LABEL, Changed, boxed, close, settings_of, wide, words
+from lab.panel.controls import LABEL, Changed, boxed, close, greyed, settings_of, wide, words
 
 
 class Listed:
@@ -22,6 +23,7 @@ class Listed:
     def __init__(self, choice: Choice, owner: OrderedChoices) -> None:
         field, catalogue = owner.name, owner.catalogue
         self.catalogue, self.changed, self.name, self.kind = catalogue, owner.changed, choice.name, type(choice)
+        self.idle = ""
         self.css, self.settings = f"lab-{field}-{choice.name}", settings_of(choice, self._set)
         name = words(choice.name)
         self.on = widgets.Checkbox(value=True, description=name, indent=False, layout=_stretched())
@@ -56,7 +58,14 @@ class Listed:
         """By the path of CSS classes: two entries may have settings of the same name."""
         inner = {css: text for control in self.settings.values() for css, text in control.titles.items()}
         own = {f"lab-entry-{self.name} .{css}": text for css, text in inner.items()}
-        return {self.css: self.catalogue.sentence(self.name), **own}
+        return {self.css: self.idle or self.catalogue.sentence(self.name), **own}
+
+    def rest(self, reason: str) -> None:
+        """Grey it out, saying why; it can still be switched off, moved and removed. An empty reason wakes it up."""
+        self.idle = reason
+        greyed(self.on, grey=bool(reason))
+        for control in self.settings.values():
+            control.rest(reason)
 
     def stand(self, *, first: bool, last: bool) -> None:
         """At which end of the list it stands: it cannot move beyond."""
@@ -104,8 +113,10 @@ class OrderedChoices:
         own = self.catalogue.sentence(str(self.dropdown.value)) if self.dropdown.value else "All are in the list"
         return {f"lab-{self.name}": own} | {css: text for entry in self.entries for css, text in entry.titles.items()}
 
-    def rest(self, reason: str) -> None:
-        """A list always has an effect; its settings too."""
+    def rest_each(self, reasons: Mapping[str, str]) -> None:
+        """Grey out the entries that have no effect, saying why."""
+        for entry in self.entries:
+            entry.rest(reasons.get(entry.name, ""))
 
     @property
     def chosen(self) -> dict[str, dict[str, Any]]:

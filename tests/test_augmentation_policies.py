@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 from scipy import stats
 from torchvision.transforms import v2
 
-from lab.augmentations import augmentations, policies
+from lab.augmentations import augmentations, augmented, policies
 from lab.augmentations.learned import LEARNED
 from lab.augmentations.operations import (
     LEARNED_REACH,
@@ -205,6 +205,22 @@ def test_without_its_share_a_policy_changes_nothing_bit_for_bit(name):
     images = torch.rand(50, 3, 9, 9, generator=torch.Generator().manual_seed(0))
     assert torch.equal(augment({"name": name, "p": 0}, images), images)
     assert torch.equal(augment({"name": "rand_augment", "operations": 0}, images), images)
+
+
+@pytest.mark.parametrize("name", [*POLICIES, "translation"])
+@pytest.mark.parametrize("p", [0.2, 0.7])
+def test_a_share_p_of_the_samples_is_changed(name, p):
+    """Of those that are changed when p is 1: a policy may draw to do nothing."""
+    count = 2000
+    images = torch.rand(1, 3, 12, 12, generator=torch.Generator().manual_seed(0)).expand(count, -1, -1, -1)
+    labels = torch.zeros(count, dtype=torch.long)
+    specs = (augmentations.parse({"name": name, "p": share}) for share in (1, p))
+    outs = [augmented([spec], images, labels, 2, torch.Generator().manual_seed(0))[0] for spec in specs]
+    changed = [(out != images).flatten(1).any(1) for out in outs]
+    of = int(changed[0].sum())
+    assert of > count / 2
+    assert not (changed[1] & ~changed[0]).any()
+    assert changed[1].sum().item() / of == pytest.approx(p, abs=5 * (p * (1 - p) / of) ** 0.5)  # five standard errors
 
 
 @every_policy

@@ -51,6 +51,7 @@ def rand_augment(
     """A few operations of fourteen per sample, all of one strength.
 
     operations: as trivial_augment's, each uniform; magnitude: the one given, of 31 steps; sign + or -
+    At magnitude 0 auto_contrast and equalise, which have none, still act, and solarise turns what is quite white.
 
     Differs from torchvision's default in that pixels between pixels are interpolated.
 

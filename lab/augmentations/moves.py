@@ -91,7 +91,8 @@ def mirrored(images: Tensor, mirror: NDArray[np.bool_]) -> Tensor:
     """Samples on the CPU upside down and left to right, as `mirror` (n, 2) says; those of one way together."""
     if not mirror.any():
         return images
-    out, at_once = images.clone(memory_format=torch.contiguous_format), images.shape[1:].numel() < LARGE
+    at_once = images.shape[1:].numel() < LARGE
+    out = copied(images) if at_once else images.clone(memory_format=torch.contiguous_format)
     old, new, ways = images.numpy(), out.numpy(), mirror @ (1, 2)
     for way in {*ways.tolist()} - {0}:
         chosen = np.flatnonzero(ways == way)
@@ -100,6 +101,11 @@ def mirrored(images: Tensor, mirror: NDArray[np.bool_]) -> Tensor:
         for sample in () if at_once else chosen.tolist():
             out[sample] = images[sample].flip(MIRRORS[way])
     return out
+
+
+def copied(images: Tensor) -> Tensor:
+    """By one thread: waking a second one takes longer than copying a batch of small images."""
+    return torch.from_numpy(images.numpy().copy())
 
 
 def shifted(images: Tensor, shift: Whole, fill: Fill) -> Tensor:

@@ -78,8 +78,7 @@ class Training(Keeping):
         workers: processes that read ahead when streaming.
         like: a training of the same data and network on the same device, whose data this one shares.
     Raises:
-        DataError: the data set is missing, damaged or unfit.
-        SourceError: so is the source of its weights.
+        DataError, SourceError: the data set, or the source of weights, is missing, damaged or unfit.
         DeviceError: no such device.
     """
 

@@ -644,6 +644,7 @@ STACKABLE = {
     "optimizer": any_spec("optimizer", usual=True).filter(lambda spec: spec["name"] in STEADY),
     "gradient": st.just(()),
     "average": st.just("nothing"),
+    "transfer": st.sampled_from(["scratch", "whole", "head"]),
 }
 
 

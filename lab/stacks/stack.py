@@ -57,7 +57,7 @@ class Stack:
     Raises:
         ValueError: the recipes cannot be trained together, and why: their data is streamed, their network draws random
             numbers (its arms would share them), torch cannot vectorise it, or one of them trains alone (it watches the
-            validation, changes its gradient or is evaluated with other weights than it steps).
+            validation, changes its gradient, lets layers rest or is evaluated with other weights than it steps).
     """
 
     def __init__(self, recipes: Sequence[Recipe], **where: Any) -> None:

@@ -296,10 +296,14 @@ def has_batchnorm(network: nn.Module) -> bool:
 
 
 def whole_batches(samples: Samples, size: int) -> Samples:
-    """Raises ValueError where there is none."""
+    """So many random ones, as the statistics of a batch of one class would be of no use.
+
+    Raises:
+        ValueError: there is not one batch.
+    """
     if len(samples) < size:
         raise ValueError(f"{len(samples)} samples make no batch of {size}: use more samples or a smaller batch_size.")
-    return samples.first(len(samples) // size * size)
+    return samples.mixed().first(len(samples) // size * size)
 
 
 @torch.no_grad()

@@ -23,7 +23,7 @@ from lab.panel.worker import Post, in_short
 MEASURE = Look("Measure", "calculator", "Curvature and sharpness where each run stands, and how near the edge", 92)
 CEASE = Look("Cease", "times", "Measure no further; what was found stays", 92)
 UNITS = "Eigenvalues and trace: nats per squared distance of weights. Sharpness: nats within a tenth of the weights."
-ERRORS = "± is the residual of an eigenvalue, else the standard error."
+ERRORS = "± is the standard error; of an eigenvalue, together with its residual."
 
 
 class Column(NamedTuple):

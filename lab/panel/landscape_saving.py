@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from lab.followed import looking_back
+from lab.landscape.scenes import Scene
 from lab.landscape_command import fresh_folder
 from lab.landscape_folder import PAGE, save
 from lab.landscape_numbers import Number
@@ -73,7 +74,12 @@ def kept(folder: Path, closer: Closer, names: Names, numbers: Mapping[int, tuple
     scenes = scenes_of(closer.portraits, names, recipes, 1.0)
     if not scenes:
         return "There is no picture to save yet."
-    named = [replace(scene, paths=tuple(replace(path, name=scene.title) for path in scene.paths)) for scene in scenes]
+    named = [renamed(scene, place) for place, scene in enumerate(scenes)]
     title = f"Loss landscape of {'; '.join(run.name for run in runs.values())}"
     save(folder, title, named, list(runs.values()), [numbers.get(job, ()) for job in runs])
     return f"Saved as {folder / PAGE}, with all numbers beside it."
+
+
+def renamed(scene: Scene, place: int) -> Scene:
+    """Its path has name and colour of the run's part of the page, whatever other runs are on the screen."""
+    return replace(scene, paths=tuple(replace(path, name=scene.title, number=place) for path in scene.paths))

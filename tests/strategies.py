@@ -115,9 +115,10 @@ def recipes(*, usual=False, **fixed):
 
 
 def awake_activation(spec):
-    """Without an activation for networks that bring their own: a recipe refuses it."""
-    own = spec["model"] if isinstance(spec["model"], str) else spec["model"]["name"]
-    return {key: value for key, value in spec.items() if key != "activation" or own not in OWN_ACTIVATION}
+    """Without an activation for networks that bring their own or have nothing to activate: a recipe refuses it."""
+    model = {"name": spec["model"]} if isinstance(spec["model"], str) else spec["model"]
+    rests = model["name"] in OWN_ACTIVATION or (model["name"] == "mlp" and model.get("depth") == 0)
+    return {key: value for key, value in spec.items() if key != "activation" or not rests}
 
 
 def small_recipes(**fixed):

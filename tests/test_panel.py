@@ -18,13 +18,15 @@ from lab.plots import colour_and_dash
 from lab.reading import parse_overrides
 from lab.recipe import CATALOGUES, Recipe
 
+TAKES_EFFECT = {"source": {"transfer": "whole"}}  # alone it would have none, and would be shown as the default
 OPTIONS = [(field, name) for field, catalogue in CATALOGUES.items() for name in catalogue]
 
 
 @pytest.mark.parametrize(("field", "name"), OPTIONS)
 def test_every_option_has_a_control_for_every_setting(panel, field: str, name: str) -> None:
     many = isinstance(getattr(Recipe(), field), tuple)
-    panel.recipe = Recipe(**{field: [name] if many else name})
+    recipe = Recipe(**{field: [name] if many else name}, **TAKES_EFFECT.get(field, {}))
+    panel.recipe = recipe
     control = panel.controls[field]
     shown = control.chosen[name] if many else control.settings
     fields = {key: info for key, info in CATALOGUES[field][name].model_fields.items() if key != "name"}
@@ -32,7 +34,7 @@ def test_every_option_has_a_control_for_every_setting(panel, field: str, name: s
     for key, info in fields.items():
         assert isinstance(shown[key], Number) == (info.annotation in (int, float))
         assert isinstance(shown[key], Number | Plain)
-    assert panel.recipe == Recipe(**{field: [name] if many else name})
+    assert panel.recipe == recipe
 
 
 def test_numbers_outside_the_slider_survive(panel) -> None:

@@ -296,14 +296,10 @@ def has_batchnorm(network: nn.Module) -> bool:
 
 
 def whole_batches(samples: Samples, size: int) -> Samples:
-    """So many random ones, as the statistics of a batch of one class would be of no use.
-
-    Raises:
-        ValueError: there is not one batch.
-    """
+    """Raises ValueError where there is none."""
     if len(samples) < size:
         raise ValueError(f"{len(samples)} samples make no batch of {size}: use more samples or a smaller batch_size.")
-    return samples.mixed().first(len(samples) // size * size)
+    return samples.first(len(samples) // size * size)
 
 
 @torch.no_grad()

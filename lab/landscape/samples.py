@@ -32,7 +32,6 @@ class Samples:
     total: int
     seed: int
     memory_format: torch.memory_format
-    in_random_order: bool = False
 
     def __len__(self) -> int:
         return len(self.labels)
@@ -47,11 +46,9 @@ class Samples:
         return replace(self, images=self.images[:count], labels=self.labels[:count])
 
     def mixed(self) -> Samples:
-        """The same ones in a random order, so that any part of them is a draw: files lie sorted by class."""
-        if self.in_random_order:
-            return self
+        """The same ones in a random order, so that any part of them is a draw."""
         order = torch.randperm(len(self), generator=torch.Generator().manual_seed(self.seed)).to(self.labels.device)
-        return replace(self, images=self.images[order], labels=self.labels[order], in_random_order=True)
+        return replace(self, images=self.images[order], labels=self.labels[order])
 
     @property
     def unseen(self) -> float:

@@ -73,6 +73,11 @@ RULES = (
         "No effect: a single layer (depth is 1) has none to share its weights with.",
     ),
     Rule(
+        ("model.norm_place",),
+        lambda at: at.get("model") == "transformer" and at.get("model.norm") == "nothing",
+        "No effect: there is no norm to place.",
+    ),
+    Rule(
         ("model.zero_last",),
         lambda at: at.get("model") == "resnet" and at.get("model.skip") is False,
         "Not without skip: a block that starts at 0 would pass nothing on.",

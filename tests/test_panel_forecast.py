@@ -42,6 +42,7 @@ IDLE = [
     ({"model": "lstm"}, "model.dropout"),
     ({"model": "gru"}, "model.dropout"),
     ({"model": "transformer", "model.depth": 1}, "model.shared"),
+    ({"model": "transformer", "model.norm": "nothing"}, "model.norm_place"),
     ({}, "source"),
 ]
 OTHER = {
@@ -51,6 +52,7 @@ OTHER = {
     "model.dropout": 0.5,
     "depth_decay": 0.5,
     "model.shared": True,
+    "model.norm_place": "after",
 }
 
 

@@ -13,6 +13,7 @@ from torch import Tensor, nn
 from torch.autograd.graph import saved_tensors_hooks
 from torch.nn import functional
 
+from lab.augmentations.learning import learning_flops
 from lab.data import Dataset, load
 from lab.gradients import passes_of, unchanged
 from lab.optimizers import batch_of, optimizers, parameter_groups
@@ -45,6 +46,7 @@ class Costs:
     of matrices and convolutions; passes: of the batch in one update. bytes: of the weights (with buffers); of what the
     optimizer and an average keep beside them; of what the forward pass of one batch keeps for the backward pass, the
     images among it. What a change of the gradient holds in the middle of an update is not counted.
+    learning_flops: once, of what augmentations learn before the first step.
     """
 
     trained: int
@@ -57,6 +59,7 @@ class Costs:
     activation_bytes: int
     average_bytes: int
     passes: int
+    learning_flops: float = 0.0
 
     @property
     def parameters(self) -> int:
@@ -98,6 +101,7 @@ def _measured(recipe: Recipe, model: nn.Module, data: Dataset) -> Costs:
         activation_bytes=bytes_of_batch(model, images, batch_size, autocast),
         average_bytes=0 if recipe.average.name == "nothing" else trained * dtype.itemsize,
         passes=passes_of(recipe.gradient),
+        learning_flops=learning_flops(recipe.augment, data.shape, len(data.classes), len(data.train)),
         optimizer_bytes=bytes_of_optimizer(recipe, model, images, autocast),  # last: it moves the weights
     )
 
@@ -179,7 +183,8 @@ def words(found: Costs) -> str:
     parts = {"weights": found.weight_bytes, "optimizer": found.optimizer_bytes, "average": found.average_bytes}
     parts[f"per batch of {found.batch_size:,}"] = found.activation_bytes
     memory = ", ".join(f"{with_prefix(size)}B {part}" for part, size in parts.items() if size)
-    return f"{parameters} · {with_prefix(found.flops_per_image)}FLOP per image trained · {memory}"
+    once = f" · {with_prefix(found.learning_flops)}FLOP before the first step" if found.learning_flops else ""
+    return f"{parameters} · {with_prefix(found.flops_per_image)}FLOP per image trained{once} · {memory}"
 
 
 def with_prefix(number: float) -> str:

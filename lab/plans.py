@@ -10,6 +10,7 @@ from typing import Annotated, Any, Literal
 import numpy as np
 from pydantic import Field, ValidationError
 
+from lab.augmentations import learners
 from lab.catalogue import RecipeError, Settings, did_you_mean, explain
 from lab.many import endless, seconds_per_step
 from lab.reading import read_text, read_yaml
@@ -129,9 +130,11 @@ def equal_budget(plan: Plan, **where: Any) -> tuple[dict[str, Recipe], float]:
     if plan.budget in ("epochs", "target"):
         return {name: recipe.changed(epochs=first.epochs) for name, recipe in plan.arms.items()}, 0.0
     prices = prices_of(plan.budget, plan.arms, **where)
-    wealth = prices[next(iter(prices))] * first.epochs
-    arms = {name: plan.arms[name].changed(epochs=max(1, round(wealth / price))) for name, price in prices.items()}
-    spent = [arms[name].epochs * price for name, price in prices.items()]
+    ahead = {name: paid_ahead(plan.budget, recipe, **where) for name, recipe in plan.arms.items()}
+    wealth = next(iter(ahead.values())) + next(iter(prices.values())) * first.epochs
+    epochs = {name: max(1, round((wealth - ahead[name]) / price)) for name, price in prices.items()}
+    arms = {name: plan.arms[name].changed(epochs=count) for name, count in epochs.items()}
+    spent = [ahead[name] + epochs[name] * price for name, price in prices.items()]
     return arms, max(spent) / min(spent) - 1
 
 
@@ -143,6 +146,14 @@ def prices_of(budget: Budget, arms: Mapping[str, Recipe], **where: Any) -> dict[
     if budget == "steps":
         return {name: session.steps_per_epoch for name, session in sessions.items()}
     return {name: session.flops_per_image * len(session.train_split) for name, session in sessions.items()}
+
+
+def paid_ahead(budget: Budget, recipe: Recipe, **where: Any) -> float:
+    """What an arm spends before its first step, on what its augmentations learn: no steps, but all else."""
+    if budget == "steps" or not any(choice.name in learners for choice in recipe.augment):
+        return 0.0
+    session = Training(recipe, **where)
+    return session.learning_flops if budget == "flops" else sum(lesson.seconds for lesson in session.lessons.values())
 
 
 def seconds_per_epoch(arms: Mapping[str, Recipe], rounds: int = 3, **where: Any) -> dict[str, float]:

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from lab.augmentations import Lesson, augmented, lessons
-from lab.augmentations.learning import learning
+from lab.augmentations.learning import learning, learning_flops
 from lab.catalogue import Choice
 from lab.data import Dataset, Split
 from lab.data.batches import normalise, to_float
@@ -50,6 +50,12 @@ class Sight:
         if "lessons" not in vars(self):
             yield from (Learning(option) for option, lesson in learning(*self._taught) if lesson is None)
         yield from (Learned(option, lesson.seconds) for option, lesson in self.lessons.items())
+
+    @property
+    def learning_flops(self) -> float:
+        """Floating-point operations of what they learn."""
+        split = self.train_split
+        return learning_flops(self.recipe.augment, self.data.shape, len(self.data.classes), len(split))
 
     @property
     def _taught(self) -> tuple[tuple[Choice, ...], Split, int, torch.Generator]:

@@ -58,7 +58,7 @@ def signal_key(recipe: Recipe) -> tuple[Any, ...]:
 
 def cost_key(recipe: Recipe) -> tuple[Any, ...]:
     """All that costs depend on: of an optimizer its kind and settings, but not how far it steps."""
-    fields = (getattr(recipe, field) for field in (*NETWORK, "batch_size", "gradient", "average"))
+    fields = (getattr(recipe, field) for field in (*NETWORK, "batch_size", "gradient", "average", "augment"))
     return (*fields, type(recipe.optimizer), recipe.optimizer.model_dump(exclude={"lr"}))
 
 

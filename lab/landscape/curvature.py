@@ -73,7 +73,7 @@ class Curvature:
         batch_size: int | None = None,
         dtype: torch.dtype = torch.float32,
     ) -> None:
-        self.samples, self.loss, self.dtype, self.device = samples.mixed(), loss, dtype, samples.labels.device
+        self.samples, self.loss, self.dtype, self.device = samples, loss, dtype, samples.labels.device
         self.network = deepcopy(model).to(self.device, dtype).eval()
         if weights is not None:
             place(self.network, weights)

@@ -66,8 +66,8 @@ class Evaluator:
     """Evaluates a network anywhere on a plane. It has a network of its own: the one given is only read.
 
     stored: batch normalisation uses the statistics that the network has learned, at every point, as evaluation does.
-    batch: it uses those of each batch, as training does; `batch_size` then is a part of the result, and only whole
-    batches are used. Dropout is off in both.
+    batch: it uses those of each batch, as training does; `batch_size` and the order of the samples, which is random,
+    then are a part of the result, and only whole batches are used. Dropout is off in both.
 
     Memory, beyond a copy of the network and the plane: `bytes`.
 
@@ -296,7 +296,7 @@ def has_batchnorm(network: nn.Module) -> bool:
 
 
 def whole_batches(samples: Samples, size: int) -> Samples:
-    """Raises ValueError where there is none."""
+    """As many samples as fill batches. Raises ValueError where there is not one."""
     if len(samples) < size:
         raise ValueError(f"{len(samples)} samples make no batch of {size}: use more samples or a smaller batch_size.")
     return samples.first(len(samples) // size * size)

@@ -23,6 +23,7 @@ from lab.landscape.planes import Plane, check_alike
 from lab.landscape.rewriting import rewriting_of
 from lab.landscape.rewritten import Parts, Rewriting, Rewritten
 from lab.landscape.samples import Samples
+from lab.landscape.trails import at_once, only_stops
 from lab.landscape.weights import Weights
 from lab.steps import enough_threads, flops_per_image
 from lab.views import BatchNormMode
@@ -196,18 +197,16 @@ class Evaluator:
 
     def losses(self, points: Sequence[tuple[float, float]] | np.ndarray) -> Tensor:
         """(points, samples) the loss of each sample at each point, in nats: for errors of what is made of several."""
-        places = np.asarray(points, dtype=float).reshape(-1, 2)
-        blocks = [self._at_once(places[start : start + self.block]) for start in range(0, len(places), self.block)]
-        return torch.cat(blocks)
+        return at_once(self.measuring(points))
 
-    def _at_once(self, places: np.ndarray) -> Tensor:
-        """A block's losses, without a chance to stop."""
-        block = self._block(places)
-        while True:
-            try:
-                next(block)
-            except StopIteration as end:
-                return end.value[0]
+    def measuring(self, points: Sequence[tuple[float, float]] | np.ndarray) -> Generator[None, None, Tensor]:
+        """The same with chances to stop."""
+        places = np.asarray(points, dtype=float).reshape(-1, 2)
+        blocks: list[Tensor] = []
+        for start in range(0, len(places), self.block):
+            block = yield from only_stops(self._block(places[start : start + self.block]))
+            blocks.append(block[0])
+        return torch.cat(blocks)
 
     def _block(self, places: np.ndarray) -> Generator[Found, None, tuple[Tensor, Tensor]]:
         """Chances to stop; in the end the losses (points, n), and whether each sample was right, likewise."""

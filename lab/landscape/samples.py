@@ -51,8 +51,12 @@ class Samples:
         """Share of the split that is not among them: what is left of the variance of a mean over them."""
         return 1 - len(self) / self.total
 
+    def error_of_mean(self, means: Sequence[float] | np.ndarray, sizes: Sequence[int]) -> float:
+        """Standard error of a mean over them as that of the whole split, from the means of parts; 0 for all of it."""
+        return error_over_parts(means, sizes) * self.unseen**0.5 if self.unseen else 0.0
 
-def error_over_parts(means: Sequence[float], sizes: Sequence[int]) -> float:
+
+def error_over_parts(means: Sequence[float] | np.ndarray, sizes: Sequence[int]) -> float:
     """Standard error of the mean of all, from the means of k parts that differ as draws do; nan of a single part.
 
     sqrt(k / (k - 1) sum_j (n_j / n)^2 (m_j - m)^2)

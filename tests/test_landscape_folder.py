@@ -374,7 +374,8 @@ def test_numbers_stand_beside_the_pictures_where_they_are_asked_for(recipes, cap
     bent = plain["scenes"][0]["bent_down"]
     assert 0 <= bent["value"] <= 1
     assert re.search(
-        r" ± \S+% of the second differences are negative \(standard error over 15 parts", page_words(plain)
+        r" ± \S+% of the second differences are negative \(standard error over 15 parts of the picture, on these ",
+        page_words(plain),
     )
     assert bent["error"] > 0
     assert [each["value"] for each in plain["between"]] == pytest.approx([0], abs=1e-6)

@@ -224,13 +224,13 @@ class Live:
         return True
 
     def idle(self, seconds: float) -> bool:
-        """Work for about so long while nothing trains; whether there is more to do."""
+        """Work for about so long while nothing trains, a step at least; whether there is more to do."""
         self._rests = False
         end = self.budget.clock() + seconds
-        while self.budget.clock() < end:
-            if not self.step(still=True):
-                return False
-        return True
+        while self.step(still=True):
+            if self.budget.clock() >= end:
+                return True
+        return False
 
     def _take_question(self) -> None:
         asked = self._asked
@@ -238,6 +238,8 @@ class Live:
             return
         if asked.decides_plane != self.question.decides_plane:
             self._frames.clear()
+        if "line" in {asked.plane, self.question.plane} and asked.plane != self.question.plane:
+            self._shown.clear()  # a curve and a surface are never in one picture
         self.question = asked
         self._leave()
         self._views.clear()
@@ -267,8 +269,8 @@ class Live:
         """Each group of runs of one architecture gets a plane, unless the one that it has still serves."""
         self._arranged = True
         groups = self._groups()
-        for number in set(self._views) - {number for members in groups for number in members}:
-            self._views.pop(number)
+        for number in {*self._views, *self._shown} - {number for members in groups for number in members}:
+            self._views.pop(number, None)
             self._shown.pop(number, None)
         for members in groups:
             yield
@@ -327,20 +329,26 @@ class Live:
             return f"The line is drawn between two runs, and there {counted(len(runs))}."
         if runs[0].shapes != runs[1].shapes:
             return "The two runs have different networks: no line leads from one to the other."
-        return "The line waits until both runs have ended." if any(run.moving for run in runs) else ""
+        if any(run.moving for run in runs):
+            return "The line waits until both runs have ended."
+        return "Both runs ended at the same weights: there is no line between them." if at_one_place(*runs) else ""
 
     def portraits(self) -> list[Portrait]:
-        """Of all runs, by number."""
-        return [self._portrait(number) for number in sorted(self.runs) if number in self._views]
+        """Of all runs, by number; what was seen last is shown until there is something newer."""
+        return [self._portrait(number) for number in sorted(self.runs) if number in {*self._shown, *self._views}]
 
     def _portrait(self, number: int) -> Portrait:
-        view = self._shown.get(number, self._views[number])
+        view = self._shown.get(number) or self._views[number]
         frame, surface = view.frame, view.surface
         if surface is not None and frame.share is not None:  # as it is now, not when the plane was made
             surface = replace(surface, origin=replace(surface.origin, explained=frame.share))
         others = tuple(each for each in sorted(self.runs) if self.runs[each] in frame.runs and each != number)
         moving = self.runs[number].moving
         return Portrait(number, surface, view.path, view.step, moving, others, frame.made_at, frame.why, view.fault)
+
+
+def at_one_place(one: LiveRun, other: LiveRun) -> bool:
+    return all(weight.equal(other.newest.weights[name]) for name, weight in one.newest.weights.items())
 
 
 def counted(runs: int) -> str:

@@ -25,6 +25,7 @@ from lab.views import SIZE, Lens, Normalisation, View
 MOST_RUNS = 6
 ADVANCE = 0.3  # seconds at most that a run's first picture may take before they are earned, and
 ADVANCE_SHARE = 0.5  # of what the run is still going to earn: the rest is for following it
+BREATH = 0.005  # seconds of training between two steps that are heard
 LOOKING = 0.3  # of the budget, for snapshots: the rest is for what is seen around them
 
 
@@ -84,7 +85,7 @@ class Live:
         self.version = 0  # of what there is to see
         self._looked = 0.0  # seconds spent on snapshots
         self._asked = self.question
-        self._heard: dict[int, float] = {}  # seconds of training, by run
+        self._heard: dict[int, tuple[float, int]] = {}  # seconds and steps of training, by run
         self._wakes: dict[int, Wake] = {}
         self._frames: dict[int, Frame] = {}
         self._views: dict[int, LiveView] = {}
@@ -118,8 +119,10 @@ class Live:
         Raises:
             ValueError: the network is too large to be followed.
         """
+        if isinstance(event, Step) and self._can_wait(number, session):
+            return
         began = self.budget.clock()
-        self._earn(number, session.seconds, event)
+        self._earn(number, session, event)
         self.budget.lend(self._advance(number, session))
         last = isinstance(event, Finished)
         if last or self._is_due(number, session.step) or (self.budget.ripe and not self.rests):
@@ -127,12 +130,19 @@ class Live:
                 self._turn(number, session, began, last=last)
         self.budget.pay(self.budget.clock() - began)
 
-    def _earn(self, number: int, seconds: float, event: Event) -> None:
+    def _can_wait(self, number: int, session: Training) -> bool:
+        """Whether a step may go by unheard: to account for each would take half of what may be taken of small steps."""
+        run, heard = self.runs.get(number), self._heard.get(number)
+        if run is None or heard is None or not self._wakes[number].over:
+            return False
+        return session.seconds - heard[0] < BREATH and not run.due(session.step, affordable=False)
+
+    def _earn(self, number: int, session: Training, event: Event) -> None:
         """What was trained since this run was last heard; by how much longer that took because of us is paid."""
-        took = seconds - self._heard.get(number, seconds)
-        self._heard[number] = seconds
-        wake = self._wakes.setdefault(number, Wake())
-        excess = wake.excess(took) if isinstance(event, Step) else 0.0
+        seconds, step = self._heard.get(number, (session.seconds, session.step))
+        self._heard[number] = session.seconds, session.step
+        took, wake = session.seconds - seconds, self._wakes.setdefault(number, Wake())
+        excess = wake.excess(took, session.step - step) if isinstance(event, Step) and session.step > step else 0.0
         self.budget.earn(took - excess)
         self.budget.pay(excess)
 

@@ -533,6 +533,38 @@ def test_a_line_says_what_it_wants():
     assert live.missing.startswith("The two runs have different networks")
 
 
+def test_a_line_and_a_surface_never_stand_in_one_picture():
+    live = Live(QUICK._replace(plane="line"))
+    for number, optimizer in enumerate(("sgd", "adam")):
+        followed(live, recipe_of(NETWORKS["mlp"]).changed(optimizer=optimizer), number)
+    settle(live)
+    for plane in ("path", "line"):
+        live.ask(QUICK._replace(plane=plane))
+        while live.step():
+            found = [each.surface for each in live.portraits() if each.surface is not None]
+            assert len({surface.grid.line for surface in found}) < 2
+        assert [surface.grid.line for surface in found] == 2 * [plane == "line"]
+
+
+def test_between_two_runs_that_are_one_there_is_no_line():
+    live = Live(QUICK._replace(plane="line"))
+    for number in (1, 2):
+        followed(live, recipe_of(NETWORKS["mlp"]), number)
+    settle(live)
+    assert live.missing == "Both runs ended at the same weights: there is no line between them."
+    assert live.portraits() == []
+
+
+def test_a_picture_stays_while_another_plane_is_looked_for():
+    live = Live(QUICK)
+    followed(live, recipe_of(NETWORKS["mlp"]))
+    settle(live)
+    live.ask(QUICK._replace(plane="hessian"))
+    while live.step():
+        assert live.portraits()[0].surface is not None
+    assert live.portraits()[0].surface.origin.kind == "hessian"
+
+
 def test_eigenvectors_that_were_looked_for_when_the_run_ended_are_looked_for_anew():
     live = Live(QUICK._replace(plane="hessian"), share=1e-9)
     session = Training(recipe_of(NETWORKS["mlp"]), device="cpu")

@@ -343,6 +343,9 @@ def test_a_line_leads_from_one_run_to_another(panel) -> None:
     assert landscapes.view.figure.layout.xaxis.title.text == "from run 1 (0) to run 2 (1)"
     assert landscapes.solid.disabled
     assert landscapes.titles["lab-landscape-replay"] == "Has no effect: a line has no surface"
+    landscapes.choices["plane"].value = "path"
+    until(panel, lambda: len(traces(panel, "surface")) == 2)
+    assert not landscapes.solid.disabled
 
 
 def test_what_has_no_effect_is_greyed_with_the_reason(panel) -> None:

@@ -90,15 +90,21 @@ class Wake:
         """Now there was work."""
         self._since = 0
 
-    def excess(self, seconds: float) -> float:
+    @property
+    def over(self) -> bool:
+        """Whether the training no longer feels it."""
+        return self._since >= SETTLED
+
+    def excess(self, seconds: float, steps: int = 1) -> float:
         """How much of a step is due to work before it: below 0 by chance, and at most as much as a step usually takes.
 
-        A longer one was held up by something else.
+        A longer one was held up by something else. Several steps that took so long together were not disturbed.
         """
+        each = seconds / steps
         self._since += 1
-        self.shortest = min(self.shortest, seconds) if seconds > 0 else self.shortest
+        self.shortest = min(self.shortest, each) if each > 0 else self.shortest
         if self._since > SETTLED:
-            self._usual.append(seconds)
+            self._usual.append(each)
             return 0.0
-        usual = median(self._usual) if self._usual else seconds
-        return min(seconds - usual, usual)
+        usual = median(self._usual) if self._usual else each
+        return min(each - usual, usual)

@@ -267,7 +267,7 @@ class Landscapes:
         if self.news.missing and self._names:
             return escape(self.news.missing)
         if not self.portraits:
-            return NOTHING
+            return NOTHING if self.news.rests or not self._names else WAITS
         took = self.news.taken
         parts = [
             *(escape(each.fault) for each in self.portraits if each.fault),

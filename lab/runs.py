@@ -30,6 +30,7 @@ from lab.store import (
     PLAN,
     RECIPE,
     RUN,
+    SWEEP,
     WEIGHTS,
     Recorder,
     RunError,
@@ -366,10 +367,11 @@ def table(root: str | Path = "runs") -> pd.DataFrame:
 
 
 def might_be_run(folder: Path) -> bool:
-    """A folder with anything in it, but a comparison's or that of claims; or named as `new_folder` names them."""
+    """A folder with anything in it, but a comparison's, a sweep's or that of claims; or with a name of `new_folder`."""
     if not any(folder.iterdir()):
         return re.fullmatch(r"\d{8}-\d{6}-[0-9a-f]{12}(-\d+)?", folder.name) is not None
-    return not (folder / PLAN).exists() and folder.name != "claims"
+    others = (folder / PLAN).exists() or (folder / SWEEP).exists()
+    return not others and folder.name not in ("claims", "sweeps")
 
 
 def _row(folder: Path) -> dict[str, Any]:

@@ -40,6 +40,7 @@ WEIGHTS, RECIPE, HISTORY, RUN = "weights.safetensors", "recipe.yaml", "history.j
 SERIES = ("loss", "accuracy", "lr")
 LOCK = ".lock"
 PLAN = "plan.json"  # in the folder of a comparison
+SWEEP = "sweep.json"  # in the folder of a sweep
 RESUMABLE: tuple[Status, ...] = ("stopped", "out_of_memory", "failed")
 
 
@@ -88,8 +89,9 @@ def lock_new(folder: Path) -> FileLock:
 
 def occupied(folder: Path, names: Sequence[str]) -> str:
     """Why a folder that holds something cannot take a new run."""
-    if PLAN in names:
-        return f"{folder} holds a comparison. Choose another folder."
+    for mark, what in ((PLAN, "comparison"), (SWEEP, "sweep")):
+        if mark in names:
+            return f"{folder} holds a {what}. Choose another folder."
     if {RECIPE, RUN} <= set(names):
         return f"{folder} holds a run already. Go on with `lab resume {folder}`, or choose another folder."
     if RECIPE in names:

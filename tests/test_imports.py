@@ -74,6 +74,7 @@ ORDER = [
         "plots",
         "schedule_plots",
         "figure_parts",
+        "stills",
         "activation_plots",
         "comparison_plots",
         "diagnostic_plots",

@@ -11,8 +11,9 @@ import ipywidgets as widgets
 
 from lab.catalogue import RecipeError
 from lab.idle import idle, without_idle
-from lab.panel.controls import Control, ManyChoices, OneChoice, gathered, rest, setting
+from lab.panel.controls import Control, gathered, setting
 from lab.panel.forecast import PAUSE
+from lab.panel.offers import ManyChoices, OneChoice, rest
 from lab.panel.ordered import OrderedChoices
 from lab.panel.pictures import PICTURES
 from lab.panel.worker import Post, errand, forget

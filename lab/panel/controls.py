@@ -16,6 +16,7 @@ from pydantic.fields import FieldInfo
 from lab.catalogue import Choice, Knob, bounds_of, doc_of, is_number, knob_of, options_of
 
 LABEL = {"description_width": "112px"}
+FIXED = "Set by the notebook."
 Changed = Callable[[], None]
 
 
@@ -27,7 +28,12 @@ class Titled(Protocol):
 
 
 class Control(Titled, Protocol):
-    """What is shown, and the value that a recipe takes."""
+    """What is shown, and the value that a recipe takes.
+
+    fixed: it stays as it is; read by `rest`, which shows it.
+    """
+
+    fixed: bool
 
     @property
     def widget(self) -> Any: ...
@@ -55,6 +61,8 @@ def setting(name: str, field: FieldInfo, changed: Changed, value: Any) -> Contro
 class Plain:
     """A checkbox, dropdown or text."""
 
+    fixed = False
+
     def __init__(self, name: str, field: FieldInfo, changed: Changed, value: Any) -> None:
         common = {"value": value, "description": words(name), "tooltip": tooltip(field), "layout": wide()}
         if field.annotation is bool:
@@ -70,9 +78,10 @@ class Plain:
 
     def rest(self, reason: str, *, locked: bool = True) -> None:
         """Grey it out, saying why, where it has no effect; an empty reason wakes it up."""
-        self.widget.disabled = bool(reason) and locked
+        self.widget.disabled = self.fixed or (bool(reason) and locked)
         greyed(self.widget, grey=bool(reason))
-        self.titles = dict.fromkeys(self.titles, reason or self.hint)
+        marked(self.widget, "lab-fixed", on=self.fixed)
+        self.titles = dict.fromkeys(self.titles, reason or hint_of(self.hint, fixed=self.fixed))
 
     @property
     def value(self) -> Any:
@@ -85,6 +94,8 @@ class Plain:
 
 class Number:
     """A slider over the usual range beside a box that takes any number; the box holds the value."""
+
+    fixed = False
 
     def __init__(self, name: str, field: FieldInfo, knob: Knob | None, changed: Changed, value: float) -> None:
         self.whole = field.annotation is int
@@ -155,9 +166,10 @@ class Number:
     def rest(self, reason: str, *, locked: bool = True) -> None:
         """Grey it out, saying why, where it has no effect; an empty reason wakes it up."""
         for part in filter(None, (self.box, self.slider)):
-            part.disabled = bool(reason) and locked
+            part.disabled = self.fixed or (bool(reason) and locked)
         greyed(self.widget, grey=bool(reason))
-        self.titles = dict.fromkeys(self.titles, reason or self.hint)
+        marked(self.widget, "lab-fixed", on=self.fixed)
+        self.titles = dict.fromkeys(self.titles, reason or hint_of(self.hint, fixed=self.fixed))
 
     @property
     def value(self) -> float:
@@ -176,10 +188,19 @@ def settings_of(choice: Choice, changed: Changed) -> dict[str, Control]:
 
 def greyed(widget: widgets.DOMWidget, *, grey: bool) -> None:
     """Its label too, which `disabled` leaves as it is."""
-    if grey:
-        widget.add_class("lab-resting")
+    marked(widget, "lab-resting", on=grey)
+
+
+def marked(widget: widgets.DOMWidget, css: str, *, on: bool) -> None:
+    if on:
+        widget.add_class(css)
     else:
-        widget.remove_class("lab-resting")
+        widget.remove_class(css)
+
+
+def hint_of(hint: str, *, fixed: bool) -> str:
+    """A tooltip; of what the notebook has set it says that first."""
+    return "\n\n".join(filter(None, [FIXED, hint])) if fixed else hint
 
 
 def gathered(controls: Iterable[Titled]) -> dict[str, str]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from typing import Any, Protocol, runtime_checkable
 
 import ipywidgets as widgets
@@ -11,18 +11,38 @@ import ipywidgets as widgets
 from lab.catalogue import Catalogue, Choice, RecipeError
 from lab.idle import OF_THEIR_OWN_VALUE
 from lab.panel.about import About
-from lab.panel.controls import LABEL, Changed, Control, boxed, close, gathered, greyed, settings_of, wide, words
+from lab.panel.controls import (
+    LABEL,
+    Changed,
+    Control,
+    boxed,
+    close,
+    gathered,
+    greyed,
+    hint_of,
+    marked,
+    settings_of,
+    wide,
+    words,
+)
 
 
 @runtime_checkable
 class Many(Protocol):
-    """A list of options, each of which may rest."""
+    """A list of options, each of which may rest; `fixed`: the list as a whole stays as it is."""
+
+    fixed: bool
 
     def rest_each(self, reasons: Mapping[str, str]) -> None: ...
 
 
 class OneChoice:
-    """A dropdown over a catalogue; picking an option swaps in its settings."""
+    """A dropdown over a catalogue; picking an option swaps in its settings.
+
+    fixed: the option stays; its settings have a `fixed` of their own.
+    """
+
+    fixed = False
 
     def __init__(
         self, name: str, catalogue: Catalogue, changed: Changed, value: Choice, ask: Changed | None = None
@@ -40,14 +60,16 @@ class OneChoice:
 
     @property
     def titles(self) -> dict[str, str]:
-        own = {self.css: self.idle or self.catalogue.sentence(str(self.dropdown.value))}
+        sentence = self.catalogue.sentence(str(self.dropdown.value))
+        own = {self.css: self.idle or hint_of(sentence, fixed=self.fixed)}
         return own | gathered(self.settings.values())
 
     def rest(self, reason: str, *, locked: bool = True) -> None:
         """Grey the choice out, saying why, where it has no effect; an empty reason wakes it up."""
         self.idle = reason
-        self.dropdown.disabled = bool(reason) and locked
+        self.dropdown.disabled = self.fixed or (bool(reason) and locked)
         greyed(self.dropdown, grey=bool(reason))
+        marked(self.dropdown, "lab-fixed", on=self.fixed)
 
     def _picked(self, change: dict[str, Any]) -> None:
         self._show(self.catalogue.parse(change["new"]))
@@ -89,6 +111,8 @@ class OneChoice:
 class ManyChoices:
     """A checkbox per option of a catalogue; ticked ones show their settings and apply in the order of ticking."""
 
+    fixed = False
+
     def __init__(self, name: str, catalogue: Catalogue, changed: Changed, value: tuple[Choice, ...]) -> None:
         self.name, self.catalogue, self.changed, self._setting = name, catalogue, changed, False
         self.widget = widgets.VBox([], layout=wide())
@@ -117,16 +141,20 @@ class ManyChoices:
 
     @property
     def titles(self) -> dict[str, str]:
-        said = {option: self.idle.get(option) or self.catalogue.sentence(option) for option in self.catalogue}
-        own = {f"lab-{self.name}-{option}": text for option, text in said.items()}
+        hints = {option: hint_of(self.catalogue.sentence(option), fixed=self.fixed) for option in self.catalogue}
+        own = {f"lab-{self.name}-{option}": self.idle.get(option) or hint for option, hint in hints.items()}
         return own | gathered(control for settings in self.chosen.values() for control in settings.values())
 
     def rest_each(self, reasons: Mapping[str, str]) -> None:
         """Grey out the ticked options that have no effect, saying why; they can still be unticked."""
         self.idle = reasons
+        for box in self.boxes.values():
+            box.disabled = self.fixed
+            marked(box, "lab-fixed", on=self.fixed)
         for option, settings in self.chosen.items():
             greyed(self.boxes[option], grey=option in reasons)
             for control in settings.values():
+                control.fixed = self.fixed
                 control.rest(reasons.get(option, ""))
 
     def _ticked(self, option: str, *, on: bool) -> None:
@@ -184,9 +212,15 @@ class ManyChoices:
         self.value = tuple(self.catalogue.parse(spec) for spec in self.value)
 
 
-def rest(controls: Mapping[str, Control | OneChoice | Many], reasons: Mapping[str, str]) -> None:
-    """Grey out what rests, by dotted key, and wake up all else; the settings of a choice rest with it."""
+def rest(
+    controls: Mapping[str, Control | OneChoice | Many], reasons: Mapping[str, str], fixed: Collection[str] = ()
+) -> None:
+    """Grey out what rests, by dotted key, and wake up all else; the settings of a choice rest with it.
+
+    fixed: dotted keys of what nobody can change.
+    """
     for field, control in controls.items():
+        control.fixed = field in fixed
         if isinstance(control, Many):
             begin = f"{field}."
             control.rest_each({key.removeprefix(begin): why for key, why in reasons.items() if key.startswith(begin)})
@@ -194,4 +228,5 @@ def rest(controls: Mapping[str, Control | OneChoice | Many], reasons: Mapping[st
         own = reasons.get(field, "")
         control.rest(own, locked=field not in OF_THEIR_OWN_VALUE)
         for key, inner in control.settings.items() if isinstance(control, OneChoice) else ():
+            inner.fixed = f"{field}.{key}" in fixed
             inner.rest(own or reasons.get(f"{field}.{key}", ""))

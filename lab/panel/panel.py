@@ -5,14 +5,15 @@ from __future__ import annotations
 import threading
 import time
 import weakref
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Mapping
 from functools import partial
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
 import ipywidgets as widgets
 
-from lab.panel.choices import SECTIONS, Choices
+from lab.panel.choices import Choices
 from lab.panel.comparing import ComparePane
 from lab.panel.controls import close, wide
 from lab.panel.curves import Curves
@@ -21,8 +22,11 @@ from lab.panel.finding import FindingPane
 from lab.panel.forecast import Forecast
 from lab.panel.health import HealthView
 from lab.panel.helper import Helper
+from lab.panel.jobs import Jobs
 from lab.panel.landscape import Landscapes
+from lab.panel.locks import Locks, checked_seconds
 from lab.panel.one_thread import keep_to_main_thread
+from lab.panel.parts import SECTIONS, checked_parts
 from lab.panel.pump import Pump
 from lab.panel.samples import Samples
 from lab.panel.take_away import TakeAway
@@ -45,14 +49,29 @@ class Panel:
         recipe: what the controls show first.
         folder: where runs are kept; None keeps them in memory only.
         device: "cpu", "cuda", ...; the best there is by default.
+        lock: dotted choices that are set and cannot be changed, such as {"model": "cnn", "optimizer.lr": 0.1}.
+        hide: what is not shown: fields ("augment"), settings ("optimizer.nesterov"), sections ("Transfer") and panes
+            ("compare"); `everything_but` lists them all but some.
+        seconds: of its own training time, after which a run is stopped.
+    Raises:
+        RecipeError: a choice or a part that does not exist, or seconds that are not greater than 0.
     Example:
         panel = Panel(); panel                 # in a notebook: shows it
         panel.recipe = panel.recipe.changed(optimizer="adam"); panel.start(); panel.wait()
     """
 
     def __init__(
-        self, recipe: Recipe | None = None, *, folder: str | Path | None = "runs", device: str | None = None
+        self,
+        recipe: Recipe | None = None,
+        *,
+        folder: str | Path | None = "runs",
+        device: str | None = None,
+        lock: Mapping[str, Any] = MappingProxyType({}),
+        hide: Iterable[str] = (),
+        seconds: float | None = None,
     ) -> None:
+        start = Recipe() if recipe is None else checked(recipe)
+        locks, self.hidden, self.seconds = Locks(lock, start), checked_parts(hide), checked_seconds(seconds)
         global _current  # one panel per kernel: a re-run cell replaces the old one
         if _current is not None and (old := _current()) is not None:
             old.close()
@@ -60,39 +79,38 @@ class Panel:
         keep_to_main_thread()
         self.folder, self.device = Path(folder) if folder else None, device
         self.entries: list[Entry] = []  # what is shown
-        self.jobs: list[Job | Task] = []  # what was asked for, shown yet or not
+        self.jobs = Jobs()
         self.pump = Pump(self._flush)
-        start = Recipe() if recipe is None else checked(recipe)
         self._numbers_shown = 0.0
         self.watching = threading.Event()  # whether the layers' health is looked at
-        self.choices = Choices(start, SECTIONS, self._changed, self.pump.post, self.device)
+        where = self.pump.post, self.device
+        self.choices = Choices(start, SECTIONS, self._changed, *where, locks=locks, hidden=self.hidden)
         self.controls = self.choices.controls
         self._build()
         for catalogue in CATALOGUES.values():
             catalogue.listeners.append(self._options_changed)
-        submit(lambda: warm_up(start))
+        submit(lambda: warm_up(locks.recipe))
 
     def _build(self) -> None:
         self._build_parts()
+        caption = widgets.HTML(f'<div class="lab-caption">{CAPTION}</div>')
+        panes = {
+            "curves": widgets.VBox([self.curves.figure, caption], layout=wide()),
+            "health": self.health.widget,
+            "runs": self.table,
+            "landscapes": self.landscapes.widget,
+            "rates": self.finding.widget,
+            "forecast": self.forecast.widget,
+            "samples": self.samples.widget,
+            "compare": self.comparing.widget,
+            "code": self.take_away.widget,
+        }
+        shown = [pane for name, pane in panes.items() if name not in self.hidden]
         results = widgets.VBox(
-            [
-                self.toolbar.widget,
-                self.progress.widget,
-                self.invalid,
-                self.message,
-                self.curves.figure,
-                widgets.HTML(f'<div class="lab-caption">{CAPTION}</div>'),
-                self.health.widget,
-                self.table,
-                self.landscapes.widget,
-                self.finding.widget,
-                self.forecast.widget,
-                self.samples.widget,
-                self.comparing.widget,
-                self.take_away.widget,
-            ],
+            [self.toolbar.widget, self.progress.widget, self.invalid, self.message, *shown],
             layout=widgets.Layout(flex="1 1 520px", min_width="0", width="auto"),
         )
+        self.toolbar.hide(self.hidden)
         results.add_class("lab-results")
         self.ui = widgets.HBox(
             [self.choices.widget, results, self.helper], layout=widgets.Layout(width="100%", flex_flow="row wrap")
@@ -187,8 +205,8 @@ class Panel:
 
     def start(self) -> None:
         """Train the recipe shown, in turns with up to three others; further ones wait until one of them has ended."""
-        where = self.pump.post, self.folder, self.device
-        job = Job(self.recipe, *where, watching=self.watching, follow=self.landscapes.surveyor.follow)
+        where, follow = (self.pump.post, self.folder, self.device), self.landscapes.surveyor.follow
+        job = Job(self.recipe, *where, seconds=self.seconds, watching=self.watching, follow=follow)
         self.pump.post(("queue", job))
         self._work_on(job)
 
@@ -197,9 +215,7 @@ class Panel:
         self.finding.start(self.recipe)
 
     def _work_on(self, job: Job | Task) -> None:
-        if self._paused:
-            job.going.clear()
-        self.jobs.append(job)
+        self.jobs.take(job)
         self.pump.post(("show", None))
         if isinstance(job, Job):
             take_turns(job)
@@ -211,33 +227,23 @@ class Panel:
 
     def stop(self) -> None:
         """Stop after the current step, and take waiting runs off the queue."""
-        for job in self._unfinished():
-            job.stop()
+        self.jobs.stop()
 
     def pause(self) -> None:
         """Hold training where it is."""
-        for job in self._unfinished():
-            job.going.clear()
+        self.jobs.hold()
         self.pump.post(("show", None))
 
     def go_on(self) -> None:
         """Go on after a pause."""
-        for job in self._unfinished():
-            job.going.set()
+        self.jobs.go_on()
         self.pump.post(("show", None))
 
     def _pause_or_go_on(self) -> None:
-        if self._paused:
+        if self.jobs.paused:
             self.go_on()
         else:
             self.pause()
-
-    @property
-    def _paused(self) -> bool:
-        return any(not job.going.is_set() for job in self._unfinished())
-
-    def _unfinished(self) -> list[Job | Task]:
-        return [job for job in self.jobs if not job.done.is_set()]
 
     @property
     def runs(self) -> list[Run]:
@@ -250,8 +256,8 @@ class Panel:
         Raises:
             RunError: one of the runs that were waited for failed, with its words.
         """
-        awaited = self._unfinished()
-        while not all(job.told.is_set() for job in self.jobs):
+        awaited = self.jobs.unfinished
+        while not self.jobs.told:
             self.pump.drain()
             time.sleep(self.pump.period)
         self.pump.drain()
@@ -347,7 +353,7 @@ class Panel:
         self.curves.fit_loss(self.runs)
 
     def _on_clear(self, _: None) -> None:
-        self.jobs = self._unfinished()
+        self.jobs.forget_ended()
         self.entries = [entry for entry in self.entries if entry.job in self.jobs]
         self.message.value = ""
         self.comparing.clear()
@@ -359,7 +365,7 @@ class Panel:
         training = [entry for entry in going if entry.trains]
         shown = training or (going or self.entries[-1:])[:1]
         clearable = len(going) < len(self.entries) or not self.comparing.empty
-        self.toolbar.show(busy=bool(self._unfinished()), paused=self._paused, clearable=clearable)
+        self.toolbar.show(busy=bool(self.jobs.unfinished), paused=self.jobs.paused, clearable=clearable)
         self.comparing.refresh_button()
         self.landscapes.show({entry.number: entry.job for entry in self.entries}, run_names(self._numbered()))
         state = self._state(shown, training=bool(training))
@@ -372,7 +378,7 @@ class Panel:
                 self.health.show(shown[0].health, shown[0].number)
 
     def _state(self, shown: list[Entry], *, training: bool) -> str:
-        if self._paused:
+        if self.jobs.paused:
             return "paused"
         for part, state in ((self.comparing, "comparing"), (self.finding, "finding")):
             if part.busy and not training:

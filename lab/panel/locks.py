@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Iterator, Mapping
 from typing import Any
 
 from lab.catalogue import Choice, RecipeError
+from lab.presets import Preset
 from lab.recipe import CATALOGUES, LISTS, Recipe
 
 
@@ -46,6 +48,14 @@ class Locks:
         recipe = recipe.changed(**options)
         settings = {key: value for key, value in self.values.items() if "." in key and _has(recipe, key)}
         return recipe.changed(**settings)
+
+    def fitting(self, presets: Mapping[str, Preset]) -> dict[str, Preset]:
+        """Those that go together with what is set, as they come out then."""
+        found: dict[str, Preset] = {}
+        for name, preset in presets.items():
+            with contextlib.suppress(RecipeError):
+                found[name] = preset._replace(recipe=self.held(preset.recipe))
+        return found
 
 
 def _is(recipe: Recipe, field: str, value: Any) -> bool:

@@ -15,7 +15,7 @@ import ipywidgets as widgets
 
 from lab.panel.choices import Choices
 from lab.panel.comparing import ComparePane
-from lab.panel.controls import close, wide
+from lab.panel.controls import close, gathered, wide
 from lab.panel.curves import Curves
 from lab.panel.entries import Entry, way_of
 from lab.panel.finding import FindingPane
@@ -24,15 +24,19 @@ from lab.panel.health import HealthView
 from lab.panel.helper import Helper
 from lab.panel.jobs import Jobs
 from lab.panel.landscape import Landscapes
+from lab.panel.layout import captioned, results, side_by_side
 from lab.panel.locks import Locks, checked_seconds
 from lab.panel.one_thread import keep_to_main_thread
 from lab.panel.parts import SECTIONS, checked_parts
 from lab.panel.pump import Pump
+from lab.panel.run_list import TITLES, RunList
 from lab.panel.samples import Samples
+from lab.panel.start import Start
 from lab.panel.take_away import TakeAway
 from lab.panel.toolbar import Progress, Toolbar
-from lab.panel.words import message, run_names, runs_table
+from lab.panel.words import message
 from lab.panel.worker import Job, Task, in_words, submit, take_turns, warm_up
+from lab.presets import presets
 from lab.recipe import CATALOGUES, Recipe, checked
 from lab.runs import Run
 from lab.store import RunError
@@ -78,7 +82,6 @@ class Panel:
         _current = weakref.ref(self)
         keep_to_main_thread()
         self.folder, self.device = Path(folder) if folder else None, device
-        self.entries: list[Entry] = []  # what is shown
         self.jobs = Jobs()
         self.pump = Pump(self._flush)
         self._numbers_shown = 0.0
@@ -86,6 +89,8 @@ class Panel:
         where = self.pump.post, self.device
         self.choices = Choices(start, SECTIONS, self._changed, *where, locks=locks, hidden=self.hidden)
         self.controls = self.choices.controls
+        self.list = RunList(self._restore, lambda: self.pump.post(("listed", None)), self._guarded)
+        self.start_from = Start(locks.fitting(presets()), self._restore)
         self._build()
         for catalogue in CATALOGUES.values():
             catalogue.listeners.append(self._options_changed)
@@ -93,11 +98,10 @@ class Panel:
 
     def _build(self) -> None:
         self._build_parts()
-        caption = widgets.HTML(f'<div class="lab-caption">{CAPTION}</div>')
         panes = {
-            "curves": widgets.VBox([self.curves.figure, caption], layout=wide()),
+            "curves": captioned(self.curves.figure, CAPTION),
             "health": self.health.widget,
-            "runs": self.table,
+            "runs": self.list.widget,
             "landscapes": self.landscapes.widget,
             "rates": self.finding.widget,
             "forecast": self.forecast.widget,
@@ -105,17 +109,11 @@ class Panel:
             "compare": self.comparing.widget,
             "code": self.take_away.widget,
         }
-        shown = [pane for name, pane in panes.items() if name not in self.hidden]
-        results = widgets.VBox(
-            [self.toolbar.widget, self.progress.widget, self.invalid, self.message, *shown],
-            layout=widgets.Layout(flex="1 1 520px", min_width="0", width="auto"),
-        )
+        head = self.toolbar.widget, self.progress.widget, self.invalid, self.message
+        if "start" not in self.hidden:
+            self.choices.widget.children = (self.start_from.widget, *self.choices.widget.children)
         self.toolbar.hide(self.hidden)
-        results.add_class("lab-results")
-        self.ui = widgets.HBox(
-            [self.choices.widget, results, self.helper], layout=widgets.Layout(width="100%", flex_flow="row wrap")
-        )
-        self.ui.add_class("lab-panel")
+        self.ui = side_by_side(self.choices.widget, results(head, panes, self.hidden), self.helper)
         self._on_show()
         self._changed()
 
@@ -143,7 +141,7 @@ class Panel:
         }
         for trait, kind in (("dark", "theme"), ("width", "width"), ("webgl", "webgl")):
             self.helper.observe(lambda change, kind=kind: self.pump.post((kind, change["new"])), trait)
-        self.table, self.message, self.invalid = (widgets.HTML(layout=wide()) for _ in range(3))
+        self.message, self.invalid = (widgets.HTML(layout=wide()) for _ in range(2))
 
     def _make_toolbar(self) -> Toolbar:
         actions: dict[str, Callable[[], None]] = {
@@ -184,12 +182,16 @@ class Panel:
     def recipe(self, recipe: Recipe) -> None:
         self.choices.recipe = checked(recipe)
 
+    def _restore(self, recipe: Recipe) -> None:
+        self.recipe = recipe
+
     def _changed(self) -> None:
         """A control changed: say at once whether the recipe is valid, and show what follows from it."""
-        self.helper.titles = self.choices.titles | self.samples.titles | self.landscapes.titles
+        parts = self.choices, self.start_from, self.samples, self.landscapes
+        self.helper.titles = TITLES | gathered(parts)
         recipe, fault = None, ""
         try:
-            recipe = self.recipe
+            self.start_from.show(recipe := self.recipe)
         except Exception as error:  # noqa: BLE001  # shown in words, whatever it is
             fault = in_words(error)
         self.invalid.value = message(fault)
@@ -240,10 +242,12 @@ class Panel:
         self.pump.post(("show", None))
 
     def _pause_or_go_on(self) -> None:
-        if self.jobs.paused:
-            self.go_on()
-        else:
-            self.pause()
+        (self.go_on if self.jobs.paused else self.pause)()
+
+    @property
+    def entries(self) -> list[Entry]:
+        """What is shown of each run, in the order in which they were started."""
+        return self.list.entries
 
     @property
     def runs(self) -> list[Run]:
@@ -317,15 +321,16 @@ class Panel:
         return entry.number
 
     def _on_queue(self, job: Job) -> None:
-        entry = Entry(self.entries[-1].number + 1 if self.entries else 1, job)
-        self.entries.append(entry)
+        self.list.take(job)
         self.message.value = ""
-        names = run_names(self._numbered())
-        self.curves.add(entry.number, names[entry.number])
-        self.curves.rename(names)
+        self._on_listed()
 
-    def _numbered(self) -> dict[int, Run]:
-        return {entry.number: entry.run for entry in self.entries}
+    def _on_listed(self, _: None = None) -> None:
+        """Runs came or went: one line for each of them, named by what differs now."""
+        self.list.show()
+        self.curves.keep(self.list.names)
+        for entry in self.entries:
+            self.curves.update(entry.number, entry.run.history, entry.steps_per_epoch)
 
     def _on_options(self, _: None) -> None:
         self.choices.refresh()
@@ -354,11 +359,10 @@ class Panel:
 
     def _on_clear(self, _: None) -> None:
         self.jobs.forget_ended()
-        self.entries = [entry for entry in self.entries if entry.job in self.jobs]
+        self.list.clear(self.jobs)
         self.message.value = ""
         self.comparing.clear()
-        self.curves.keep({entry.number for entry in self.entries})
-        self.curves.rename(run_names(self._numbered()))
+        self._on_listed()
 
     def _on_show(self, _: None = None) -> None:
         going = [entry for entry in self.entries if not entry.job.done.is_set()]
@@ -367,12 +371,12 @@ class Panel:
         clearable = len(going) < len(self.entries) or not self.comparing.empty
         self.toolbar.show(busy=bool(self.jobs.unfinished), paused=self.jobs.paused, clearable=clearable)
         self.comparing.refresh_button()
-        self.landscapes.show({entry.number: entry.job for entry in self.entries}, run_names(self._numbered()))
+        self.landscapes.show({entry.number: entry.job for entry in self.entries}, self.list.names)
         state = self._state(shown, training=bool(training))
         others = state in ("comparing", "finding")  # what goes on is none of the runs
         self.progress.say(state, [] if others else [entry.number for entry in shown])
         if state != "running" or self._due():
-            self.table.value = runs_table(self._numbered())
+            self.list.show()
             self.progress.show(way_of(shown))
             if shown:
                 self.health.show(shown[0].health, shown[0].number)

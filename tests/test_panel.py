@@ -202,7 +202,7 @@ def test_clearing_as_a_run_ends_leaves_an_empty_panel(panel) -> None:
     panel.clear()
     panel.pump.drain()
     assert panel.runs == []
-    assert "Runs appear here" in panel.table.value
+    assert "Runs appear here" in panel.list.table.value
 
 
 def test_runs_keep_their_number_and_line_when_others_are_cleared(panel) -> None:

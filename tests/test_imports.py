@@ -27,6 +27,7 @@ ORDER = [
     *(
         "depth",
         "transfer",
+        "objectives",
         "reading",
         "own_options",
         "recipe",
@@ -39,6 +40,7 @@ ORDER = [
         "layer_tables",
         "sight",
         "features",
+        "answering",
         "training",
         "stacks",
         "store",

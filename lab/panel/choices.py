@@ -28,6 +28,7 @@ SECTIONS = {
     ),
     "Augmentation": ("augment",),
     "Transfer": ("source", "transfer"),
+    "Objective": ("objective",),
     "Numbers": ("precision", "seed"),
 }
 

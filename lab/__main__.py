@@ -223,6 +223,8 @@ def show_run(result: runs.Run, given: argparse.Namespace) -> int:
         "best_epoch": best.epoch + 1 if best else None,
         "validation_accuracy": best.validation_accuracy if best else None,
         "validation_loss": best.validation_loss if best else None,
+        "also": best.also if best else {},
+        "gap": best.gap if best else None,
         "problems": result.problems,
     }
     print(json.dumps(facts) if given.json else in_words(facts))
@@ -237,6 +239,9 @@ def in_words(facts: dict[str, Any]) -> str:
     if facts["best_epoch"]:
         scores = f"loss {facts['validation_loss']:.4f}, accuracy {facts['validation_accuracy']:.4f}"
         lines.append(f"best validation accuracy at epoch {facts['best_epoch']}: {scores}")
+    beside = facts["also"] | ({} if facts["gap"] is None else {"gap": facts["gap"]})
+    if beside:
+        lines.append(f"beside it: {', '.join(f'{name} {value:.4f}' for name, value in beside.items())}")
     return "\n".join([*lines, *filter(None, [facts["detail"]]), *facts["problems"]])
 
 

@@ -18,6 +18,7 @@ from lab.features import end_of, features_of
 from lab.gradients import gradients
 from lab.initializers import after_filling, initializers
 from lab.models import initialise, models
+from lab.objectives import Moment, objectives
 from lab.optimizers import joined, optimizers, parameter_groups
 from lab.recipe import Recipe
 from lab.schedules import ramped, schedules
@@ -28,6 +29,7 @@ from lab.script_lines import (
     evaluate_lines,
     has_other_weights,
     learning,
+    learns_other,
     main_lines,
     stops,
     takes_over,
@@ -36,6 +38,7 @@ from lab.steps import (
     EVALUATION_BATCH,
     learning_stream,
     noise_stream,
+    objective_stream,
     seed_dropout,
     stalled,
 )
@@ -100,16 +103,30 @@ def functions_of(session: Training) -> Iterator[Any]:
         yield Pending
     for choice in learning(recipe):
         yield from (learning_stream, learners[choice.name], *([finished] if stops(choice) else []))
+    yield from functions_of_network(session)
+    yield from functions_of_steps(session)
+
+
+def functions_of_network(session: Training) -> Iterator[Any]:
+    """What makes the network, and fills it."""
+    recipe = session.recipe
     yield from (activations.functions[recipe.activation.name], models.functions[recipe.model.name])
     yield from (initializers.functions[recipe.init.name], initialise)
     if recipe.init.name in after_filling:
         yield from (after_filling[recipe.init.name], batches.sample)
+    if learns_other(session):
+        yield from (objectives.functions[recipe.objective.name], Moment, objective_stream)
     if takes_over(session):
         yield from (sources.functions[recipe.source.name], transfers.functions[recipe.transfer.name], settle)
     if recipe.transfer.name in thawing:
         yield from (freeze_all_but, thawing[recipe.transfer.name].trained)
     if session.layer_on_features() is not None:
         yield from (end_of, features_of)
+
+
+def functions_of_steps(session: Training) -> Iterator[Any]:
+    """What the steps call."""
+    recipe = session.recipe
     yield from (
         rate_groups if by_layer(recipe) else parameter_groups,
         *([] if recipe.transfer.name in thawing else [joined]),

@@ -94,7 +94,7 @@ class Keeping(Sight):
 def keeps_features(recipe: Recipe) -> bool:
     """Whether what the last layer reads is the same at every step, and all else is used as it was copied."""
     changes = bool(recipe.augment) or recipe.average.name != "nothing" or uses_other_weights(recipe.optimizer)
-    return recipe.transfer.name in cached and not changes
+    return recipe.transfer.name in cached and recipe.objective.name == "classes" and not changes
 
 
 def end_of(model: nn.Module, images: Tensor) -> nn.Linear | None:

@@ -5,12 +5,14 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from typing import Any, NamedTuple
 
+from lab.data.domains import judges_elsewhere
 from lab.models import OWN_ACTIVATION
 from lab.models.vision import SMALL_STEMS
 from lab.optimizers import BATCH
 
 RECURRENT = ("rnn", "lstm", "gru")
 GREY = ("digits", "mnist", "fashion_mnist")  # data sets of one channel, whatever their settings
+TO_ANOTHER_DOMAIN = ("coral", "dann", "adapted_statistics", "fine_tuned_on_target")
 OF_THEIR_OWN_VALUE = ("patience",)  # these rest because of what they say themselves, so they stay changeable
 
 Leaves = Mapping[str, Any]
@@ -31,7 +33,13 @@ def has_no_hidden_layers(at: Leaves) -> bool:
     return at.get("model") == "mlp" and at.get("model.depth") == 0
 
 
+def has_one_domain(at: Leaves) -> bool:
+    return not any(f"modify.{name}" in at for name in judges_elsewhere)
+
+
 def is_grey(at: Leaves) -> bool:
+    if "modify.backgrounds" in at:
+        return False
     return at.get("data") in GREY or (at.get("data") == "folder" and at.get("data.colour") == "grey")
 
 
@@ -103,6 +111,16 @@ RULES = (
     ),
     Rule(("patience",), runs_out_of_epochs, "No effect: the run ends after {epochs} epochs."),
     Rule(("source",), lambda at: at.get("transfer") == "scratch", "No effect: scratch copies no weights."),
+    Rule(
+        ("objective",),
+        lambda at: at.get("objective") in TO_ANOTHER_DOMAIN and has_one_domain(at),
+        "Only with a second domain: add new_domain or backgrounds to modify.",
+    ),
+    Rule(
+        ("objective",),
+        lambda at: at.get("objective") == "adapted_statistics" and at.get("model.norm", "batch") != "batch",
+        "No effect: this network has no batch normalisation (norm is {norm}).",
+    ),
     Rule(
         ("transfer.batchnorm",),
         lambda at: at.get("model.norm", "batch") != "batch",

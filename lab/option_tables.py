@@ -24,6 +24,7 @@ KINDS = {
     "augmentations": "augment",
     "sources": "source",
     "transfers": "transfer",
+    "objectives": "objective",
 }
 PLAIN = "recipe"  # the kind of the fields that are no choice from a catalogue
 TRIED: dict[str, Any] = {  # what each of them is set to for its result on digits

@@ -12,6 +12,7 @@ from pydantic import Field, ValidationError
 
 from lab.augmentations import learners
 from lab.catalogue import RecipeError, Settings, did_you_mean, explain
+from lab.data.domains import judges_elsewhere
 from lab.many import endless, seconds_per_step
 from lab.reading import read_text, read_yaml
 from lab.recipe import CATALOGUES, Recipe, flat, labels, refuse_other_kind
@@ -54,7 +55,7 @@ class Plan(Settings):
             raise RecipeError("A comparison needs at least two arms.")
         if self.budget == "target" and (self.target is None or self.stop_early):
             raise RecipeError("budget target needs a target, an accuracy, and judges steps to it: no stop_early.")
-        if len({str(recipe.data) for recipe in self.arms.values()}) > 1:
+        if len(set(map(judged_on, self.arms.values()))) > 1:
             raise RecipeError("The arms must have the same data: accuracies on different images are no pairs.")
         settings_of_arms = set().union(*map(flat, self.arms.values()))
         for key in self.knobs:
@@ -90,6 +91,11 @@ class Plan(Settings):
         base = arm(Recipe(), "base", spec.get("base"))
         arms = {str(name): arm(base, str(name), changes) for name, changes in spec["arms"].items()}
         return cls(arms=arms, **settings)
+
+
+def judged_on(recipe: Recipe) -> tuple[str, ...]:
+    """What decides which images accuracy is measured on."""
+    return str(recipe.data), *(str(choice) for choice in recipe.modify if choice.name in judges_elsewhere)
 
 
 def with_changes(spec: Any, changes: Mapping[str, Any]) -> Any:

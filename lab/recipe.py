@@ -19,6 +19,7 @@ from lab.data import datasets, modifiers
 from lab.gradients import gradients
 from lab.initializers import initializers
 from lab.models import OWN_ACTIVATION, models
+from lab.objectives import objectives
 from lab.optimizers import optimizers
 from lab.plain_fields import (
     BatchSize,
@@ -49,6 +50,7 @@ CATALOGUES: dict[str, Catalogue] = {
     "augment": augmentations,
     "source": sources,
     "transfer": transfers,
+    "objective": objectives,
 }
 
 LISTS = ("modify", "gradient", "augment")  # fields that hold several options in order
@@ -105,6 +107,7 @@ class Recipe(Settings):
     ] = ()
     source: Annotated[Choice, OneOf(sources)] = sources.parse("nothing")
     transfer: Annotated[Choice, OneOf(transfers)] = transfers.parse("scratch")
+    objective: Annotated[Choice, OneOf(objectives)] = objectives.parse("classes")
     epochs: Epochs = 20
     batch_size: BatchSize = 64
     label_smoothing: LabelSmoothing = 0.0

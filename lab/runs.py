@@ -203,6 +203,8 @@ def run_of(session: Training, last: Finished, recorder: Recorder | None = None) 
     """The Run of a training that has come to an end."""
     if last.status == "stopped":
         session.state()  # reads what is still on the device into the history
+    with session.threads():  # statistics for other weights are taken now, and their last bits depend on it
+        weights = session.weights()
     return Run(
         recipe=session.recipe,
         history=session.history,
@@ -211,7 +213,7 @@ def run_of(session: Training, last: Finished, recorder: Recorder | None = None) 
         seconds=session.seconds,
         step=last.step,
         folder=recorder.folder if recorder else None,
-        weights={name: tensor.detach().cpu().clone() for name, tensor in session.weights().items()},
+        weights={name: tensor.detach().cpu().clone() for name, tensor in weights.items()},
         provenance=recorder.facts["provenance"] if recorder else provenance(session),
         problems=recorder.problems if recorder else [],
         test_looks=recorder.facts["test_looks"] if recorder else 0,

@@ -19,9 +19,11 @@ from lab.gradients import Compute
 from lab.initializers import finish, initializers
 from lab.memory import weights_that_fit
 from lab.models import initialise, models
+from lab.objectives import Batch, Objective, objectives
 from lab.optimizers import joined, optimizers, parameter_groups
 from lab.recipe import Recipe
 from lab.transfer import sources, thawing, transfers
+from lab.transfer.matching import beneath, report_on
 
 EVALUATION_BATCH = 256  # larger batches fall out of a CPU's cache and are slower there
 STREAMS = ("init", "order", "augment", "dropout")
@@ -55,25 +57,39 @@ def pick_device(device: str | torch.device | None = None) -> torch.device:
     return torch.device("cpu") if picked.type == "cpu" else torch.device(picked.type, picked.index or 0)
 
 
-def build_model(recipe: Recipe, data: Dataset) -> nn.Module:
+def build_objective(recipe: Recipe, data: Dataset) -> Objective:
+    """What the recipe's network learns."""
+    return objectives.build(recipe.objective, data, recipe.label_smoothing)
+
+
+def build_model(recipe: Recipe, data: Dataset, objective: Objective | None = None) -> nn.Module:
     """The recipe's network on the CPU, initialised from the recipe's own stream and filled by its transfer.
+
+    Args:
+        objective: the recipe's own, where it is at hand.
 
     Raises:
         MemoryError: its weights do not fit.
         SourceError: the source of its weights is missing, damaged, or does not fit the network.
     """
+    objective = objective or build_objective(recipe, data)
     with torch.random.fork_rng(devices=[]):  # layers draw throw-away weights from the global stream
         torch.default_generator.manual_seed(recipe.seed)  # torch.manual_seed would also queue a seed for each GPU
         activation = partial(activations.build, recipe.activation)
         with weights_that_fit():
-            model: nn.Module = models.build(recipe.model, data.shape, len(data.classes), activation)
+            model: nn.Module = models.build(recipe.model, data.shape, objective.outputs(), activation)
+            network = objective.network(model)
         fill = partial(initializers.build, recipe.init)
         gain, generator = gain_of(recipe.activation), stream(recipe.seed, "init")
-        initialise(model, lambda weight: fill(weight, gain, generator))
+        initialise(network, lambda weight: fill(weight, gain, generator))
         finish(recipe.init, model, partial(sample, data))
     if recipe.transfer.name == "scratch":  # whatever the source is, nothing of it is read
-        return model
-    return transfers.build(recipe.transfer, model, sources.build(recipe.source), data)
+        return network
+    filled: nn.Module = transfers.build(recipe.transfer, model, sources.build(recipe.source), data)
+    if network is model:
+        return filled
+    network.transferred = beneath("trunk", report_on(filled))  # pyright: ignore[reportArgumentType]
+    return network
 
 
 def build_optimizer(recipe: Recipe, model: nn.Module) -> torch.optim.Optimizer:
@@ -89,10 +105,9 @@ def build_optimizer(recipe: Recipe, model: nn.Module) -> torch.optim.Optimizer:
 def update(
     model: nn.Module,
     optimizer: torch.optim.Optimizer,
-    images: Tensor,
-    labels: Tensor,
+    batch: Batch,
     *,
-    label_smoothing: float,
+    loss_of: Callable[[nn.Module, Batch], tuple[Tensor, Tensor]],
     clip_norm: float,
     autocast: contextlib.AbstractContextManager[Any],
     change: Callable[[Compute], Compute],
@@ -100,14 +115,14 @@ def update(
     """One step. Returns the batch's loss (mean nats) and accuracy (fraction), still on the device.
 
     Args:
-        labels: (b,) classes, or (b, classes) shares of each.
+        batch: what the step sees: images, then labels, (b,) classes or (b, classes) shares of each; then anything.
+        loss_of: the objective's: network and batch -> mean loss, and logits (b, classes).
         change: what the recipe makes of the computation of the gradient.
     """
 
     def compute() -> tuple[Tensor, Tensor]:
         with autocast:
-            logits = at_least_float32(model(images))
-            loss = functional.cross_entropy(logits, labels, label_smoothing=label_smoothing)
+            loss, logits = loss_of(model, batch)
         optimizer.zero_grad()
         loss.backward()
         return loss, logits
@@ -116,7 +131,7 @@ def update(
     if clip_norm:
         nn.utils.clip_grad_norm_(model.parameters(), clip_norm)
     optimizer.step()
-    return loss.detach(), (logits.detach().argmax(1) == main_class(labels)).to(loss.dtype).mean()
+    return loss.detach(), (logits.detach().argmax(1) == main_class(batch[1])).to(loss.dtype).mean()
 
 
 def main_class(labels: Tensor) -> Tensor:
@@ -205,6 +220,11 @@ def seed_dropout(seed: int, step: int, device: torch.device) -> None:
 def noise_stream(seed: int, step: int, device: torch.device) -> torch.Generator:
     """What a change to the gradient draws from: each step has its own start, so that a resumed run needs none."""
     return torch.Generator(device).manual_seed((2**31 + seed * 1_000_003 + step) % 2**32)
+
+
+def objective_stream(seed: int, step: int) -> torch.Generator:
+    """What an objective draws from, on the host: each step has its own start, so that a resumed run needs none."""
+    return torch.Generator().manual_seed((2**29 + seed * 1_000_003 + step) % 2**32)
 
 
 def learning_stream(seed: int, device: torch.device) -> torch.Generator:

@@ -15,7 +15,9 @@ from torchvision.transforms import v2
 
 from lab.augmentations import Mix, augmentations, augmented
 from lab.augmentations.mixing import low_frequency_noise, symmetric_beta
+from lab.data import datasets, load
 from lab.gradients import unchanged
+from lab.objectives import Objective
 from lab.steps import main_class, update
 from lab.training import Training
 
@@ -289,8 +291,9 @@ def one_update(labels, smoothing):
     model.register_forward_hook(lambda module, _, output: output + module.offset)
     logits = torch.tensor([[2.0, 0.0, 1.0], [0.0, 3.0, 0.0]])
     optimizer = torch.optim.SGD(model.parameters(), lr=0.1)
-    settings = {"label_smoothing": smoothing, "clip_norm": 0.0, "autocast": torch.autocast("cpu", enabled=False)}
-    return logits, update(model, optimizer, logits.view(2, 1, 1, 3), labels, change=unchanged, **settings)
+    loss_of = Objective(load(datasets.parse("digits")), smoothing).loss
+    settings = {"loss_of": loss_of, "clip_norm": 0.0, "autocast": torch.autocast("cpu", enabled=False)}
+    return logits, update(model, optimizer, (logits.view(2, 1, 1, 3), labels), change=unchanged, **settings)
 
 
 @pytest.mark.parametrize("smoothing", [0.0, 0.3])

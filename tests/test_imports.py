@@ -27,6 +27,7 @@ ORDER = [
     *(
         "depth",
         "transfer",
+        "objectives",
         "reading",
         "own_options",
         "recipe",
@@ -41,6 +42,7 @@ ORDER = [
         "layer_tables",
         "sight",
         "features",
+        "answering",
         "training",
         "stacks",
         "store",

@@ -18,7 +18,11 @@ from lab.plots import colour_and_dash
 from lab.reading import parse_overrides
 from lab.recipe import CATALOGUES, Recipe
 
-TAKES_EFFECT = {"source": {"transfer": "whole"}}  # alone it would have none, and would be shown as the default
+TWO_DOMAINS = {"modify": ["backgrounds"], "model": {"name": "mlp", "norm": "batch"}}
+TAKES_EFFECT = {
+    "source": {"transfer": "whole"},
+    "objective": TWO_DOMAINS,
+}  # alone it would have none, and would be shown as the default
 OPTIONS = [(field, name) for field, catalogue in CATALOGUES.items() for name in catalogue]
 
 

@@ -581,6 +581,9 @@ def test_arms_that_differ_in_what_must_be_alike_are_refused(field):
         Stack([EXACT, EXACT.changed(**{field: other_value(field)})], device="cpu")
 
 
+OBJECTIVE = "A recipe whose objective (dann) is not the class of each image trains alone, not in a stack."
+
+
 @pytest.mark.parametrize(
     ("change", "said"),
     [
@@ -588,6 +591,11 @@ def test_arms_that_differ_in_what_must_be_alike_are_refused(field):
         ({"patience": 3}, WATCHES),
         ({"gradient": ["l1"]}, "A recipe that changes its gradient (l1) trains alone, not in a stack."),
         ({"average": "ema"}, AVERAGES),
+        ({"objective": "dann"}, OBJECTIVE),
+        (
+            {"modify": [*EXACT.modify, "new_domain"]},
+            "A recipe that is judged in two domains trains alone, not in a stack.",
+        ),
         *(({"optimizer": name}, OTHER_WEIGHTS.format(name)) for name in ALONE),
     ],
     ids=str,
@@ -649,6 +657,7 @@ STACKABLE = {
     "gradient": st.just(()),
     "average": st.just("nothing"),
     "transfer": st.sampled_from(["scratch", "whole", "head"]),
+    "objective": st.just("classes"),
 }
 
 

@@ -51,14 +51,27 @@ class Split:
 
 
 @dataclass(frozen=True)
+class Shift:
+    """Two domains: the training split is of the source; validation and test split of the data set are of the target.
+
+    validation, test: images of the source, held out; target: images to adapt to, whose labels few ways look at.
+    """
+
+    validation: Split
+    test: Split
+    target: Split
+
+
+@dataclass(frozen=True)
 class Dataset:
-    """Training, validation and test split, the names of the classes, and what had to be left out."""
+    """Training, validation and test split, the names of the classes, what had to be left out, and a shift of domain."""
 
     train: Split
     validation: Split
     test: Split
     classes: tuple[str, ...]
     skipped: tuple[str, ...] = ()
+    shift: Shift | None = None
 
     @property
     def shape(self) -> tuple[int, int, int]:

@@ -28,7 +28,7 @@ from lab.recipe import Recipe
 from lab.schedule_plots import rate_over_run
 
 PAUSE = 0.15  # seconds without a change before anything is computed: a slider passes many values
-NETWORK = ("data", "modify", "model", "activation", "init", "source", "transfer", "precision", "seed")
+NETWORK = ("data", "modify", "model", "activation", "init", "source", "transfer", "objective", "precision", "seed")
 SIDE_BY_SIDE = 560  # pixels of the results from which two pictures stand beside each other
 GAP, WIDEST, HEIGHT = 8, 480, 200
 PLACES = ("rate", "doctor")

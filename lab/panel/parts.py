@@ -17,6 +17,7 @@ SECTIONS = {
     ),
     "Augmentation": ("augment",),
     "Transfer": ("source", "transfer"),
+    "Objective": ("objective",),
     "Numbers": ("precision", "seed"),
 }
 PANES = ("start", "curves", "health", "runs", "landscapes", "rates", "forecast", "samples", "compare", "code")

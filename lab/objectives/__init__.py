@@ -1,0 +1,17 @@
+"""Catalogue `objectives`: what is learned from the images.
+
+An option gets the data set and the share of label smoothing, and gives an `Objective`: what it adds to the network,
+what a step sees, what the loss of it is, and what else is measured after an epoch.
+"""
+
+from __future__ import annotations
+
+from lab.catalogue import Catalogue
+
+objectives = Catalogue("objective", gives="a lab.objectives.Objective", aliases={"adabn": "adapted_statistics"})
+
+from lab.objectives import classes, domains  # noqa: F401  # pyright: ignore[reportUnusedImport]  # they fill the catalogue
+from lab.objectives.objective import Batch, Look, Moment, Objective
+from lab.objectives.trunk import trunk_of
+
+__all__ = ["Batch", "Look", "Moment", "Objective", "objectives", "trunk_of"]

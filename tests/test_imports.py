@@ -75,6 +75,8 @@ ORDER = [
         "schedule_plots",
         "figure_parts",
         "activation_plots",
+        "optimizer_plots",
+        "layer_plots",
         "comparison_plots",
         "diagnostic_plots",
         "prediction_plots",

@@ -82,6 +82,8 @@ ORDER = [
         "figure_parts",
         "stills",
         "activation_plots",
+        "optimizer_plots",
+        "layer_plots",
         "comparison_plots",
         "diagnostic_plots",
         "prediction_plots",

@@ -207,7 +207,7 @@ def landscape(given: argparse.Namespace) -> int:
         given.words, view, given.output, device=given.device, quiet=given.quiet, numbers=given.numbers
     )
     print(json.dumps(facts) if given.json else command.in_words(facts))
-    finished = all(run["ended"].startswith("finished") for run in facts["runs"]) and not facts["left_out"]
+    finished = all(run["ended"] == "finished" for run in facts["runs"]) and not facts["left_out"]
     return OK if finished else BAD_RESULT
 
 

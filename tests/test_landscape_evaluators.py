@@ -237,6 +237,16 @@ def test_there_is_a_chance_to_stop_after_every_group_of_points(sessions, monkeyp
     assert sizes == [0] * batches * (1 + len(POINTS)) + [len(POINTS)]  # the centre, each point, then the values
 
 
+def test_less_than_a_tenth_of_a_second_of_work_lies_between_two_chances_to_stop(sessions, slow_groups):
+    session = sessions("cnn, batch")
+    evaluator = Evaluator(session.model, random_plane(trained(session.model), seed=0), samples_of(session))
+    longest = before = 0.0
+    for _ in evaluator([(place / 20, 0.0) for place in range(20)]):
+        longest, before = max(longest, slow_groups.seconds - before), slow_groups.seconds
+    assert slow_groups.seconds > 0.5
+    assert 0 < longest < 0.1
+
+
 def test_after_stopping_early_the_evaluator_goes_on_with_the_same_numbers(sessions, monkeypatch):
     session = sessions("cnn, batch")
     monkeypatch.setattr(module, "PAUSE_SECONDS", 0)

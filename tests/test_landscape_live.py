@@ -293,6 +293,25 @@ def test_a_question_that_changes_ends_what_was_begun_for_another():
     assert (found.measured.split, found.measured.samples) == ("training", 30)
 
 
+@pytest.mark.parametrize("changed", ["the question", "the runs"])
+def test_nothing_more_is_evaluated_of_what_was_begun_before_a_change(changed, slow_groups):
+    live = Live(Question(plane="random", size=17, lens=Lens(samples=40)))
+    followed(live, recipe_of("mlp"))
+    while len(slow_groups.evaluators) < 40:  # in the middle of a block, of which each point takes 0.03 s
+        live.step()
+    old = slow_groups.evaluators[-1]
+    assert slow_groups.evaluators.count(old) < 17 * 17
+    if changed == "the question":
+        live.ask(Question(plane="random", size=17, lens=Lens(samples=30)))
+    else:
+        live.forget(1)
+        followed(live, recipe_of("mlp", seed=3), 2)
+    before = len(slow_groups.evaluators)
+    settle(live)
+    assert len(slow_groups.evaluators) >= before + 17 * 17
+    assert old not in slow_groups.evaluators[before:]
+
+
 # -- planes ------------------------------------------------------------------------------------------------------------
 
 

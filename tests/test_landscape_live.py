@@ -15,7 +15,7 @@ from small_runs import trained as ended
 from lab.events import Step
 from lab.landscape import Evaluator, Live, Question, samples_of, surface
 from lab.landscape import trained as weights_of
-from lab.landscape.budgets import Budget, Wake
+from lab.landscape.budgets import AIM, Budget, Wake
 from lab.landscape.frames import Frame
 from lab.landscape.live import ADVANCE
 from lab.landscape.live_runs import LEAST_MARKS, MARKS, LiveRun
@@ -113,20 +113,33 @@ def test_work_is_paid_from_a_share_of_the_time_of_training(monkeypatch):
         session.seconds = 0.02 * count
         live.hear(1, session, event)
         assert live.budget.spent <= 0.05 * live.budget.trained + ADVANCE + 0.01 + 1e-9
-    assert live.budget.spent == pytest.approx(0.05 * live.budget.trained, abs=0.01)
-    assert live.budget.taken == pytest.approx(0.05, rel=0.05)
+    assert live.budget.spent == pytest.approx(AIM * 0.05 * live.budget.trained, abs=0.01)
+    assert live.budget.cost.taken == pytest.approx(AIM * 0.05, rel=0.05)
 
 
 def test_what_was_used_too_much_is_paid_back_and_little_is_saved_up():
     budget = Budget(0.1)
-    assert budget.taken is None
+    assert budget.cost.taken is None
     budget.earn(1e6)  # of which a tenth of a second is kept
     budget.pay(0.3)
     budget.earn(1.9)
     assert not budget.allows(0.0)
-    budget.earn(0.2)
+    budget.earn(0.4)
     assert budget.allows(0.0)
     assert not budget.allows(0.02)
+
+
+def test_what_was_taken_counts_from_the_share_that_is_allowed():
+    budget = Budget(0.25)
+    budget.earn(4.0)
+    budget.pay(0.9)
+    assert budget.cost == (0.9, 4.0, 0.25)
+    budget.allow(0.25)
+    assert budget.cost.taken == pytest.approx(0.225)
+    budget.allow(0.05)
+    assert budget.cost.taken is None
+    budget.earn(2.0)
+    assert budget.cost == (0.0, 2.0, 0.05)
 
 
 def test_a_loan_is_worked_at_once_and_earned_later():
@@ -143,7 +156,7 @@ def test_a_loan_is_worked_at_once_and_earned_later():
     assert budget.in_debt  # beyond the loan
     budget.earn(2.09)
     assert not budget.ripe
-    budget.earn(0.1)
+    budget.earn(0.4)
     assert budget.ripe
     budget.pay(0.05)
     assert budget.in_debt  # the loan is over
@@ -207,8 +220,8 @@ def test_what_work_does_to_the_next_step_is_paid_and_told(monkeypatch):
     extra = clock.now
     assert lost > 0.3 * extra
     assert live.budget.spent == pytest.approx(extra, rel=0.05)
-    assert live.budget.taken == pytest.approx(extra / (0.01 * count), rel=0.05)
-    assert live.budget.taken == pytest.approx(0.05, rel=0.05)
+    assert live.budget.cost.taken == pytest.approx(extra / (0.01 * count), rel=0.05)
+    assert live.budget.cost.taken == pytest.approx(AIM * 0.05, rel=0.05)
 
 
 @pytest.mark.parametrize("share", [0, -0.1, 1.5])

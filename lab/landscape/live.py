@@ -16,6 +16,7 @@ from lab.landscape.budgets import SHARE, Budget, Wake
 from lab.landscape.frames import ALONE, Frame, PlaneKind, laying
 from lab.landscape.live_runs import LiveRun
 from lab.landscape.live_views import LiveView
+from lab.landscape.planes import Plane
 from lab.landscape.scenes import RunPath
 from lab.landscape.surfaces import Surface
 from lab.steps import enough_threads, is_out_of_memory, no_memory
@@ -51,12 +52,14 @@ class Question(NamedTuple):
 class Portrait:
     """The landscape around a run as far as it is known.
 
-    surface: None before the first points. step: through whose snapshot its plane passes. joint: with which other runs
-    it shares plane and scale. why: the plane replaced another one, at step `made_at`. fault: why there is nothing.
+    surface: None before the first points. plane: on which it lies. step: through whose snapshot that passes. joint:
+    with which other runs it shares directions and scale. why: the plane replaced another one, at step `made_at`. fault:
+    why there is nothing.
     """
 
     number: int
     surface: Surface | None
+    plane: Plane | None
     path: RunPath
     step: int
     moving: bool
@@ -354,7 +357,9 @@ class Live:
             surface = replace(surface, origin=replace(surface.origin, explained=frame.share))
         others = tuple(each for each in sorted(self.runs) if self.runs[each] in frame.runs and each != number)
         moving = self.runs[number].moving
-        return Portrait(number, surface, view.path, view.step, moving, others, frame.made_at, frame.why, view.fault)
+        return Portrait(
+            number, surface, view.plane, view.path, view.step, moving, others, frame.made_at, frame.why, view.fault
+        )
 
 
 def at_one_place(one: LiveRun, other: LiveRun) -> bool:

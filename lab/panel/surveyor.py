@@ -11,7 +11,7 @@ from typing import NamedTuple
 from lab.events import Event, Finished
 from lab.followed import Followed, standing
 from lab.landscape import Live, Portrait, Question
-from lab.landscape.budgets import SHARE
+from lab.landscape.budgets import SHARE, Cost
 from lab.landscape.live import MOST_RUNS
 from lab.panel.worker import Job, Post, errand, forget, in_short
 from lab.training import Training
@@ -36,12 +36,12 @@ class Closer(NamedTuple):
 class News(NamedTuple):
     """What is known of the landscapes.
 
-    taken: the share of the time of training that they really took. rests: no work is left. missing: what the plane
+    cost: of following what trained. rests: no work is left. missing: what the plane
     that was asked for wants before there is a picture.
     """
 
     portraits: tuple[Portrait, ...]
-    taken: float | None
+    cost: Cost
     rests: bool
     missing: str = ""
 
@@ -65,7 +65,7 @@ class Surveyor:
         self.question, self.share = question, share
         if (live := self._live) is not None:
             live.ask(question)
-            live.budget.share = share
+            live.budget.allow(share)
             self._work_on()
 
     def switch(self, *, on: bool) -> None:
@@ -164,4 +164,4 @@ class Surveyor:
         if (standing := (live.version, live.rests)) == self._told:  # that nothing is left to do is news too
             return
         self._told, self._told_at = standing, now
-        self.post(("landscape", News(tuple(live.portraits()), live.budget.taken, live.rests, live.missing)))
+        self.post(("landscape", News(tuple(live.portraits()), live.budget.cost, live.rests, live.missing)))

@@ -136,9 +136,7 @@ class Sweep(Settings):
         way = next((way for way in WAYS if getattr(self, way)), "grid")
         where = f"{way}, point {place + 1} of {len(self.changes)} ({in_words(changes)})"
         if "seed" in changes:
-            raise RecipeError(
-                f"{where}: seed is not changed here, as every change meets every seed: give seeds: [...]."
-            )
+            raise RecipeError(f"{where}: seed cannot be changed here, as all meet the same seeds: give seeds: [0, 1].")
         try:
             return self.base.changed(**{str(key): value for key, value in changes.items()})
         except RecipeError as error:

@@ -94,7 +94,7 @@ ORDER = [
         "landscape_command",
     ),
     *("augmentation_plots", "trial_plots", "bundle", "script_lines", "export", "sweeps", "doctor", "option_tables"),
-    *("panel", "__main__"),
+    *("course", "panel", "__main__"),
 ]
 FILES = sorted(file for file in ROOT.rglob("*.py") if file != ROOT / "__init__.py")
 every_file = pytest.mark.parametrize("file", FILES, ids=lambda file: str(file.relative_to(ROOT)))

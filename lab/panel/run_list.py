@@ -68,7 +68,7 @@ class RunList:
         self.note = widgets.Text(
             placeholder="note", continuous_update=False, layout=narrow(flex="1 1 90px", width="auto", min_width="0")
         )
-        self.pin = toggle("pin", PIN, lambda on: self._edit(pinned=on))
+        self.pin = toggle("pin-run", PIN, lambda on: self._edit(pinned=on))
         actions = {"load": (LOAD, self.load), "delete": (DELETE, self.delete), "undo": (UNDO, self.undo)}
         self.load_button, self.delete_button, self.undo_button = (
             button(f"{name}-run", look, lambda action=action: self._guarded(action))

@@ -10,7 +10,7 @@ from lab.catalogue import Catalogue
 
 objectives = Catalogue("objective", gives="a lab.objectives.Objective", aliases={"adabn": "adapted_statistics"})
 
-from lab.objectives import classes, domains  # noqa: F401  # pyright: ignore[reportUnusedImport]  # they fill the catalogue
+from lab.objectives import classes, domains, tasks  # noqa: F401  # pyright: ignore[reportUnusedImport]  # they fill the catalogue
 from lab.objectives.objective import Batch, Look, Moment, Objective
 from lab.objectives.trunk import trunk_of
 

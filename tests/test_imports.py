@@ -69,6 +69,7 @@ ORDER = [
         "probes",
         "landscape_probes",
         "augmented_probes",
+        "objective_probes",
         "claims",
     ),
     *(

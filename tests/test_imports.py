@@ -73,6 +73,7 @@ ORDER = [
         "probes",
         "landscape_probes",
         "augmented_probes",
+        "objective_probes",
         "claims",
     ),
     *(

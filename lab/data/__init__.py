@@ -12,7 +12,7 @@ from lab.catalogue import Catalogue, Choice
 datasets = Catalogue("data set", gives="a lab.data.Dataset")
 modifiers = Catalogue("modifier", gives="a lab.data.Dataset")
 
-from lab.data import domains, embedded, folder, labels, published  # noqa: F401  # pyright: ignore[reportUnusedImport]  # they fill the catalogues
+from lab.data import domains, embedded, folder, labels, published, sequences, shapes  # noqa: F401  # pyright: ignore[reportUnusedImport]  # they fill the catalogues
 from lab.data.published import fetch
 from lab.data.splits import DataError, Dataset, Shift, Split
 

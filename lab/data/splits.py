@@ -64,7 +64,10 @@ class Shift:
 
 @dataclass(frozen=True)
 class Dataset:
-    """Training, validation and test split, the names of the classes, what had to be left out, and a shift of domain."""
+    """Training, validation and test split, the names of the classes, what had to be left out, and a shift of domain.
+
+    unseen: classes that have no training images on purpose.
+    """
 
     train: Split
     validation: Split
@@ -72,6 +75,7 @@ class Dataset:
     classes: tuple[str, ...]
     skipped: tuple[str, ...] = ()
     shift: Shift | None = None
+    unseen: tuple[int, ...] = ()
 
     @property
     def shape(self) -> tuple[int, int, int]:

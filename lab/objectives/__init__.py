@@ -8,9 +8,11 @@ from __future__ import annotations
 
 from lab.catalogue import Catalogue
 
-objectives = Catalogue("objective", gives="a lab.objectives.Objective", aliases={"adabn": "adapted_statistics"})
+objectives = Catalogue(
+    "objective", gives="a lab.objectives.Objective", aliases={"adabn": "adapted_statistics", "clip": "image_and_words"}
+)
 
-from lab.objectives import classes, domains  # noqa: F401  # pyright: ignore[reportUnusedImport]  # they fill the catalogue
+from lab.objectives import classes, domains, tasks, words  # noqa: F401  # pyright: ignore[reportUnusedImport]  # they fill the catalogue
 from lab.objectives.objective import Batch, Look, Moment, Objective
 from lab.objectives.trunk import trunk_of
 

@@ -31,7 +31,7 @@ SPEC = {"base": {**FEW, "epochs": 40}, "grid": {"optimizer.lr": [0.1, 0.2, 0.3]}
 
 @pytest.fixture(scope="module")
 def cluster() -> Iterator[Any]:
-    os.environ["RAY_agent_register_timeout_ms"] = (
+    os.environ["RAY_agent_register_timeout_ms"] = (  # noqa: SIM112  # as Ray spells it
         "120000"  # on a busy machine its agent takes longer than 15 s to import
     )
     machines = Machines(initialize_head=True, head_node_args={"num_cpus": 1, "include_dashboard": False})

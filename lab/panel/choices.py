@@ -20,6 +20,7 @@ from lab.panel.pictures import PICTURES
 from lab.panel.worker import Post, errand, forget
 from lab.recipe import CATALOGUES, Recipe
 
+
 class Choices:
     """A control for every field of a recipe.
 

@@ -67,6 +67,11 @@ FLAGS: dict[str, dict[str, tuple[type, str]]] = {
             "of the surface: {choices} (default: the recipe's, bfloat16 as float32); bfloat16 says what it is off by",
         ),
         "samples": (int, "images to measure on, at most (default: {usual:,})"),
+        "enough": (
+            float,
+            "how large standard errors may be, in heights of a level: as many images are taken as that needs; 0 takes "
+            "all of --samples (default: {usual})",
+        ),
         "split": (str, "which images: {choices} (default: {usual})"),
         "batchnorm": (str, "statistics of batch normalisation: {choices} (default: {usual})"),
         "seed": (int, "of random directions and of the images' draw (default: {usual})"),

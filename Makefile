@@ -45,6 +45,7 @@ bench: $(READY)  ## speed against peers, as ratios; takes a while and wants a qu
 	$(BIN)/python bench/transfer.py
 	$(BIN)/python bench/curvature.py
 	$(BIN)/python bench/landscape_live.py
+	$(BIN)/python bench/sweeps.py
 
 clean:  ## everything that can be made again; runs stay
 	rm -rf $(VENV) build *.egg-info .pytest_cache .ruff_cache .hypothesis

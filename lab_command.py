@@ -190,7 +190,8 @@ def add_words(found: Mapping[str, argparse.ArgumentParser], known: Known) -> Non
         "words", nargs="+", metavar="SWEEP.yaml | key=value", help="a sweep's file, then changes"
     )
     found["claim"].add_argument("file", type=Path, help="a claim's file, for example recipes/claims/NAME.yaml")
-    found["options"].add_argument("kind", nargs="?", help=" | ".join(known.choices.get("kind", ())))
+    kinds = " | ".join(known.choices.get("kind", ()))
+    found["options"].add_argument("kind", nargs="?", help=f"{kinds}; or the name of one option")
     weights = "NAME_Weights.VERSION, as `lab options sources` lists them"
     found["fetch"].add_argument("name", help=" | ".join([*known.choices.get("name", ()), weights]))
 

@@ -44,10 +44,17 @@ def parameters_by_layer(recipe: Recipe, *, dark: bool = False) -> go.Figure:
 
 
 def layers(recipe: Recipe, data: Dataset) -> list[Layer]:
-    """Those that hold parameters, in the order of the network; no weight is drawn or multiplied for it."""
-    with torch.device("meta"):
+    """Those that hold parameters, in the order of the network; where it can be, no weight is drawn for it."""
+    try:
+        return layers_on("meta", recipe, data)
+    except NotImplementedError:  # some of torchvision's draw their weights by what meta tensors cannot do
+        return layers_on("cpu", recipe, data)
+
+
+def layers_on(device: str, recipe: Recipe, data: Dataset) -> list[Layer]:
+    with torch.device(device):
         model = models.build(recipe.model, data.shape, len(data.classes), partial(activations.build, recipe.activation))
-        found = layers_of(model, torch.empty(1, *data.shape))
+        found = layers_of(model, torch.zeros(1, *data.shape))
         return [layer for layer in found if layer.parameters]
 
 

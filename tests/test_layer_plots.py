@@ -23,6 +23,11 @@ def test_the_layers_are_those_that_costs_measures(name):
     assert sum(bars_of(recipe).x) == sum(layer.parameters for layer in measured)
 
 
+def test_a_network_that_must_draw_its_weights_to_be_made_is_drawn_too():
+    recipe = Recipe(model={"name": "torchvision", "network": "regnet_y_400mf"})
+    assert sum(bars_of(recipe).x) == costs(recipe).parameters
+
+
 def test_a_bar_has_the_layers_parameters_and_the_shape_of_its_output():
     figure = parameters_by_layer(Recipe(model={"name": "cnn", "depth": 1, "width": 4, "hidden": 6, "norm": "layer"}))
     assert list(figure.data[0].x) == [36, 8, 16 * 4 * 6 + 6, 70]

@@ -161,7 +161,7 @@ def axis_names(origin: Origin) -> tuple[str, str]:
     if origin.kind == "line":
         return origin.note or "from start (0) to end (1)", ""
     if origin.kind == "random":
-        return "direction 1 (in lengths of the weights)", "direction 2 (in lengths of the weights)"
+        return "direction 1 (in weight norms)", "direction 2 (in weight norms)"
     what = "eigenvector" if origin.kind == "hessian" else "axis"
     return f"{what} 1 (distance in weights)", f"{what} 2 (distance in weights)"
 

@@ -112,6 +112,7 @@ def shows(window: Window, side: int, words: str) -> None:
 
 
 def test_two_policies_on_own_images_stand_side_by_side_and_train(panel: Window, tmp_path: Path) -> None:
+    panel.recipe(**LONG, batch_size=4, **{"optimizer.lr": 0.001})
     choose_folder(panel, pictures(tmp_path / "mine", "cats", "dogs", each=12))
     add_augmentation(panel, "solarise")
     shows(panel, 1, "solarise")
@@ -125,7 +126,6 @@ def test_two_policies_on_own_images_stand_side_by_side_and_train(panel: Window, 
     assert all(np.array_equal(side[0], raw[0]) for side in (turned, solarised))
     assert len({tiles.tobytes() for _, tiles in (raw, turned, solarised)}) == 3
     screenshot(panel, "own-images")
-    panel.kernel("panel.recipe = panel.recipe.changed(epochs=3000, batch_size=4, **{'optimizer.lr': 0.001})")
     press(panel, "train")
     panel.state("running")
     handle = panel.page.locator(".lab-entry-rotation .lab-degrees .noUi-handle")

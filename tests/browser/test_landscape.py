@@ -33,13 +33,6 @@ def two_runs(window: Window) -> None:
         window.page.wait_for_timeout(300)
 
 
-def with_and_without_skips(window: Window) -> None:
-    for skip in (True, False):
-        window.recipe(epochs=1000, model={"name": "resnet", "depth": 1, "width": 4, "skip": skip})
-        window.page.locator(".lab-train").click()
-        window.page.wait_for_timeout(300)
-
-
 def picture(window: Window, name: str) -> None:
     """Kept where a person wants to look at it."""
     if folder := os.environ.get("LAB_SCREENSHOTS"):
@@ -117,22 +110,4 @@ def test_numbers_and_filters_come_on_request_and_all_can_be_saved(panel: Window)
     panel.page.wait_for_function("() => document.querySelector('.lab-landscape').innerText.includes('Saved as')")
     picture(panel, "landscape-numbers")
     panel.page.locator(".lab-landscape-glimpses").click()
-    assert panel.errors == []
-
-
-def test_runs_with_and_without_skips_are_seen_side_by_side_while_they_train(panel: Window) -> None:
-    panel.page.set_viewport_size({"width": 1280, "height": 1600})
-    unfold(panel)
-    with_and_without_skips(panel)
-    panel.page.wait_for_function(f"() => ({SURFACES})().length === 2")
-    panel.page.wait_for_function("() => document.querySelector('.lab-trust').innerText.includes('same directions')")
-    assert panel.kernel("print([run.status for run in panel.runs])") == "['running', 'running']"
-    picture(panel, "landscape-skips-light")
-    panel.command("apputils:change-theme", {"theme": "JupyterLab Dark"})
-    panel.page.wait_for_function("() => document.body.dataset.jpThemeLight === 'false'")
-    panel.page.wait_for_timeout(2000)
-    picture(panel, "landscape-skips-dark")
-    panel.command("apputils:change-theme", {"theme": "JupyterLab Light"})
-    panel.page.locator(".lab-stop").click()
-    panel.state("stopped")
     assert panel.errors == []

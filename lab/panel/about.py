@@ -80,7 +80,7 @@ class About:
         if self.figure is None:
             self.figure = small_figure()
             self.frame.children = [self.figure]
-        redraw(self.figure, picture, dark=self.dark, width=WIDTH)
+        redraw(self.figure, self.picture, dark=self.dark, width=WIDTH)
 
 
 def untitled(picture: go.Figure) -> go.Figure:

@@ -33,13 +33,18 @@ def parameters_by_layer(recipe: Recipe, *, dark: bool = False) -> go.Figure:
     figure = small_figure(dark=dark)
     figure.add_trace(bars(rows))
     total = sum(row.parameters for row in rows)
-    figure.update_layout(title_text=f"{total:,} parameters, by layer and shape of its output")
+    figure.update_layout(title_text=f"{total:,} parameters, by layer and output shape")
     figure.update_layout(height=60 + BAR * len(rows), bargap=0.25, showlegend=False, margin={"t": 26, "b": 30})
     labels = [f"{row.kind} {dimensions(row.shape)}" for row in rows]
     figure.update_yaxes(autorange="reversed", showgrid=False, automargin=True, tickfont_size=10)
     figure.update_yaxes(tickvals=[*range(len(rows))], ticktext=labels)
     most = max((row.parameters for row in rows), default=1)
-    figure.update_xaxes(range=[0, 1.6 * most], nticks=4, tickformat="~s", **axis_title("parameters"))
+    figure.update_xaxes(
+        range=[0, (2.2 if any(row.applied > 1 for row in rows) else 1.6) * most],
+        nticks=4,
+        tickformat="~s",
+        **axis_title("parameters"),
+    )
     return figure
 
 

@@ -40,7 +40,7 @@ def test_a_bar_has_the_layers_parameters_and_the_shape_of_its_output():
     figure = parameters_by_layer(Recipe(model={"name": "cnn", "depth": 1, "width": 4, "hidden": 6, "norm": "layer"}))
     assert list(figure.data[0].x) == [36, 8, 16 * 4 * 6 + 6, 70]
     assert list(figure.layout.yaxis.ticktext) == ["Conv2d 4 x 8 x 8", "GroupNorm 4 x 8 x 8", "Linear 6", "Linear 10"]
-    assert figure.layout.title.text == "504 parameters, by layer and shape of its output"
+    assert figure.layout.title.text == "504 parameters, by layer and output shape"
     assert figure.layout.yaxis.autorange == "reversed"  # the image's side is above
 
 

@@ -1,4 +1,4 @@
-"""`python -m lab.course`: makes students' notebooks, executes them, or compares verdicts with those that are expected."""
+"""`python -m lab.course`: makes students' notebooks, executes them, or compares verdicts with those expected."""
 
 from __future__ import annotations
 

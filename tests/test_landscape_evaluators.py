@@ -3,6 +3,7 @@
 from copy import deepcopy
 from dataclasses import replace
 from types import SimpleNamespace
+from typing import get_args
 
 import numpy as np
 import pytest
@@ -15,9 +16,14 @@ from torch import nn
 import lab
 from lab.landscape import Evaluator, random_plane, samples_of, trained
 from lab.landscape import evaluators as module
+from lab.models import models
 from lab.views import CHOICES
 
 pytestmark = pytest.mark.usefixtures("one_thread")
+ONE_OF_EACH = [  # family
+    *(f"{name}, batch" for name in ("mlp", "cnn", "resnet", "densenet")),
+    *("rnn", "lstm", "gru, rms", "transformer", "torchvision"),
+]
 POINTS = [(0.0, 0.0), (0.7, -0.3), (-0.4, 0.9), (0.7, 0.9)]
 TOLERANCE = {torch.float32: 1e-5, torch.float64: 1e-11}  # relative; what rounding leaves is 1e-7 and 1e-14
 
@@ -55,12 +61,20 @@ def test_every_model_has_the_values_of_a_plain_loop(name, batchnorm, sessions):
     agree(session, plane, batchnorm=batchnorm, batch_size=64)
 
 
+def test_every_family_and_every_norm_layer_is_among_them():
+    """With `torchvision`, as which EfficientNet-Lite0 is built too: it is a few thousand times as large."""
+    assert {choice["name"] for choice in MODELS.values()} == {*models} - {"efficientnet_lite0"}
+    fields = {name: field for name in models if (field := models[name].model_fields.get("norm"))}
+    norms = {(name, norm) for name, field in fields.items() for norm in get_args(field.annotation)}
+    assert norms <= {(choice["name"], vars(models.parse(choice)).get("norm")) for choice in MODELS.values()}
+
+
 @pytest.mark.parametrize("kind", KINDS)
-@pytest.mark.parametrize("name", ["mlp, batch", "cnn, batch"])
+@pytest.mark.parametrize("name", ONE_OF_EACH)
 def test_every_kind_of_plane(kind, name, sessions):
     session = sessions(name)
     agree(session, plane_of(kind, session), torch.float64)
-    agree(session, plane_of(kind, session), batchnorm="batch", batch_size=50)
+    agree(session, plane_of(kind, session), torch.float64, batchnorm="batch", batch_size=50)
 
 
 @pytest.mark.parametrize("normalisation", CHOICES["normalisation"])

@@ -220,7 +220,8 @@ def add_folders(found: Mapping[str, argparse.ArgumentParser]) -> None:
     found["landscape"].add_argument(
         "--edge",
         action="store_true",
-        help="the edge of stability: the top eigenvalue at each snapshot beside what the rate bears",
+        help="the edge of stability: the top eigenvalue at each snapshot beside what the rate bears; read "
+        "between two steps, and longer than the picture takes",
     )
     found["export"].add_argument("--quiet", action="store_true", help="do not say what was written")
 

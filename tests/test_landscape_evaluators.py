@@ -28,11 +28,11 @@ POINTS = [(0.0, 0.0), (0.7, -0.3), (-0.4, 0.9), (0.7, 0.9)]
 TOLERANCE = {torch.float32: 1e-5, torch.float64: 1e-11}  # relative; what rounding leaves is 1e-7 and 1e-14
 
 
-def agree(session, plane, dtype=torch.float32, **options):
+def agree(session, plane, dtype=torch.float32, points=POINTS, **options):
     evaluator = Evaluator(session.model, plane, samples_of(session), dtype=dtype, **options)
-    found = evaluator.values(POINTS)
+    found = evaluator.values(points)
     size = evaluator.batch_size if options.get("batchnorm") == "batch" else None
-    expected = reference(session, plane, POINTS, options.get("batchnorm", "stored"), size)
+    expected = reference(session, plane, points, options.get("batchnorm", "stored"), size)
     assert found.loss == pytest.approx([loss for loss, _ in expected], rel=TOLERANCE[dtype])
     if dtype == torch.float64:  # in float32 a tie may fall to the other side
         assert found.accuracy.tolist() == [accuracy for _, accuracy in expected]
@@ -73,8 +73,9 @@ def test_every_family_and_every_norm_layer_is_among_them():
 @pytest.mark.parametrize("name", ONE_OF_EACH)
 def test_every_kind_of_plane(kind, name, sessions):
     session = sessions(name)
-    agree(session, plane_of(kind, session), torch.float64)
-    agree(session, plane_of(kind, session), torch.float64, batchnorm="batch", batch_size=50)
+    plane = plane_of(kind, session)
+    agree(session, plane, torch.float64, POINTS[1:3])
+    agree(session, plane, torch.float64, POINTS[1:3], batchnorm="batch", batch_size=50)
 
 
 @pytest.mark.parametrize("normalisation", CHOICES["normalisation"])

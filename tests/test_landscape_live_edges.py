@@ -157,6 +157,15 @@ def test_while_runs_train_readings_take_a_part_of_the_budget_and_the_newest_come
     assert len(list(edges.most_urgent(still=True))) == 1
 
 
+def test_there_is_a_chance_to_stop_after_every_product(read):
+    run = LiveRun(read[1])
+    edges = LiveEdges(Budget())
+    edges.follow(1, run)
+    chances = sum(1 for _ in edges.of[1].read(0))
+    (reading,) = run.readings.values()
+    assert chances > reading.products
+
+
 def test_a_loss_that_is_not_finite_leaves_a_gap_and_is_said(read):
     session = read[1]
     run = LiveRun(session)

@@ -64,8 +64,8 @@ CHOICES = {  # name -> label, width in pixels, options, tooltip
         "Random directions: each filter, each layer or only the whole as long as in the weights",
     ),
     "precision": (
-        "numbers",
-        154,
+        "precision",
+        162,
         ("float32", "bfloat16", "float64"),
         "Arithmetic of the surfaces; bfloat16 is mixed, and says what it is off by",
     ),

@@ -1,7 +1,6 @@
 """The edge of stability while runs train: each reading is that of its snapshot, and nothing else changes."""
 
 from copy import deepcopy
-from itertools import pairwise
 
 import numpy as np
 import pytest
@@ -10,7 +9,7 @@ from small_landscapes import mean_loss
 from small_runs import SMALL, bits, measured, small_model
 from small_runs import trained as ended
 
-from lab.events import Finished, Step
+from lab.events import Step
 from lab.landscape import Evaluator, Live, Question, samples_of
 from lab.landscape.budgets import SHARE, Budget
 from lab.landscape.curvature import Curvature
@@ -110,17 +109,34 @@ def test_nothing_is_read_before_it_is_asked_for_and_then_no_point_of_a_picture_i
     assert live.portraits()[0].surface.loss is losses
 
 
-def test_readings_come_while_the_run_trains_and_stay_when_snapshots_are_forgotten():
-    live, seen = Live(ASKED, share=1.0), []
-    session = Training(TINY.changed(epochs=8), device="cpu")
+def test_a_reading_that_was_begun_is_left_when_it_is_switched_off():
+    live = Live(ASKED.pictures)
+    followed(live, TINY)
+    settle(live)
+    live.ask(ASKED)
+    for _ in range(4):
+        live.step(still=True)
+    assert live.edges.paths == {}  # it takes more steps than that
+    live.ask(ASKED.pictures)
+    settle(live)
+    assert live.edges.paths == {}
+    live.ask(ASKED)
+    settle(live)
+    assert len(live.edges.paths[1].readings) == len(live.runs[1].trail)
+
+
+def test_readings_stay_when_the_run_forgets_their_snapshots():
+    session = Training(TINY.changed(epochs=6), device="cpu")
+    run, edges = LiveRun(session), LiveEdges(Budget())
+    edges.follow(1, run)
+    steps = []
     for event in session:
-        live.hear(1, session, event)
-        while live.step(still=True):
-            pass
-        if not isinstance(event, Finished):
-            seen.append([each.step for path in live.edges.paths.values() for each in path.readings])
-    assert len(seen[-1]) > len(live.runs[1].trail)
-    assert all(set(earlier) <= set(later) for earlier, later in pairwise(seen))
+        if isinstance(event, Step) and run.look(session):
+            steps.append(event.step)
+            for _ in edges.of[1].read(edges.of[1].unread(newest=True)):
+                pass
+    assert len(run.trail) < len(steps)
+    assert [each.step for each in edges.paths[1].readings] == steps
 
 
 def test_while_runs_train_readings_take_a_part_of_the_budget_and_the_newest_comes_first():

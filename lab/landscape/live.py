@@ -260,18 +260,19 @@ class Live:
         return False
 
     def _take_question(self) -> None:
-        asked = self._asked
-        before, self.question = self.question, asked
+        asked, before = self._asked, self.question
+        if asked == before:
+            return
+        self.question = asked
+        self._leave()
+        self._change()
         if asked.pictures == before.pictures:
-            self._rests = self._rests and asked == before
             return
         if asked.decides_plane != before.decides_plane:
             self._frames.clear()
         if "line" in {asked.plane, before.plane} and asked.plane != before.plane:
             self._shown.clear()  # a curve and a surface are never in one picture
-        self._leave()
         self._views.clear()
-        self._change()
 
     def _next_piece(self, *, still: bool) -> Generator[None] | None:
         if not self._arranged:

@@ -13,7 +13,7 @@ from lab.landscape.samples import samples_of
 from lab.landscape.stability import SAMPLES, Bound, EdgePath, loss_of, reading
 from lab.steps import is_out_of_memory, no_memory
 
-READING = 0.3  # of the budget while runs train: the rest is for their surfaces
+READING = 0.5  # of the budget while runs train: the rest is for their surfaces
 NEWEST, EARLIER = 2.5, 5.5  # how urgent a reading is, on the scale of `LiveView.most_urgent`
 Work = Callable[[], Generator[None]]
 Due = tuple[float, bool, Work]  # how urgent, whether its run has ended (then it can wait), and the work

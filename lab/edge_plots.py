@@ -19,6 +19,7 @@ from lab.plots import colour_and_dash
 
 HEIGHT = 300
 WHAT = "top eigenvalue"
+FAR = 10  # times the highest eigenvalue: bounds above that would flatten the curve, and are left out
 TICKS = [digit * 10.0**power for power in range(-5, 8) for digit in (1, 2, 5)]  # those that are in the picture
 HOVER = "step %{x:,}<br>sharpness %{y:.4~g} ± %{customdata:.2~g}"
 BEARS = "step %{x:,}<br>the rate bears %{y:.4~g}"
@@ -27,7 +28,8 @@ BEARS = "step %{x:,}<br>the rate bears %{y:.4~g}"
 def edge_figure(paths: Sequence[EdgePath], *, dark: bool = False) -> go.Figure:
     """The top eigenvalue of each run as a curve with error bars, and dashed what its rate can just bear.
 
-    Both have a logarithmic axis, on which equal shares of the bound are equal distances.
+    Both have a logarithmic axis, on which equal shares of the bound are equal distances. Where a schedule lets the rate
+    fall to 0 the bound leaves the picture.
 
     Errors:
         ValueError for no run.
@@ -65,9 +67,17 @@ def edge_traces(path: EdgePath) -> list[Any]:
 
 
 def bound_name(path: EdgePath) -> str:
-    """Of the line: the rule, and whose it is."""
-    rule = next((each.note for each in reversed(path.readings) if each.bound), "edge")
-    return shown(f"{path.name}: {rule}" if path.name else rule)
+    """Of the line: the rule, and whose it is; where all of it lies far above the curve it says so."""
+    bounded = [each for each in path.readings if each.bound]
+    rule = bounded[-1].note if bounded else "edge"
+    above = ", far above" if bounded and np.isnan(bounds_of(path)).all() else ""
+    return shown(f"{path.name}: {rule}{above}" if path.name else f"{rule}{above}")
+
+
+def bounds_of(path: EdgePath) -> np.ndarray:
+    """(k,) what the rate bears; nan where it bears anything, or far more than there is."""
+    highest = max(each.sharpness for each in path.readings)
+    return np.array([each.bound if each.bound and each.bound <= FAR * highest else nan for each in path.readings])
 
 
 def edge_data(path: EdgePath) -> list[dict[str, Any]]:
@@ -75,11 +85,10 @@ def edge_data(path: EdgePath) -> list[dict[str, Any]]:
     steps = np.array([each.step for each in path.readings])
     values = np.array([each.sharpness if each.sharpness > 0 else nan for each in path.readings])
     errors = np.array([each.off for each in path.readings])
-    bounds = [each.bound or nan for each in path.readings]
     low, gap = np.where(values > errors, values - errors, values), np.full(len(steps), nan)
     bars = np.stack([low, values + errors, gap], 1).ravel()
     return [
-        {"x": steps, "y": np.array(bounds)},
+        {"x": steps, "y": bounds_of(path)},
         {"x": np.repeat(steps, 3), "y": bars},
         {"x": steps, "y": values, "customdata": errors},
     ]

@@ -43,6 +43,18 @@ def test_where_there_is_no_bound_no_line_is_drawn_or_named():
     assert "Dashed" not in path.words
 
 
+def test_a_bound_far_above_is_left_out_and_said():
+    falling = replace(PATH, readings=(*PATH.readings, reading(30, 18.0, 191.0)))
+    bound, *_ = edge_figure([falling]).data
+    assert bound.y[:3].tolist() == [20.0, 20.0, 25.0]
+    assert np.isnan(bound.y[3])
+    assert bound.name == "sgd: 2 / lr"
+    tiny = replace(PATH, readings=tuple(replace(each, bound=2000.0) for each in PATH.readings))
+    bound, *_ = edge_figure([tiny]).data
+    assert np.isnan(bound.y).all()
+    assert bound.name == "sgd: 2 / lr, far above"
+
+
 def test_the_words_say_the_rule_and_that_it_is_for_all_images():
     assert PATH.words == (
         "sgd, step 20: Sharpness 19 ± 0.4 (standard error, 512 of 1,259 training images; residual 0.03). 76% of the 25 "

@@ -697,3 +697,17 @@ def test_surfaces_have_the_precision_asked_for_and_say_what_it_costs(precision, 
     if precision == "bfloat16":
         assert 1e-5 < portrait.surface.precision_error.largest <= 1.01 * off.max()
         assert "bfloat16, off by " in trust_words(Scene(portrait.surface))
+
+
+def test_a_picture_in_mixed_precision_that_was_left_while_it_was_compared_is_finished_all_the_same():
+    live = Live(QUICK._replace(precision="bfloat16", plane="random"))
+    followed(live, recipe_of(NETWORKS["mlp"]))
+    while live.step():
+        view = live._views.get(1)
+        if view and view._survey and view._survey.known.all():
+            break
+    live.ask(QUICK._replace(precision="bfloat16", plane="random", edge=True))
+    settle(live)
+    (portrait,) = live.portraits()
+    assert portrait.surface.grid.size == QUICK.size
+    assert portrait.surface.precision_error is not None

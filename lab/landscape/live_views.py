@@ -63,7 +63,8 @@ class LiveView:
         newest, survey = self.run.newest.step, self._survey
         moving = self.run.moving and not still
         behind = self._survey_step != newest
-        exact = survey is not None and bool(survey.known.all())
+        whole = self._base is not None and survey is not None and self._base.grid.size == survey.grid.size
+        exact = survey is not None and whole and bool(survey.known.all())
         needed = (
             (survey is None or (behind and not moving and not self._can_refresh), self._begin),
             (self.surface is None, self._refine),

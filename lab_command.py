@@ -217,6 +217,12 @@ def add_folders(found: Mapping[str, argparse.ArgumentParser]) -> None:
     found["landscape"].add_argument(
         "--numbers", action="store_true", help="eigenvalues, trace and sharpness too; longer than the picture takes"
     )
+    found["landscape"].add_argument(
+        "--edge",
+        action="store_true",
+        help="the edge of stability: the top eigenvalue at each snapshot beside what the rate bears; read "
+        "between two steps, and longer than the picture takes",
+    )
     found["export"].add_argument("--quiet", action="store_true", help="do not say what was written")
 
 

@@ -204,7 +204,13 @@ def landscape(given: argparse.Namespace) -> int:
     lens = Lens(**chosen(given, vars(Lens())))
     view = View(**chosen(given, vars(View())), lens=lens)
     facts = command.landscape(
-        given.words, view, given.output, device=given.device, quiet=given.quiet, numbers=given.numbers
+        given.words,
+        view,
+        given.output,
+        device=given.device,
+        quiet=given.quiet,
+        numbers=given.numbers,
+        edge=given.edge,
     )
     print(json.dumps(facts) if given.json else command.in_words(facts))
     finished = all(run["ended"] == "finished" for run in facts["runs"]) and not facts["left_out"]

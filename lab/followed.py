@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping
+from contextlib import suppress
 from copy import deepcopy
 from dataclasses import dataclass, field
 from math import prod
@@ -18,6 +19,7 @@ from lab.landscape.curvature import place
 from lab.landscape.evaluators import use_batch_statistics, whole_batches
 from lab.landscape.live_runs import LiveRun
 from lab.landscape.samples import Samples, Source, samples_of
+from lab.landscape.stability import Gauge, Reading
 from lab.landscape.trails import Trail
 from lab.landscape.weights import Weights, norm, trained
 from lab.progress import with_bar
@@ -52,7 +54,8 @@ class Followed:
     """A run and its snapshots; of a finished run the last one only, and no trail.
 
     model: the network at its end, as it is used. start: its weights before the first step. shown: a few validation
-    images. ended: how, in one word; reason: why, in a sentence.
+    images. edge: readings of the sharpness at snapshots, where they were asked for. ended: how, in one word; reason:
+    why, in a sentence.
     """
 
     recipe: Recipe
@@ -64,6 +67,7 @@ class Followed:
     classes: tuple[str, ...]
     trail: Trail | None = None
     glimpses: list[Glimpse] = field(default_factory=list[Glimpse])
+    edge: list[Reading] = field(default_factory=list[Reading])
     ended: str = ""
     reason: str = ""
 
@@ -83,14 +87,20 @@ class Following:
 
     What a snapshot holds is the network as it is used; one whose weights have left all bounds is left out. A trail
     never gets more snapshots than it has room for, so that each has its glimpse.
+
+    Args:
+        edge: read the sharpness at each of them too, with `Gauge`.
     """
 
-    def __init__(self, session: Training, lens: Lens, *, snapshots: int = SNAPSHOTS, name: str = "") -> None:
+    def __init__(
+        self, session: Training, lens: Lens, *, snapshots: int = SNAPSHOTS, name: str = "", edge: bool = False
+    ) -> None:
         if snapshots < 3:
             raise ValueError(f"snapshots is {snapshots}, but a path needs at least 3.")
         self.session, self.lens, self.run = session, lens, not_yet(session, lens, name)
         self.trail = self.run.trail = Trail(self.run.start)
         self.every = -(-session.steps // min(snapshots, self.trail.room - 3))
+        self.gauge = Gauge(session) if edge else None
 
     def __iter__(self) -> Iterator[Event]:
         for event in self.session:
@@ -115,19 +125,29 @@ class Following:
             self.trail.add(weights, step)
         with enough_threads(self.session.device, self.session.flops_per_step):
             glimpses.append(glimpse(network, self.run, self.lens, step))
+        if self.gauge is not None:
+            with suppress(ValueError):  # the loss is not finite here: there is a gap
+                self.run.edge.append(self.gauge())
 
 
 def follow(
-    recipe: Recipe, lens: Lens, *, name: str = "", snapshots: int = SNAPSHOTS, progress: bool = True, **where: Any
+    recipe: Recipe,
+    lens: Lens,
+    *,
+    name: str = "",
+    snapshots: int = SNAPSHOTS,
+    edge: bool = False,
+    progress: bool = True,
+    **where: Any,
 ) -> Followed:
-    """Train a recipe to its end and take snapshots; `where` is that of `training`.
+    """Train a recipe to its end and take snapshots; `edge` is that of `Following`, `where` that of `training`.
 
     Raises:
         RecipeError: too few snapshots or images, or a network of which memory holds no four.
     """
     session = Training(recipe, **where)
     try:
-        following = Following(session, lens, snapshots=snapshots, name=name)
+        following = Following(session, lens, snapshots=snapshots, name=name, edge=edge)
     except ValueError as error:
         raise RecipeError(str(error)) from None
     events: Iterable[Event] = with_bar(iter(following), session) if progress else following
@@ -178,6 +198,7 @@ def standing(run: LiveRun, lens: Lens, *, name: str, ended: str = "") -> Followe
         shown=samples_of(run, count=SHOWN_IMAGES),
         classes=run.data.classes,
         trail=run.trail.as_it_is(),
+        edge=list(run.edge_readings),
         ended=ended,
     )
 

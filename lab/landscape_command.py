@@ -23,7 +23,14 @@ MOST_RUNS = 8
 
 
 def landscape(
-    words: Sequence[str], view: View, output: Path | None, *, device: str | None, quiet: bool, numbers: bool = False
+    words: Sequence[str],
+    view: View,
+    output: Path | None,
+    *,
+    device: str | None,
+    quiet: bool,
+    numbers: bool = False,
+    edge: bool = False,
 ) -> dict[str, Any]:
     """Train or open what the words name, draw it, and keep it in a folder. Returns its facts.
 
@@ -31,6 +38,7 @@ def landscape(
 
     Args:
         numbers: measure curvature and sharpness too, which takes longer than a picture.
+        edge: read the sharpness at each snapshot, between two steps.
     Raises:
         RecipeError, RunError, DataError: words that fit no recipe or run, too many of them, a folder in use.
     """
@@ -40,12 +48,17 @@ def landscape(
     check_folder(folder)
     check_words(paths, changes)
     if paths and Path(paths[0]).is_dir():
+        if edge:
+            raise RecipeError(
+                f"{paths[0]} keeps no snapshots at which --edge could be read; --numbers measures where it ended. "
+                f"Give {paths[0]}/recipe.yaml to train it anew."
+            )
         runs = [
             finished(path, view.lens, device=device, name=name)
             for path, name in zip(paths, names_of(paths), strict=True)
         ]
     else:
-        runs = trained(paths, changes, view.lens, device=device, quiet=quiet)
+        runs = trained(paths, changes, view.lens, device=device, quiet=quiet, edge=edge)
     runs, lost = without_lost(runs)
     try:
         scenes = drawn(runs, view, quiet=quiet)
@@ -84,14 +97,14 @@ def check_words(paths: Sequence[str], changes: dict[str, Any]) -> None:
 
 
 def trained(
-    paths: Sequence[str], changes: dict[str, Any], lens: Lens, *, device: str | None, quiet: bool
+    paths: Sequence[str], changes: dict[str, Any], lens: Lens, *, device: str | None, quiet: bool, edge: bool
 ) -> list[Followed]:
     recipes = [Recipe.load(path).changed(**changes) for path in paths] or [Recipe().changed(**changes)]
     names = [Path(path).stem for path in paths] or [recipes[0].id]
     if len(set(names)) < len(names):
         names = [f"{stem}: {label}" for stem, label in zip(names, labels(recipes), strict=True)]
     return [
-        follow(recipe, lens, name=name, progress=not quiet, device=device)
+        follow(recipe, lens, name=name, progress=not quiet, device=device, edge=edge)
         for recipe, name in zip(recipes, names, strict=True)
     ]
 
@@ -121,5 +134,6 @@ def in_words(facts: dict[str, Any]) -> str:
         if run["numbers"]
     ]
     lost = [f"Left out: {run['why']}" for run in facts["left_out"]]
+    edges = [f"Edge of stability of {run['name']}: {run['edge']}" for run in facts["runs"] if run["edge"]]
     heights = [each["sentence"] for each in facts["between"]]
-    return "\n".join([*lost, *filter(None, ended), *scenes, *heights, *measured, f"Open {facts['page']}"])
+    return "\n".join([*lost, *filter(None, ended), *scenes, *edges, *heights, *measured, f"Open {facts['page']}"])

@@ -2,9 +2,10 @@
 
 index.html      figures, and a slider that replays the runs
 plotly.min.js   beside it, once
-surface.npz     axes, losses, accuracies, errors; marks of every path
+surface.npz     axes, losses, accuracies, errors; marks of every path; readings of the edge of stability
 facts.json      what the numbers are of
 contours.png    the planes as bands of colour (none for a line)
+edge.png        the top eigenvalue along each run beside what its rate bears, where it was read
 plane.N.safetensors  each plane itself, centre and directions by name: `Plane.load` reads it
 """
 
@@ -28,10 +29,12 @@ from PIL import Image
 from plotly.offline import get_plotlyjs
 from torch import Tensor
 
+from lab.edge_plots import edge_figure
 from lab.followed import Followed, Glimpse
 from lab.landscape.planes import Plane
 from lab.landscape.scenes import RunPath, Scale, Scene, trust_words
 from lab.landscape.shape import Share
+from lab.landscape.stability import EdgePath
 from lab.landscape_numbers import Number, bends_in_words, bent_down, heights_between
 from lab.landscape_plots import (
     MOST_SURFACES,
@@ -45,13 +48,16 @@ from lab.landscape_png import contour_picture
 from lab.plots import colour_and_dash
 from lab.prediction_plots import pixels
 from lab.sheets import png
+from lab.stills import still
 from lab.store import RunError, contents, make_folder, not_empty, write_atomically
 
-PAGE, LIBRARY, NUMBERS, FACTS, PICTURE = "index.html", "plotly.min.js", "surface.npz", "facts.json", "contours.png"
-FILES = (PAGE, LIBRARY, NUMBERS, FACTS, PICTURE)
+PAGE, LIBRARY, NUMBERS, FACTS = "index.html", "plotly.min.js", "surface.npz", "facts.json"
+PICTURE, EDGE = "contours.png", "edge.png"
+FILES = (PAGE, LIBRARY, NUMBERS, FACTS, PICTURE, EDGE)
 PLANE = re.compile(r"plane\.\d+\.safetensors")
 COLUMNS = ("loss", "accuracy", "error", "difference_error")
 MARKS = ("coordinates", "steps", "true", "on_plane")
+READINGS = ("step", "sharpness", "residual", "error", "bound")
 ACROSS = 8  # filters in a row
 
 
@@ -89,13 +95,15 @@ def save(
     scale, facts = Scale.of(scenes), facts_of(title, scenes, runs, numbers or [()] * len(runs), lost or {})
     found = {
         LIBRARY: get_plotlyjs().encode(),
-        NUMBERS: arrays_of(scenes),
+        NUMBERS: arrays_of(scenes, runs),
         FACTS: json.dumps(facts, indent=1).encode(),
         PAGE: page(facts, scenes, scale, runs).encode(),
         **{name: plane.packed() for name, plane in planes_of(scenes).items()},
     }
     if not scenes[0].surface.grid.line:
         found[PICTURE] = png(contour_picture(scenes, scale))
+    if edges := edges_of(runs):
+        found[EDGE] = still(edge_figure(edges))
     put(folder, found)
     return facts
 
@@ -124,9 +132,17 @@ def put(folder: Path, found: dict[str, bytes]) -> None:
 # -- numbers -----------------------------------------------------------------------------------------------------------
 
 
-def arrays_of(scenes: Sequence[Scene]) -> bytes:
-    """An npz file without objects: `0.loss` (na, nb) is of the first scene, `0.path.1.true` (k,) of its second path."""
-    arrays: dict[str, Any] = {}
+def arrays_of(scenes: Sequence[Scene], runs: Sequence[Followed]) -> bytes:
+    """An npz file without objects: `0.loss` (na, nb) is of the first scene, `0.path.1.true` (k,) of its second path.
+
+    `edge.1.sharpness` (k,) is of the second run, where it was read; a bound that there is not is nan.
+    """
+    arrays: dict[str, Any] = {
+        f"edge.{number}.{name}": np.array([getattr(each, name) for each in run.edge], float)
+        for number, run in enumerate(runs)
+        for name in READINGS
+        if run.edge
+    }
     for index, scene in enumerate(scenes):
         a, b = scene.surface.grid.axes
         arrays |= {f"{index}.a": a, f"{index}.b": b}
@@ -136,6 +152,11 @@ def arrays_of(scenes: Sequence[Scene]) -> bytes:
     file = BytesIO()
     np.savez_compressed(file, **arrays)
     return file.getvalue()
+
+
+def edges_of(runs: Sequence[Followed]) -> list[EdgePath]:
+    """Of the runs whose sharpness was read."""
+    return [EdgePath(run.name, number, tuple(run.edge)) for number, run in enumerate(runs) if run.edge]
 
 
 def planes_of(scenes: Sequence[Scene]) -> dict[str, Plane]:
@@ -169,7 +190,8 @@ def run_facts(run: Followed, numbers: Sequence[Number]) -> dict[str, Any]:
         "ended": run.ended,
         "reason": run.reason,
     }
-    return {**facts, "numbers": [number_facts(each) for each in numbers]}
+    edge = EdgePath("", 0, tuple(run.edge)).words if run.edge else ""
+    return {**facts, "edge": edge, "numbers": [number_facts(each) for each in numbers]}
 
 
 def number_facts(found: Number) -> dict[str, Any]:
@@ -211,11 +233,14 @@ def number(value: float) -> float | None:
 
 def page(facts: dict[str, Any], scenes: Sequence[Scene], scale: Scale, runs: Sequence[Followed]) -> str:
     """The page with everything that it shows, but plotly.js."""
+    edges = edges_of(runs)
     beside = [each["sentence"] for each in facts["between"]] + [run["why"] for run in facts["left_out"]]
     shown = {
         "title": facts["title"],
-        "words": [words_of(scene, scale) for scene in scenes] + beside,
-        "figures": figures_of(scenes, scale),
+        "words": [words_of(scene, scale) for scene in scenes]
+        + beside
+        + [f"Edge of stability: {each.words}" for each in edges],
+        "figures": figures_of(scenes, scale) + ([edge_part(edges)] if edges else []),
         "scenes": len(scenes),
         "runs": [{**told(run, number), "numbers": facts["runs"][number]["numbers"]} for number, run in enumerate(runs)],
     }
@@ -245,6 +270,11 @@ def figures_of(scenes: Sequence[Scene], scale: Scale) -> list[dict[str, Any]]:
                 figure.update_coloraxes(showscale=False)
         found.insert(0, figure_of("surfaces", light, dark, high))
     return found
+
+
+def edge_part(edges: Sequence[EdgePath]) -> dict[str, Any]:
+    """Nothing of it is replayed: its axis is the steps."""
+    return figure_of("edge", edge_figure(edges), edge_figure(edges, dark=True), [])
 
 
 def figure_of(name: str, light: go.Figure, dark: go.Figure, data: Sequence[dict[str, Any]]) -> dict[str, Any]:

@@ -19,8 +19,8 @@ from lab.landscape.grids import Grid, line_grid
 from lab.landscape.planes import Plane, line, through
 from lab.landscape.scenes import RunPath, Scene
 from lab.landscape.surfaces import Surface, Survey
-from lab.landscape.trails import Trail, joint_plane, path_plane
-from lab.landscape.weights import norm
+from lab.landscape.trails import joint_plane, path_plane
+from lab.landscape.weights import Weights, norm
 from lab.recipe import RecipeError
 from lab.views import Lens, PlaneName, View
 
@@ -29,7 +29,7 @@ RUNS_FOR: dict[PlaneName, range] = {
     "path": range(1, 2),
     "joint": range(2, 9),
     "line": range(1, 3),
-    "points": range(3, 4),
+    "points": range(1, 4, 2),
     "hessian": range(1, 2),
 }
 MARGIN = 0.25  # of the reach, around the marks that a grid has to hold
@@ -47,6 +47,7 @@ class Part:
     members: list[tuple[int, Followed]]
     plane: Plane
     grid: Grid
+    whole: bool = False  # the plane is made from paths, which are seen, and not only their ends
 
 
 def scenes_of(runs: Sequence[Followed], view: View, progress: Progress) -> list[Scene]:
@@ -84,15 +85,21 @@ def default_plane(runs: Sequence[Followed]) -> PlaneName:
 def check(name: PlaneName, runs: Sequence[Followed]) -> None:
     allowed = RUNS_FOR[name]
     if len(runs) not in allowed:
-        wanted = f"{allowed[0]}" if len(allowed) == 1 else f"{allowed[0]} to {allowed[-1]}"
+        between = " to " if allowed.step == 1 else " or "
+        wanted = between.join(dict.fromkeys([f"{allowed[0]}", f"{allowed[-1]}"]))
         several = "s" if allowed[-1] > 1 else ""
         raise RecipeError(f"A plane '{name}' is for {wanted} run{several}, not {len(runs)}. Choose another --plane.")
     kept = next((run.name for run in runs if run.trail is None), None)
-    if name in ("path", "joint") and kept is not None:
+    if kept is not None and from_paths(name, len(runs)):
         raise RecipeError(
-            f"The run {kept} keeps no snapshots, so there is no {name} plane. Give its recipe.yaml to train it anew, "
+            f"The run {kept} keeps no snapshots, so there is no plane '{name}'. Give its recipe.yaml to train it anew, "
             "or choose --plane random."
         )
+
+
+def from_paths(name: PlaneName, runs: int) -> bool:
+    """Whether a plane is made from snapshots on the way, and not from ends only."""
+    return name in ("path", "joint") or (name == "points" and runs == 1)
 
 
 def why_lost(run: Followed) -> str:
@@ -132,15 +139,15 @@ def parts_of(name: PlaneName, runs: Sequence[Followed], view: View) -> list[Part
         return [Part(name, [each], plane, Grid(view.size)) for each, plane in zip(numbered, planes, strict=True)]
     if name == "hessian":
         return [sharpest(runs[0], view)]
-    plane = shared_plane(name, runs)
+    plane, whole = shared_plane(name, runs), from_paths(name, len(runs))
     if name == "line":
         grid = line_grid(view.size)
     else:
-        grid = grid_around(np.concatenate([places(name, run, plane) for run in runs]), view.size)
+        grid = grid_around(np.concatenate([places(run, plane, whole=whole) for run in runs]), view.size)
     groups: dict[str, list[tuple[int, Followed]]] = {}
     for number, run in numbered:
         groups.setdefault(function_of(run, number, view.lens), []).append((number, run))
-    return [Part(name, members, plane, grid) for members in groups.values()]
+    return [Part(name, members, plane, grid, whole) for members in groups.values()]
 
 
 def sharpest(run: Followed, view: View) -> Part:
@@ -153,11 +160,19 @@ def sharpest(run: Followed, view: View) -> Part:
 
 def shared_plane(name: PlaneName, runs: Sequence[Followed]) -> Plane:
     if name == "points":
-        return through(*(run.end for run in runs))
+        return through(*points_of(runs))
     if name == "line":
         return line_between(runs)
     trails = [trail for run in runs if (trail := run.trail)]
     return path_plane(trails[0]) if name == "path" else joint_plane(trails)
+
+
+def points_of(runs: Sequence[Followed]) -> list[Weights]:
+    """The ends of three runs; of one its first snapshot, the one in the middle and its end."""
+    trail = runs[0].trail
+    if len(runs) > 1 or trail is None:
+        return [run.end for run in runs]
+    return [trail.weights(0), trail.weights(len(trail) // 2), runs[0].end]
 
 
 def line_between(runs: Sequence[Followed]) -> Plane:
@@ -193,9 +208,9 @@ def grid_around(coordinates: np.ndarray, size: int) -> Grid:
     return Grid(size, reach=(a, b), middle=(middle[0], middle[1]))
 
 
-def places(name: PlaneName, run: Followed, plane: Plane) -> np.ndarray:
+def places(run: Followed, plane: Plane, *, whole: bool) -> np.ndarray:
     """(k, 2) where a run's marks lie: its whole path, or its end on a plane that holds next to nothing of a path."""
-    if name in ("path", "joint") and isinstance(run.trail, Trail):
+    if whole and run.trail:
         found = [projection.coordinates for projection in run.trail.projections(plane)]
     else:
         found = [plane.project(run.end).coordinates]
@@ -219,7 +234,7 @@ def scene_of(part: Part, view: View, count: int, progress: Callable[[int], None]
     if len(few.samples) < most:
         surface = replace(surface, measured=replace(surface.measured, most=most, enough=view.enough))
     marked = part.members if part.name != "line" else []
-    paths = (path_of(part.name, run, number, part.plane, evaluator) for number, run in marked)
+    paths = (path_of(part, run, number, evaluator) for number, run in marked)
     return Scene(surface, tuple(paths), ", ".join(run.name for _, run in part.members), part.plane)
 
 
@@ -230,11 +245,11 @@ def measured(evaluator: Evaluator, grid: Grid, progress: Callable[[int], None]) 
     return survey.checked()
 
 
-def path_of(name: PlaneName, run: Followed, number: int, plane: Plane, evaluator: Evaluator) -> RunPath:
+def path_of(part: Part, run: Followed, number: int, evaluator: Evaluator) -> RunPath:
     """A run's marks with their true losses and those of the plane where they are projected to."""
-    coordinates = places(name, run, plane)
+    coordinates = places(run, part.plane, whole=part.whole)
     glimpses = run.glimpses[-len(coordinates) :]
     steps = np.array([glimpse.step for glimpse in glimpses])
     true = np.array([glimpse.loss for glimpse in glimpses])
-    own = run.trail.explained_by(plane) if name != "path" and run.trail else None
+    own = run.trail.explained_by(part.plane) if part.name != "path" and run.trail else None
     return RunPath(run.name, number, coordinates, steps, true, evaluator.in_float32().values(coordinates).loss, own)

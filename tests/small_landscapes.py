@@ -106,7 +106,12 @@ MODELS = {
         for norm in ("nothing", "batch", "layer", "group")
     },
     **{name: small_model(name) for name in ("rnn", "lstm", "gru", "transformer", "torchvision")},
-    "gru, rms": {**small_model("gru"), "norm": "rms"},
+    **{
+        f"{name}, {norm}": {**small_model(name), "norm": norm}
+        for name in ("rnn", "lstm", "gru")
+        for norm in ("layer", "rms")
+    },
+    **{f"transformer, {norm}": {**small_model("transformer"), "norm": norm} for norm in ("nothing", "rms")},
     "transformer, normed after": {**small_model("transformer"), "norm": "rms", "norm_place": "after"},
     "cnn, average pool": {**small_model("cnn"), "pool": "average", "norm": "batch"},
     "cnn, own kernels": {**small_model("cnn"), "shared": False},

@@ -90,6 +90,7 @@ ORDER = [
         "prediction_plots",
         "generated_plots",
         "landscape_plots",
+        "edge_plots",
         "landscape_png",
         "landscape_folder",
         "landscape_command",

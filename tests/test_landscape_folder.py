@@ -18,19 +18,24 @@ from small_scenes import ORIGIN, bowl, path_of, scene_of, with_holes
 
 from lab import runs
 from lab.__main__ import main
+from lab.events import Step
 from lab.followed import follow
+from lab.landscape import Gauge
 from lab.landscape.planes import Plane
 from lab.landscape.scenes import BANDS, Scale
 from lab.landscape_command import in_words, names_of
-from lab.landscape_folder import FILES, put, save, tiled
+from lab.landscape_folder import EDGE, FILES, put, save, tiled
 from lab.landscape_numbers import heights_between
 from lab.landscape_png import banded, coloured, contour_picture, enlarged, keyed, placed, rgb
 from lab.landscape_scenes import fixed, scenes_of
 from lab.plots import colour_and_dash
 from lab.store import RunError
+from lab.training import Training
 from lab.views import Lens, View
 
 pytestmark = pytest.mark.usefixtures("one_thread")
+SURFACES = [name for name in FILES if name != EDGE]  # of a landscape without readings
+TINY_RUN = SMALL.changed(model={"name": "mlp", "width": 4})
 FAST = ["--device", "cpu", "--quiet", "--size", "5", "--samples", "40"]
 
 
@@ -75,7 +80,7 @@ def shown(folder):
 
 
 def test_the_folder_is_whole(one):
-    assert sorted(path.name for path in one.iterdir()) == sorted([*FILES, "plane.0.safetensors"])
+    assert sorted(path.name for path in one.iterdir()) == sorted([*SURFACES, "plane.0.safetensors"])
 
 
 def test_the_plane_is_kept_from_which_every_loss_can_be_had_again(one):
@@ -99,7 +104,7 @@ def test_scenes_on_one_plane_keep_it_once(tmp_path):
     names = ["plane.0.safetensors", "plane.0.safetensors", "plane.1.safetensors", None]
     assert [scene["plane"] for scene in facts["scenes"]] == names
     save(tmp_path / "kept", "another", scenes[:1], [])
-    assert sorted(path.name for path in (tmp_path / "kept").iterdir()) == sorted([*FILES, "plane.0.safetensors"])
+    assert sorted(path.name for path in (tmp_path / "kept").iterdir()) == sorted([*SURFACES, "plane.0.safetensors"])
 
 
 class Addresses(HTMLParser):
@@ -403,9 +408,9 @@ def test_words_for_people(recipes, capsys):
     [
         (
             "run --plane path",
-            "The run run keeps no snapshots, so there is no path plane. Give its recipe.yaml to train",
+            "The run run keeps no snapshots, so there is no plane 'path'. Give its recipe.yaml to train",
         ),
-        ("run run --plane points", "A plane 'points' is for 3 runs, not 2. Choose another --plane."),
+        ("run run --plane points", "A plane 'points' is for 1 or 3 runs, not 2. Choose another --plane."),
         ("run run --plane hessian", "A plane 'hessian' is for 1 run, not 2. Choose another --plane."),
         ("sgd.yaml mlp.yaml", "they belong to different networks. Use weights of one architecture."),
         ("run epochs=3", "epochs cannot be changed in a run that is finished. Give run/recipe.yaml to train it anew."),
@@ -503,3 +508,75 @@ def test_a_surface_that_is_nowhere_finite_is_told_all_the_same(tmp_path):
 def test_eight_surfaces_are_drawn_as_contours(tmp_path):
     save(tmp_path / "eight", "eight", [scene_of(partial(bowl))] * 8, [])
     assert [figure["name"] for figure in shown(tmp_path / "eight")["figures"]] == ["contours"]
+
+
+# -- the edge of stability ---------------------------------------------------------------------------------------------
+
+
+@pytest.fixture(scope="module")
+def edges(recipes):
+    """Of two runs, one of which has no bound."""
+    folder = recipes / "landscape with edges"
+    words = [str(recipes / f"{name}.yaml") for name in ("sgd", "adam")]
+    assert main(["landscape", *words, "--edge", "--output", str(folder), *FAST]) == 0
+    return folder
+
+
+def test_the_edge_is_kept_as_numbers_words_a_figure_and_a_png(edges):
+    found, facts = arrays(edges), json.loads((edges / "facts.json").read_text())
+    assert found["edge.0.step"].tolist() == found["0.path.0.steps"].tolist()
+    assert found["edge.0.bound"].tolist() == pytest.approx([2 / SMALL.optimizer.lr] * len(found["edge.0.step"]))
+    assert np.isnan(found["edge.1.bound"]).all()
+    assert (found["edge.0.residual"] <= 0.02 * found["edge.0.sharpness"]).all()
+    sgd, adam = (run["edge"] for run in facts["runs"])
+    assert f"Sharpness {found['edge.0.sharpness'][-1]:.3g}" in sgd
+    assert "adam does not step by one rate along the gradient" in adam
+    page = shown(edges)
+    (figure,) = [figure for figure in page["figures"] if figure["name"] == "edge"]
+    assert [trace["name"] for trace in figure["data"] if "name" in trace] == [
+        "sgd: 2 / lr",
+        "sgd",
+        "adam: edge",
+        "adam",
+    ]
+    assert f"Edge of stability: sgd, {sgd}" in page["words"]
+    with Image.open(edges / EDGE) as picture:
+        assert picture.size == (1800, 600)
+
+
+def test_what_is_read_between_steps_changes_no_bit_and_is_what_a_gauge_reads():
+    alone, beside = (
+        follow(TINY_RUN, Lens(samples=40), progress=False, device="cpu", edge=edge) for edge in (False, True)
+    )
+    assert all(torch.equal(weight, alone.end[name]) for name, weight in beside.end.items())
+    assert [each.loss for each in beside.glimpses] == [each.loss for each in alone.glimpses]
+    session = Training(TINY_RUN, device="cpu")
+    for event in session:
+        if isinstance(event, Step) and event.step == beside.edge[3].step:
+            assert Gauge(session)().sharpness == pytest.approx(beside.edge[3].sharpness, rel=0.05)
+    assert alone.edge == []
+
+
+def test_the_edge_of_a_finished_run_is_refused_in_words(recipes, capsys):
+    assert main(["landscape", str(recipes / "run"), "--edge", "--output", str(recipes / "none"), *FAST]) == 2
+    assert (
+        "keeps no snapshots at which --edge could be read; --numbers measures where it ended."
+        in capsys.readouterr().err
+    )
+
+
+# -- through three points ----------------------------------------------------------------------------------------------
+
+
+def test_of_one_run_the_plane_through_three_points_holds_three_of_its_snapshots(recipes, capsys):
+    facts = command(recipes, capsys, str(recipes / "sgd.yaml"), "--plane", "points")
+    found, folder = arrays(Path(facts["folder"])), Path(facts["folder"])
+    (scene,) = facts["scenes"]
+    assert "Plane through three points" in scene["words"]
+    assert "of the variance of this path" in scene["words"]
+    run = follow(SMALL.changed(model=TINY_CNN, epochs=2), Lens(samples=40), progress=False, device="cpu")
+    plane, steps = Plane.load(folder / "plane.0.safetensors"), run.trail.steps
+    assert found["0.path.0.steps"].tolist() == steps
+    for place in (0, len(steps) // 2, len(steps) - 1):
+        assert plane.project(run.trail.weights(place)).distance < 1e-5
+        assert found["0.path.0.on_plane"][place] == pytest.approx(found["0.path.0.true"][place], rel=1e-4)

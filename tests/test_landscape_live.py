@@ -14,7 +14,7 @@ from small_runs import SMALL, bits, measured, small_model
 from small_runs import trained as ended
 
 from lab.events import Step
-from lab.landscape import Evaluator, Live, Question, samples_of, surface
+from lab.landscape import Evaluator, Live, Question, path_plane, samples_of, surface
 from lab.landscape import trained as weights_of
 from lab.landscape.budgets import AIM, Budget, Wake
 from lab.landscape.frames import Frame
@@ -624,3 +624,90 @@ def test_eigenvectors_that_were_looked_for_when_the_run_ended_are_looked_for_ane
     settle(live)
     (portrait,) = live.portraits()
     assert portrait.surface.origin.note.endswith(f"at step {session.step:,}")
+
+
+# -- three points, precision -------------------------------------------------------------------------------------------
+
+
+def test_the_plane_through_three_points_says_what_it_wants():
+    live = Live(QUICK._replace(plane="points"))
+    for number in (1, 2):
+        followed(live, recipe_of("mlp", seed=number), number)
+    assert live.missing == "Three points are the ends of three runs, or three snapshots of one, and there are 2 runs."
+    followed(live, recipe_of("mlp"), 3, until=2)
+    settle(live)
+    assert live.missing == "The plane waits until the runs have ended."
+    assert live.portraits() == []
+    live.forget(3)
+    followed(live, recipe_of("mlp", seed=1), 4)
+    assert live.missing.startswith("Two of the runs ended at the same weights")
+    live.forget(4)
+    followed(live, recipe_of(small_model("cnn")), 5)
+    assert live.missing.startswith("The three runs have different networks")
+
+
+def test_the_ends_of_three_runs_lie_on_their_plane_with_their_true_losses():
+    live = Live(QUICK._replace(plane="points"))
+    for number in (1, 2, 3):
+        followed(live, recipe_of(NETWORKS["mlp"], seed=number), number)
+    settle(live)
+    found = live.portraits()
+    assert [each.joint for each in found] == [(2, 3), (1, 3), (1, 2)]
+    for each in found:
+        assert each.surface.origin.kind == "points"
+        assert each.surface.origin.note == "the ends of the three runs"
+        assert each.path.on_plane[-1] == pytest.approx(each.path.true[-1], rel=1e-5)
+        a, b = each.surface.grid.axes
+        x, y = each.path.coordinates[-1]
+        assert a[0] < x < a[-1]
+        assert b[0] < y < b[-1]
+
+
+def test_of_one_run_first_middle_and_last_snapshot_lie_on_the_plane():
+    live = Live(QUICK._replace(plane="points"))
+    followed(live, recipe_of(NETWORKS["mlp"]))
+    settle(live)
+    (portrait,) = live.portraits()
+    path, places = portrait.path, [0, len(portrait.path.steps) // 2, -1]
+    assert path.on_plane[places] == pytest.approx(path.true[places], rel=1e-4)
+    assert 0 < path.explained <= live.runs[1].trail.explained_by(path_plane(live.runs[1].trail))
+
+
+def test_a_run_that_was_not_followed_has_no_three_snapshots():
+    live = Live(QUICK._replace(plane="points"))
+    live.add(1, ended(recipe_of("mlp"))[0])
+    settle(live)
+    assert live.missing.startswith("Of this run fewer than three snapshots are known")
+
+
+@pytest.mark.parametrize(("precision", "largest"), [("float32", 0), ("float64", 0), ("bfloat16", 0.03)])
+def test_surfaces_have_the_precision_asked_for_and_say_what_it_costs(precision, largest):
+    live = Live(QUICK._replace(precision=precision, plane="random"))
+    session = followed(live, recipe_of(NETWORKS["mlp"]))
+    while live.step():
+        for each in live.portraits():  # coarse and fine alike
+            off = each.surface and each.surface.precision_error
+            assert each.surface is None or (off is not None) == (precision == "bfloat16")
+    (portrait,) = live.portraits()
+    exact = Evaluator(session.model, portrait.plane, samples_of(session, count=40), dtype=torch.float64)
+    reference = surface(exact, portrait.surface.grid).loss
+    off = np.abs(portrait.surface.loss / reference - 1)
+    assert portrait.surface.measured.precision == precision
+    assert off.max() <= (largest or {"float32": 1e-5, "float64": 1e-12}[precision])
+    if precision == "bfloat16":
+        assert 1e-5 < portrait.surface.precision_error.largest <= 1.01 * off.max()
+        assert "bfloat16, off by " in trust_words(Scene(portrait.surface))
+
+
+def test_a_picture_in_mixed_precision_that_was_left_while_it_was_compared_is_finished_all_the_same():
+    live = Live(QUICK._replace(precision="bfloat16", plane="random"))
+    followed(live, recipe_of(NETWORKS["mlp"]))
+    while live.step():
+        view = live._views.get(1)
+        if view and view._survey and view._survey.known.all():
+            break
+    live.ask(QUICK._replace(precision="bfloat16", plane="random", edge=True))
+    settle(live)
+    (portrait,) = live.portraits()
+    assert portrait.surface.grid.size == QUICK.size
+    assert portrait.surface.precision_error is not None

@@ -279,6 +279,17 @@ def test_between_a_network_and_itself_with_units_exchanged_stands_a_barrier_and_
     assert flat_way.at in (0, 1)
 
 
+def test_between_the_two_signs_of_a_product_of_matrices_stands_all_that_was_learned():
+    """W2 W1 x is one function for (W1, W2) and (-W1, -W2); half way all weights are 0, and the loss is log(classes)."""
+    session = training_of(Recipe(model={"name": "mlp", "width": 8, "depth": 1}, activation="identity", epochs=4))[0]
+    weights = {name: tensor * (tensor.ndim > 1) for name, tensor in trained(session.model).items()}  # no biases
+    samples = samples_of(session)
+    found = barrier(session.model, weights, {name: -tensor for name, tensor in weights.items()}, samples, **EXACT)
+    learned = float(losses_of(session, samples, weights).mean())
+    assert learned < 1
+    assert (found.height, found.at) == (pytest.approx(np.log(10) - learned, rel=1e-6), 0.5)
+
+
 def test_a_barrier_of_nothing_has_the_error_of_the_highest_place_between_the_ends(session):
     part, start = samples_of(session, count=60), trained(session.model)
     end = moved_by(session, 1, names=list(start)[-2:])

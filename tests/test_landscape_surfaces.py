@@ -337,3 +337,13 @@ def test_a_surface_in_mixed_precision_that_is_finite_nowhere_is_whole_all_the_sa
     found = surface(evaluator, Grid(3))
     assert found.precision_error is None
     assert not np.isfinite(found.loss).any()
+
+
+def test_a_refreshed_surface_in_mixed_precision_says_what_its_new_points_are_off_by():
+    session = session_of(small_model("mlp"))
+    plane = random_plane(trained(session.model), seed=0)
+    evaluator = Evaluator(session.model, plane, samples_of(session), dtype=torch.bfloat16)
+    old = surface(evaluator, Grid(9))
+    found = refreshed_surface(old, evaluator)
+    assert found.precision_error == surface(evaluator, Grid(5)).precision_error
+    assert found.precision_error.points == 16

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import threading
+from html import escape
 from types import SimpleNamespace
 
 import numpy as np
@@ -19,10 +20,11 @@ from lab.landscape.budgets import Cost
 from lab.landscape.live import MOST_RUNS
 from lab.landscape.scenes import Scale
 from lab.landscape.weights import flat
-from lab.landscape_folder import FILES
+from lab.landscape_folder import EDGE, FILES
 from lab.landscape_numbers import numbers_of
 from lab.panel.curvature import gauge
-from lab.panel.landscape import REPLAYED, cut
+from lab.panel.edges import WAITS
+from lab.panel.landscape import REPLAYED, TOO_MANY, cut
 from lab.panel.landscape_view import fits
 from lab.panel.portraits import cost_in_words
 from lab.panel.slices import Slices
@@ -424,7 +426,7 @@ def test_what_is_shown_can_be_saved(panel, tmp_path, monkeypatch) -> None:
     (folder,) = (tmp_path / "landscapes").iterdir()
     assert f"landscapes/{folder.name}/index.html" in panel.landscapes.saved.value
     planes = ["plane.0.safetensors", "plane.1.safetensors"]
-    assert {each.name for each in folder.iterdir()} == {*FILES, *planes}
+    assert {each.name for each in folder.iterdir()} == {*FILES, *planes} - {EDGE}
     assert "plane: plane.0.safetensors, plane.1.safetensors." in panel.landscapes.saved.value
     for name, run, portrait in zip(planes, panel.runs, panel.landscapes.news.portraits, strict=True):
         kept, place = Plane.load(folder / name), portrait.path.coordinates[-1]
@@ -448,7 +450,11 @@ def test_of_more_runs_than_are_followed_it_says_so(panel) -> None:
     unfold(panel)
     train(panel, *(QUICK.changed(seed=seed) for seed in range(MOST_RUNS + 1)))
     complete(panel, MOST_RUNS)
-    assert "of 7 runs the last 6 are followed" in panel.landscapes.said.value
+    assert f"of {MOST_RUNS + 1} runs the last {MOST_RUNS} are followed" in panel.landscapes.said.value
+    assert panel.landscapes.solid.value
+    assert len(traces(panel, "contour")) == MOST_RUNS  # so many are not drawn in 3-D
+    assert panel.landscapes.solid.disabled
+    assert panel.landscapes.titles["lab-landscape-solid"] == TOO_MANY
     assert {each.number for each in panel.landscapes.news.portraits} == {job.number for job in panel.jobs[1:]}
 
 
@@ -477,3 +483,91 @@ def test_slices_give_way_and_end_where_they_are_cancelled() -> None:
 
     slices._start(slices._number, broken, False)
     assert [str(error) for error in broke] == ["no more"]
+
+
+def edges_of(panel) -> dict:
+    return {number: path.readings for number, path in panel.landscapes.news.edges.items()}
+
+
+def test_the_edge_of_stability_grows_while_a_run_trains_and_changes_no_bit(panel) -> None:
+    edges = panel.landscapes.edges
+    unfold(panel)
+    assert edges.pane.layout.display == "none"
+    panel.landscapes.share.value = 25
+    edges.toggle.value = True
+    assert edges.words.value.count(WAITS) == 1
+    recipe = QUICK.changed(optimizer="sgd", epochs=100_000)
+    panel.recipe = recipe
+    panel.start()
+    until(panel, lambda: edges.figure is not None)
+    first = len(edges.figure.data[2].x)
+    until(panel, lambda: len(edges.figure.data[2].x) > first)
+    assert not panel.jobs[0].done.is_set()
+    panel.stop()
+    panel.wait()
+    complete(panel, 1)
+    (readings,) = edges_of(panel).values()
+    bound, _, curve = edges.figure.data
+    assert curve.x.tolist() == [each.step for each in readings]
+    assert curve.y.tolist() == pytest.approx([each.sharpness for each in readings])
+    assert bound.y.tolist() == pytest.approx([2 / recipe.optimizer.lr] * len(readings))
+    assert escape(readings[-1].words) in edges.words.value
+    train(panel, QUICK)
+    assert bits(panel.runs[1]) == bits(lab.train(QUICK, device="cpu", progress=False))
+
+
+def test_the_edge_is_saved_and_switched_off_again_without_another_picture(panel, tmp_path, monkeypatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    landscapes = panel.landscapes
+    unfold(panel)
+    train(panel, QUICK)
+    complete(panel, 1)
+    before, drawn = surfaces(panel)[0].loss, landscapes.view.figure
+    landscapes.edges.toggle.value = True
+    until(panel, lambda: edges_of(panel) and landscapes.news.rests)
+    assert surfaces(panel)[0].loss is before
+    assert landscapes.view.figure is drawn
+    assert "adam does not step by one rate along the gradient" in landscapes.edges.words.value
+    landscapes.saving.button.click()
+    until(panel, lambda: "Saved as" in landscapes.saved.value)
+    (folder,) = (tmp_path / "landscapes").iterdir()
+    (readings,) = edges_of(panel).values()
+    with np.load(folder / "surface.npz", allow_pickle=False) as kept:
+        assert kept["edge.0.sharpness"].tolist() == [each.sharpness for each in readings]
+    assert (folder / EDGE).exists()
+    landscapes.edges.toggle.value = False
+    assert landscapes.edges.pane.layout.display == "none"
+
+
+def test_three_runs_that_are_one_function_are_one_picture_of_the_plane_through_their_ends(
+    panel, tmp_path, monkeypatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    landscapes = panel.landscapes
+    landscapes.choices["plane"].value = "points"
+    unfold(panel)
+    train(panel, QUICK, QUICK.changed(seed=1))
+    until(panel, lambda: "Three points are the ends of three runs" in landscapes.said.value)
+    train(panel, QUICK.changed(seed=2))
+    complete(panel, 3)
+    until(panel, lambda: len(traces(panel, "scatter3d")) == 3)
+    assert len(traces(panel, "surface")) == 1
+    marks = traces(panel, "scatter3d")
+    assert [len(each.x) for each in marks] == [1, 1, 1]
+    assert len({each.line.color for each in marks}) == 3
+    landscapes.saving.button.click()
+    until(panel, lambda: "Saved as" in landscapes.saved.value)
+    (folder,) = (tmp_path / "landscapes").iterdir()
+    (scene,) = json.loads((folder / "facts.json").read_text())["scenes"]
+    assert [path["run"] for path in scene["paths"]] == [each.name for each in marks]
+
+
+def test_mixed_precision_is_a_choice_and_says_what_it_is_off_by(panel) -> None:
+    landscapes = panel.landscapes
+    assert landscapes.choices["precision"].value == "float32"
+    landscapes.choices["precision"].value = "bfloat16"
+    unfold(panel)
+    train(panel, QUICK)
+    complete(panel, 1)
+    assert "bfloat16, off by " in landscapes.words.value
+    assert "points measured in float32" in landscapes.words.value

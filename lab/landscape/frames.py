@@ -12,6 +12,7 @@ import numpy as np
 from lab.landscape.curvature import Curvature, reach_of
 from lab.landscape.directions import random_plane
 from lab.landscape.grids import Grid, line_grid
+from lab.landscape.live_ends import through_points
 from lab.landscape.live_runs import LiveRun
 from lab.landscape.planes import ENDS, Plane, line
 from lab.landscape.samples import samples_of
@@ -22,11 +23,13 @@ from lab.views import Lens, Normalisation, View
 KEPT = 0.9  # of the share of a path that a plane showed when it was made: below that it is made anew
 THROUGH = "carried along, through the newest snapshot"
 THROUGH_EACH = "the same directions for all, each picture through its own run's newest snapshot"
+THREE_ENDS = "the ends of the three runs"
+THREE_SNAPSHOTS = "the first, the middle and the last snapshot of the run"
 LEAST_SNAPSHOTS = 3  # span a plane
 MARGIN = 1.6  # times the largest distance of a snapshot from the middle of the paths
 GROWN = 2  # times the steps: after so many eigenvectors are looked for again
 
-PlaneKind = Literal["path", "random", "hessian", "line"]
+PlaneKind = Literal["path", "random", "hessian", "line", "points"]
 ALONE: tuple[PlaneKind, ...] = ("random", "hessian")  # each run has its own
 
 
@@ -42,8 +45,8 @@ class Frame:
 
     Args:
         kind: random; the plane of the paths, which falls back on a random one before there are three snapshots; of
-            the sharpest eigenvectors where a run is, which does where the curvature is not finite; or the line between
-            two runs.
+            the sharpest eigenvectors where a run is, which does where the curvature is not finite; the line between
+            two runs; or the plane through the ends of three, or through three snapshots of one.
         why: it replaces another one; empty for the first.
         laid: what `laying` has come to; made at once by default.
     """
@@ -64,6 +67,15 @@ class Frame:
         return self.plane.origin.kind in ("path", "joint")
 
     @property
+    def shows_paths(self) -> bool:
+        """Whether it is more than the ends of runs that lies in the plane."""
+        return self.of_paths or (self.through_points and len(self.runs) == 1)
+
+    @property
+    def through_points(self) -> bool:
+        return self.plane.origin.kind == "points"
+
+    @property
     def at_random(self) -> bool:
         return self.plane.origin.kind == "random"
 
@@ -74,9 +86,9 @@ class Frame:
 
     def _extent(self) -> tuple[tuple[float, float], float]:
         """Random directions are as long as the weights; along others one length counts the same both ways."""
-        if not self.of_paths:
+        if not (self.of_paths or self.through_points):
             return (0.0, 0.0), self._reach or 1.0
-        places = np.concatenate([self.places(run) for run in self.runs])
+        places = np.concatenate([self.places(run)[0 if self.shows_paths else -1 :] for run in self.runs])
         low, high = places.min(0), places.max(0)
         middle = (low + high) / 2
         return (float(middle[0]), float(middle[1])), MARGIN * float((high - low).max()) / 2
@@ -93,7 +105,7 @@ class Frame:
 
     def worn(self) -> str:
         """Why the plane does not serve any more; empty while it does."""
-        if self.kind in ("random", "line"):
+        if self.kind in ("random", "line", "points"):
             return ""
         if self.kind == "hessian":
             newest = max(run.newest.step for run in self.runs)
@@ -123,7 +135,7 @@ class Frame:
     def own(self, run: LiveRun) -> float | None:
         """Share of a run's variance that lies in the plane; None where there is no path, or a random plane."""
         total = float(np.trace(centred(run.trail.gram)))
-        if not self.of_paths or len(run.trail) < LEAST_SNAPSHOTS or total <= 0:
+        if not self.shows_paths or len(run.trail) < LEAST_SNAPSHOTS or total <= 0:
             return None
         return spread(self.places(run)) / total
 
@@ -146,7 +158,9 @@ def laying(
     """A plane for these runs, with chances to stop."""
     if kind == "line":
         return Laid(line(*(run.newest.weights for run in runs)))
-    with contextlib.suppress(ValueError):  # paths that span no plane yet, or a curvature that is not finite
+    with contextlib.suppress(ValueError):  # paths or points that span no plane, or a curvature that is not finite
+        if kind == "points":
+            return Laid(noted(through_points(runs), THREE_ENDS if len(runs) > 1 else THREE_SNAPSHOTS))
         if kind == "path" and snapshots(runs) >= LEAST_SNAPSHOTS:
             return Laid((yield from laying_paths(runs)))
         if kind == "hessian":
@@ -159,7 +173,11 @@ def laying_paths(runs: Sequence[LiveRun]) -> Generator[None, None, Plane]:
     ends = all(len(trail) == 1 for trail in trails)
     found = yield from (laying_path(trails[0]) if len(runs) == 1 else laying_joint(trails))
     through = THROUGH if len(runs) == 1 else THROUGH_EACH
-    return replace(found, origin=replace(found.origin, note=ENDS if ends else through))
+    return noted(found, ENDS if ends else through)
+
+
+def noted(plane: Plane, note: str) -> Plane:
+    return replace(plane, origin=replace(plane.origin, note=note))
 
 
 def laying_hessian(run: LiveRun, lens: Lens) -> Generator[None, None, Laid]:
@@ -171,9 +189,7 @@ def laying_hessian(run: LiveRun, lens: Lens) -> Generator[None, None, Laid]:
     pairs = yield from curvature.seeking(seed=lens.seed)
     plane = curvature.plane(pairs)
     note = f"{plane.origin.note} at step {newest.step:,}"
-    return Laid(
-        replace(plane, origin=replace(plane.origin, note=note)), reach_of(float(pairs.values[0]), norm(plane.centre))
-    )
+    return Laid(noted(plane, note), reach_of(float(pairs.values[0]), norm(plane.centre)))
 
 
 def spread(places: np.ndarray) -> float:

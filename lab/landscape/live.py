@@ -8,12 +8,15 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Generator, Hashable, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 from math import isfinite
 from typing import NamedTuple
 
 from lab.events import Event, Finished, Step
 from lab.landscape.budgets import SHARE, Budget, Wake
 from lab.landscape.frames import ALONE, Frame, PlaneKind, laying
+from lab.landscape.live_edges import Due, LiveEdges
+from lab.landscape.live_ends import missing
 from lab.landscape.live_runs import LiveRun
 from lab.landscape.live_views import LiveView
 from lab.landscape.planes import Plane
@@ -21,9 +24,9 @@ from lab.landscape.scenes import RunPath
 from lab.landscape.surfaces import Surface
 from lab.steps import enough_threads, is_out_of_memory, no_memory
 from lab.training import Training
-from lab.views import SIZE, Lens, Normalisation, View
+from lab.views import SIZE, Lens, Normalisation, Precision, View
 
-MOST_RUNS = 6
+MOST_RUNS = 8  # of a joint plane
 ADVANCE = 0.3  # seconds at most that a run's first picture may take before they are earned, and
 ADVANCE_SHARE = 0.5  # of what the run is still going to earn: the rest is for following it
 BREATH = 0.005  # seconds of training between two steps that are heard
@@ -33,13 +36,21 @@ LOOKING = 0.3  # of the budget, for snapshots: the rest is for what is seen arou
 class Question(NamedTuple):
     """What is to be seen: which kind of plane, how many points along a side in the end, and how these are measured.
 
-    normalisation: of random directions; their seed is that of the lens.
+    normalisation: of random directions; their seed is that of the lens. precision: of the surfaces' arithmetic. edge:
+    whether the sharpness along the paths is read beside them.
     """
 
     plane: PlaneKind = "path"
     size: int = SIZE
     lens: Lens = Lens(samples=512)
     normalisation: Normalisation = View.normalisation
+    precision: Precision = "float32"
+    edge: bool = False
+
+    @property
+    def pictures(self) -> Question:
+        """Equal for questions that ask for the same pictures."""
+        return self._replace(edge=False)
 
     @property
     def decides_plane(self) -> Hashable:
@@ -70,7 +81,7 @@ class Portrait:
 
 
 class Live:
-    """Follows up to six runs, and finds the landscapes around them.
+    """Follows up to eight runs, and finds the landscapes around them.
 
     Memory: `LiveRun` for each run, and for each two evaluators at most (`Evaluator.bytes`).
 
@@ -85,6 +96,7 @@ class Live:
         self.question = question or Question()
         self.budget = Budget(share, clock)
         self.runs: dict[int, LiveRun] = {}
+        self.edges = LiveEdges(self.budget)
         self.version = 0  # of what there is to see
         self._looked = 0.0  # seconds spent on snapshots
         self._asked = self.question
@@ -170,6 +182,7 @@ class Live:
     def _follow(self, number: int, session: Training, *, last: bool) -> None:
         if number not in self.runs:
             self.runs[number] = LiveRun(session)
+            self.edges.follow(number, self.runs[number])
             if len(self.runs) > MOST_RUNS:
                 self.forget(next(iter(self.runs)))
             self._change()
@@ -204,6 +217,7 @@ class Live:
         """A run is not looked at any more."""
         for kept in (self.runs, self._heard, self._wakes, self._frames, self._views, self._shown):
             kept.pop(number, None)
+        self.edges.forget(number)
         self._heights = {key: heights for key, heights in self._heights.items() if key[0] != number}
         self._leave()
         self._change()
@@ -246,26 +260,31 @@ class Live:
         return False
 
     def _take_question(self) -> None:
-        asked = self._asked
-        if asked == self.question:
+        asked, before = self._asked, self.question
+        if asked == before:
             return
-        if asked.decides_plane != self.question.decides_plane:
-            self._frames.clear()
-        if "line" in {asked.plane, self.question.plane} and asked.plane != self.question.plane:
-            self._shown.clear()  # a curve and a surface are never in one picture
         self.question = asked
         self._leave()
-        self._views.clear()
         self._change()
+        if asked.pictures == before.pictures:
+            return
+        if asked.decides_plane != before.decides_plane:
+            self._frames.clear()
+        if "line" in {asked.plane, before.plane} and asked.plane != before.plane:
+            self._shown.clear()  # a curve and a surface are never in one picture
+        self._views.clear()
 
     def _next_piece(self, *, still: bool) -> Generator[None] | None:
         if not self._arranged:
             return self._arrange()
-        urgent = {number: piece for number, view in self._views.items() if (piece := view.most_urgent(still=still))}
-        if not urgent:
-            return None
-        number = min(urgent, key=lambda each: (urgent[each][0], not self.runs[each].moving))
-        return self._guarded(number, urgent[number][1])
+        due: list[Due] = [
+            (urgency, not self.runs[number].moving, partial(self._guarded, number, work))
+            for number, view in self._views.items()
+            for urgency, work in filter(None, [view.most_urgent(still=still)])
+        ]
+        if self.question.edge:
+            due.extend(self.edges.most_urgent(still=still))
+        return min(due, key=lambda each: each[:2])[2]() if due else None
 
     def _guarded(self, number: int, work: Callable[[], Generator[None]]) -> Generator[None]:
         """What goes wrong with one run is said beside it, and does not end the others."""
@@ -294,7 +313,7 @@ class Live:
                     self._views[number] = self._view(number, frame)
 
     def _groups(self) -> list[list[int]]:
-        if self.question.plane == "line":
+        if self.question.plane in ("line", "points"):
             return [] if self.missing else [sorted(self.runs)]
         groups: dict[Hashable, list[int]] = {}
         for number, run in self.runs.items():
@@ -309,7 +328,7 @@ class Live:
                 return old
         else:
             why = who_changed(old, runs) if old is not None else ""
-        kind, _, lens, normalisation = self.question
+        kind, lens, normalisation = self.question.plane, self.question.lens, self.question.normalisation
         laid = yield from laying(runs, kind, lens, normalisation)
         made = Frame(runs, kind, lens.seed, why, laid)
         if old is None or old.runs != made.runs:
@@ -322,9 +341,9 @@ class Live:
         return view is not None and view.frame is frame and (view.surface is not None or bool(view.fault))
 
     def _view(self, number: int, frame: Frame) -> LiveView:
-        _, size, lens, _ = self.question
+        size, lens = self.question.size, self.question.lens
         heights = self._heights.setdefault((number, lens), {})
-        return LiveView(self.runs[number], frame, lens, size, heights)
+        return LiveView(self.runs[number], frame, lens, size, heights, precision=self.question.precision)
 
     def heights(self, number: int) -> dict[int, float]:
         """Losses of a run's snapshots that are known, by step, as the question wants them measured."""
@@ -334,17 +353,9 @@ class Live:
 
     @property
     def missing(self) -> str:
-        """What a line between two runs wants; empty where it can be drawn, and for all other planes."""
-        runs = list(self.runs.values())
-        if self.question.plane != "line" or not runs:
-            return ""
-        if len(runs) != 2:
-            return f"The line is drawn between two runs, and there {counted(len(runs))}."
-        if runs[0].shapes != runs[1].shapes:
-            return "The two runs have different networks: no line leads from one to the other."
-        if any(run.moving for run in runs):
-            return "The line waits until both runs have ended."
-        return "Both runs ended at the same weights: there is no line between them." if at_one_place(*runs) else ""
+        """What a line or plane through the ends of runs wants; empty where it can be drawn, and for all others."""
+        kind = self.question.plane
+        return missing(kind, list(self.runs.values())) if kind in ("line", "points") else ""
 
     @property
     def seen(self) -> int:
@@ -365,14 +376,6 @@ class Live:
         return Portrait(
             number, surface, view.plane, view.path, view.step, moving, others, frame.made_at, frame.why, view.fault
         )
-
-
-def at_one_place(one: LiveRun, other: LiveRun) -> bool:
-    return all(weight.equal(other.newest.weights[name]) for name, weight in one.newest.weights.items())
-
-
-def counted(runs: int) -> str:
-    return "is one: train another one" if runs == 1 else f"are {runs}: clear them, and train the two"
 
 
 def who_changed(old: Frame, runs: Sequence[LiveRun]) -> str:

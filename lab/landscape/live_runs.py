@@ -11,7 +11,7 @@ from torch import nn
 from torch.func import functional_call
 
 from lab.landscape.evaluators import Evaluator, losses_and_hits, on, use_batch_statistics
-from lab.landscape.stability import bound_of
+from lab.landscape.stability import Reading, bound_seen
 from lab.landscape.trails import Trail
 from lab.landscape.weights import Weights, flat, trained
 from lab.steps import enough_threads
@@ -44,7 +44,9 @@ class LiveRun:
     def __init__(self, session: Training) -> None:
         self.recipe, self.data = session.recipe, session.data
         self.device, self.memory_format, self.dtype = session.device, session.memory_format, session.dtype
-        self.edge = bound_of(session)  # of stability: the curvature that the last rate can bear, or why there is none
+        self.edge = bound_seen(session)  # of stability: the curvature that the last rate can bear, or why there is none
+        self.edges = {session.step: self.edge}  # at each snapshot
+        self.readings: dict[int, Reading] = {}  # of the sharpness, by step; those of snapshots forgotten stay
         count = weights_in(session.model)
         start = snapshot_of(session)
         self.trail = Trail(start.weights, session.step, budget_bytes=min(TRAIL_BYTES, MARKS * 4 * count))
@@ -60,6 +62,11 @@ class LiveRun:
         """Alike for runs whose weights are points of one space."""
         return tuple((name, tensor.shape) for name, tensor in self.trail.start.items())
 
+    @property
+    def edge_readings(self) -> tuple[Reading, ...]:
+        """In the order of their steps."""
+        return tuple(self.readings[step] for step in sorted(self.readings))
+
     def due(self, step: int, *, affordable: bool) -> bool:
         """Whether the next snapshot is to be taken."""
         return step >= self.newest.step + (self._every if affordable else self._at_most)
@@ -71,13 +78,14 @@ class LiveRun:
         now = snapshot_of(session)
         if not bool(flat(now.weights).float().square().sum().isfinite()):
             return False
-        self.newest, self.edge = now, bound_of(session)
-        self.buffers[session.step] = now.buffers
+        self.newest, self.edge = now, bound_seen(session)
+        self.buffers[session.step], self.edges[session.step] = now.buffers, self.edge
         before = len(self.trail)
         self.trail.add(now.weights, session.step, always=True)
         if len(self.trail) < before:  # it has forgotten every second one
             self._every *= 2
             self.buffers = {step: self.buffers[step] for step in self.trail.steps}
+            self.edges = {step: self.edges[step] for step in self.trail.steps}
         return True
 
     def snapshot(self, index: int) -> Snapshot:

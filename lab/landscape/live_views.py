@@ -3,18 +3,21 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Generator
+from dataclasses import replace
 
 import numpy as np
 import scipy
+import torch
 
 from lab.landscape.evaluators import Evaluator
 from lab.landscape.frames import Frame
+from lab.landscape.grids import SplineError
 from lab.landscape.live_runs import LiveRun, Snapshot, TrueLoss
 from lab.landscape.planes import Plane
 from lab.landscape.samples import Samples, samples_of
 from lab.landscape.scenes import RunPath
 from lab.landscape.surfaces import Surface, Survey, measuring, refreshing
-from lab.views import Lens
+from lab.views import Lens, Precision
 
 REFRESH = 5  # points along an axis that tell how a surface has changed
 Piece = Generator[None, None, None]
@@ -26,8 +29,17 @@ class LiveView:
     What is most urgent is done first; the pieces of work are generators that may be left between any two steps.
     """
 
-    def __init__(self, run: LiveRun, frame: Frame, lens: Lens, size: int, heights: dict[int, float]) -> None:
-        self.run, self.frame, self.lens, self.size = run, frame, lens, size
+    def __init__(
+        self,
+        run: LiveRun,
+        frame: Frame,
+        lens: Lens,
+        size: int,
+        heights: dict[int, float],
+        *,
+        precision: Precision = "float32",
+    ) -> None:
+        self.run, self.frame, self.lens, self.size, self.precision = run, frame, lens, size, precision
         self.heights = heights  # true losses by step: they do not depend on the plane
         self.surface: Surface | None = None
         self.plane: Plane | None = None  # of the surface
@@ -36,6 +48,7 @@ class LiveView:
         self.fault = ""
         self._survey: Survey | None = None
         self._survey_step = -1
+        self._off: SplineError | None = None  # what the survey is off by, in mixed precision
         self._base: Surface | None = None  # the finest that the survey has, which a refresh starts from
         self._true: TrueLoss | None = None
 
@@ -50,7 +63,8 @@ class LiveView:
         newest, survey = self.run.newest.step, self._survey
         moving = self.run.moving and not still
         behind = self._survey_step != newest
-        exact = survey is not None and bool(survey.known.all())
+        whole = self._base is not None and survey is not None and self._base.grid.size == survey.grid.size
+        exact = survey is not None and whole and bool(survey.known.all())
         needed = (
             (survey is None or (behind and not moving and not self._can_refresh), self._begin),
             (self.surface is None, self._refine),
@@ -83,7 +97,7 @@ class LiveView:
         if self._true is None:
             self._true = TrueLoss(self.run.network, evaluator)
         self._survey, self._survey_step = Survey(evaluator, self.frame.grid_of(self.size)), newest.step
-        self._base = None
+        self._base = self._off = None
         self.on_plane.clear()
 
     def _evaluator(self, snapshot: Snapshot) -> Evaluator:
@@ -91,7 +105,14 @@ class LiveView:
         if self._survey is not None:
             return self._survey.evaluator.carried_to(snapshot.weights, network)
         plane, lens = self.frame.plane.carried_to(snapshot.weights), self.lens
-        return Evaluator(network, plane, self._samples(), batchnorm=lens.batchnorm, batch_size=lens.own_batch_size)
+        return Evaluator(
+            network,
+            plane,
+            self._samples(),
+            batchnorm=lens.batchnorm,
+            batch_size=lens.own_batch_size,
+            dtype=getattr(torch, self.precision),
+        )
 
     def _samples(self) -> Samples:
         return samples_of(self.run, split=self.lens.split, count=self.lens.samples, seed=self.lens.seed)
@@ -103,8 +124,13 @@ class LiveView:
             if len(indices):
                 break
             yield
-        found = self._base = self._survey.finest()
-        if found is None or self._survey_step < self.step:
+        found = self._survey.finest()
+        if found is None:
+            return
+        if self._off is None or bool(self._survey.known.all()):  # of a few points at first, in the end of all
+            self._off = yield from self._survey.comparing()
+        found = self._base = replace(found, precision_error=self._off)
+        if self._survey_step < self.step:
             return
         if self.surface is None or found.grid.size >= self.surface.grid.size:
             self.surface, self.plane, self.step = found, self._survey.evaluator.plane, self._survey_step

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Generator
 from dataclasses import dataclass
 from functools import partial
-from math import nan
+from math import hypot, nan
 
 import torch
 from torch.nn import functional
@@ -12,12 +13,15 @@ from torch.nn import functional
 from lab.landscape.curvature import Curvature, Loss
 from lab.landscape.eigenpairs import Eigenpairs
 from lab.landscape.samples import Samples, samples_of
+from lab.landscape.trails import at_once
 from lab.recipe import Recipe
 from lab.training import Training
 
 SAMPLES = 512
 TOLERANCE = 0.02  # of the sharpness: far less than what it moves by from step to step at the edge
 MOST_PRODUCTS = 40
+ONLY_CLASSES = ("classes", "adapted_statistics")  # objectives
+Bound = tuple[float | None, str]  # and the rule that it comes from, or why there is none
 
 
 @dataclass(frozen=True)
@@ -27,8 +31,8 @@ class Reading:
     sharpness: the largest eigenvalue of the Hessian of the mean loss over `samples` of the `total` training images;
     residual: how far off it is, for these samples; error: the standard error of the curvature along its direction, as
     that of all training images (`Curvature.error`), 0 where all were used. bound: above it plain steps grow instead of
-    shrink, on a quadratic loss; None where there is no such bound, and `note` says why. products:
-    of the Hessian with a vector.
+    shrink, on a quadratic loss, and `note` is its rule; None where there is no such bound, and `note` says why.
+    products: of the Hessian with a vector.
     """
 
     step: int
@@ -40,6 +44,11 @@ class Reading:
     samples: int
     total: int
     products: int
+
+    @property
+    def off(self) -> float:
+        """What it may be off by: the standard error over images together with the residual."""
+        return hypot(self.error, self.residual)
 
     @property
     def share(self) -> float:
@@ -55,6 +64,29 @@ class Reading:
         said = f"Sharpness {self.sharpness:.3g}{noise} ({kind}{of} {self.total:,} training images; residual "
         edge = f"{self.share:.0%} of the {self.bound:.3g} that the rate bears." if self.bound else self.note
         return f"{said}{self.residual:.1g}). {edge}"
+
+
+@dataclass(frozen=True)
+class EdgePath:
+    """The readings of one run in the order of their steps.
+
+    number: of the run, from 0 on: its colour and dash. fault: why the last snapshot that could not be read has none.
+    """
+
+    name: str
+    number: int
+    readings: tuple[Reading, ...]
+    fault: str = ""
+
+    @property
+    def words(self) -> str:
+        """The last reading, the rule of the bound, and what the two do not say."""
+        whose = f"{self.name}, " if self.name else ""
+        if not self.readings:
+            return f"{whose}{self.fault}"
+        last = self.readings[-1]
+        rule = f"Dashed: {last.note}, for batches of all images; small ones stay below it." if last.bound else ""
+        return " ".join(filter(None, [f"{whose}step {last.step:,}: {last.words}", rule, self.fault]))
 
 
 class Gauge:
@@ -88,20 +120,26 @@ class Gauge:
         """What it is now."""
         session = self.session
         curvature = Curvature(session.model, self.samples, loss=loss_of(session.recipe), dtype=session.dtype)
-        found = curvature.eigenpairs(tolerance=TOLERANCE, most=MOST_PRODUCTS, seed=session.step, earlier=self.earlier)
-        self.earlier, top = found, found.vectors[0]
-        bound, note = bound_of(session)
-        return Reading(
-            session.step,
-            float(found.values[0]),
-            float(found.residuals[0]),
-            curvature.error(top),
-            bound,
-            note,
-            len(self.samples),
-            self.samples.total,
-            found.products,
-        )
+        found, self.earlier = at_once(reading(curvature, session.step, bound_of(session), self.earlier))
+        return found
+
+
+def reading(
+    curvature: Curvature, step: int, bound: Bound, earlier: Eigenpairs | None
+) -> Generator[None, None, tuple[Reading, Eigenpairs]]:
+    """What a gauge reads at a place, with chances to stop; and what the next reading may start from.
+
+    Args:
+        curvature: of the loss that is trained, at that place.
+        earlier: what the last reading has left.
+    Raises:
+        ValueError: the loss is no longer finite.
+    """
+    samples = curvature.samples
+    found = yield from curvature.seeking(tolerance=TOLERANCE, most=MOST_PRODUCTS, seed=step, earlier=earlier)
+    error = yield from curvature.erring(found.vectors[0])
+    value, residual = float(found.values[0]), float(found.residuals[0])
+    return Reading(step, value, residual, error, *bound, len(samples), samples.total, found.products), found
 
 
 def loss_of(recipe: Recipe) -> Loss:
@@ -109,19 +147,46 @@ def loss_of(recipe: Recipe) -> Loss:
     return partial(functional.cross_entropy, label_smoothing=recipe.label_smoothing, reduction="sum")
 
 
-def bound_of(session: Training) -> tuple[float | None, str]:
-    """The largest curvature at which plain steps of the last rate still shrink, or why there is no such bound."""
-    recipe, groups = session.recipe, session.optimizer.param_groups
-    if type(session.optimizer) is not torch.optim.SGD:
-        return None, (
-            f"{recipe.optimizer.name} does not step by one rate along the gradient: what it keeps at the edge is the "
-            "sharpness after its own scaling, not this one (Cohen et al. 2022, arXiv 2207.14484)."
-        )
-    if recipe.gradient or recipe.clip_norm:
-        return None, "The gradient is changed before the step, so that 2 / lr is not its bound."
-    if recipe.depth_decay != 1:
-        return None, "The layers have rates of their own, so that there is no one bound."
-    lr, momentum, nesterov = (groups[0][key] for key in ("lr", "momentum", "nesterov"))
+def bound_of(session: Training) -> Bound:
+    """The largest curvature at which plain steps of the last rate still shrink, and its rule; or why there is none."""
+    if why := why_unbound(session):
+        return None, why
+    lr, momentum, nesterov = (session.optimizer.param_groups[0][key] for key in ("lr", "momentum", "nesterov"))
     if lr == 0:
         return None, "The rate is 0."
-    return (2 + 2 * momentum) / (lr * (1 + 2 * momentum * nesterov)), ""
+    b = f"{momentum:g}"
+    rule = f"(2 + 2 x {b}) / " + (f"(lr (1 + 2 x {b}))" if nesterov else "lr") if momentum else "2 / lr"
+    return (2 + 2 * momentum) / (lr * (1 + 2 * momentum * nesterov)), rule
+
+
+def bound_seen(session: Training) -> Bound:
+    """The same for the weights that a network is used with: there is none where these are a mean of those that step."""
+    if session.recipe.average.name != "nothing":
+        return None, "The weights are a mean of those that step, and 2 / lr is a bound for those."
+    return bound_of(session)
+
+
+def why_unbound(session: Training) -> str:
+    """Why there is no curvature of the loss that the rate can just bear; empty where there is one."""
+    recipe = session.recipe
+    if type(session.optimizer) is not torch.optim.SGD:
+        return (
+            f"{recipe.optimizer.name} does not step by one rate along the gradient: what it keeps at the edge is the "
+            f"sharpness after its own scaling, not this one{scaled_edge(session)} (Cohen et al. 2022, arXiv "
+            "2207.14484)."
+        )
+    if recipe.gradient or recipe.clip_norm:
+        return "The gradient is changed before the step, so that 2 / lr is not its bound."
+    if recipe.depth_decay != 1:
+        return "The layers have rates of their own, so that there is no one bound."
+    if recipe.objective.name not in ONLY_CLASSES:
+        return f"The loss of {recipe.objective.name} has more in it than the classes, whose sharpness is measured."
+    return ""
+
+
+def scaled_edge(session: Training) -> str:
+    """Where that other sharpness has its edge, which no gauge here reads: 38 / lr at beta1 0.9."""
+    if type(session.optimizer) not in (torch.optim.Adam, torch.optim.AdamW):
+        return ""
+    beta1, _ = session.optimizer.param_groups[0]["betas"]
+    return f", and is not measured here; its edge is {(2 + 2 * beta1) / (1 - beta1):.3g} / lr"

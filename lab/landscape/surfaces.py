@@ -126,6 +126,7 @@ class Surface:
             values["error"].clip(min=0),
             values["difference_error"].clip(min=0),
             error_of(old * spline_at(now.grid, grown["loss"], held_out[0]), held_out[1]),
+            now.precision_error,
         )
 
     def save(self, path: str | Path) -> None:
@@ -206,13 +207,20 @@ class Survey:
 
     def checked(self) -> Surface:
         """All that is known; in mixed precision with what it is off by, at points drawn of the grid."""
-        found, evaluator = self.surface(), self.evaluator
-        places = np.argwhere(np.isfinite(found.loss))
-        if not evaluator.mixed or not len(places):
-            return found
+        return at_once(self.checking())
+
+    def checking(self) -> Generator[None, None, Surface]:
+        """The same, with chances to stop."""
+        return replace(self.surface(), precision_error=(yield from self.comparing()))
+
+    def comparing(self) -> Generator[None, None, SplineError | None]:
+        """What losses in mixed precision are off by, at points drawn of those known; None where they are not."""
+        places = np.argwhere(np.isfinite(self.columns["loss"]))
+        if not self.evaluator.mixed or not len(places):
+            return None
         drawn = np.random.default_rng(0).permutation(places)[:CHECKED]
-        exact = evaluator.in_float32().values(self.grid.points(drawn)).loss
-        return replace(found, precision_error=error_of(found.loss[tuple(drawn.T)], exact))
+        exact = yield from measuring(self.evaluator.in_float32(), self.grid.points(drawn))
+        return error_of(self.columns["loss"][tuple(drawn.T)], exact)
 
     def finest(self) -> Surface | None:
         """The finest nested grid of which every point is known; None before the first is."""
@@ -261,7 +269,7 @@ def refreshing(old: Surface, evaluator: Evaluator, size: int = 5) -> Generator[N
     for _ in survey:
         yield
     exact = yield from measuring(evaluator, points)
-    return old.refreshed(survey.surface(), (points, exact))
+    return old.refreshed((yield from survey.checking()), (points, exact))
 
 
 def measuring(evaluator: Evaluator, points: np.ndarray) -> Generator[None, None, np.ndarray]:

@@ -16,9 +16,10 @@ from lab.landscape import Portrait, Question
 from lab.landscape.budgets import SHARE, Cost
 from lab.landscape.live import MOST_RUNS
 from lab.landscape.scenes import Scene
-from lab.landscape_plots import places
+from lab.landscape_plots import MOST_SURFACES, places
 from lab.panel.controls import greyed, wide
 from lab.panel.curvature import Measured, Numbers
+from lab.panel.edges import EdgeView
 from lab.panel.glimpses import Album, Glimpses
 from lab.panel.helper import Helper
 from lab.panel.landscape_saving import Saved, Saving
@@ -37,9 +38,21 @@ NOTHING = "No landscape yet: press <b>Train</b>. Of a run that ended while this 
 WAITS = "Looking around: the first points come soon."
 LETTER = 10  # pixels of one in a title
 NO_WEBGL = "This browser has no WebGL: contours only."
-PLANES = {"of the paths": "path", "random": "random", "sharpest (Hessian)": "hessian", "line of two runs": "line"}
+PLANES = {
+    "of the paths": "path",
+    "random": "random",
+    "sharpest (Hessian)": "hessian",
+    "line of two runs": "line",
+    "three points": "points",
+}
 CHOICES = {  # name -> label, width in pixels, options, tooltip
-    "plane": ("plane", 200, PLANES, "What the paths vary in most, random, where the loss bends most, or a line"),
+    "plane": (
+        "plane",
+        200,
+        PLANES,
+        "What the paths vary in most, random, where the loss bends most, a line, or the plane through three points: "
+        "the ends of three runs, or the first, middle and last snapshot of one",
+    ),
     "split": ("split", 130, ("validation", "training"), "On which images the loss is measured"),
     "samples": ("images", 120, {"128": 128, "512": 512, "2048": 2048, "all": None}, "How many images, drawn once"),
     "batchnorm": ("norm", 118, ("stored", "batch"), "Batch normalisation with learned statistics, or each batch's own"),
@@ -50,6 +63,12 @@ CHOICES = {  # name -> label, width in pixels, options, tooltip
         ("filter", "layer", "none"),
         "Random directions: each filter, each layer or only the whole as long as in the weights",
     ),
+    "precision": (
+        "precision",
+        162,
+        ("float32", "bfloat16", "float64"),
+        "Arithmetic of the surfaces; bfloat16 is mixed, and says what it is off by",
+    ),
 }
 SEED = "Of the draws: random directions, and which images"
 REPLAY = "Replays the runs: how much of each path is drawn, and which snapshot Filters shows"
@@ -57,6 +76,7 @@ REPLAYED = "replayed are paths, filters and answers: each surface is the last on
 NO_DIRECTIONS = "Has no effect: no directions are random here"
 NO_DRAWS = "Has no effect: all images are taken, and no directions are random"
 NO_BATCHNORM = "Has no effect: no network here has batch normalisation"
+TOO_MANY = f"Has no effect: up to {MOST_SURFACES} landscapes are drawn in 3-D, more as contours"
 NO_SURFACE = "Has no effect: a line has no surface"
 
 
@@ -79,6 +99,7 @@ class Landscapes:
         self.surveyor, self.view = Surveyor(post), LandscapeView()
         self.numbers = Numbers(self.surveyor, lambda: self._names, post)
         self.glimpses = Glimpses(self.surveyor, lambda: self._names, post)
+        self.edges = EdgeView(self._switch_edge)
         self.saving = Saving(self.surveyor, lambda: (self._names, self.numbers.of_runs), post)
         self._build()
         self._switch()
@@ -89,7 +110,7 @@ class Landscapes:
         self.fold.observe(lambda _: self._switch(), "value")
         self.said, self.saved, self.words = (widgets.HTML(layout=wide()) for _ in range(3))
         parts = [self._controls(), self._actions(), self.saved, self.said, self.view.frame, self.words]
-        self.body = widgets.VBox([*parts, self.glimpses.pane, self.numbers.table], layout=wide())
+        self.body = widgets.VBox([*parts, self.edges.pane, self.glimpses.pane, self.numbers.table], layout=wide())
         self.numbers.draw()
         self.widget = widgets.VBox([self.fold, self.body], layout=wide())
         self.widget.add_class("lab-landscape")
@@ -114,7 +135,7 @@ class Landscapes:
         self.replay.observe(lambda _: self._replay(), "value")
         self.solid = toggle("landscape-solid", SOLID, lambda _: self.draw())
         self.solid.value = True
-        buttons = [self.solid, self.glimpses.toggle, self.numbers.button, self.saving.button]
+        buttons = [self.solid, self.edges.toggle, self.glimpses.toggle, self.numbers.button, self.saving.button]
         return row("lab-toolbar", [*buttons, self.replay])
 
     @property
@@ -129,12 +150,16 @@ class Landscapes:
     @property
     def question(self) -> Question:
         chosen: dict[str, Any] = {name: choice.value for name, choice in self.choices.items()}
-        own = {name: chosen.pop(name) for name in ("plane", "size", "normalisation")}
-        return Question(lens=Lens(**chosen, seed=int(self.seed.value)), **own)
+        own = {name: chosen.pop(name) for name in ("plane", "size", "normalisation", "precision")}
+        return Question(lens=Lens(**chosen, seed=int(self.seed.value)), edge=self.edges.on, **own)
 
     def _ask(self) -> None:
         self.surveyor.ask(self.question, int(self.share.value) / 100)
         self._rest()
+
+    def _switch_edge(self) -> None:
+        self._ask()
+        self.draw()
 
     def _switch(self) -> None:
         on = Landscapes.unfolded = bool(self.fold.value)
@@ -223,23 +248,30 @@ class Landscapes:
             return
         if self.news.rests:
             self.glimpses.refresh(tuple((each.number, *each.path.steps.tolist()) for each in seen))
+        self._show_edges()
         if seen:
             self._show(seen)
 
+    def _show_edges(self) -> None:
+        known = {job: path for job, path in self.news.edges.items() if job in self._names}
+        named = [(path, *self._names[job]) for job, path in known.items()]
+        paths = [replace(path, name=name, number=number - 1) for path, number, name in named]
+        self.edges.show(paths, dark=self.dark, width=self.width or None)
+
     def _show(self, seen: Sequence[Portrait]) -> None:
         scenes = scenes_of(seen, self._names, self._recipes, self.part)
-        planes = tuple((each.number, each.made_at, self.question) for each in seen)
-        kind = self._kind(scenes[0])
+        planes = tuple((each.number, each.made_at, self.question.pictures) for each in seen)
+        kind = self._kind(scenes)
         letters = (self.width or 900) // places(len(scenes))[1] // LETTER
         titled = [replace(scene, title=cut(scene.title, letters)) for scene in scenes]
         self.view.show(titled, planes, kind=kind, dark=self.dark, width=self.width or None)
         texts = [in_html(scene, each) for scene, each in zip(scenes, seen, strict=False)]  # of a line there may be one
         self.words.value = f'<div class="lab-trust">{"".join(texts)}</div>'
 
-    def _kind(self, scene: Scene) -> Kind:
-        if scene.surface.grid.line:
+    def _kind(self, scenes: Sequence[Scene]) -> Kind:
+        if scenes[0].surface.grid.line:
             return "line"
-        return "solid" if self.solid.value and self.webgl else "contour"
+        return "solid" if self.solid.value and self.webgl and len(scenes) <= MOST_SURFACES else "contour"
 
     def _rest(self) -> None:
         """Grey out what has no effect, and say why."""
@@ -263,6 +295,8 @@ class Landscapes:
             found["batchnorm"] = NO_BATCHNORM
         if question.plane == "line":
             found |= {"solid": NO_SURFACE, "replay": NO_SURFACE}
+        elif len(surfaces) > MOST_SURFACES:
+            found["solid"] = TOO_MANY
         return found if self.webgl else found | {"solid": NO_WEBGL}
 
     def _state(self, seen: Sequence[Portrait]) -> str:

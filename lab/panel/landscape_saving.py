@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import replace
+from itertools import count
 from pathlib import Path
 from typing import NamedTuple
 
@@ -74,13 +75,15 @@ def kept(folder: Path, closer: Closer, names: Names, numbers: Mapping[int, tuple
     scenes = scenes_of(closer.portraits, names, recipes, 1.0)
     if not scenes:
         return "There is no picture to save yet."
-    named = [renamed(scene, place) for place, scene in enumerate(scenes)]
+    places = count()
+    named = [renamed(scene, places) for scene in scenes]
     title = f"Loss landscape of {'; '.join(run.name for run in runs.values())}"
     save(folder, title, named, list(runs.values()), [numbers.get(job, ()) for job in runs])
     planes = ", ".join(planes_of(named))
     return f"Saved as {folder / PAGE}; beside it all numbers, and each picture's plane: {planes}."
 
 
-def renamed(scene: Scene, place: int) -> Scene:
-    """Its path has name and colour of the run's part of the page, whatever other runs are on the screen."""
-    return replace(scene, paths=tuple(replace(path, name=scene.title, number=place) for path in scene.paths))
+def renamed(scene: Scene, places: Iterator[int]) -> Scene:
+    """Its paths have name and colour of their runs' parts of the page, whatever other runs are on the screen."""
+    paths = (replace(path, name=path.name or scene.title, number=next(places)) for path in scene.paths)
+    return replace(scene, paths=tuple(paths))

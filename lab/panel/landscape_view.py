@@ -43,7 +43,7 @@ class LandscapeView:
         self.rescaled = False  # whether the last picture has another scale than the one before, on the same planes
         self._planes: Hashable = None
         self._drawn: Hashable = None
-        self._kind: Hashable = None  # of the figure: of which kind, how many, on which paper
+        self._kind: Hashable = None  # of the figure: of which kind, how many scenes and traces, on which paper
         self._camera: Any = None  # as a person has turned it
         self._drawing = False
 
@@ -85,10 +85,12 @@ class LandscapeView:
             picture.update_scenes(camera=self._camera or seen_from(picture, FROM_AFAR if columns > 1 else 1.0))
         template = "plotly_dark" if dark else "plotly_white"
         picture.update_layout(template=template, paper_bgcolor=CLEAR, plot_bgcolor=CLEAR, width=width)
-        if self._kind == (kind, count, dark):
+        traces: Any = picture.data
+        form = (kind, count, len(traces), dark)
+        if self._kind == form:
             self._renew(picture)
         else:
-            self._replace(picture, (kind, count, dark))
+            self._replace(picture, form)
 
     def _replace(self, picture: go.Figure, kind: Hashable) -> None:
         """A new figure for another kind: in one that is shown, axes would keep old ranges, texts their colour."""

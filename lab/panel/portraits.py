@@ -19,27 +19,46 @@ Names = Mapping[int, tuple[int, str]]  # by the job's number: the run's own and 
 
 
 def scenes_of(portraits: Sequence[Portrait], names: Names, recipes: Mapping[int, Recipe], part: float) -> list[Scene]:
-    """A scene for each run that has a surface; of a line one for each function, and no paths.
+    """A scene for each run that has a surface; of a line, or the plane through three ends, one for each function.
 
     Args:
         part: of each path, from its beginning.
     """
     scenes = [scene_of(each, *names[each.number], part) for each in portraits]
-    if not scenes or not scenes[0].surface.grid.line:
-        return scenes
+    if not scenes:
+        return []
     runs = [each.number for each in portraits]
-    note = "from " + " to ".join(f"run {names[run][0]} ({place})" for place, run in enumerate(runs))
-    origin = replace(scenes[0].surface.origin, note=note)
-    lines = [replace(scene, surface=replace(scene.surface, origin=origin), paths=()) for scene in scenes]
     same = len({repr([getattr(recipes[run], name) for name in SAME_FUNCTION]) for run in runs}) == 1
-    return lines[:1] if same and lines[0].surface.measured.batchnorm != "stored" else lines
+    one = same and scenes[0].surface.measured.batchnorm != "stored"
+    if scenes[0].surface.grid.line:
+        lines = [along(scene, [names[run][0] for run in runs]) for scene in scenes]
+        return lines[:1] if one else lines
+    return [together(scenes)] if one and all(map(through_ends, portraits)) else scenes
+
+
+def along(scene: Scene, numbers: Sequence[int]) -> Scene:
+    """A line that says from where to where it leads, and no path."""
+    note = "from " + " to ".join(f"run {number} ({place})" for place, number in enumerate(numbers))
+    origin = replace(scene.surface.origin, note=note)
+    return replace(scene, surface=replace(scene.surface, origin=origin), paths=())
+
+
+def together(scenes: Sequence[Scene]) -> Scene:
+    """One picture of one function, with the marks of all."""
+    marks = tuple(replace(path, name=scene.title) for scene in scenes for path in scene.paths)
+    return replace(scenes[0], paths=marks, title=", ".join(scene.title for scene in scenes))
+
+
+def through_ends(portrait: Portrait) -> bool:
+    """Whether it lies on the plane through the ends of three runs."""
+    return portrait.surface is not None and portrait.surface.origin.kind == "points" and bool(portrait.joint)
 
 
 def scene_of(portrait: Portrait, number: int, name: str, part: float) -> Scene:
-    """Of eigenvectors with the end only: the plane holds next to nothing of a path, which would lead far out of it."""
+    """With the end only where the plane holds next to nothing of a path, which would lead far out of it."""
     assert portrait.surface
     path = replace(portrait.path, number=number - 1)
-    of_end = portrait.surface.origin.kind == "hessian"
+    of_end = portrait.surface.origin.kind == "hessian" or through_ends(portrait)
     seen = path.end if of_end else path.first(marks_in(len(path.steps), part))
     return Scene(portrait.surface, (seen,), name, portrait.plane)
 

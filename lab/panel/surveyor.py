@@ -6,6 +6,7 @@ import threading
 import time
 from collections.abc import Mapping, Sequence
 from functools import partial
+from types import MappingProxyType
 from typing import NamedTuple
 
 from lab.events import Event, Finished
@@ -13,6 +14,7 @@ from lab.followed import Followed, standing
 from lab.landscape import Live, Portrait, Question
 from lab.landscape.budgets import SHARE, Cost
 from lab.landscape.live import MOST_RUNS
+from lab.landscape.stability import EdgePath
 from lab.panel.worker import Job, Post, errand, forget, in_short
 from lab.training import Training
 
@@ -37,13 +39,14 @@ class News(NamedTuple):
     """What is known of the landscapes.
 
     cost: of following what trained. rests: no work is left. missing: what the plane
-    that was asked for wants before there is a picture.
+    that was asked for wants before there is a picture. edges: sharpness along the runs, by number, without names.
     """
 
     portraits: tuple[Portrait, ...]
     cost: Cost
     rests: bool
     missing: str = ""
+    edges: Mapping[int, EdgePath] = MappingProxyType({})
 
 
 class Surveyor:
@@ -77,7 +80,7 @@ class Surveyor:
             errand(WORK, self._drop)
 
     def keep(self, jobs: Sequence[Job]) -> None:
-        """Look at these runs only, the last six of them; those that ended before are looked at where they ended."""
+        """Look at these runs only, the last eight of them; those that ended before are looked at where they ended."""
         if self.on.is_set():
             errand(RUNS, partial(self._take_in, list(jobs)[-MOST_RUNS:]))
 
@@ -166,4 +169,6 @@ class Surveyor:
         if standing == self._told or (waits and not at_once):
             return
         self._told, self._told_at = standing, now
-        self.post(("landscape", News(tuple(live.portraits()), live.budget.cost, live.rests, live.missing)))
+        self.post(
+            ("landscape", News(tuple(live.portraits()), live.budget.cost, live.rests, live.missing, live.edges.paths))
+        )

@@ -1,0 +1,59 @@
+"""The edge of stability under the landscapes: the top eigenvalue along each run, growing while it trains."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Hashable, Sequence
+from html import escape
+from typing import Any
+
+import ipywidgets as widgets
+
+from lab.edge_plots import bound_name, edge_data, edge_figure
+from lab.landscape.stability import EdgePath
+from lab.panel.controls import wide
+from lab.panel.live_figure import small_figure
+from lab.panel.toolbar import Look, toggle
+
+LOOK = Look("Edge", "signal", "Edge of stability: the top eigenvalue along each run beside what its rate bears", 70)
+WAITS = "No eigenvalue yet: the first comes after the first picture of a run."
+
+
+class EdgeView:
+    """A toggle, and what it shows; off nothing is read.
+
+    Args:
+        ask: told that it was switched.
+    """
+
+    def __init__(self, ask: Callable[[], None]) -> None:
+        self.figure: Any = None
+        self._drawn: Hashable = None  # all but what grows in place
+        self.toggle = toggle("landscape-edge", LOOK, lambda _: ask())
+        self.frame, self.words = widgets.VBox(layout=wide()), widgets.HTML(layout=wide())
+        self.pane = widgets.VBox([self.frame, self.words], layout=wide())
+
+    @property
+    def on(self) -> bool:
+        return bool(self.toggle.value)
+
+    def show(self, paths: Sequence[EdgePath], *, dark: bool, width: int | None) -> None:
+        """Only the pump calls this."""
+        self.pane.layout.display = None if self.on else "none"
+        seen = [path for path in paths if path.readings]
+        self.frame.layout.display = None if seen else "none"
+        said = [path.words for path in paths] or [WAITS]
+        self.words.value = f'<div class="lab-trust">{"".join(f"<p>{escape(each)}</p>" for each in said)}</div>'
+        if self.on and seen:
+            self._draw(seen, dark=dark, width=width)
+
+    def _draw(self, paths: Sequence[EdgePath], *, dark: bool, width: int | None) -> None:
+        drawn = (dark, width, tuple((path.name, path.number, bound_name(path)) for path in paths))
+        if drawn != self._drawn:
+            old, self.figure = self.figure, small_figure(edge_figure(paths, dark=dark).update_layout(width=width))
+            self.frame.children, self._drawn = [self.figure], drawn
+            if old is not None:
+                old.close()
+            return
+        with self.figure.batch_update():
+            for trace, data in zip(self.figure.data, (d for path in paths for d in edge_data(path)), strict=True):
+                trace.update(data)

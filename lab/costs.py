@@ -15,9 +15,10 @@ from torch.nn import functional
 
 from lab.data import Dataset, load
 from lab.gradients import passes_of, unchanged
+from lab.objectives import Measured, at_least_float32, passes_for
 from lab.optimizers import batch_of, optimizers, parameter_groups
 from lab.recipe import Recipe
-from lab.steps import at_least_float32, build_model, flops_per_image, update
+from lab.steps import build_model, flops_per_image, update
 
 FEW, MORE = 2, 4  # images of the two batches from which a batch of any size follows
 
@@ -42,9 +43,10 @@ class Costs:
     """What a recipe's network costs on a CPU; other devices choose other kernels, which may keep a little more or less.
 
     trained, frozen: numbers of parameters. flops_forward: of one image, forward only, as torch counts them: products
-    of matrices and convolutions; passes: of the batch in one update. bytes: of the weights (with buffers); of what the
-    optimizer and an average keep beside them; of what the forward pass of one batch keeps for the backward pass, the
-    images among it. What a change of the gradient holds in the middle of an update is not counted.
+    of matrices and convolutions; passes: in one update, of as many images as a batch has. bytes: of the weights (with
+    buffers); of what the optimizer and an average keep beside them; of what the forward pass of one batch keeps for the
+    backward pass, the images among it. What a change of the gradient holds in the middle of an update is not counted,
+    nor what an objective has beside the network and the batch.
     """
 
     trained: int
@@ -97,7 +99,7 @@ def _measured(recipe: Recipe, model: nn.Module, data: Dataset) -> Costs:
         weight_bytes=sum(tensor.nbytes for tensor in (*model.parameters(), *model.buffers())),
         activation_bytes=bytes_of_batch(model, images, batch_size, autocast),
         average_bytes=0 if recipe.average.name == "nothing" else trained * dtype.itemsize,
-        passes=passes_of(recipe.gradient),
+        passes=round(passes_of(recipe.gradient) * passes_for(recipe.objective)),
         optimizer_bytes=bytes_of_optimizer(recipe, model, images, autocast),  # last: it moves the weights
     )
 
@@ -159,9 +161,11 @@ def bytes_of_optimizer(recipe: Recipe, model: nn.Module, images: Tensor, autocas
     """What the optimizer keeps after a step, counters aside: none, one or two numbers for each weight, or more."""
     optimizer = optimizers.build(recipe.optimizer, parameter_groups(model))
     labels = torch.zeros(len(images), dtype=torch.long)
-    smoothing, norm = recipe.label_smoothing, recipe.clip_norm
-    step = partial(update, label_smoothing=smoothing, clip_norm=norm, autocast=autocast, change=unchanged)
-    step(model, optimizer, images, labels)
+
+    def measure() -> Measured:
+        return Measured(functional.cross_entropy(at_least_float32(model(images)), labels))
+
+    update(model, optimizer, measure, clip_norm=recipe.clip_norm, autocast=autocast, change=unchanged)
     states = (value for state in optimizer.state.values() for value in state.values())
     return sum(value.nbytes for value in states if isinstance(value, Tensor) and value.ndim)
 

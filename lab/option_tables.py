@@ -22,6 +22,7 @@ KINDS = {
     "gradients": "gradient",
     "averages": "average",
     "augmentations": "augment",
+    "objectives": "objective",
     "sources": "source",
     "transfers": "transfer",
 }

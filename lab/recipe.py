@@ -19,6 +19,7 @@ from lab.data import datasets, modifiers
 from lab.gradients import gradients
 from lab.initializers import initializers
 from lab.models import OWN_ACTIVATION, models
+from lab.objectives import objectives, without_labels
 from lab.optimizers import optimizers
 from lab.plain_fields import (
     BatchSize,
@@ -34,7 +35,7 @@ from lab.plain_fields import (
 )
 from lab.reading import COMMANDS, command_for, read_text, read_yaml
 from lab.schedules import schedules, watches
-from lab.transfer import sources, transfers
+from lab.transfer import cached, sources, thawing, transfers
 
 CATALOGUES: dict[str, Catalogue] = {
     "data": datasets,
@@ -47,6 +48,7 @@ CATALOGUES: dict[str, Catalogue] = {
     "gradient": gradients,
     "average": averages,
     "augment": augmentations,
+    "objective": objectives,
     "source": sources,
     "transfer": transfers,
 }
@@ -103,6 +105,7 @@ class Recipe(Settings):
         AfterValidator(_each_once),
         Field(description="random changes to every training batch, in order"),
     ] = ()
+    objective: Annotated[Choice, OneOf(objectives)] = objectives.parse("supervised")
     source: Annotated[Choice, OneOf(sources)] = sources.parse("nothing")
     transfer: Annotated[Choice, OneOf(transfers)] = transfers.parse("scratch")
     epochs: Epochs = 20
@@ -137,6 +140,19 @@ class Recipe(Settings):
                 f"mlp has no hidden layers at depth 0, so there is nothing that activation {self.activation} activates"
             )
             raise RecipeError(f"{said}: leave it at {usual}, or give the model a depth of at least 1.")
+        return self
+
+    @model_validator(mode="after")
+    def _without_labels_something_can_be_learned(self) -> Recipe:
+        objective, transfer = self.objective.name, self.transfer.name
+        if without_labels(self.objective) and transfer in (*cached, *thawing):
+            said = (
+                f"objective {objective} trains all but the last layer, and transfer {transfer} at first that one alone"
+            )
+            raise RecipeError(f"{said}: choose whole or scratch.")
+        if objective == "simclr" and not self.augment:
+            said = "simclr compares two augmented views of each image, and without augmentations they are one"
+            raise RecipeError(f"{said}: set augment, for example to [crop, rotation].")
         return self
 
     def __reduce__(self) -> Any:

@@ -56,10 +56,14 @@ class Sight:
         generator = learning_stream(self.recipe.seed, self.device)
         return self.recipe.augment, self.train_split, len(self.data.classes), generator
 
-    def prepare_batch(self, images: Tensor, labels: Tensor) -> tuple[Tensor, Tensor]:
-        """A batch as a step sees it: augmented; labels (b,), or (b, classes) shares where samples were mixed."""
+    def prepare_batch(self, images: Tensor, labels: Tensor, more: tuple[Choice, ...] = ()) -> tuple[Tensor, Tensor]:
+        """A batch as a step sees it: augmented; labels (b,), or (b, classes) shares where samples were mixed.
+
+        Args:
+            more: augmentations after the recipe's.
+        """
         images, labels = augmented(
-            self.recipe.augment,
+            (*self.recipe.augment, *more),
             images,
             labels,
             len(self.data.classes),

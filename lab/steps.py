@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import math
 from collections.abc import Callable, Generator, Iterable, Sequence
 from functools import partial
 from typing import Any
@@ -17,10 +18,13 @@ from lab.data.batches import batches, sample
 from lab.depth import rate_groups
 from lab.gradients import Compute
 from lab.initializers import finish, initializers
+from lab.last_layer import end_of
 from lab.memory import weights_that_fit
 from lab.models import initialise, models
+from lab.objectives import at_least_float32, helper_for, without_labels
+from lab.objectives.batch import Measure, Measured
 from lab.optimizers import joined, optimizers, parameter_groups
-from lab.recipe import Recipe
+from lab.recipe import Recipe, RecipeError
 from lab.transfer import sources, thawing, transfers
 
 EVALUATION_BATCH = 256  # larger batches fall out of a CPU's cache and are slower there
@@ -71,16 +75,43 @@ def build_model(recipe: Recipe, data: Dataset) -> nn.Module:
         gain, generator = gain_of(recipe.activation), stream(recipe.seed, "init")
         initialise(model, lambda weight: fill(weight, gain, generator))
         finish(recipe.init, model, partial(sample, data))
-    if recipe.transfer.name == "scratch":  # whatever the source is, nothing of it is read
-        return model
-    return transfers.build(recipe.transfer, model, sources.build(recipe.source), data)
+    if recipe.transfer.name != "scratch":  # else, whatever the source is, nothing of it is read
+        model = transfers.build(recipe.transfer, model, sources.build(recipe.source), data)
+    if without_labels(recipe.objective):
+        last_layer(recipe, model, data).requires_grad_(requires_grad=False)
+    return model
 
 
-def build_optimizer(recipe: Recipe, model: nn.Module) -> torch.optim.Optimizer:
-    """The recipe's optimizer over what is trained of its network, with a rate per depth where it has one."""
+def last_layer(recipe: Recipe, model: nn.Module, data: Dataset) -> nn.Linear:
+    """The layer that gives the logits. Raises RecipeError where the network does not end with a fully connected one."""
+    dtype = next(model.parameters())
+    if (last := end_of(model, torch.zeros(1, *data.shape).to(dtype))) is None:
+        said = f"objective {recipe.objective.name} learns what a last fully connected layer reads"
+        raise RecipeError(f"{said}, but {recipe.model} does not end with one: choose another model.")
+    return last
+
+
+def build_helper(recipe: Recipe, model: nn.Module, data: Dataset) -> nn.Module | None:
+    """What learns beside the network, on the CPU, if the recipe's objective has that; as torch initialises it."""
+    if not without_labels(recipe.objective):
+        return None
+    last = last_layer(recipe, model, data)
+    with torch.random.fork_rng(devices=[]):
+        torch.default_generator.manual_seed((2**29 + recipe.seed * 1_000_003) % 2**32)
+        return helper_for(recipe.objective, last.in_features, math.prod(data.shape))
+
+
+def build_optimizer(recipe: Recipe, model: nn.Module, helper: nn.Module | None = None) -> torch.optim.Optimizer:
+    """The recipe's optimizer over what is trained of its network, with a rate per depth where it has one.
+
+    Args:
+        helper: what learns beside the network, at the rate of its output.
+    """
     thaws = recipe.transfer.name in thawing
     layered = recipe.depth_decay != 1 or thaws
     groups = rate_groups(model, recipe.depth_decay) if layered else parameter_groups(model)
+    if helper is not None:
+        groups = [*groups, *parameter_groups(helper)]
     optimizer: torch.optim.Optimizer = optimizers.build(recipe.optimizer, groups)
     # torch's fused steps want all of a group in the same state: layers that thaw apart stay apart.
     return optimizer if thaws else joined(optimizer)
@@ -89,33 +120,33 @@ def build_optimizer(recipe: Recipe, model: nn.Module) -> torch.optim.Optimizer:
 def update(
     model: nn.Module,
     optimizer: torch.optim.Optimizer,
-    images: Tensor,
-    labels: Tensor,
+    measure: Measure,
     *,
-    label_smoothing: float,
     clip_norm: float,
     autocast: contextlib.AbstractContextManager[Any],
     change: Callable[[Compute], Compute],
 ) -> tuple[Tensor, Tensor]:
-    """One step. Returns the batch's loss (mean nats) and accuracy (fraction), still on the device.
+    """One step. Returns the batch's loss and its accuracy (fraction; not a number without labels), on the device.
 
     Args:
-        labels: (b,) classes, or (b, classes) shares of each.
+        model: all that learns.
+        measure: runs the network on the batch; of the recipe's objective.
         change: what the recipe makes of the computation of the gradient.
     """
 
-    def compute() -> tuple[Tensor, Tensor]:
+    def compute() -> Measured:
         with autocast:
-            logits = at_least_float32(model(images))
-            loss = functional.cross_entropy(logits, labels, label_smoothing=label_smoothing)
+            measured = measure()
         optimizer.zero_grad()
-        loss.backward()
-        return loss, logits
+        measured.loss.backward()
+        return measured
 
-    loss, logits = change(compute)()
+    loss, logits, labels = change(compute)()
     if clip_norm:
         nn.utils.clip_grad_norm_(model.parameters(), clip_norm)
     optimizer.step()
+    if logits is None or labels is None:
+        return loss.detach(), torch.full_like(loss, torch.nan, requires_grad=False)
     return loss.detach(), (logits.detach().argmax(1) == main_class(labels)).to(loss.dtype).mean()
 
 
@@ -148,10 +179,6 @@ def loss_and_accuracy(sums: Iterable[Tensor], count: int) -> tuple[float, float]
 def stalled(losses: Sequence[float], patience: int) -> bool:
     """Whether the last `patience` validation losses were no lower than the lowest before them; 0 has no end."""
     return 0 < patience < len(losses) and min(losses[-patience:]) >= min(losses[:-patience])
-
-
-def at_least_float32(logits: Tensor) -> Tensor:
-    return logits.to(torch.promote_types(logits.dtype, torch.float32))
 
 
 def flops_per_image(model: nn.Module, images: Tensor) -> float:
@@ -205,6 +232,11 @@ def seed_dropout(seed: int, step: int, device: torch.device) -> None:
 def noise_stream(seed: int, step: int, device: torch.device) -> torch.Generator:
     """What a change to the gradient draws from: each step has its own start, so that a resumed run needs none."""
     return torch.Generator(device).manual_seed((2**31 + seed * 1_000_003 + step) % 2**32)
+
+
+def objective_stream(seed: int, step: int) -> torch.Generator:
+    """What an objective draws on the CPU: each step has its own start, so that a resumed run needs none."""
+    return torch.Generator().manual_seed((2**28 + seed * 1_000_003 + step) % 2**32)
 
 
 def learning_stream(seed: int, device: torch.device) -> torch.Generator:

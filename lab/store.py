@@ -174,8 +174,11 @@ def read_weights(path: Path) -> dict[str, Tensor]:
 
 
 def facts_of(session: Training) -> dict[str, str]:
-    """What a file of weights says beside them: the classes that the last layer tells apart, in its order."""
-    return {"classes": json.dumps(list(session.data.classes))}
+    """What a file of weights says beside them: the classes that the last layer has learned, in its order.
+
+    None where it was fitted to labels only to be looked at: who takes the weights over starts without it.
+    """
+    return {"classes": json.dumps([] if session.helper else list(session.data.classes))}
 
 
 def encode_history(history: History) -> bytes:

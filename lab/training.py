@@ -22,14 +22,16 @@ from lab.data import Split, load
 from lab.data.batches import batches, place
 from lab.endings import diverged, verdict
 from lab.events import Epoch, Event, Finished, History, Looking, Metrics, Started, State, Step
-from lab.features import Keeping
 from lab.gradients import Compute, gradients, passes_of
+from lab.learners import Learners
+from lab.objectives import drawing, objectives, passes_for
 from lab.optimizers import batch_of
 from lab.recipe import Recipe, checked, refuse_choices
 from lab.schedules import rate_factor, watches
 from lab.sight import statistics_on
 from lab.states import put_back, taken
 from lab.steps import (
+    build_helper,
     build_model,
     build_optimizer,
     dropout_stream,
@@ -37,6 +39,7 @@ from lab.steps import (
     evaluation,
     flops_per_image,
     is_out_of_memory,
+    last_layer,
     like,
     loss_and_accuracy,
     no_memory,
@@ -66,7 +69,7 @@ def training(recipe: Recipe, **where: Any) -> Training:
     return Training(recipe, **where)
 
 
-class Training(Keeping):
+class Training(Learners):
     """Everything one run needs, and the iterator over its events.
 
     Between two events `state()` may be taken: a Training that is given it by `restore()` goes on with the
@@ -101,6 +104,7 @@ class Training(Keeping):
         self.steps_per_epoch = -(-len(self.train_split) // self.batch_size)
         self.steps = self.steps_per_epoch * recipe.epochs
         self.step, self.seconds, self.history, self.between_steps = 0, 0.0, History(), True
+        self.unlabelled_split = like.unlabelled_split if like else self._place_unlabelled(data_budget_bytes)
         self._prepare_model()
         self.flops_per_step = like.flops_per_step if like else self._count_flops()
         self._order = stream(recipe.seed, "order")
@@ -111,14 +115,22 @@ class Training(Keeping):
         self._draws: bool | None = None  # whether the network draws random numbers; not known before a step
         self._read_early: list[Metrics] = []  # by state(), between two blocks
 
+    def _place_unlabelled(self, budget_bytes: int) -> Split:
+        """The images that the recipe's objective may draw from, whose labels it is not given."""
+        used = self.data.unlabelled if self.recipe.objective.name in drawing else None
+        return self.train_split if used is None else place(used, self.device, budget_bytes)
+
     def _prepare_model(self) -> None:
         recipe = self.recipe
         self.dtype = torch.float64 if recipe.precision == "float64" else torch.float32
         self.model = build_model(recipe, self.data)
+        helper = build_helper(recipe, self.model, self.data)
         convolutional = any(isinstance(layer, nn.Conv2d) for layer in self.model.modules())
         self.memory_format = torch.channels_last if convolutional else torch.contiguous_format
         self.model = self.model.to(self.device, self.dtype).to(memory_format=self.memory_format)  # pyright: ignore[reportCallIssue]
-        self.optimizer = build_optimizer(recipe, self.model)
+        self.helper = helper and helper.to(self.device, self.dtype)
+        self.last = last_layer(recipe, self.model, self.data) if self.helper else None
+        self.optimizer = build_optimizer(recipe, self.model, self.helper)
         self._base_rates = [group["lr"] * group.get("scale", 1.0) for group in self.optimizer.param_groups]
         self.autocast = torch.autocast(self.device.type, torch.bfloat16, enabled=recipe.precision == "bfloat16")
         self.statistics = statistics_on(self.data, self.device, self.dtype)
@@ -136,7 +148,8 @@ class Training(Keeping):
 
     def _count_flops(self) -> float:
         probe = torch.zeros(1, *self.data.shape, dtype=self.dtype, device=self.device)
-        return 3 * flops_per_image(self.model, probe) * passes_of(self.recipe.gradient) * self.batch_size
+        times = passes_of(self.recipe.gradient) * passes_for(self.recipe.objective)
+        return 3 * flops_per_image(self.model, probe) * times * self.batch_size
 
     def __iter__(self) -> Iterator[Event]:
         """The run's events, from where it stands to its end; only the time spent here is counted."""
@@ -237,14 +250,12 @@ class Training(Keeping):
     def _step(self, images: Tensor, labels: Tensor) -> None:
         self.between_steps = False  # until the step is whole: what breaks in it leaves no state to go on from
         lr = self.set_rate()
-        prepared, labels = (images, labels) if self.features else self.prepare_batch(images, labels)
+        measure = objectives.build(self.recipe.objective, self.batch_of(images, labels))
         with self._own_stream():
             loss, accuracy = update(
-                self.stepped_network,
+                self.learner,
                 self.optimizer,
-                prepared,
-                labels,
-                label_smoothing=self.recipe.label_smoothing,
+                measure,
                 clip_norm=self.recipe.clip_norm,
                 autocast=self.autocast,
                 change=self._changed,
@@ -261,7 +272,7 @@ class Training(Keeping):
         """The computation of the gradient with the recipe's changes around it, the first one innermost."""
         for choice in self.recipe.gradient:
             draws = noise_stream(self.recipe.seed, self.step, self.device)
-            compute = partial(gradients.build, choice, compute, self.model, draws, self.step)
+            compute = partial(gradients.build, choice, compute, self.learner, draws, self.step)
         return compute
 
     @contextlib.contextmanager
@@ -355,9 +366,10 @@ class Training(Keeping):
 
     def other_weights(self) -> dict[str, Tensor]:
         """By name what the network is used with in place of what it is trained with: a mean, and statistics for it."""
-        weights = self.average or used_weights(self.model, self.optimizer)
+        weights = dict(self.average or used_weights(self.model, self.optimizer))
         with self.autocast:
-            return {**weights, **statistics(self.model, weights, self._plain_images())} if weights else {}
+            weights |= statistics(self.model, weights, self._plain_images()) if weights else {}
+        return weights | (self.fitted_last_layer(weights) if self.helper else {})
 
     def _plain_images(self) -> Iterator[Tensor]:
         """Some of the training images as the network sees them, without augmentation."""
@@ -383,6 +395,9 @@ class Training(Keeping):
             self._read_early.append(self._read())
         tensors, scalars = taken(self.model, self.optimizer)
         tensors |= {"stream.order": self._order_of_epoch, "stream.augment": self._augment.get_state()}
+        tensors |= {
+            f"helper.{name}": tensor for name, tensor in (self.helper.state_dict() if self.helper else {}).items()
+        }
         tensors |= {f"average.{name}": tensor for name, tensor in self.average.items()}
         tensors |= {f"used.{name}": tensor for name, tensor in self.other_weights().items()}
         snapshot = {name: tensor.detach().to("cpu", copy=True) for name, tensor in tensors.items()}
@@ -393,6 +408,8 @@ class Training(Keeping):
         if state.recipe != self.recipe.id:
             raise ValueError(f"This checkpoint belongs to another recipe ({state.recipe}, not {self.recipe.id}).")
         put_back(state, self.model, self.optimizer)
+        if self.helper:
+            self.helper.load_state_dict(state.part("helper."))
         parameters = dict(self.model.named_parameters())
         self.average = {name: like(mean, parameters[name]) for name, mean in state.part("average.").items()}
         self._order_of_epoch = state.tensors["stream.order"]

@@ -52,13 +52,17 @@ class Split:
 
 @dataclass(frozen=True)
 class Dataset:
-    """Training, validation and test split, the names of the classes, and what had to be left out."""
+    """Training, validation and test split, the names of the classes, and what had to be left out.
+
+    unlabelled: training images whose labels nobody may look at, those of `train` among them; None: just these.
+    """
 
     train: Split
     validation: Split
     test: Split
     classes: tuple[str, ...]
     skipped: tuple[str, ...] = ()
+    unlabelled: Split | None = None
 
     @property
     def shape(self) -> tuple[int, int, int]:

@@ -27,7 +27,7 @@ SECTIONS = {
         *("gradient", "average"),
     ),
     "Augmentation": ("augment",),
-    "Transfer": ("source", "transfer"),
+    "Transfer": ("objective", "source", "transfer"),
     "Numbers": ("precision", "seed"),
 }
 

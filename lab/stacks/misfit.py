@@ -38,6 +38,7 @@ def alone_because(recipe: Recipe) -> str:
         # A stack rounds otherwise than an arm alone: a loss that is a last bit lower could turn the whole run.
         "whose schedule or patience watches the validation": recipe.watches_validation,
         f"that changes its gradient ({', '.join(choice.name for choice in recipe.gradient)})": bool(recipe.gradient),
+        f"whose objective ({recipe.objective.name}) is not supervised": recipe.objective.name != "supervised",
         f"whose transfer ({recipe.transfer.name}) lets layers rest": freezes(recipe.transfer),
         f"that is evaluated with an average of its weights ({average})": average != "nothing",
         f"whose optimizer ({optimizer.name}) is evaluated with other weights than it steps": other,

@@ -48,6 +48,7 @@ class Learners(Keeping):
             draws=objective_stream(self.recipe.seed, self.step),
             progress=self.step / self.steps,
             label_smoothing=self.recipe.label_smoothing,
+            plain=not self.recipe.augment,
         )
 
     def _strong(self, images: Tensor) -> Tensor:

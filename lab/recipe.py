@@ -150,9 +150,6 @@ class Recipe(Settings):
                 f"objective {objective} trains all but the last layer, and transfer {transfer} at first that one alone"
             )
             raise RecipeError(f"{said}: choose whole or scratch.")
-        if objective == "simclr" and not self.augment:
-            said = "simclr compares two augmented views of each image, and without augmentations they are one"
-            raise RecipeError(f"{said}: set augment, for example to [crop, rotation].")
         return self
 
     def __reduce__(self) -> Any:

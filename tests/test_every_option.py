@@ -24,9 +24,8 @@ def recipes_of(field: str) -> dict[str, Recipe]:
     subset = list(FEW.modify) if field == "modify" else []
     choices = {name: small_model(name) if field == "model" else name for name in shipped(field)}
     choices.pop("subset", None)
-    few = FEW.changed(augment=["crop"]) if field == "objective" else FEW  # simclr needs some
     return {
-        name: few.changed(**{field: [*subset, choice] if field in LISTS else choice})
+        name: FEW.changed(**{field: [*subset, choice] if field in LISTS else choice})
         for name, choice in choices.items()
     }
 

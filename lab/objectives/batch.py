@@ -39,7 +39,7 @@ class Batch:
         unlabelled: so many images, drawn from those of the training split whose labels may be missing.
         draws: on the CPU; the same for a step however often it is begun anew.
         progress: the share of the run's steps that lies behind.
-        label_smoothing: of the recipe.
+        label_smoothing, plain: of the recipe; whether it has no augmentations.
     """
 
     images: Tensor
@@ -53,6 +53,7 @@ class Batch:
     draws: torch.Generator
     progress: float
     label_smoothing: float = 0.0
+    plain: bool = False
 
     def view(self, images: Tensor | None = None) -> Tensor:
         """Images (these, or the batch's) as a step sees them, with augmentations drawn anew."""

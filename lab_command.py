@@ -23,6 +23,7 @@ COMMANDS = {
     "probe": "which augmentations keep an image's class, as a trained run sees it",
     "landscape": "the loss around runs in the space of their weights, as pages",
     "compare": "compare arms fairly: at the rates given and each at its own",
+    "sweep": "train a grid, a list or random draws of recipes, over processes or a Ray cluster",
     "claim": "try out what a paper says: PASS, FAIL or INCONCLUSIVE, in one line",
     "runs": "list the runs under a folder, damaged ones included",
     "options": "list the options: settings with default, valid and usual range; source",
@@ -31,7 +32,7 @@ COMMANDS = {
     "doctor": "say what this machine has: Python, torch, GPU, data sets, browser, disk",
 }
 RECIPES = ("run", "examine", "range", "export")  # what is given is a recipe
-TRAINING = ("run", "resume", "test", "examine", "range", "probe", "landscape", "compare", "claim")
+TRAINING = ("run", "resume", "test", "examine", "range", "probe", "landscape", "compare", "sweep", "claim")
 WITH_OPTIONS = (*TRAINING, "runs", "options", "export")  # what they read may name a person's own options
 FLAGS: dict[str, dict[str, tuple[type, str]]] = {
     "range": {
@@ -46,6 +47,12 @@ FLAGS: dict[str, dict[str, tuple[type, str]]] = {
     "probe": {
         "strengths": (int, "places of each slider (default: {usual})"),
         "images": (int, "validation images, at most (default: {usual})"),
+    },
+    "sweep": {
+        "engine": (str, "{choices} (default: {usual}, of this machine)"),
+        "address": (str, "of the Ray cluster; local: one of its own (default: {usual})"),
+        "processes": (int, "how many train at once (default: {usual}, one on each core or share of a GPU)"),
+        "retries": (int, "more attempts at a point that broke, or whose process was lost (default: {usual})"),
     },
     "landscape": {
         "plane": (
@@ -131,6 +138,7 @@ def parsers(known: Known) -> tuple[argparse.ArgumentParser, dict[str, argparse.A
     found = {name: command(places, name, known) for name in COMMANDS}
     add_words(found, known)
     add_folders(found)
+    add_engines(found["sweep"])
     return root, found
 
 
@@ -173,6 +181,9 @@ def add_words(found: Mapping[str, argparse.ArgumentParser], known: Known) -> Non
     found["compare"].add_argument(
         "words", nargs="+", metavar="PLAN.yaml | key=value", help="a comparison's file, then changes"
     )
+    found["sweep"].add_argument(
+        "words", nargs="+", metavar="SWEEP.yaml | key=value", help="a sweep's file, then changes"
+    )
     found["claim"].add_argument("file", type=Path, help="a claim's file, for example recipes/claims/NAME.yaml")
     found["options"].add_argument("kind", nargs="?", help=" | ".join(known.choices.get("kind", ())))
     weights = "NAME_Weights.VERSION, as `lab options sources` lists them"
@@ -189,6 +200,7 @@ def add_folders(found: Mapping[str, argparse.ArgumentParser]) -> None:
     found["runs"].add_argument("root", nargs="?", type=Path, default=ROOT)
     kept = {
         "run": ("--folder", "where to keep the run (default: a new folder under runs/)"),
+        "sweep": ("--folder", "keep everything there, to go on from (default: runs/sweeps/NAME)"),
         "compare": ("--folder", "keep the trials there; the same folder goes on where it was left"),
         "claim": ("--output", "where the numbers go (default: runs/claims/NAME.json)"),
         "landscape": ("--output", "where to keep it (default: a new folder under landscapes/)"),
@@ -200,6 +212,15 @@ def add_folders(found: Mapping[str, argparse.ArgumentParser]) -> None:
         "--numbers", action="store_true", help="eigenvalues, trace and sharpness too; longer than the picture takes"
     )
     found["export"].add_argument("--quiet", action="store_true", help="do not say what was written")
+
+
+def add_engines(sweep: argparse.ArgumentParser) -> None:
+    """How a sweep is done; none of it decides a number."""
+    sweep.add_argument("--dry-run", action="store_true", help="say what would be done and what it costs, and stop")
+    sweep.add_argument("--plain", action="store_true", help="without a notebook for each point: faster, no reports")
+    sweep.add_argument(
+        "--gpus-per-run", type=float, help="share of a GPU for each run, e.g. 0.5 (default: a whole one)"
+    )
 
 
 if __name__ == "__main__":

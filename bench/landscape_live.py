@@ -51,7 +51,7 @@ def followed(recipe: lab.Recipe, share: float) -> tuple[float, float, float | No
             asked, seen = time.perf_counter(), live.version
             first = asked - began - aside if any(each.surface for each in live.portraits()) else None
             aside += time.perf_counter() - asked  # the bench's own looking, which is none of the engine's
-    return time.perf_counter() - began - aside, live.budget.taken or 0.0, first
+    return time.perf_counter() - began - aside, live.budget.cost.taken or 0.0, first
 
 
 def measure(recipe: lab.Recipe, rounds: int, share: float) -> dict[str, Any]:

@@ -32,6 +32,7 @@ from lab.recipe import CATALOGUES, Recipe
 from lab.reports import facts, report
 from lab.steps import DeviceError, is_out_of_memory, no_memory, pick_device
 from lab.store import RunError
+from lab.sweeps.wishes import ENGINES, Wishes
 from lab.transfer import SourceError, fetch_weights
 from lab.transfer.names import KnownWeights
 from lab.views import CHOICES, Lens, View
@@ -73,8 +74,8 @@ def own_hint(said: str) -> str:
 def known() -> Known:
     """What the command's help says of defaults and choices, each from where it is used."""
     usual = {"low": LOW, "high": HIGH, "steps": STEPS, "repeats": REPEATS, "strengths": STRENGTHS, "images": IMAGES}
-    usual |= vars(View()) | vars(Lens())
-    return Known(usual=usual, choices={**CHOICES, "kind": (*KINDS, PLAIN), "name": READERS})
+    usual |= vars(View()) | vars(Lens()) | vars(Wishes())
+    return Known(usual=usual, choices={**CHOICES, "engine": ENGINES, "kind": (*KINDS, PLAIN), "name": READERS})
 
 
 def chosen(given: argparse.Namespace, of: Collection[str]) -> dict[str, Any]:
@@ -142,6 +143,23 @@ def check_output(output: Path, *, make_folder: bool = False) -> None:
         raise RecipeError(f"Cannot write {output}: {error.strerror}.") from None
 
 
+def sweep(given: argparse.Namespace) -> int:
+    from lab.sweeps import command  # noqa: PLC0415  # draws with Plotly, which is slow to import
+
+    wishes = Wishes(**{name: getattr(given, name) for name in vars(Wishes())})
+    sweeping = command.prepared(given.words, wishes)
+    if given.dry_run:
+        plan = command.planned(sweeping, wishes)
+        print(json.dumps(plan) if given.json else command.plan_in_words(plan, plain=wishes.plain))
+        return OK
+    if not command.carried_out(sweeping, wishes):
+        print("lab: interrupted. Go on with the same command: what has ended is not trained again.", file=sys.stderr)
+        return INTERRUPTED
+    found = command.summarised(sweeping, wishes)
+    print(json.dumps(command.facts_of(found, sweeping)) if given.json else command.in_words(found, sweeping))
+    return BAD_RESULT if command.broken(found) else OK
+
+
 def claim(given: argparse.Namespace) -> int:
     found = Claim.load(given.file)
     output = given.output or Path("runs") / "claims" / f"{found.name}.json"
@@ -189,7 +207,7 @@ def landscape(given: argparse.Namespace) -> int:
         given.words, view, given.output, device=given.device, quiet=given.quiet, numbers=given.numbers
     )
     print(json.dumps(facts) if given.json else command.in_words(facts))
-    finished = all(run["ended"].startswith("finished") for run in facts["runs"]) and not facts["left_out"]
+    finished = all(run["ended"] == "finished" for run in facts["runs"]) and not facts["left_out"]
     return OK if finished else BAD_RESULT
 
 
@@ -205,6 +223,8 @@ def show_run(result: runs.Run, given: argparse.Namespace) -> int:
         "best_epoch": best.epoch + 1 if best else None,
         "validation_accuracy": best.validation_accuracy if best else None,
         "validation_loss": best.validation_loss if best else None,
+        "also": best.also if best else {},
+        "gap": best.gap if best else None,
         "problems": result.problems,
     }
     print(json.dumps(facts) if given.json else in_words(facts))
@@ -219,6 +239,9 @@ def in_words(facts: dict[str, Any]) -> str:
     if facts["best_epoch"]:
         scores = f"loss {facts['validation_loss']:.4f}, accuracy {facts['validation_accuracy']:.4f}"
         lines.append(f"best validation accuracy at epoch {facts['best_epoch']}: {scores}")
+    beside = facts["also"] | ({} if facts["gap"] is None else {"gap": facts["gap"]})
+    if beside:
+        lines.append(f"beside it: {', '.join(f'{name} {value:.4f}' for name, value in beside.items())}")
     return "\n".join([*lines, *filter(None, [facts["detail"]]), *facts["problems"]])
 
 
@@ -296,6 +319,7 @@ ACTIONS: dict[str, Callable[[argparse.Namespace], int]] = {
     "probe": probe,
     "landscape": landscape,
     "compare": compare,
+    "sweep": sweep,
     "claim": claim,
     "runs": list_runs,
     "options": options,

@@ -32,10 +32,14 @@ def label_keeping(probe: LabelProbe, *, dark: bool = False) -> go.Figure:
     figure.update_yaxes(tickvals=rows, ticktext=labels, automargin=True, zeroline=False)
     figure.update_yaxes(range=[-0.6, len(names) - 0.4])
     figure.update_layout(margin_b=85)
-    of = counted(probe.images, "validation image")
-    parts = [f"{100 * probe.accuracy:.1f}% of {of} right as they are", f"bars: {100 * probe.level:g}% together"]
     left_out = f"left out: {', '.join(probe.left_out)}" if probe.left_out else ""
-    return themed(subtitled(figure, *parts, left_out), dark=dark)
+    return themed(subtitled(figure, caveat(probe), left_out), dark=dark)
+
+
+def caveat(probe: LabelProbe) -> str:
+    """What the picture rests on: one line, whatever else is said below it."""
+    seen = f"{counted(probe.images, 'validation image')}, {100 * probe.accuracy:.1f}% right as they are"
+    return f"As one run sees {seen}; bars: {100 * probe.level:g}% together"
 
 
 def worst(probed: Sequence[Probed]) -> float:

@@ -13,10 +13,10 @@ from inspect import signature
 from pathlib import Path
 from typing import Any
 
-from lab.augmented_probes import checks
 from lab.catalogue import Choice, RecipeError, unknown
 from lab.checks import Comparisons, Finding
 from lab.compare import Comparison
+from lab.objective_probes import checks
 from lab.plans import Plan
 from lab.reading import read_text, read_yaml
 from lab.recipe import Recipe, refuse_other_kind

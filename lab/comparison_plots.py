@@ -242,8 +242,8 @@ def pareto(comparison: Comparison, phase: Phase, x: Cost = "seconds") -> go.Figu
     Filled: on the front, which a dotted line joins; no other arm is at least as accurate for less. Without intervals:
     neighbours of the front may change places with other seeds. A run that diverged counts as chance and for the steps
     that it took; arms of which no run finished are left out. Seconds are steps times what a step of the arm takes
-    alone, measured in turn: in a stack its runs share the time. Flops count the network's operations in training,
-    not the optimizer's.
+    alone, measured in turn: in a stack its runs share the time. Flops count the network's operations in training and
+    what augmentations learn before, not the optimizer's.
 
     Errors:
         ValueError for the phase "search", or a cost that is not counted.

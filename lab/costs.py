@@ -11,14 +11,14 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 from torch.autograd.graph import saved_tensors_hooks
-from torch.nn import functional
 
+from lab.augmentations.learning import learning_flops
 from lab.data import Dataset, load
 from lab.gradients import passes_of, unchanged
-from lab.objectives import Measured, at_least_float32, passes_for
+from lab.objectives import Batch, Moment, Objective
 from lab.optimizers import batch_of, optimizers, parameter_groups
 from lab.recipe import Recipe
-from lab.steps import build_model, flops_per_image, update
+from lab.steps import build_model, build_objective, flops_per_image, update
 
 FEW, MORE = 2, 4  # images of the two batches from which a batch of any size follows
 
@@ -43,10 +43,10 @@ class Costs:
     """What a recipe's network costs on a CPU; other devices choose other kernels, which may keep a little more or less.
 
     trained, frozen: numbers of parameters. flops_forward: of one image, forward only, as torch counts them: products
-    of matrices and convolutions; passes: in one update, of as many images as a batch has. bytes: of the weights (with
-    buffers); of what the optimizer and an average keep beside them; of what the forward pass of one batch keeps for the
-    backward pass, the images among it. What a change of the gradient holds in the middle of an update is not counted,
-    nor what an objective has beside the network and the batch.
+    of matrices and convolutions; passes: of the batch in one update. bytes: of the weights (with buffers); of what the
+    optimizer and an average keep beside them; of what the forward pass of one batch keeps for the backward pass, the
+    images among it. What a change of the gradient holds in the middle of an update is not counted.
+    learning_flops: once, of what augmentations learn before the first step.
     """
 
     trained: int
@@ -59,6 +59,7 @@ class Costs:
     activation_bytes: int
     average_bytes: int
     passes: int
+    learning_flops: float = 0.0
 
     @property
     def parameters(self) -> int:
@@ -80,10 +81,11 @@ def costs(recipe: Recipe, data: Dataset | None = None) -> Costs:
     """
     data = data or load(recipe.data, recipe.modify)
     with torch.random.fork_rng(devices=[]):  # dropout draws
-        return _measured(recipe, build_model(recipe, data), data)
+        objective = build_objective(recipe, data)
+        return _measured(recipe, build_model(recipe, data, objective), data, objective)
 
 
-def _measured(recipe: Recipe, model: nn.Module, data: Dataset) -> Costs:
+def _measured(recipe: Recipe, model: nn.Module, data: Dataset, objective: Objective) -> Costs:
     dtype = torch.float64 if recipe.precision == "float64" else torch.float32
     model, images = model.to(dtype), torch.rand(MORE, *data.shape, dtype=dtype)
     autocast = torch.autocast("cpu", torch.bfloat16, enabled=recipe.precision == "bfloat16")
@@ -97,10 +99,11 @@ def _measured(recipe: Recipe, model: nn.Module, data: Dataset) -> Costs:
         flops_forward=flops_per_image(model, images[:1]),
         batch_size=batch_size,
         weight_bytes=sum(tensor.nbytes for tensor in (*model.parameters(), *model.buffers())),
-        activation_bytes=bytes_of_batch(model, images, batch_size, autocast),
+        activation_bytes=bytes_of_batch(model, images, batch_size, objective, autocast),
         average_bytes=0 if recipe.average.name == "nothing" else trained * dtype.itemsize,
-        passes=round(passes_of(recipe.gradient) * passes_for(recipe.objective)),
-        optimizer_bytes=bytes_of_optimizer(recipe, model, images, autocast),  # last: it moves the weights
+        passes=passes_of(recipe.gradient) * objective.passes,
+        learning_flops=learning_flops(recipe.augment, data.shape, len(data.classes), len(data.train)),
+        optimizer_bytes=bytes_of_optimizer(recipe, model, images, objective, autocast),  # last: it moves the weights
     )
 
 
@@ -133,14 +136,29 @@ def _note(shapes: list[Any], layer: nn.Module, inputs: Any, output: Any) -> None
     shapes.append(tuple(output.shape[1:]) if isinstance(output, Tensor) else ())
 
 
-def bytes_of_batch(model: nn.Module, images: Tensor, batch_size: int, autocast: AbstractContextManager[Any]) -> int:
+def seen(objective: Objective, images: Tensor) -> Batch:
+    """What a step of the objective sees of these images, at the end of a run, where all parts of its loss count."""
+
+    def plainly(others: Tensor) -> Tensor:
+        return others.to(images.dtype) / 255
+
+    pixels = (255 * images).to(torch.uint8)
+    moment = Moment(torch.Generator(), 1.0, plainly, pixels, view=lambda others, _: plainly(others))
+    return objective.batch(images, torch.zeros(len(images), dtype=torch.long), moment)
+
+
+def bytes_of_batch(
+    model: nn.Module, images: Tensor, batch_size: int, objective: Objective, autocast: AbstractContextManager[Any]
+) -> int:
     """What the forward pass of a batch keeps: a part for each image, and a part that all share."""
-    few, more = (kept_bytes(model, images[:count].clone(), autocast) for count in (FEW, MORE))
+    few, more = (
+        kept_bytes(model, seen(objective, images[:count].clone()), objective, autocast) for count in (FEW, MORE)
+    )
     each = (more - few) / (MORE - FEW)
     return round(few + each * (batch_size - FEW))
 
 
-def kept_bytes(model: nn.Module, images: Tensor, autocast: AbstractContextManager[Any]) -> int:
+def kept_bytes(model: nn.Module, batch: Batch, objective: Objective, autocast: AbstractContextManager[Any]) -> int:
     """Bytes that the forward pass keeps for the backward pass beside the weights; memory that is shared counts once."""
     kept: dict[int, int] = {}
 
@@ -150,22 +168,19 @@ def kept_bytes(model: nn.Module, images: Tensor, autocast: AbstractContextManage
         return tensor.detach()  # the tensor itself would hold the graph that holds it
 
     with saved_tensors_hooks(keep, lambda tensor: tensor), autocast:
-        logits = at_least_float32(model(images))
-        loss = functional.cross_entropy(logits, torch.zeros(len(images), dtype=torch.long))
+        loss, logits = objective.loss(model, batch)
     own = {tensor.untyped_storage().data_ptr() for tensor in (*model.parameters(), *model.buffers())}
-    del loss  # until here it held what was kept, so that no memory was used twice
+    del loss, logits  # until here it held what was kept, so that no memory was used twice
     return sum(size for address, size in kept.items() if address not in own)
 
 
-def bytes_of_optimizer(recipe: Recipe, model: nn.Module, images: Tensor, autocast: AbstractContextManager[Any]) -> int:
+def bytes_of_optimizer(
+    recipe: Recipe, model: nn.Module, images: Tensor, objective: Objective, autocast: AbstractContextManager[Any]
+) -> int:
     """What the optimizer keeps after a step, counters aside: none, one or two numbers for each weight, or more."""
     optimizer = optimizers.build(recipe.optimizer, parameter_groups(model))
-    labels = torch.zeros(len(images), dtype=torch.long)
-
-    def measure() -> Measured:
-        return Measured(functional.cross_entropy(at_least_float32(model(images)), labels))
-
-    update(model, optimizer, measure, clip_norm=recipe.clip_norm, autocast=autocast, change=unchanged)
+    step = partial(update, loss_of=objective.loss, clip_norm=recipe.clip_norm, autocast=autocast, change=unchanged)
+    step(model, optimizer, seen(objective, images))
     states = (value for state in optimizer.state.values() for value in state.values())
     return sum(value.nbytes for value in states if isinstance(value, Tensor) and value.ndim)
 
@@ -183,7 +198,8 @@ def words(found: Costs) -> str:
     parts = {"weights": found.weight_bytes, "optimizer": found.optimizer_bytes, "average": found.average_bytes}
     parts[f"per batch of {found.batch_size:,}"] = found.activation_bytes
     memory = ", ".join(f"{with_prefix(size)}B {part}" for part, size in parts.items() if size)
-    return f"{parameters} · {with_prefix(found.flops_per_image)}FLOP per image trained · {memory}"
+    once = f" · {with_prefix(found.learning_flops)}FLOP before the first step" if found.learning_flops else ""
+    return f"{parameters} · {with_prefix(found.flops_per_image)}FLOP per image trained{once} · {memory}"
 
 
 def with_prefix(number: float) -> str:

@@ -6,11 +6,13 @@ import os
 import platform
 import shutil
 from importlib.metadata import PackageNotFoundError, version
+from importlib.util import find_spec
 from pathlib import Path
 
 import torch
 
 from lab.data import datasets
+from lab.data.embedded import MNIST_PACKAGE
 from lab.data.published import READERS, state
 from lab.steps import pick_device
 
@@ -66,6 +68,8 @@ def computes_bfloat16() -> bool:
 def data_state(name: str) -> str:
     if name in READERS:
         return state(name)
+    if name == "mnist_digits" and find_spec(MNIST_PACKAGE) is None:
+        return f"missing: pip install {MNIST_PACKAGE}"
     return "your own images: set data.path" if name == "folder" else "ready (embedded)"
 
 

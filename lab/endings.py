@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from math import isnan, sqrt
+from math import sqrt
 
 from torch import Tensor
 
 from lab.data import Split
-from lab.events import Epoch, Finished, History
+from lab.events import Finished, History
 
 FEW_STEPS = 20  # up to so many updates, a run that is at chance may just have begun
 SIGMAS = 3  # an accuracy is above chance when it is so many standard errors above it
@@ -33,19 +33,12 @@ def verdict(history: History, step: int, train: Split, validation: Split, epochs
     early = stopped_early(history, epochs)
     if above_chance(last.train_accuracy, train.labels) or above_chance(last.validation_accuracy, validation.labels):
         return Finished("finished", step, early)
-    found = f"{not_above(last)} above chance ({chance(train.labels):.3f})"
+    accuracies = f"Training accuracy {last.train_accuracy:.3f} and validation accuracy {last.validation_accuracy:.3f}"
+    found = f"{accuracies} are not above chance ({chance(train.labels):.3f})"
     if step < FEW_STEPS:
         few = f"{found} after {step} step{'s' * (step != 1)}, too few to tell: try more epochs or a smaller batch_size."
         return Finished("finished", step, " ".join(filter(None, [few, early])))
     return Finished("stuck", step, f"{found}: try another learning rate or initialisation.")
-
-
-def not_above(last: Epoch) -> str:
-    """Which accuracies are not; a run without labels has none on its batches."""
-    validation = f"validation accuracy {last.validation_accuracy:.3f}"
-    if isnan(last.train_accuracy):
-        return f"{validation.capitalize()} is not"
-    return f"Training accuracy {last.train_accuracy:.3f} and {validation} are not"
 
 
 def chance(labels: Tensor) -> float:

@@ -85,6 +85,12 @@ class Epoch:
     validation_loss: float
     validation_accuracy: float
     seconds: float
+    also: dict[str, float] = field(default_factory=dict[str, float])  # other accuracies, by what they are of
+
+    @property
+    def gap(self) -> float | None:
+        """How much more is right in the domain that was learned than in that which is judged; None with one domain."""
+        return self.also["source"] - self.validation_accuracy if "source" in self.also else None
 
 
 @dataclass(frozen=True)

@@ -19,6 +19,7 @@ from lab.gradients import gradients
 from lab.initializers import after_filling, initializers
 from lab.last_layer import end_of
 from lab.models import initialise, models
+from lab.objectives import Moment, objectives
 from lab.optimizers import joined, optimizers, parameter_groups
 from lab.recipe import Recipe
 from lab.schedules import ramped, schedules
@@ -29,6 +30,7 @@ from lab.script_lines import (
     evaluate_lines,
     has_other_weights,
     learning,
+    learns_other,
     main_lines,
     stops,
     takes_over,
@@ -37,6 +39,7 @@ from lab.steps import (
     EVALUATION_BATCH,
     learning_stream,
     noise_stream,
+    objective_stream,
     seed_dropout,
     stalled,
 )
@@ -53,14 +56,14 @@ def script(recipe: Recipe) -> str:
 
     Raises:
         DataError: the recipe's data set is not on this machine (the network's shape depends on it).
-        ValueError: two things that the script needs have one name, or the recipe's objective is not supervised.
+        ValueError: two things that the script needs have one name, or the objective's steps cannot be written down.
     """
-    if recipe.objective.name != "supervised":
+    session = Training(recipe, device="cpu", data_budget_bytes=0)
+    if session.objective.takes_views or not session.objective.uses_labels:
         raise ValueError(
             f"objective {recipe.objective.name} cannot be written as a script. Train it with `lab run`, and write the "
             f"recipe that takes its weights over: source={{name: run, folder: ...}}."
         )
-    session = Training(recipe, device="cpu", data_budget_bytes=0)
     bundle = Bundle()
     for function in functions_of(session):
         bundle.add(function)
@@ -106,16 +109,30 @@ def functions_of(session: Training) -> Iterator[Any]:
         yield Pending
     for choice in learning(recipe):
         yield from (learning_stream, learners[choice.name], *([finished] if stops(choice) else []))
+    yield from functions_of_network(session)
+    yield from functions_of_steps(session)
+
+
+def functions_of_network(session: Training) -> Iterator[Any]:
+    """What makes the network, and fills it."""
+    recipe = session.recipe
     yield from (activations.functions[recipe.activation.name], models.functions[recipe.model.name])
     yield from (initializers.functions[recipe.init.name], initialise)
     if recipe.init.name in after_filling:
         yield from (after_filling[recipe.init.name], batches.sample)
+    if learns_other(session):
+        yield from (objectives.functions[recipe.objective.name], Moment, objective_stream)
     if takes_over(session):
         yield from (sources.functions[recipe.source.name], transfers.functions[recipe.transfer.name], settle)
     if recipe.transfer.name in thawing:
         yield from (freeze_all_but, thawing[recipe.transfer.name].trained)
     if session.layer_on_features() is not None:
         yield from (end_of, features_of)
+
+
+def functions_of_steps(session: Training) -> Iterator[Any]:
+    """What the steps call."""
+    recipe = session.recipe
     yield from (
         rate_groups if by_layer(recipe) else parameter_groups,
         *([] if recipe.transfer.name in thawing else [joined]),

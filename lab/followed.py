@@ -52,7 +52,7 @@ class Followed:
     """A run and its snapshots; of a finished run the last one only, and no trail.
 
     model: the network at its end, as it is used. start: its weights before the first step. shown: a few validation
-    images. ended: how, with the reason.
+    images. ended: how, in one word; reason: why, in a sentence.
     """
 
     recipe: Recipe
@@ -65,6 +65,7 @@ class Followed:
     trail: Trail | None = None
     glimpses: list[Glimpse] = field(default_factory=list[Glimpse])
     ended: str = ""
+    reason: str = ""
 
     @property
     def dtype(self) -> torch.dtype:
@@ -98,7 +99,7 @@ class Following:
             elif isinstance(event, Finished):
                 self.take()
                 self.run.model = network_of(self.session)
-                self.run.ended = " ".join(filter(None, [event.status, event.detail]))
+                self.run.ended, self.run.reason = event.status, event.detail
             yield event
 
     def take(self) -> None:
@@ -148,7 +149,7 @@ def finished(folder: str | Path, lens: Lens, *, name: str = "", device: str | No
     except ValueError as error:
         raise RecipeError(str(error)) from None
     kept._fill(session.model)
-    run.model, run.ended = network_of(session), kept.status
+    run.model, run.ended, run.reason = network_of(session), kept.status, kept.detail
     run.glimpses.append(glimpse(run.model, run, lens, kept.step))
     return run
 

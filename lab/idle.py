@@ -5,13 +5,15 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from typing import Any, NamedTuple
 
+from lab.data.domains import judges_elsewhere
 from lab.models import OWN_ACTIVATION
 from lab.models.vision import SMALL_STEMS
-from lab.objectives import helpers
+from lab.objectives import without_labels
 from lab.optimizers import BATCH
 
 RECURRENT = ("rnn", "lstm", "gru")
 GREY = ("digits", "mnist", "fashion_mnist")  # data sets of one channel, whatever their settings
+TO_ANOTHER_DOMAIN = ("coral", "dann", "adapted_statistics", "fine_tuned_on_target")
 OF_THEIR_OWN_VALUE = ("patience",)  # these rest because of what they say themselves, so they stay changeable
 
 Leaves = Mapping[str, Any]
@@ -32,7 +34,13 @@ def has_no_hidden_layers(at: Leaves) -> bool:
     return at.get("model") == "mlp" and at.get("model.depth") == 0
 
 
+def has_one_domain(at: Leaves) -> bool:
+    return not any(f"modify.{name}" in at for name in judges_elsewhere)
+
+
 def is_grey(at: Leaves) -> bool:
+    if "modify.backgrounds" in at:
+        return False
     return at.get("data") in GREY or (at.get("data") == "folder" and at.get("data.colour") == "grey")
 
 
@@ -74,6 +82,11 @@ RULES = (
         "No effect: a single layer (depth is 1) has none to share its weights with.",
     ),
     Rule(
+        ("model.norm_place",),
+        lambda at: at.get("model") == "transformer" and at.get("model.norm") == "nothing",
+        "No effect: there is no norm to place.",
+    ),
+    Rule(
         ("model.zero_last",),
         lambda at: at.get("model") == "resnet" and at.get("model.skip") is False,
         "Not without skip: a block that starts at 0 would pass nothing on.",
@@ -100,10 +113,20 @@ RULES = (
     Rule(("patience",), runs_out_of_epochs, "No effect: the run ends after {epochs} epochs."),
     Rule(
         ("label_smoothing",),
-        lambda at: at.get("objective") in helpers,
+        lambda at: at.get("objective") in without_labels,
         "No effect: {objective} uses no labels.",
     ),
     Rule(("source",), lambda at: at.get("transfer") == "scratch", "No effect: scratch copies no weights."),
+    Rule(
+        ("objective",),
+        lambda at: at.get("objective") in TO_ANOTHER_DOMAIN and has_one_domain(at),
+        "Only with a second domain: add new_domain or backgrounds to modify.",
+    ),
+    Rule(
+        ("objective",),
+        lambda at: at.get("objective") == "adapted_statistics" and at.get("model.norm", "batch") != "batch",
+        "No effect: this network has no batch normalisation (norm is {norm}).",
+    ),
     Rule(
         ("transfer.batchnorm",),
         lambda at: at.get("model.norm", "batch") != "batch",

@@ -13,7 +13,7 @@ from tqdm import tqdm
 from lab.followed import Followed, finished, follow
 from lab.landscape_folder import PAGE, check_folder, save
 from lab.landscape_numbers import numbers_of
-from lab.landscape_scenes import scenes_of, without_lost
+from lab.landscape_scenes import ending, scenes_of, without_lost
 from lab.reading import parse_overrides
 from lab.recipe import Recipe, RecipeError, labels
 from lab.views import Lens, View
@@ -110,7 +110,11 @@ def drawn(runs: Sequence[Followed], view: View, *, quiet: bool) -> list[Any]:
 def in_words(facts: dict[str, Any]) -> str:
     """Facts for a person."""
     scenes = [f"{scene['title']}: {scene['words']}" if scene["title"] else scene["words"] for scene in facts["scenes"]]
-    ended = [f"{run['name']}: {run['ended']}" for run in facts["runs"] if run["ended"] not in ("finished", "")]
+    ended = [
+        ending(run["name"], run["ended"], run["reason"])
+        for run in facts["runs"]
+        if run["ended"] != "finished" or run["reason"]
+    ]
     measured = [
         f"{run['name']}: " + "; ".join(f"{each['name']} {each['text']}" for each in run["numbers"])
         for run in facts["runs"]
@@ -118,4 +122,4 @@ def in_words(facts: dict[str, Any]) -> str:
     ]
     lost = [f"Left out: {run['why']}" for run in facts["left_out"]]
     heights = [each["sentence"] for each in facts["between"]]
-    return "\n".join([*lost, *ended, *scenes, *heights, *measured, f"Open {facts['page']}"])
+    return "\n".join([*lost, *filter(None, ended), *scenes, *heights, *measured, f"Open {facts['page']}"])

@@ -162,7 +162,13 @@ def facts_of(
 
 
 def run_facts(run: Followed, numbers: Sequence[Number]) -> dict[str, Any]:
-    facts = {"name": run.name, "id": run.recipe.id, "recipe": run.recipe.to_yaml(), "ended": run.ended}
+    facts = {
+        "name": run.name,
+        "id": run.recipe.id,
+        "recipe": run.recipe.to_yaml(),
+        "ended": run.ended,
+        "reason": run.reason,
+    }
     return {**facts, "numbers": [number_facts(each) for each in numbers]}
 
 

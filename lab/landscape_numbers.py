@@ -21,10 +21,15 @@ from lab.landscape.weights import trained
 from lab.landscape_scenes import fixed
 from lab.views import Normalisation
 
-ErrorKind = Literal["standard error", "standard error and residual"]
+ErrorKind = Literal[
+    "standard error over images",
+    "standard error over images, and residual",
+    "standard error over probe vectors and images",
+    "standard error over directions and images",
+]
 SHARPNESS: dict[Normalisation, str] = {"none": "sharpness, raw", "filter": "sharpness by filter"}
 HEIGHT, EDGE = "barrier", "share of the edge"
-BOTH: ErrorKind = "standard error and residual"  # as the sides of a right angle
+ROOT: ErrorKind = "standard error over images, and residual"  # as the sides of a right angle
 Pairs = list[tuple[float, float]]  # values and their errors
 Work = Generator[None, None, Pairs]  # with chances to stop
 
@@ -77,10 +82,14 @@ def numbers_of(run: Place, *, seed: int) -> list[Number]:
 def measuring_numbers(run: Place, *, seed: int) -> Iterator[Number | None]:
     """The same one by one, and None wherever there is a chance to stop."""
     curvature = Curvature(run.model, run.samples, dtype=run.dtype)
-    yield from trying(("largest eigenvalue", "second eigenvalue"), BOTH, lambda: eigenvalues(curvature, seed))
-    yield from trying(("trace of the Hessian",), "standard error", lambda: trace(curvature, seed))
+    yield from trying(("largest eigenvalue", "second eigenvalue"), ROOT, lambda: eigenvalues(curvature, seed))
+    yield from trying(
+        ("trace of the Hessian",), "standard error over probe vectors and images", lambda: trace(curvature, seed)
+    )
     for normalisation, name in SHARPNESS.items():
-        yield from trying((name,), "standard error", lambda which=normalisation: rise(run, which, seed))
+        yield from trying(
+            (name,), "standard error over directions and images", lambda which=normalisation: rise(run, which, seed)
+        )
 
 
 def measuring_edge(run: Followed, edge: tuple[float | None, str], samples: Samples) -> Iterator[Number | None]:
@@ -92,7 +101,7 @@ def measuring_edge(run: Followed, edge: tuple[float | None, str], samples: Sampl
     """
     bound, note = edge
     if bound is None:
-        yield Number(EDGE, None, None, BOTH, why=note)
+        yield Number(EDGE, None, None, ROOT, why=note)
         return
     found: list[float] = []
 
@@ -103,7 +112,7 @@ def measuring_edge(run: Followed, edge: tuple[float | None, str], samples: Sampl
         error = yield from curvature.erring(pairs.vectors[0])
         return [(found[0] / bound, hypot(error, float(pairs.residuals[0])) / bound)]
 
-    for number in trying((EDGE,), BOTH, measure):
+    for number in trying((EDGE,), ROOT, measure):
         where = f"{found[0]:.3g} of {bound:.3g} on {len(samples):,} training images" if found else ""
         yield number and replace(number, where=where)
 
@@ -118,10 +127,11 @@ def heights_between(runs: Sequence[Followed]) -> list[Number]:
     def measure() -> Work:
         yield
         found = barrier(last.model, first.end, last.end, last.samples, dtype=last.dtype)
-        at.append(f"nats, {found.at:.0%} of the way from {first.name} to {last.name}")
+        where = f"{found.at:.0%} of the way" if found.height else "nowhere above the straight line"
+        at.append(f"nats, {where} from {first.name} to {last.name}")
         return [(found.height, found.error)]
 
-    numbers = [number for number in trying((HEIGHT,), "standard error", measure) if number]
+    numbers = [number for number in trying((HEIGHT,), "standard error over images", measure) if number]
     return [replace(number, where="".join(at)) for number in numbers]
 
 
@@ -138,7 +148,7 @@ def bends_in_words(found: Share | None) -> str:
     if found is None:
         return ""
     off = f" ± {share(float(f'{found.error:.1g}'))}" if isfinite(found.error) else ""
-    whose = f" (standard error over {found.parts} parts of the picture)" if off else ""
+    whose = f" (standard error over {found.parts} parts of the picture, on these images)" if off else ""
     return f"{share(found.value)}{off} of the second differences are negative{whose}."
 
 

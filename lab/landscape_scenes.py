@@ -63,8 +63,8 @@ def scenes_of(runs: Sequence[Followed], view: View, progress: Progress) -> list[
     try:
         parts = parts_of(name, runs, view)
     except ValueError as error:
-        ended = [f" {run.name}: {run.ended}" for run in runs if not run.ended.startswith("finished")]
-        raise RecipeError("".join([str(error), *ended])) from None
+        endings = [ending(run.name, run.ended, run.reason) for run in runs if run.ended != "finished"]
+        raise RecipeError(" ".join([str(error), *endings])) from None
     of = sum(prod(part.grid.shape) for part in parts)
     scenes: list[Scene] = []
     for index, part in enumerate(parts):
@@ -101,7 +101,12 @@ def why_lost(run: Followed) -> str:
         what = f"The loss of {run.name} is not finite where it ended"
     else:
         return ""
-    return f"{what} ({run.ended}), so there is no landscape around it. Train it at a lower rate."
+    return f"{what} ({run.ended}), so there is no landscape around it. {run.reason or 'Train it at a lower rate.'}"
+
+
+def ending(name: str, ended: str, reason: str) -> str:
+    """How a run ended, and why, in sentences; empty where nothing is known of it."""
+    return " ".join(filter(None, [f"{name}: {ended}.", reason])) if ended else ""
 
 
 def without_lost(runs: Sequence[Followed]) -> tuple[list[Followed], dict[str, Followed]]:

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from lab.data import Dataset, load
+from lab.objectives import trunk_of
 from lab.recipe import Recipe, checked
 from lab.steps import build_model
 from lab.transfer import Row, rows
@@ -43,5 +44,5 @@ def layer_table(recipe: Recipe, data: Dataset | None = None) -> LayerTable:
         [('1', 'frozen'), ('3', 'frozen'), ('5', 'trained')]
     """
     model = build_model(checked(recipe), data or load(recipe.data, recipe.modify))
-    table = tuple(rows(model, recipe.transfer, recipe.epochs))
+    table = tuple(rows(model, recipe.transfer, recipe.epochs, trunk_of(model)))
     return LayerTable(table, in_words(table, report_on(model)))

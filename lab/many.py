@@ -225,6 +225,7 @@ def endless(recipe: Recipe) -> Recipe:
 
 def seconds_per_step(session: Training, least: float = 0.2) -> float:
     """Measured by training on for a moment; what that changes is in the session."""
+    list(session.learned())  # which is no step
     before, start = session.step, session.seconds
     for _ in session:
         if session.seconds - start >= least:

@@ -22,9 +22,9 @@ KINDS = {
     "gradients": "gradient",
     "averages": "average",
     "augmentations": "augment",
-    "objectives": "objective",
     "sources": "source",
     "transfers": "transfer",
+    "objectives": "objective",
 }
 PLAIN = "recipe"  # the kind of the fields that are no choice from a catalogue
 TRIED: dict[str, Any] = {  # what each of them is set to for its result on digits

@@ -10,7 +10,9 @@ from typing import Annotated, Any, Literal
 import numpy as np
 from pydantic import Field, ValidationError, ValidationInfo, field_validator
 
+from lab.augmentations import learners
 from lab.catalogue import RecipeError, Settings, did_you_mean, explain
+from lab.data.domains import judges_elsewhere
 from lab.first import linked
 from lab.many import endless, seconds_per_step
 from lab.reading import read_text, read_yaml
@@ -60,7 +62,7 @@ class Plan(Settings):
             raise RecipeError("A comparison needs at least two arms.")
         if self.budget == "target" and (self.target is None or self.stop_early):
             raise RecipeError("budget target needs a target, an accuracy, and judges steps to it: no stop_early.")
-        if len({str(recipe.data) for recipe in self.arms.values()}) > 1:
+        if len(set(map(judged_on, self.arms.values()))) > 1:
             raise RecipeError("The arms must have the same data: accuracies on different images are no pairs.")
         if len({tested_classes(recipe) for recipe in self.arms.values()}) > 1:
             raise RecipeError("The arms must keep the same classes: accuracies on different images are no pairs.")
@@ -116,6 +118,11 @@ def tested_classes(recipe: Recipe) -> str:
     return ", ".join(str(choice) for choice in recipe.modify if choice.name == "classes")
 
 
+def judged_on(recipe: Recipe) -> tuple[str, ...]:
+    """What decides which images accuracy is measured on."""
+    return str(recipe.data), *(str(choice) for choice in recipe.modify if choice.name in judges_elsewhere)
+
+
 def with_changes(spec: Any, changes: Mapping[str, Any]) -> Any:
     if not isinstance(spec, dict):
         return spec
@@ -154,9 +161,11 @@ def equal_budget(plan: Plan, **where: Any) -> tuple[dict[str, Recipe], float]:
     if plan.budget in COUNTED:
         return {name: recipe.changed(epochs=first.epochs) for name, recipe in plan.arms.items()}, 0.0
     prices = prices_of(plan.budget, plan.arms, **where)
-    wealth = prices[next(iter(prices))] * first.epochs
-    arms = {name: plan.arms[name].changed(epochs=max(1, round(wealth / price))) for name, price in prices.items()}
-    spent = [arms[name].epochs * price for name, price in prices.items()]
+    ahead = {name: paid_ahead(plan.budget, recipe, **where) for name, recipe in plan.arms.items()}
+    wealth = next(iter(ahead.values())) + next(iter(prices.values())) * first.epochs
+    epochs = {name: max(1, round((wealth - ahead[name]) / price)) for name, price in prices.items()}
+    arms = {name: plan.arms[name].changed(epochs=count) for name, count in epochs.items()}
+    spent = [ahead[name] + epochs[name] * price for name, price in prices.items()]
     return arms, max(spent) / min(spent) - 1
 
 
@@ -168,6 +177,14 @@ def prices_of(budget: Budget, arms: Mapping[str, Recipe], **where: Any) -> dict[
     if budget == "steps":
         return {name: session.steps_per_epoch for name, session in sessions.items()}
     return {name: session.flops_per_image * len(session.train_split) for name, session in sessions.items()}
+
+
+def paid_ahead(budget: Budget, recipe: Recipe, **where: Any) -> float:
+    """What an arm spends before its first step, on what its augmentations learn: no steps, but all else."""
+    if budget == "steps" or not any(choice.name in learners for choice in recipe.augment):
+        return 0.0
+    session = Training(recipe, **where)
+    return session.learning_flops if budget == "flops" else sum(lesson.seconds for lesson in session.lessons.values())
 
 
 def seconds_per_epoch(arms: Mapping[str, Recipe], rounds: int = 3, **where: Any) -> dict[str, float]:

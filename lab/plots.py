@@ -96,7 +96,7 @@ def trace_data(history: History, steps_per_epoch: int) -> list[dict[str, object]
     """What the four traces of `run_traces` show: means of equal bins for training, every n-th epoch for validation."""
     data: list[dict[str, object]] = []
     for measure in MEASURES:
-        width, means = decimate(getattr(history, measure))
+        width, means = decimate(known(getattr(history, measure)))
         data.append({"y": means, "x0": (width + 1) / 2 / steps_per_epoch, "dx": width / steps_per_epoch})
     stride = -(-len(history.epochs) // DRAWN_POINTS) or 1
     shown = history.epochs[stride - 1 :: stride]
@@ -105,6 +105,11 @@ def trace_data(history: History, steps_per_epoch: int) -> list[dict[str, object]
         size = 5 if len(shown) <= MARKED_POINTS else 0
         data.append({"y": values, "x0": float(stride), "dx": float(stride), "marker.size": size})
     return data
+
+
+def known(values: Sequence[float]) -> Sequence[float]:
+    """The values; none at all where no step has one, as those without labels have no accuracy."""
+    return [] if np.isnan(values).all() else values
 
 
 def curves(runs: Sequence[Run]) -> go.Figure:

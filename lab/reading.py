@@ -11,7 +11,8 @@ import yaml
 
 from lab.catalogue import RecipeError
 
-COMMANDS = {"arms": "compare", "claim": "claim"}  # by a key that only this kind of file has
+SWEEPS = dict.fromkeys(("grid", "list", "random"), "sweep")
+COMMANDS = {"arms": "compare", "claim": "claim", **SWEEPS}  # by a key that only this kind of file has
 
 
 def command_for(spec: Mapping[Any, Any]) -> str:
@@ -31,7 +32,7 @@ def read_text(path: str | Path, what: str) -> str:
 
 def near_file(path: Path) -> str:
     """`baseline`, `recipes/baseline.yml`: which file of the same or nearly the same name may be meant."""
-    places = (path.parent, Path("recipes"), Path("recipes/claims"))
+    places = (path.parent, Path("recipes"), Path("recipes/claims"), Path("recipes/sweeps"))
     files = {file.stem: file for place in reversed(places) for file in place.glob("*.yaml")}  # the nearest place wins
     close = get_close_matches(path.stem, files, n=1, cutoff=0.7)
     return f" Did you mean {files[close[0]]}?" if close else ""

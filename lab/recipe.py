@@ -48,9 +48,9 @@ CATALOGUES: dict[str, Catalogue] = {
     "gradient": gradients,
     "average": averages,
     "augment": augmentations,
-    "objective": objectives,
     "source": sources,
     "transfer": transfers,
+    "objective": objectives,
 }
 
 LISTS = ("modify", "gradient", "augment")  # fields that hold several options in order
@@ -105,9 +105,9 @@ class Recipe(Settings):
         AfterValidator(_each_once),
         Field(description="random changes to every training batch, in order"),
     ] = ()
-    objective: Annotated[Choice, OneOf(objectives)] = objectives.parse("supervised")
     source: Annotated[Choice, OneOf(sources)] = sources.parse("nothing")
     transfer: Annotated[Choice, OneOf(transfers)] = transfers.parse("scratch")
+    objective: Annotated[Choice, OneOf(objectives)] = objectives.parse("supervised")
     epochs: Epochs = 20
     batch_size: BatchSize = 64
     label_smoothing: LabelSmoothing = 0.0
@@ -145,7 +145,7 @@ class Recipe(Settings):
     @model_validator(mode="after")
     def _without_labels_something_can_be_learned(self) -> Recipe:
         objective, transfer = self.objective.name, self.transfer.name
-        if without_labels(self.objective) and transfer in (*cached, *thawing):
+        if objective in without_labels and transfer in (*cached, *thawing):
             said = (
                 f"objective {objective} trains all but the last layer, and transfer {transfer} at first that one alone"
             )

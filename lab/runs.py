@@ -30,6 +30,7 @@ from lab.store import (
     PLAN,
     RECIPE,
     RUN,
+    SWEEP,
     WEIGHTS,
     Recorder,
     RunError,
@@ -202,6 +203,8 @@ def run_of(session: Training, last: Finished, recorder: Recorder | None = None) 
     """The Run of a training that has come to an end."""
     if last.status == "stopped":
         session.state()  # reads what is still on the device into the history
+    with session.threads():  # statistics for other weights are taken now, and their last bits depend on it
+        weights = session.weights()
     return Run(
         recipe=session.recipe,
         history=session.history,
@@ -210,7 +213,7 @@ def run_of(session: Training, last: Finished, recorder: Recorder | None = None) 
         seconds=session.seconds,
         step=last.step,
         folder=recorder.folder if recorder else None,
-        weights={name: tensor.detach().cpu().clone() for name, tensor in session.weights().items()},
+        weights={name: tensor.detach().cpu().clone() for name, tensor in weights.items()},
         provenance=recorder.facts["provenance"] if recorder else provenance(session),
         problems=recorder.problems if recorder else [],
         test_looks=recorder.facts["test_looks"] if recorder else 0,
@@ -366,10 +369,11 @@ def table(root: str | Path = "runs") -> pd.DataFrame:
 
 
 def might_be_run(folder: Path) -> bool:
-    """A folder with anything in it, but a comparison's or that of claims; or named as `new_folder` names them."""
+    """A folder with anything in it, but a comparison's, a sweep's or that of claims; or with a name of `new_folder`."""
     if not any(folder.iterdir()):
         return re.fullmatch(r"\d{8}-\d{6}-[0-9a-f]{12}(-\d+)?", folder.name) is not None
-    return not (folder / PLAN).exists() and folder.name != "claims"
+    others = (folder / PLAN).exists() or (folder / SWEEP).exists()
+    return not others and folder.name not in ("claims", "sweeps")
 
 
 def _row(folder: Path) -> dict[str, Any]:

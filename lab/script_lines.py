@@ -17,6 +17,7 @@ from lab.data import datasets, modifiers
 from lab.gradients import gradients
 from lab.initializers import after_filling, initializers
 from lab.models import models
+from lab.objectives import objectives, trunk_of
 from lab.optimizers import optimizers
 from lab.recipe import Recipe
 from lab.schedules import schedules, watches
@@ -52,6 +53,11 @@ def takes_over(session: Training) -> bool:
     return session.recipe.transfer.name != "scratch"
 
 
+def learns_other(session: Training) -> bool:
+    """Whether something else is learned than the class of each image, from its label."""
+    return session.recipe.objective.name != "supervised"
+
+
 def by_layer(recipe: Recipe) -> bool:
     """Whether the optimizer is given each layer for itself."""
     return recipe.depth_decay != 1 or recipe.transfer.name in thawing
@@ -63,7 +69,12 @@ def averaging(session: Training) -> bool:
 
 def has_other_weights(session: Training) -> bool:
     """Whether the network is used with other weights than those that training goes on with."""
-    return averaging(session) or hasattr(session.optimizer, "used_weights")
+    return averaging(session) or hasattr(session.optimizer, "used_weights") or adapts(session)
+
+
+def adapts(session: Training) -> bool:
+    """Whether batch normalisation is used with statistics of other images."""
+    return session.objective.adapts_to is not None
 
 
 def draws_randomly(session: Training) -> bool:
@@ -138,10 +149,15 @@ def model_lines(session: Training) -> Iterator[str]:
     activation = call(activations, recipe.activation)
     factory = activation.removesuffix("()") if activation.endswith("()") else f"lambda: {activation}"
     yield "torch.manual_seed(SEED)"
-    yield f"model = {call(models, recipe.model, 'data.shape', 'len(data.classes)', factory)}"
+    outputs, network = ("objective.outputs()", "network") if learns_other(session) else ("len(data.classes)", "model")
+    if learns_other(session):
+        yield f"objective = {call(objectives, recipe.objective, 'data', str(recipe.label_smoothing))}"
+    yield f"model = {call(models, recipe.model, 'data.shape', outputs, factory)}"
+    if learns_other(session):
+        yield "network = objective.network(model)"
     yield f"weights_stream = torch.Generator().manual_seed({STREAM['init']})"
     yield f"gain = {gain_of(recipe.activation)!r}  # of {recipe.activation.name}"
-    yield f"initialise(model, lambda weight: {call(initializers, recipe.init, 'weight', 'gain', 'weights_stream')})"
+    yield f"initialise({network}, lambda weight: {call(initializers, recipe.init, 'weight', 'gain', 'weights_stream')})"
     if recipe.init.name in after_filling:
         context = ", ".join(["model", "lambda count: sample(data, count)", *arguments(recipe.init)])
         yield f"{after_filling[recipe.init.name].__name__}({context})"
@@ -149,7 +165,7 @@ def model_lines(session: Training) -> Iterator[str]:
         yield f"model = {call(transfers, recipe.transfer, 'model', call(sources, recipe.source), 'data')}"
     layout = ".to(memory_format=torch.channels_last)" if has(session, "Conv2d") else ""
     double = ", torch.float64" if recipe.precision == "float64" else ""
-    yield f"model = model.to(device{double}){layout}"
+    yield f"model = {network}.to(device{double}){layout}"
     groups = f"rate_groups(model, {recipe.depth_decay})" if by_layer(recipe) else "parameter_groups(model)"
     optimizer = call(optimizers, recipe.optimizer, groups)
     yield f"optimizer = {optimizer if recipe.transfer.name in thawing else f'joined({optimizer})'}"
@@ -172,6 +188,8 @@ def loop_lines(session: Training) -> Iterator[str]:
     if recipe.gradient:
         yield from backward_lines(session)
     yield from features_lines(session)
+    if adapts(session):
+        yield "adapted_images = objective.adapts_to.images.to(device)"
     if session.flops_per_step < ONE_THREAD_FLOPS:
         yield "torch.set_num_threads(1)  # a second thread saves nothing on so small a network"
     yield "for epoch in range(EPOCHS):"
@@ -218,13 +236,13 @@ def features_lines(session: Training) -> Iterator[str]:
 
 def thaw_lines(session: Training) -> Iterator[str]:
     """At the start of an epoch: which layers train in it, and that the others rest."""
-    transfer = session.recipe.transfer
+    transfer, model = session.recipe.transfer, "model" if trunk_of(session.model) is session.model else "model.trunk"
     if transfer.name in thawing:
         trained, settings = thawing[transfer.name]
         chosen = [f"{key}={getattr(transfer, key)!r}" for key in settings]
-        yield f"freeze_all_but(model, {trained.__name__}({', '.join(['epoch', 'EPOCHS', *chosen])}))"
+        yield f"freeze_all_but({model}, {trained.__name__}({', '.join(['epoch', 'EPOCHS', *chosen])}))"
     if takes_over(session):
-        yield "settle(model)"
+        yield f"settle({model})"
 
 
 def schedule_call(recipe: Recipe, progress: str) -> str:
@@ -252,13 +270,19 @@ def step_lines(session: Training) -> Iterator[str]:
         images = "train_features[index]"
     if recipe.augment:
         yield "images, labels = prepare_batch(train_images[index], train_labels[index])"
+    given = [images, labels]
+    if learns_other(session):
+        draws = "objective_stream(SEED, len(losses)), len(losses) / steps"
+        moment = f"Moment({draws}, lambda others: prepare(others.to(device)))"
+        yield f"batch = objective.batch({images}, {labels}, {moment})"
+        given = ["batch"]
     if recipe.gradient:
-        yield f"compute = partial(backward, {images}, {labels})"
+        yield f"compute = partial(backward, {', '.join(given)})"
         for choice in recipe.gradient:
             yield f"compute = {partial_call(choice)}"
         yield "loss = compute()"
     else:
-        yield from gradient_lines(session, images, labels)
+        yield from gradient_lines(session, *given)
     if recipe.clip_norm:
         yield f"torch.nn.utils.clip_grad_norm_(model.parameters(), {recipe.clip_norm})"
     yield "optimizer.step()"
@@ -268,8 +292,27 @@ def step_lines(session: Training) -> Iterator[str]:
     yield "losses.append(loss.detach())"
 
 
-def gradient_lines(session: Training, images: str, labels: str) -> Iterator[str]:
-    """One pass of a batch, forward and backward."""
+def gradient_lines(session: Training, *given: str) -> Iterator[str]:
+    """One pass of a batch, forward and backward.
+
+    Args:
+        given: what the script calls its images and labels, or the batch of an objective.
+    """
+    yield from objective_lines(session, *given) if learns_other(session) else loss_lines(session, *given)
+    yield "optimizer.zero_grad()"
+    yield "loss.backward()"
+
+
+def objective_lines(session: Training, batch: str) -> Iterator[str]:
+    """The loss as the objective has it."""
+    mixed = session.recipe.precision == "bfloat16"
+    if mixed:
+        yield "with autocast:"
+    yield f"{'    ' * mixed}loss, _ = objective.loss(model, {batch})"
+
+
+def loss_lines(session: Training, images: str, labels: str) -> Iterator[str]:
+    """The loss of the classes."""
     network, smoothing = "last" if session.layer_on_features() else "model", session.recipe.label_smoothing
     smoothed = f", label_smoothing={smoothing}" if smoothing else ""
     if session.recipe.precision == "bfloat16":
@@ -279,14 +322,13 @@ def gradient_lines(session: Training, images: str, labels: str) -> Iterator[str]
     else:
         yield f"logits = {network}({images})"
         yield f"loss = functional.cross_entropy(logits, {labels}{smoothed})"
-    yield "optimizer.zero_grad()"
-    yield "loss.backward()"
 
 
 def backward_lines(session: Training) -> Iterator[str]:
     yield ""
-    yield "def backward(images, labels):"
-    for line in gradient_lines(session, "images", "labels"):
+    given = ["batch"] if learns_other(session) else ["images", "labels"]
+    yield f"def backward({', '.join(given)}):"
+    for line in gradient_lines(session, *given):
         yield f"    {line}"
     yield "    return loss"
     yield ""
@@ -303,12 +345,14 @@ def other_weights_lines(session: Training) -> Iterator[str]:
     """At the end of an epoch: what the network is used with in place of what it is trained with."""
     average = "average or " if averaging(session) else ""
     mixed = session.recipe.precision == "bfloat16"
-    start = "weights |= statistics(model, weights, (prepare(train_images[i]) for i in spread(len(train_images))))"
+    images = "adapted_images" if adapts(session) else "train_images"
+    start = f"weights |= statistics(model, weights, (prepare({images}[i]) for i in spread(len({images}))))"
     yield f"    weights = dict({average}used_weights(model, optimizer))"
-    yield "    if weights:"
-    if mixed:
-        yield "        with autocast:"
-    yield f"        {'    ' * mixed}{start}"
+    indent = "    "
+    for opened in filter(None, ["" if adapts(session) else "if weights:", "with autocast:" if mixed else ""]):
+        yield indent + opened
+        indent += "    "
+    yield indent + start
 
 
 def evaluate_lines(session: Training) -> Iterator[str]:

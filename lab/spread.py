@@ -13,7 +13,7 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, suppress
 from dataclasses import dataclass, replace
 from multiprocessing import Pipe
@@ -87,18 +87,23 @@ class Spread:
                     raise told
 
     def _start(self, task: Task, heard: queue.Queue[Any], at_exit: ExitStack) -> None:
-        ours, theirs = Pipe()
-        command = [sys.executable, "-c", ENTRY.format(self.module), str(theirs.fileno())]
-        environment = {**os.environ, "OMP_NUM_THREADS": "1"}
-        process = subprocess.Popen(  # noqa: S603  # our own module
-            command, pass_fds=[theirs.fileno()], env=environment, stdin=subprocess.DEVNULL
-        )
-        theirs.close()
+        process, ours = launch(ENTRY.format(self.module), {"OMP_NUM_THREADS": "1"})
         listener = threading.Thread(target=listen, args=(process, ours, heard.put), daemon=True)
         at_exit.callback(end, process, listener, heard)
         with suppress(BrokenPipeError):  # it has ended already: the listener says so
             ours.send(task)
         listener.start()
+
+
+def launch(code: str, environment: Mapping[str, str]) -> tuple[subprocess.Popen[bytes], Connection]:
+    """A process of ours that runs some code, and our end of the wire to it; its own end is its first argument."""
+    ours, theirs = Pipe()
+    command = [sys.executable, "-c", code, str(theirs.fileno())]
+    process = subprocess.Popen(  # noqa: S603  # our own module
+        command, pass_fds=[theirs.fileno()], env={**os.environ, **environment}, stdin=subprocess.DEVNULL
+    )
+    theirs.close()
+    return process, ours
 
 
 def listen(process: subprocess.Popen[bytes], wire: Connection, hear: Any) -> None:

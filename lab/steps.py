@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import math
 from collections.abc import Callable, Generator, Iterable, Sequence
 from functools import partial
 from typing import Any
@@ -18,14 +17,13 @@ from lab.data.batches import batches, sample
 from lab.depth import rate_groups
 from lab.gradients import Compute
 from lab.initializers import finish, initializers
-from lab.last_layer import end_of
 from lab.memory import weights_that_fit
 from lab.models import initialise, models
-from lab.objectives import at_least_float32, helper_for, without_labels
-from lab.objectives.batch import Measure, Measured
+from lab.objectives import Batch, Objective, objectives
 from lab.optimizers import joined, optimizers, parameter_groups
-from lab.recipe import Recipe, RecipeError
+from lab.recipe import Recipe
 from lab.transfer import sources, thawing, transfers
+from lab.transfer.matching import beneath, report_on
 
 EVALUATION_BATCH = 256  # larger batches fall out of a CPU's cache and are slower there
 STREAMS = ("init", "order", "augment", "dropout")
@@ -59,59 +57,46 @@ def pick_device(device: str | torch.device | None = None) -> torch.device:
     return torch.device("cpu") if picked.type == "cpu" else torch.device(picked.type, picked.index or 0)
 
 
-def build_model(recipe: Recipe, data: Dataset) -> nn.Module:
+def build_objective(recipe: Recipe, data: Dataset) -> Objective:
+    """What the recipe's network learns."""
+    return objectives.build(recipe.objective, data, recipe.label_smoothing)
+
+
+def build_model(recipe: Recipe, data: Dataset, objective: Objective | None = None) -> nn.Module:
     """The recipe's network on the CPU, initialised from the recipe's own stream and filled by its transfer.
+
+    Args:
+        objective: the recipe's own, where it is at hand.
 
     Raises:
         MemoryError: its weights do not fit.
         SourceError: the source of its weights is missing, damaged, or does not fit the network.
     """
+    objective = objective or build_objective(recipe, data)
     with torch.random.fork_rng(devices=[]):  # layers draw throw-away weights from the global stream
         torch.default_generator.manual_seed(recipe.seed)  # torch.manual_seed would also queue a seed for each GPU
         activation = partial(activations.build, recipe.activation)
         with weights_that_fit():
-            model: nn.Module = models.build(recipe.model, data.shape, len(data.classes), activation)
+            model: nn.Module = models.build(recipe.model, data.shape, objective.outputs(), activation)
+            network = objective.network(model)
         fill = partial(initializers.build, recipe.init)
         gain, generator = gain_of(recipe.activation), stream(recipe.seed, "init")
-        initialise(model, lambda weight: fill(weight, gain, generator))
+        initialise(network, lambda weight: fill(weight, gain, generator))
         finish(recipe.init, model, partial(sample, data))
-    if recipe.transfer.name != "scratch":  # else, whatever the source is, nothing of it is read
-        model = transfers.build(recipe.transfer, model, sources.build(recipe.source), data)
-    if without_labels(recipe.objective):
-        last_layer(recipe, model, data).requires_grad_(requires_grad=False)
-    return model
+    if recipe.transfer.name == "scratch":  # whatever the source is, nothing of it is read
+        return network
+    filled: nn.Module = transfers.build(recipe.transfer, model, sources.build(recipe.source), data)
+    if network is model:
+        return filled
+    network.transferred = beneath("trunk", report_on(filled))  # pyright: ignore[reportArgumentType]
+    return network
 
 
-def last_layer(recipe: Recipe, model: nn.Module, data: Dataset) -> nn.Linear:
-    """The layer that gives the logits. Raises RecipeError where the network does not end with a fully connected one."""
-    dtype = next(model.parameters())
-    if (last := end_of(model, torch.zeros(1, *data.shape).to(dtype))) is None:
-        said = f"objective {recipe.objective.name} learns what a last fully connected layer reads"
-        raise RecipeError(f"{said}, but {recipe.model} does not end with one: choose another model.")
-    return last
-
-
-def build_helper(recipe: Recipe, model: nn.Module, data: Dataset) -> nn.Module | None:
-    """What learns beside the network, on the CPU, if the recipe's objective has that; as torch initialises it."""
-    if not without_labels(recipe.objective):
-        return None
-    last = last_layer(recipe, model, data)
-    with torch.random.fork_rng(devices=[]):
-        torch.default_generator.manual_seed((2**29 + recipe.seed * 1_000_003) % 2**32)
-        return helper_for(recipe.objective, last.in_features, math.prod(data.shape))
-
-
-def build_optimizer(recipe: Recipe, model: nn.Module, helper: nn.Module | None = None) -> torch.optim.Optimizer:
-    """The recipe's optimizer over what is trained of its network, with a rate per depth where it has one.
-
-    Args:
-        helper: what learns beside the network, at the rate of its output.
-    """
+def build_optimizer(recipe: Recipe, model: nn.Module) -> torch.optim.Optimizer:
+    """The recipe's optimizer over what is trained of its network, with a rate per depth where it has one."""
     thaws = recipe.transfer.name in thawing
     layered = recipe.depth_decay != 1 or thaws
     groups = rate_groups(model, recipe.depth_decay) if layered else parameter_groups(model)
-    if helper is not None:
-        groups = [*groups, *parameter_groups(helper)]
     optimizer: torch.optim.Optimizer = optimizers.build(recipe.optimizer, groups)
     # torch's fused steps want all of a group in the same state: layers that thaw apart stay apart.
     return optimizer if thaws else joined(optimizer)
@@ -120,34 +105,35 @@ def build_optimizer(recipe: Recipe, model: nn.Module, helper: nn.Module | None =
 def update(
     model: nn.Module,
     optimizer: torch.optim.Optimizer,
-    measure: Measure,
+    batch: Batch,
     *,
+    loss_of: Callable[[nn.Module, Batch], tuple[Tensor, Tensor | None]],
     clip_norm: float,
     autocast: contextlib.AbstractContextManager[Any],
     change: Callable[[Compute], Compute],
 ) -> tuple[Tensor, Tensor]:
-    """One step. Returns the batch's loss and its accuracy (fraction; not a number without labels), on the device.
+    """One step. Returns the batch's loss (mean nats) and accuracy (fraction; nan without labels), still on the device.
 
     Args:
-        model: all that learns.
-        measure: runs the network on the batch; of the recipe's objective.
+        batch: what the step sees: images, then labels, (b,) classes or (b, classes) shares of each; then anything.
+        loss_of: the objective's: network and batch -> mean loss, and logits (b, classes) or None.
         change: what the recipe makes of the computation of the gradient.
     """
 
-    def compute() -> Measured:
+    def compute() -> tuple[Tensor, Tensor | None]:
         with autocast:
-            measured = measure()
+            loss, logits = loss_of(model, batch)
         optimizer.zero_grad()
-        measured.loss.backward()
-        return measured
+        loss.backward()
+        return loss, logits
 
-    loss, logits, labels = change(compute)()
+    loss, logits = change(compute)()
     if clip_norm:
         nn.utils.clip_grad_norm_(model.parameters(), clip_norm)
     optimizer.step()
-    if logits is None or labels is None:
+    if logits is None:
         return loss.detach(), torch.full_like(loss, torch.nan, requires_grad=False)
-    return loss.detach(), (logits.detach().argmax(1) == main_class(labels)).to(loss.dtype).mean()
+    return loss.detach(), (logits.detach().argmax(1) == main_class(batch[1])).to(loss.dtype).mean()
 
 
 def main_class(labels: Tensor) -> Tensor:
@@ -179,6 +165,10 @@ def loss_and_accuracy(sums: Iterable[Tensor], count: int) -> tuple[float, float]
 def stalled(losses: Sequence[float], patience: int) -> bool:
     """Whether the last `patience` validation losses were no lower than the lowest before them; 0 has no end."""
     return 0 < patience < len(losses) and min(losses[-patience:]) >= min(losses[:-patience])
+
+
+def at_least_float32(logits: Tensor) -> Tensor:
+    return logits.to(torch.promote_types(logits.dtype, torch.float32))
 
 
 def flops_per_image(model: nn.Module, images: Tensor) -> float:
@@ -235,8 +225,8 @@ def noise_stream(seed: int, step: int, device: torch.device) -> torch.Generator:
 
 
 def objective_stream(seed: int, step: int) -> torch.Generator:
-    """What an objective draws on the CPU: each step has its own start, so that a resumed run needs none."""
-    return torch.Generator().manual_seed((2**28 + seed * 1_000_003 + step) % 2**32)
+    """What an objective draws from, on the host: each step has its own start, so that a resumed run needs none."""
+    return torch.Generator().manual_seed((2**29 + seed * 1_000_003 + step) % 2**32)
 
 
 def learning_stream(seed: int, device: torch.device) -> torch.Generator:

@@ -20,6 +20,7 @@ from contextlib import contextmanager
 from dataclasses import asdict
 from datetime import UTC, datetime
 from importlib.metadata import version
+from math import isnan, nan
 from pathlib import Path
 from typing import Any
 
@@ -40,6 +41,7 @@ WEIGHTS, RECIPE, HISTORY, RUN = "weights.safetensors", "recipe.yaml", "history.j
 SERIES = ("loss", "accuracy", "lr")
 LOCK = ".lock"
 PLAN = "plan.json"  # in the folder of a comparison
+SWEEP = "sweep.json"  # in the folder of a sweep
 RESUMABLE: tuple[Status, ...] = ("stopped", "out_of_memory", "failed")
 
 
@@ -88,8 +90,9 @@ def lock_new(folder: Path) -> FileLock:
 
 def occupied(folder: Path, names: Sequence[str]) -> str:
     """Why a folder that holds something cannot take a new run."""
-    if PLAN in names:
-        return f"{folder} holds a comparison. Choose another folder."
+    for mark, what in ((PLAN, "comparison"), (SWEEP, "sweep")):
+        if mark in names:
+            return f"{folder} holds a {what}. Choose another folder."
     if {RECIPE, RUN} <= set(names):
         return f"{folder} holds a run already. Go on with `lab resume {folder}`, or choose another folder."
     if RECIPE in names:
@@ -131,7 +134,7 @@ def encode_state(state: State) -> bytes:
         "step": state.step,
         "seconds": state.seconds,
         "scalars": state.scalars,
-        "epochs": [asdict(epoch) for epoch in state.history.epochs],
+        "epochs": epochs_of(state.history),
     }
     return save(flattened({**state.tensors, **series}), metadata={"state": json.dumps(plain)})
 
@@ -148,7 +151,7 @@ def decode_state(path: Path) -> State:
         plain = json.loads(file.metadata()["state"])
         tensors = {name: file.get_tensor(name) for name in file.keys()}  # not a mapping
     series = {name: tensors.pop(f"history.{name}").tolist() for name in SERIES}
-    history = History(**series, epochs=[Epoch(**epoch) for epoch in plain["epochs"]])
+    history = History(**series, epochs=[epoch_of(facts) for facts in plain["epochs"]])
     return State(plain["recipe"], tensors, plain["scalars"], plain["step"], plain["seconds"], history)
 
 
@@ -178,17 +181,32 @@ def facts_of(session: Training) -> dict[str, str]:
 
     None where it was fitted to labels only to be looked at: who takes the weights over starts without it.
     """
-    return {"classes": json.dumps([] if session.helper else list(session.data.classes))}
+    return {"classes": json.dumps(list(session.data.classes) if session.objective.uses_labels else [])}
 
 
 def encode_history(history: History) -> bytes:
-    series = {name: getattr(history, name) for name in SERIES}
-    return json.dumps({**series, "epochs": [asdict(epoch) for epoch in history.epochs]}).encode()
+    series = {name: [known(value) for value in getattr(history, name)] for name in SERIES}
+    return json.dumps({**series, "epochs": epochs_of(history)}).encode()
 
 
 def decode_history(content: bytes) -> History:
     plain = json.loads(content)
-    return History(**{name: plain[name] for name in SERIES}, epochs=[Epoch(**epoch) for epoch in plain["epochs"]])
+    series = {name: [nan if value is None else value for value in plain[name]] for name in SERIES}
+    return History(**series, epochs=[epoch_of(facts) for facts in plain["epochs"]])
+
+
+def known(value: Any) -> Any:
+    """JSON has no nan: what is not known, such as an accuracy without labels, is null."""
+    return None if isinstance(value, float) and isnan(value) else value
+
+
+def epochs_of(history: History) -> list[dict[str, Any]]:
+    return [{name: known(value) for name, value in asdict(epoch).items()} for epoch in history.epochs]
+
+
+def epoch_of(facts: dict[str, Any]) -> Epoch:
+    plain: dict[str, Any] = {name: nan if value is None else value for name, value in facts.items()}
+    return Epoch(**plain)
 
 
 def provenance(session: Training) -> dict[str, Any]:

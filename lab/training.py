@@ -17,40 +17,39 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from lab.answering import Answering
 from lab.averages import averages, blend
-from lab.data import Split, load
+from lab.data import load
 from lab.data.batches import batches, place
-from lab.endings import diverged, verdict
+from lab.endings import diverged, stopped_early, verdict
 from lab.events import Epoch, Event, Finished, History, Looking, Metrics, Started, State, Step
 from lab.gradients import Compute, gradients, passes_of
-from lab.learners import Learners
-from lab.objectives import drawing, objectives, passes_for
+from lab.objectives import Moment, trunk_of
 from lab.optimizers import batch_of
 from lab.recipe import Recipe, checked, refuse_choices
 from lab.schedules import rate_factor, watches
 from lab.sight import statistics_on
 from lab.states import put_back, taken
 from lab.steps import (
-    build_helper,
     build_model,
+    build_objective,
     build_optimizer,
     dropout_stream,
     enough_threads,
     evaluation,
     flops_per_image,
     is_out_of_memory,
-    last_layer,
     like,
     loss_and_accuracy,
     no_memory,
     noise_stream,
+    objective_stream,
     pick_device,
     stalled,
     stream,
     update,
 )
 from lab.transfer import before_epoch
-from lab.used_weights import answer, spread, statistics, used_weights
 
 BLOCK_SECONDS = 0.05
 DATA_BUDGET_BYTES = 4 * 2**30
@@ -69,7 +68,7 @@ def training(recipe: Recipe, **where: Any) -> Training:
     return Training(recipe, **where)
 
 
-class Training(Learners):
+class Training(Answering):
     """Everything one run needs, and the iterator over its events.
 
     Between two events `state()` may be taken: a Training that is given it by `restore()` goes on with the
@@ -104,7 +103,6 @@ class Training(Learners):
         self.steps_per_epoch = -(-len(self.train_split) // self.batch_size)
         self.steps = self.steps_per_epoch * recipe.epochs
         self.step, self.seconds, self.history, self.between_steps = 0, 0.0, History(), True
-        self.unlabelled_split = like.unlabelled_split if like else self._place_unlabelled(data_budget_bytes)
         self._prepare_model()
         self.flops_per_step = like.flops_per_step if like else self._count_flops()
         self._order = stream(recipe.seed, "order")
@@ -115,22 +113,15 @@ class Training(Learners):
         self._draws: bool | None = None  # whether the network draws random numbers; not known before a step
         self._read_early: list[Metrics] = []  # by state(), between two blocks
 
-    def _place_unlabelled(self, budget_bytes: int) -> Split:
-        """The images that the recipe's objective may draw from, whose labels it is not given."""
-        used = self.data.unlabelled if self.recipe.objective.name in drawing else None
-        return self.train_split if used is None else place(used, self.device, budget_bytes)
-
     def _prepare_model(self) -> None:
         recipe = self.recipe
         self.dtype = torch.float64 if recipe.precision == "float64" else torch.float32
-        self.model = build_model(recipe, self.data)
-        helper = build_helper(recipe, self.model, self.data)
+        self.objective = build_objective(recipe, self.data)
+        self.model = build_model(recipe, self.data, self.objective)
         convolutional = any(isinstance(layer, nn.Conv2d) for layer in self.model.modules())
         self.memory_format = torch.channels_last if convolutional else torch.contiguous_format
         self.model = self.model.to(self.device, self.dtype).to(memory_format=self.memory_format)  # pyright: ignore[reportCallIssue]
-        self.helper = helper and helper.to(self.device, self.dtype)
-        self.last = last_layer(recipe, self.model, self.data) if self.helper else None
-        self.optimizer = build_optimizer(recipe, self.model, self.helper)
+        self.optimizer = build_optimizer(recipe, self.model)
         self._base_rates = [group["lr"] * group.get("scale", 1.0) for group in self.optimizer.param_groups]
         self.autocast = torch.autocast(self.device.type, torch.bfloat16, enabled=recipe.precision == "bfloat16")
         self.statistics = statistics_on(self.data, self.device, self.dtype)
@@ -148,8 +139,8 @@ class Training(Learners):
 
     def _count_flops(self) -> float:
         probe = torch.zeros(1, *self.data.shape, dtype=self.dtype, device=self.device)
-        times = passes_of(self.recipe.gradient) * passes_for(self.recipe.objective)
-        return 3 * flops_per_image(self.model, probe) * times * self.batch_size
+        passes = passes_of(self.recipe.gradient) * self.objective.passes
+        return 3 * flops_per_image(self.model, probe) * passes * self.batch_size
 
     def __iter__(self) -> Iterator[Event]:
         """The run's events, from where it stands to its end; only the time spent here is counted."""
@@ -211,7 +202,7 @@ class Training(Learners):
     def _steps(self, epoch: int) -> Iterator[Event]:
         rest = self.permutation()[(self.step - epoch * self.steps_per_epoch) * self.batch_size :]
         read_at = time.perf_counter() + BLOCK_SECONDS
-        before_epoch(self.recipe.transfer, self.model, epoch, self.recipe.epochs)
+        before_epoch(self.recipe.transfer, trunk_of(self.model), epoch, self.recipe.epochs)
         for images, labels in batches(self.stepped_split, rest, self.batch_size, self.device, self.workers):
             self._step(images, labels)
             yield Step(self.step, epoch)
@@ -250,12 +241,14 @@ class Training(Learners):
     def _step(self, images: Tensor, labels: Tensor) -> None:
         self.between_steps = False  # until the step is whole: what breaks in it leaves no state to go on from
         lr = self.set_rate()
-        measure = objectives.build(self.recipe.objective, self.batch_of(images, labels))
+        seen = (images, labels) if self.features else self.prepare_batch(images, labels)
+        batch = self.objective.batch(*seen, self.moment(images))
         with self._own_stream():
             loss, accuracy = update(
-                self.learner,
+                self.stepped_network,
                 self.optimizer,
-                measure,
+                batch,
+                loss_of=self.objective.loss,
                 clip_norm=self.recipe.clip_norm,
                 autocast=self.autocast,
                 change=self._changed,
@@ -268,11 +261,23 @@ class Training(Learners):
             self.end_permutation()
         self.between_steps = True
 
+    def moment(self, images: Tensor) -> Moment:
+        """The step to come, as its objective needs to know it, and its batch before it is augmented."""
+        draws = objective_stream(self.recipe.seed, self.step)
+        return Moment(
+            draws,
+            self.step / self.steps,
+            prepare=lambda others: self.prepare(others.to(self.device)),
+            images=images,
+            view=lambda others, hard: self.view(others, draws, hard=hard),
+            plain=not self.recipe.augment,
+        )
+
     def _changed(self, compute: Compute) -> Compute:
         """The computation of the gradient with the recipe's changes around it, the first one innermost."""
         for choice in self.recipe.gradient:
             draws = noise_stream(self.recipe.seed, self.step, self.device)
-            compute = partial(gradients.build, choice, compute, self.learner, draws, self.step)
+            compute = partial(gradients.build, choice, compute, self.model, draws, self.step)
         return compute
 
     @contextlib.contextmanager
@@ -331,9 +336,11 @@ class Training(Learners):
 
     def _end_of_epoch(self, epoch: int) -> Generator[Event, None, Epoch]:
         validation = yield from self._look()
-        return self.close_epoch(epoch, *validation)
+        return self.close_epoch(epoch, *validation, self.also())
 
-    def close_epoch(self, epoch: int, validation_loss: float, validation_accuracy: float) -> Epoch:
+    def close_epoch(
+        self, epoch: int, validation_loss: float, validation_accuracy: float, also: dict[str, float] | None = None
+    ) -> Epoch:
         """Sum the epoch up, over images: its last batch may be smaller."""
         sizes = torch.full((self.steps_per_epoch,), self.batch_size, dtype=torch.float64)
         sizes[-1] -= self.steps_per_epoch * self.batch_size - len(self.train_split)
@@ -342,7 +349,8 @@ class Training(Learners):
             float(torch.tensor(values[-self.steps_per_epoch :], dtype=torch.float64) @ weights)
             for values in (self.history.loss, self.history.accuracy)
         )
-        result = Epoch(epoch, self.step, loss, accuracy, validation_loss, validation_accuracy, self._elapsed())
+        measured = (loss, accuracy, validation_loss, validation_accuracy)
+        result = Epoch(epoch, self.step, *measured, self._elapsed(), also or {})
         self.history.add(result)
         return result
 
@@ -355,38 +363,13 @@ class Training(Learners):
             yield Looking(self.step, len(sums))
         return loss_and_accuracy(sums, len(split))
 
-    def evaluate(self, split: Split) -> tuple[float, float]:
-        """Loss and accuracy on a split in inference mode: stored BatchNorm statistics, no dropout."""
-        predict = partial(self.answer, self.other_weights())
-        return loss_and_accuracy(evaluation(predict, split, self.device), len(split))
-
-    def weights(self) -> dict[str, Tensor]:
-        """All that the network is used with, by name: what evaluation sees and a finished run keeps."""
-        return {**self.model.state_dict(), **self.other_weights()}
-
-    def other_weights(self) -> dict[str, Tensor]:
-        """By name what the network is used with in place of what it is trained with: a mean, and statistics for it."""
-        weights = dict(self.average or used_weights(self.model, self.optimizer))
-        with self.autocast:
-            weights |= statistics(self.model, weights, self._plain_images()) if weights else {}
-        return weights | (self.fitted_last_layer(weights) if self.helper else {})
-
-    def _plain_images(self) -> Iterator[Tensor]:
-        """Some of the training images as the network sees them, without augmentation."""
-        for index in spread(len(self.train_split)):
-            for images, _ in batches(self.train_split, index, len(index), self.device):
-                yield self.prepare(images)
-
-    def answer(self, weights: dict[str, Tensor], images: Tensor) -> Tensor:
-        """uint8 (b, c, h, w) -> logits (b, classes) of the network as it is used, not as it is trained."""
-        with self.autocast:
-            return answer(self.model, weights, self.prepare(images))
-
     def diverged(self, step: int) -> Finished:
         return diverged(self.history, step)
 
     def verdict(self) -> Finished:
         """Finished, or stuck, after the last epoch there was."""
+        if not self.objective.learns_classes:  # at chance with them, it may have learned all the same
+            return Finished("finished", self.step, stopped_early(self.history, self.recipe.epochs))
         return verdict(self.history, self.step, self.train_split, self.validation_split, self.recipe.epochs)
 
     def state(self) -> State:
@@ -395,9 +378,6 @@ class Training(Learners):
             self._read_early.append(self._read())
         tensors, scalars = taken(self.model, self.optimizer)
         tensors |= {"stream.order": self._order_of_epoch, "stream.augment": self._augment.get_state()}
-        tensors |= {
-            f"helper.{name}": tensor for name, tensor in (self.helper.state_dict() if self.helper else {}).items()
-        }
         tensors |= {f"average.{name}": tensor for name, tensor in self.average.items()}
         tensors |= {f"used.{name}": tensor for name, tensor in self.other_weights().items()}
         snapshot = {name: tensor.detach().to("cpu", copy=True) for name, tensor in tensors.items()}
@@ -408,8 +388,6 @@ class Training(Learners):
         if state.recipe != self.recipe.id:
             raise ValueError(f"This checkpoint belongs to another recipe ({state.recipe}, not {self.recipe.id}).")
         put_back(state, self.model, self.optimizer)
-        if self.helper:
-            self.helper.load_state_dict(state.part("helper."))
         parameters = dict(self.model.named_parameters())
         self.average = {name: like(mean, parameters[name]) for name, mean in state.part("average.").items()}
         self._order_of_epoch = state.tensors["stream.order"]

@@ -68,7 +68,7 @@ def trial_of(phase: Phase, session: Training) -> Trial:
         epochs=len(epochs),
         steps=steps,
         seconds=session.seconds,
-        flops=session.flops_per_image * session.images_seen * steps / max(1, session.step),
+        flops=session.learning_flops + session.flops_per_image * session.images_seen * steps / max(1, session.step),
         steps_per_epoch=session.steps_per_epoch,
         curve=tuple(epoch.validation_accuracy for epoch in epochs),
     )

@@ -31,10 +31,15 @@ def uses_other_weights(choice: Choice) -> bool:
     return hasattr(optimizers.build(choice, parameter_groups(probe)), "used_weights")
 
 
-def answer(model: nn.Module, weights: dict[str, Tensor], images: Tensor) -> Tensor:
-    """Images (b, c, h, w) as the network sees them -> logits (b, classes), in inference mode with other weights."""
+def answer(model: nn.Module, weights: dict[str, Tensor], images: Tensor, task: str = "") -> Tensor:
+    """Images (b, c, h, w) as the network sees them -> logits (b, classes), in inference mode with other weights.
+
+    Args:
+        task: what is asked, of a network that answers several questions.
+    """
+    asked = (images, task) if task else (images,)
     with evaluating(model):  # what is frozen rests in training too
-        return functional_call(model, weights, (images,)) if weights else model(images)
+        return functional_call(model, weights, asked) if weights else model(*asked)
 
 
 def spread(count: int) -> Sequence[Tensor]:

@@ -10,6 +10,7 @@ from small_runs import read_every
 
 import lab
 from lab.compare import Comparison
+from lab.landscape import evaluators
 from lab.panel.landscape import Landscapes
 from lab.panel.samples import Samples
 from lab.recipe import CATALOGUES
@@ -40,6 +41,32 @@ def own_options(monkeypatch: pytest.MonkeyPatch) -> None:
 def one_block_an_epoch(monkeypatch: pytest.MonkeyPatch) -> None:
     """However long an epoch takes, its losses are read in one go."""
     read_every(1e9, monkeypatch)
+
+
+class SlowGroups:
+    """A clock that only evaluating moves, by 0.03 s for each group of points; who evaluated, in order."""
+
+    def __init__(self) -> None:
+        self.seconds, self.evaluators = 0.0, []
+
+    def perf_counter(self) -> float:
+        return self.seconds
+
+
+@pytest.fixture
+def slow_groups(monkeypatch: pytest.MonkeyPatch) -> SlowGroups:
+    """Groups of one point each, every one of which takes its time by the clock of the evaluators."""
+    slow, group = SlowGroups(), evaluators.Evaluator._group
+
+    def slowed(self, *given):
+        slow.seconds += 0.03
+        slow.evaluators.append(self)
+        return group(self, *given)
+
+    monkeypatch.setattr(evaluators, "time", slow)
+    monkeypatch.setattr(evaluators, "GROUP_FLOPS", 1)
+    monkeypatch.setattr(evaluators.Evaluator, "_group", slowed)
+    return slow
 
 
 @pytest.fixture

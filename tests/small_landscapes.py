@@ -106,7 +106,10 @@ MODELS = {
         for norm in ("nothing", "batch", "layer", "group")
     },
     **{name: small_model(name) for name in ("rnn", "lstm", "gru", "transformer", "torchvision")},
+    "gru, rms": {**small_model("gru"), "norm": "rms"},
+    "transformer, normed after": {**small_model("transformer"), "norm": "rms", "norm_place": "after"},
     "cnn, average pool": {**small_model("cnn"), "pool": "average", "norm": "batch"},
     "cnn, own kernels": {**small_model("cnn"), "shared": False},
     "cnn, dropout": {**small_model("cnn"), "dropout": 0.5},
+    "resnet, dropout": {**small_model("resnet"), "dropout": 0.5},
 }

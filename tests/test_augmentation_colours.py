@@ -11,7 +11,7 @@ from torchvision.transforms.v2 import functional as theirs
 from lab.augmentations import Recolour, augmentations, augmented, chosen
 from lab.augmentations.colour import brightened, contrasted, hues_turned, inverted, saturated
 from lab.augmentations.covers import covered, covered_slices
-from lab.augmentations.detail import blurred, sharpened
+from lab.augmentations.detail import blurred, roughened, sharpened
 from lab.augmentations.erasing import first_that_fits
 from lab.augmentations.tones import equalised, raised, solarised, stepped, stretched
 
@@ -242,6 +242,55 @@ def test_bytes_go_through_the_chain_as_the_numbers_that_they_stand_for(name, cha
     out = augment(name, images)
     assert out.dtype == torch.uint8
     assert_equal(from_bytes(out), augment(name, from_bytes(images)), 0.5 / 255 + 1e-6)
+
+
+@every_size
+@every_pair
+def test_noise_is_torchvisions_where_it_draws_the_same_grains(size, channels):
+    images, widths = torch.rand(4, channels, *size, generator=torch.Generator().manual_seed(0)), [0.0, 0.01, 0.2, 2.0]
+    grains = torch.stack([torch.randn(channels, *size, generator=torch.Generator().manual_seed(3))] * 4)
+
+    def reference(image, width):
+        with torch.random.fork_rng():
+            torch.manual_seed(3)
+            return theirs.gaussian_noise(image, sigma=width)
+
+    assert_equal(roughened(images, torch.tensor(widths), grains), one_by_one(images, reference, widths))
+
+
+ERASING = {
+    "zero": {"name": "random_erasing", "p": 1},
+    "mean": {"name": "random_erasing", "p": 1, "fill": "mean"},
+    "noise": {"name": "random_erasing", "p": 1, "fill": "noise"},
+    "square": {"name": "cutout", "p": 1, "side": 9},
+}
+
+
+@pytest.mark.parametrize("dtype", [torch.uint8, torch.float32])
+@pytest.mark.parametrize("spec", ERASING.values(), ids=ERASING)
+@every_size
+@every_pair
+def test_a_rectangle_is_erased_as_torchvision_erases_it(spec, size, channels, dtype):
+    images = random_bytes(30, channels, size)
+    images = from_bytes(images) if dtype.is_floating_point else images
+    cover = augmentations.build(augmentations.parse(spec), images.shape, torch.Generator().manual_seed(0))
+    ours, scale = augment(spec, images), 1 if dtype.is_floating_point else 255
+    for number, (image, sides) in enumerate(zip(images, cover.sides.int().tolist(), strict=True)):
+        top, left, bottom, right = seen_part(sides, size)
+        shown = {"zero": torch.zeros(1), "mean": image.float().mean((1, 2), keepdim=True)}
+        if cover.grains is not None:
+            shown["noise"] = cover.grains[number, :, top:bottom, left:right] * scale
+        rectangle = top, left, bottom - top, right - left
+        reference = theirs.erase(image.float(), *rectangle, shown[cover.fill])
+        assert_equal(ours[number].float(), reference, ROUNDING if scale == 1 else 0.501)
+        if cover.fill == "zero":
+            assert torch.equal(ours[number], theirs.erase(image, *rectangle, shown["zero"]))
+
+
+def seen_part(sides, size):
+    """First row and column of a rectangle's part within the image, and those behind its last."""
+    top, height, left, width = sides
+    return max(top, 0), max(left, 0), min(top + height, size[0]), min(left + width, size[1])
 
 
 @given(st.integers(1, 64), st.integers(1, 65), st.integers(0, 999))

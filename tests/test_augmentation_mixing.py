@@ -11,10 +11,13 @@ from scipy import stats
 from small_runs import SMALL, trained
 from strategies import specs
 from torch.nn import functional
+from torchvision.transforms import v2
 
 from lab.augmentations import Mix, augmentations, augmented
 from lab.augmentations.mixing import low_frequency_noise, symmetric_beta
+from lab.data import datasets, load
 from lab.gradients import unchanged
+from lab.objectives import Objective
 from lab.steps import main_class, update
 from lab.training import Training
 
@@ -201,6 +204,45 @@ def test_masks_are_carried_out_by_hand_and_labels_go_by_area():
     assert change.of_labels(ONE_HOT).tolist() == [[0.5, 0.5, 0], [1, 0, 0], [0, 1, 0]]
 
 
+def with_its_partner(images, labels, found, number):
+    """A batch of two, of which torchvision mixes the first with the second."""
+    pair = torch.tensor([number, int(found.partner[number])])
+    return images[pair], labels[pair]
+
+
+@pytest.mark.parametrize("channels", [1, 3])
+def test_a_pair_is_blended_as_torchvision_blends_it(channels):
+    images, labels = torch.rand(20, channels, 6, 9, generator=stream()), torch.arange(20) % 5
+    found = mix({"name": "mixup", "alpha": 1}, images.shape)
+    ours, shares = found.of(images), found.of_labels(functional.one_hot(labels, 5).float())
+    for number, share in enumerate(own_share(found).tolist()):
+        theirs = by_torchvision(v2.MixUp, with_its_partner(images, labels, found, number), lam=share)
+        torch.testing.assert_close((ours[number], shares[number]), theirs, rtol=0, atol=1e-6)
+
+
+@pytest.mark.parametrize("channels", [1, 3])
+def test_a_box_is_pasted_as_torchvision_pastes_it(channels):
+    images, labels = torch.rand(20, channels, 16, 19, generator=stream()), torch.arange(20) % 5
+    found = mix({"name": "cutmix", "p": 1}, images.shape)
+    ours, shares = found.of(images), found.of_labels(functional.one_hot(labels, 5).float())
+    for number, kept in enumerate(found.own[:, 0]):
+        pasted = (~kept).nonzero() if not kept.all() else torch.zeros(2, 2)
+        (top, left), (bottom, right) = pasted.amin(0).tolist(), (pasted.amax(0) + (not kept.all())).tolist()
+        box, share = (int(left), int(top), int(right), int(bottom)), kept.float().mean().item()
+        pair = with_its_partner(images, labels, found, number)
+        theirs = by_torchvision(v2.CutMix, pair, box=box, lam_adjusted=share)
+        assert torch.equal(ours[number], theirs[0])
+        torch.testing.assert_close(shares[number], theirs[1], rtol=0, atol=1e-6)
+
+
+def by_torchvision(transform, pair, **drawn):
+    """Image and label of the first of two, after a transform of torchvision that has drawn this."""
+    images, labels = pair
+    known = {"labels": labels, "batch_size": 2, **drawn}
+    apply = transform(num_classes=5).transform
+    return apply(images, known)[0], apply(labels, known)[0]
+
+
 def test_a_mixture_of_mixtures_has_the_shares_of_three():
     half = Mix(torch.tensor([1, 2, 0]), torch.full((3, 1, 1, 1), 0.5))
     twice = half.of_labels(half.of_labels(torch.eye(3)))
@@ -249,8 +291,9 @@ def one_update(labels, smoothing):
     model.register_forward_hook(lambda module, _, output: output + module.offset)
     logits = torch.tensor([[2.0, 0.0, 1.0], [0.0, 3.0, 0.0]])
     optimizer = torch.optim.SGD(model.parameters(), lr=0.1)
-    settings = {"label_smoothing": smoothing, "clip_norm": 0.0, "autocast": torch.autocast("cpu", enabled=False)}
-    return logits, update(model, optimizer, logits.view(2, 1, 1, 3), labels, change=unchanged, **settings)
+    loss_of = Objective(load(datasets.parse("digits")), smoothing).loss
+    settings = {"loss_of": loss_of, "clip_norm": 0.0, "autocast": torch.autocast("cpu", enabled=False)}
+    return logits, update(model, optimizer, (logits.view(2, 1, 1, 3), labels), change=unchanged, **settings)
 
 
 @pytest.mark.parametrize("smoothing", [0.0, 0.3])

@@ -22,6 +22,7 @@ NEAR_MISSES = {
     "augment": ("flipp", "flip"),
     "source": ("nothin", "nothing"),
     "transfer": ("scrach", "scratch"),
+    "objective": ("supervisd", "supervised"),
 }
 
 

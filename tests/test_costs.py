@@ -160,6 +160,16 @@ def test_the_table_of_layers_adds_up_and_agrees_with_a_training(name):
     assert found.layers[-1].shape == (10,)
 
 
+def test_what_augmentations_learn_is_counted_once_and_said():
+    recipe = MLP.changed(augment=["flip", {"name": "generated", "latent": 3, "width": 8, "steps": 20}])
+    weights = (64 + 10) * 8 + 8 * 2 * 3 + (3 + 10) * 8 + 8 * 64  # of encoder and decoder
+    found = costs(recipe)
+    assert found.learning_flops == 3 * 2 * weights * 50 * 20  # fewer images than 128
+    assert found.flops_per_image == costs(MLP).flops_per_image
+    assert " per image trained · 7.54 MFLOP before the first step · " in words(found)
+    assert "before the first step" not in words(costs(MLP))
+
+
 def test_measuring_leaves_no_trace():
     recipe = SMALL.changed(model={"name": "mlp", "dropout": 0.5, "norm": "batch"})
     before = torch.get_rng_state()

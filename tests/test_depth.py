@@ -56,7 +56,13 @@ def test_a_layer_in_two_places_counts_once_and_frozen_ones_keep_the_distance():
 
 @pytest.mark.parametrize(
     ("spec", "layers"),
-    [("rnn", 2), ({"name": "lstm", "depth": 2}, 3), ("gru", 2), ({"name": "transformer", "depth": 2}, 9)],
+    [
+        ("rnn", 2),
+        ({"name": "lstm", "depth": 2}, 3),
+        ({"name": "gru", "norm": "layer"}, 2),
+        ({"name": "transformer", "depth": 2}, 9),
+        ({"name": "transformer", "depth": 2, "norm_place": "after"}, 9),
+    ],
     ids=str,
 )
 def test_gates_are_one_layer_and_so_is_attention(spec, layers):

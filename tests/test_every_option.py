@@ -15,6 +15,7 @@ from lab.training import Training
 
 FIELDS = [field for field in CATALOGUES if field != "data"]  # whose others are not on every machine
 FEW = SMALL.changed(modify=[{"name": "subset", "per_class": 2}], epochs=2)  # three steps each
+TWO_DOMAINS = {"modify": [*FEW.modify, "backgrounds"], "model": {"name": "mlp", "width": 8, "norm": "batch"}}
 PARTS = 2  # in each, one process takes all scripts
 every_field = pytest.mark.parametrize("field", FIELDS)
 
@@ -24,8 +25,9 @@ def recipes_of(field: str) -> dict[str, Recipe]:
     subset = list(FEW.modify) if field == "modify" else []
     choices = {name: small_model(name) if field == "model" else name for name in shipped(field)}
     choices.pop("subset", None)
+    base = FEW.changed(**TWO_DOMAINS) if field == "objective" else FEW
     return {
-        name: FEW.changed(**{field: [*subset, choice] if field in LISTS else choice})
+        name: base.changed(**{field: [*subset, choice] if field in LISTS else choice})
         for name, choice in choices.items()
     }
 

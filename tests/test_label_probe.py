@@ -231,7 +231,10 @@ def test_the_figure_has_a_mark_for_each_strength(probe, dark):
         figure.layout.template.layout.paper_bgcolor
         == plotly.io.templates["plotly_dark" if dark else "plotly_white"].layout.paper_bgcolor
     )
-    assert "left out: " in figure.layout.title.subtitle.text.replace("<br>", " ")
+    first, *rest = figure.layout.title.subtitle.text.split("<br>")
+    assert first.startswith(f"As one run sees {probe.images} validation images, {100 * probe.accuracy:.1f}% right")
+    assert "bars: 95% together" in first
+    assert "left out: " in " ".join([first, *rest])
 
 
 def test_the_figure_of_nothing_says_so():

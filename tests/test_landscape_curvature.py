@@ -50,7 +50,7 @@ def test_the_residual_is_the_true_one_and_bounds_the_error_however_early_it_stop
     matrix, _ = quadratic
     found = lanczos(lambda vector: matrix @ vector, ones(60), tolerance=1e-12, most=most)
     true = [float((matrix @ v - value * v).norm()) for v, value in zip(found.vectors, found.values, strict=True)]
-    assert found.residuals == pytest.approx(true, abs=1e-9)
+    assert found.residuals == pytest.approx(true, abs=1e-9)  # all of them far above rounding
     for value, residual in zip(found.values, found.residuals, strict=True):
         assert float((SPECTRUM - value).abs().min()) <= residual + 1e-9
     assert (found.products, found.converged) == (most, False)
@@ -112,7 +112,7 @@ def test_the_trace_and_its_error(quadratic):
 
 def test_the_trace_of_a_diagonal_is_exact_with_signs():
     found = trace_of(lambda vector: vector * torch.arange(5).double(), ones(5), probes=3)
-    assert (found.value, found.error, found.products) == (10, 0, 3)
+    assert (found.value, found.error, found.probes) == (10, 0, 3)
 
 
 # -- networks -----------------------------------------------------------------------------------------------
@@ -158,7 +158,7 @@ def test_a_product_is_the_difference_of_two_gradients(name):
     samples = samples_of(session, split="training").first(12)
     loss, place = mean_loss(session, samples)
     along = torch.randn(place.shape, generator=torch.Generator().manual_seed(2)).double()
-    along *= 1e-5 * place.norm() / along.norm()
+    along *= 1e-7 * place.norm() / along.norm()  # so little that no relu bends between
     before, after = (torch.func.grad(loss)(place + sign * along) for sign in (-1, 1))
     found = Curvature(session.model, samples, dtype=torch.float64, batch_size=5).product(along)
     assert torch.dist(found, (after - before) / 2) < 1e-4 * found.norm()
@@ -331,6 +331,49 @@ def test_the_error_is_how_far_draws_of_other_images_are_apart(bent):
     generator = np.random.default_rng(0)
     apart = np.std([generator.choice(each, 64, replace=False).mean() for _ in range(4000)])
     assert np.mean(np.square(told)) ** 0.5 == pytest.approx(apart, rel=0.2)
+
+
+def with_ones(samples):
+    inputs = samples.batch(slice(None), torch.float64).flatten(1)
+    return torch.cat([inputs, torch.ones(len(inputs), 1)], 1)
+
+
+def test_the_error_of_a_trace_holds_probes_and_images():
+    """Of squared errors of a linear network: H is the mean of (x, 1)(x, 1)^T for each of 10 classes.
+
+    Its trace varies as 10 |(x, 1)|^2 does over the images; an estimate of it by signs as 2 |off-diagonal|^2.
+    """
+    session, count, probes = session_of({"name": "mlp", "depth": 0}), 8, 32
+    every = with_ones(samples_of(session))
+    of_images = float((10 * every.square().sum(1)).var()) * (1 / count - 1 / len(every))
+    squares, of_probes = [], []
+    for seed in range(60):
+        few = samples_of(session, count=count, seed=seed)
+        curvature = Curvature(session.model, few, loss=squared, dtype=torch.float64, batch_size=1)
+        squares.append(curvature.trace(probes=probes, seed=seed).error ** 2)
+        inner = with_ones(few).T @ with_ones(few) / count
+        of_probes.append(float(20 * (inner.square().sum() - inner.diag().square().sum()) / probes))
+    assert of_images > 0.4 * np.mean(of_probes)
+    assert np.mean(squares) == pytest.approx(of_images + np.mean(of_probes), rel=0.15)
+
+
+def test_of_all_images_the_error_of_a_trace_is_that_of_the_probes(bent):
+    session, _, _ = bent
+    curvature = Curvature(session.model, samples_of(session), dtype=torch.float64)
+    found, alone = curvature.trace(probes=5), trace_of(curvature.product, flat(curvature.centre), probes=5)
+    assert (found.value, found.error) == (pytest.approx(alone.value), pytest.approx(alone.error))
+
+
+def test_a_residual_in_float32_is_no_smaller_than_what_rounding_leaves(bent):
+    session, _, _ = bent
+    samples, options = samples_of(session), {"tolerance": 1e-6, "most": 60}
+    exact = Curvature(session.model, samples, dtype=torch.float64).eigenpairs(**options)
+    found = Curvature(session.model, samples).eigenpairs(**options)
+    off = np.abs(found.values - exact.values)
+    assert found.converged
+    assert (off > 0).all()
+    assert (off <= found.residuals).all()
+    assert found.residuals == pytest.approx(1e-5 * found.values[0], rel=0.5)
 
 
 def test_all_images_leave_no_error(bent):

@@ -2,6 +2,7 @@
 
 from copy import deepcopy
 from dataclasses import replace
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -236,6 +237,16 @@ def test_there_is_a_chance_to_stop_after_every_group_of_points(sessions, monkeyp
     assert sizes == [0] * batches * (1 + len(POINTS)) + [len(POINTS)]  # the centre, each point, then the values
 
 
+def test_less_than_a_tenth_of_a_second_of_work_lies_between_two_chances_to_stop(sessions, slow_groups):
+    session = sessions("cnn, batch")
+    evaluator = Evaluator(session.model, random_plane(trained(session.model), seed=0), samples_of(session))
+    longest = before = 0.0
+    for _ in evaluator([(place / 20, 0.0) for place in range(20)]):
+        longest, before = max(longest, slow_groups.seconds - before), slow_groups.seconds
+    assert slow_groups.seconds > 0.5
+    assert 0 < longest < 0.1
+
+
 def test_after_stopping_early_the_evaluator_goes_on_with_the_same_numbers(sessions, monkeypatch):
     session = sessions("cnn, batch")
     monkeypatch.setattr(module, "PAUSE_SECONDS", 0)
@@ -291,6 +302,52 @@ def test_a_draw_repeats_no_image_and_depends_on_its_seed(sessions):
     assert torch.equal(first.images, again.images)
     assert not torch.equal(first.images, other.images)
     assert len(first.images.flatten(1).unique(dim=0)) == 30
+
+
+def sorted_by_class(session, classes=2):
+    """The images of the first few classes, one class behind the other as folders lie."""
+    split = session.data.validation
+    order = torch.cat([(split.labels == label).nonzero().squeeze(1) for label in range(classes)])
+    data = replace(session.data, validation=split.take(order))
+    return SimpleNamespace(data=data, device=session.device, memory_format=session.memory_format)
+
+
+def loss_over_batches(session, split, size):
+    """The network where it is, in float64, with the statistics of each batch in the order given."""
+    mean, std = (torch.tensor(each).double().view(1, -1, 1, 1) for each in session.data.statistics)
+    images = (split.images.double() / 255 - mean) / std
+    model = deepcopy(session.model).double().eval()
+    for layer in model.modules():
+        layer.training = isinstance(layer, nn.modules.batchnorm._BatchNorm)
+    with torch.no_grad():
+        logits = torch.cat([model(part) for part in images.split(size)])
+    return float(nn.functional.cross_entropy(logits, split.labels))
+
+
+@pytest.mark.parametrize("seed", [0, 1])
+def test_batches_whose_statistics_count_are_mixed_where_a_data_set_lies_sorted_by_class(seed, sessions):
+    session = sessions("cnn, batch")
+    source, size = sorted_by_class(session), 16
+    split = source.data.validation
+    count = len(split) // size * size
+    assert 0 < count < len(split)  # the end is cut off, and that is not one class
+    samples = samples_of(source, seed=seed)
+    plane = random_plane(trained(session.model), seed=0)
+    evaluator = Evaluator(session.model, plane, samples, batchnorm="batch", batch_size=size, dtype=torch.float64)
+    order = torch.randperm(len(split), generator=torch.Generator().manual_seed(seed))
+    expected = loss_over_batches(session, split.take(order[:count]), size)
+    in_order = loss_over_batches(session, split.take(torch.arange(count)), size)
+    assert evaluator.values([(0, 0)]).loss[0] == pytest.approx(expected, rel=1e-7)  # statistics are rounded
+    assert abs(in_order / expected - 1) > 1e-3
+
+
+def test_fewer_samples_of_a_seed_are_the_first_of_more(sessions):
+    session = sessions("mlp, nothing")
+    every, few = samples_of(session), samples_of(session, count=30)
+    assert torch.equal(few.images, every.first(30).images)
+    assert torch.equal(few.labels, every.labels[:30])
+    assert sorted(every.labels.tolist()) == sorted(session.data.validation.labels.tolist())
+    assert every.labels.tolist() != session.data.validation.labels.tolist()
 
 
 @pytest.mark.parametrize(

@@ -21,7 +21,7 @@ from lab.__main__ import main
 from lab.followed import follow
 from lab.landscape.planes import Plane
 from lab.landscape.scenes import BANDS, Scale
-from lab.landscape_command import names_of
+from lab.landscape_command import in_words, names_of
 from lab.landscape_folder import FILES, put, save, tiled
 from lab.landscape_numbers import heights_between
 from lab.landscape_png import banded, coloured, contour_picture, enlarged, keyed, placed, rgb
@@ -374,7 +374,8 @@ def test_numbers_stand_beside_the_pictures_where_they_are_asked_for(recipes, cap
     bent = plain["scenes"][0]["bent_down"]
     assert 0 <= bent["value"] <= 1
     assert re.search(
-        r" ± \S+% of the second differences are negative \(standard error over 15 parts", page_words(plain)
+        r" ± \S+% of the second differences are negative \(standard error over 15 parts of the picture, on these ",
+        page_words(plain),
     )
     assert bent["error"] > 0
     assert [each["value"] for each in plain["between"]] == pytest.approx([0], abs=1e-6)
@@ -410,7 +411,10 @@ def test_words_for_people(recipes, capsys):
         ("run epochs=3", "epochs cannot be changed in a run that is finished. Give run/recipe.yaml to train it anew."),
         ("run sgd.yaml", "run is a finished run and others are recipes. Give either recipes, which are trained, or"),
         ("sgd.yaml " * 9, "9 runs were given, but a landscape is for 1 to 8. Choose fewer."),
-        ("sgd.yaml optimizer.lr=1e30", "The weights of sgd have left all bounds (diverged"),
+        (
+            "sgd.yaml optimizer.lr=1e30",
+            "The weights of sgd have left all bounds (diverged), so there is no landscape around it. The loss is",
+        ),
         ("sgd.yaml optimizer.lr=1e4 --plane random", "The weights of sgd have left all bounds ("),
         ("none.yaml", "Cannot read the recipe none.yaml: No such file or directory."),
         ("--plane hill", "Unknown plane 'hill'. Expected one of: random, path, joint, line, points, hessian."),
@@ -441,7 +445,10 @@ def test_a_run_that_diverged_is_left_out_and_the_others_are_drawn_as_without_it(
     assert [run["name"] for run in facts["runs"]] == ["sgd", "adam"]
     (left,) = facts["left_out"]
     assert left["name"] == "wild"
-    assert left["why"].startswith("The weights of wild have left all bounds (diverged")
+    assert left["why"].startswith(
+        "The weights of wild have left all bounds (diverged), so there is no landscape around it. The loss is"
+    )
+    assert left["why"].endswith(f" {left['reason']}")
     assert left["why"] in shown(Path("with_wild"))["words"]
     alone = command(recipes, capsys, "sgd.yaml", "adam.yaml")
     assert np.array_equal(arrays(Path("with_wild"))["0.loss"], arrays(Path(alone["folder"]))["0.loss"])
@@ -475,7 +482,10 @@ def test_a_run_that_got_stuck_is_drawn_and_is_a_bad_result(recipes, capsys, monk
     words = ["mlp.yaml", "optimizer.lr=1e-9", "epochs=5", "--size", "5", "--output", "stuck"]
     assert main(["landscape", *words, "--device", "cpu", "--quiet", "--json"]) == 3
     facts = json.loads(capsys.readouterr().out)
-    assert facts["runs"][0]["ended"].startswith("stuck")
+    (run,) = facts["runs"]
+    assert run["ended"] == "stuck"
+    assert in_words(facts).startswith(f"{run['name']}: stuck. {run['reason']}\n")
+    assert run["reason"].endswith(": try another learning rate or initialisation.")
 
 
 def test_runs_in_folders_of_one_name_are_told_apart():

@@ -15,7 +15,7 @@ from small_runs import trained as ended
 from lab.events import Step
 from lab.landscape import Evaluator, Live, Question, samples_of, surface
 from lab.landscape import trained as weights_of
-from lab.landscape.budgets import Budget, Wake
+from lab.landscape.budgets import AIM, Budget, Wake
 from lab.landscape.frames import Frame
 from lab.landscape.live import ADVANCE
 from lab.landscape.live_runs import LEAST_MARKS, MARKS, LiveRun
@@ -113,20 +113,33 @@ def test_work_is_paid_from_a_share_of_the_time_of_training(monkeypatch):
         session.seconds = 0.02 * count
         live.hear(1, session, event)
         assert live.budget.spent <= 0.05 * live.budget.trained + ADVANCE + 0.01 + 1e-9
-    assert live.budget.spent == pytest.approx(0.05 * live.budget.trained, abs=0.01)
-    assert live.budget.taken == pytest.approx(0.05, rel=0.05)
+    assert live.budget.spent == pytest.approx(AIM * 0.05 * live.budget.trained, abs=0.01)
+    assert live.budget.cost.taken == pytest.approx(AIM * 0.05, rel=0.05)
 
 
 def test_what_was_used_too_much_is_paid_back_and_little_is_saved_up():
     budget = Budget(0.1)
-    assert budget.taken is None
+    assert budget.cost.taken is None
     budget.earn(1e6)  # of which a tenth of a second is kept
     budget.pay(0.3)
     budget.earn(1.9)
     assert not budget.allows(0.0)
-    budget.earn(0.2)
+    budget.earn(0.4)
     assert budget.allows(0.0)
     assert not budget.allows(0.02)
+
+
+def test_what_was_taken_counts_from_the_share_that_is_allowed():
+    budget = Budget(0.25)
+    budget.earn(4.0)
+    budget.pay(0.9)
+    assert budget.cost == (0.9, 4.0, 0.25)
+    budget.allow(0.25)
+    assert budget.cost.taken == pytest.approx(0.225)
+    budget.allow(0.05)
+    assert budget.cost.taken is None
+    budget.earn(2.0)
+    assert budget.cost == (0.0, 2.0, 0.05)
 
 
 def test_a_loan_is_worked_at_once_and_earned_later():
@@ -143,7 +156,7 @@ def test_a_loan_is_worked_at_once_and_earned_later():
     assert budget.in_debt  # beyond the loan
     budget.earn(2.09)
     assert not budget.ripe
-    budget.earn(0.1)
+    budget.earn(0.4)
     assert budget.ripe
     budget.pay(0.05)
     assert budget.in_debt  # the loan is over
@@ -207,8 +220,8 @@ def test_what_work_does_to_the_next_step_is_paid_and_told(monkeypatch):
     extra = clock.now
     assert lost > 0.3 * extra
     assert live.budget.spent == pytest.approx(extra, rel=0.05)
-    assert live.budget.taken == pytest.approx(extra / (0.01 * count), rel=0.05)
-    assert live.budget.taken == pytest.approx(0.05, rel=0.05)
+    assert live.budget.cost.taken == pytest.approx(extra / (0.01 * count), rel=0.05)
+    assert live.budget.cost.taken == pytest.approx(AIM * 0.05, rel=0.05)
 
 
 @pytest.mark.parametrize("share", [0, -0.1, 1.5])
@@ -291,6 +304,25 @@ def test_a_question_that_changes_ends_what_was_begun_for_another():
     found = live.portraits()[0].surface
     assert (found.origin.kind, found.grid.size) == ("random", 9)
     assert (found.measured.split, found.measured.samples) == ("training", 30)
+
+
+@pytest.mark.parametrize("changed", ["the question", "the runs"])
+def test_nothing_more_is_evaluated_of_what_was_begun_before_a_change(changed, slow_groups):
+    live = Live(Question(plane="random", size=17, lens=Lens(samples=40)))
+    followed(live, recipe_of("mlp"))
+    while len(slow_groups.evaluators) < 40:  # in the middle of a block, of which each point takes 0.03 s
+        live.step()
+    old = slow_groups.evaluators[-1]
+    assert slow_groups.evaluators.count(old) < 17 * 17
+    if changed == "the question":
+        live.ask(Question(plane="random", size=17, lens=Lens(samples=30)))
+    else:
+        live.forget(1)
+        followed(live, recipe_of("mlp", seed=3), 2)
+    before = len(slow_groups.evaluators)
+    settle(live)
+    assert len(slow_groups.evaluators) >= before + 17 * 17
+    assert old not in slow_groups.evaluators[before:]
 
 
 # -- planes ------------------------------------------------------------------------------------------------------------
@@ -531,6 +563,38 @@ def test_a_line_says_what_it_wants():
     live.forget(2)
     followed(live, recipe_of(small_model("cnn")), 3)
     assert live.missing.startswith("The two runs have different networks")
+
+
+def test_a_line_and_a_surface_never_stand_in_one_picture():
+    live = Live(QUICK._replace(plane="line"))
+    for number, optimizer in enumerate(("sgd", "adam")):
+        followed(live, recipe_of(NETWORKS["mlp"]).changed(optimizer=optimizer), number)
+    settle(live)
+    for plane in ("path", "line"):
+        live.ask(QUICK._replace(plane=plane))
+        while live.step():
+            found = [each.surface for each in live.portraits() if each.surface is not None]
+            assert len({surface.grid.line for surface in found}) < 2
+        assert [surface.grid.line for surface in found] == 2 * [plane == "line"]
+
+
+def test_between_two_runs_that_are_one_there_is_no_line():
+    live = Live(QUICK._replace(plane="line"))
+    for number in (1, 2):
+        followed(live, recipe_of(NETWORKS["mlp"]), number)
+    settle(live)
+    assert live.missing == "Both runs ended at the same weights: there is no line between them."
+    assert live.portraits() == []
+
+
+def test_a_picture_stays_while_another_plane_is_looked_for():
+    live = Live(QUICK)
+    followed(live, recipe_of(NETWORKS["mlp"]))
+    settle(live)
+    live.ask(QUICK._replace(plane="hessian"))
+    while live.step():
+        assert live.portraits()[0].surface is not None
+    assert live.portraits()[0].surface.origin.kind == "hessian"
 
 
 def test_eigenvectors_that_were_looked_for_when_the_run_ended_are_looked_for_anew():

@@ -71,7 +71,19 @@ def test_sharpness_is_the_mean_over_directions_of_the_largest_rise(normalisation
         rises.append(float(max(along) - along[5]))
     assert found.rises == pytest.approx(rises, rel=1e-5)  # the points are rounded to the weights' float32
     assert found.rise == pytest.approx(np.mean(rises), rel=1e-5)
-    assert found.error == pytest.approx(np.std(rises, ddof=1) / 2, rel=1e-5)
+    assert found.error == pytest.approx(np.std(rises, ddof=1) / 2, rel=1e-5)  # of all images: over directions alone
+
+
+def test_the_error_of_sharpness_holds_directions_and_images(session, samples):
+    options = {"radius": 0.3, "directions": 4}
+    long = sharpness(session.model, samples, radius=0.3, directions=200, seed=1000).rise
+    draws = [samples_of(session, count=20, seed=seed) for seed in range(50)]
+    found = [sharpness(session.model, few, seed=10 * seed, **options) for seed, few in enumerate(draws)]
+    off = np.mean([(each.rise - long) ** 2 for each in found]) ** 0.5
+    told = np.mean([each.error**2 for each in found]) ** 0.5
+    directions = np.mean([each.rises.var(ddof=1) / 4 for each in found]) ** 0.5
+    assert told == pytest.approx(off, rel=0.25)
+    assert directions < 0.9 * told
 
 
 def test_near_the_centre_raw_sharpness_is_slope_and_curvature_on_average(session, samples):
@@ -206,31 +218,48 @@ def test_what_says_nothing_about_bends_is_refused(surface, said):
 # -- barriers -----------------------------------------------------------------------------------------------
 
 
-def moved_by(session, seed):
+def moved_by(session, seed, names=None):
+    """At random, in all weights or in some."""
     weights = trained(session.model)
     drawn = torch.randn(flat(weights).shape, generator=torch.Generator().manual_seed(seed))
     away = shaped(drawn, weights)
-    return {name: tensor + 0.3 * away[name] for name, tensor in weights.items()}
+    return {name: tensor + 0.3 * away[name] * (names is None or name in names) for name, tensor in weights.items()}
 
 
-def test_a_barrier_and_its_error_are_those_of_the_samples_own_losses(session):
+@pytest.fixture(scope="module")
+def ridge(one_thread):
+    """A training, where it ended, and the same network with its units exchanged: between the two stands a barrier."""
+    session = training_of(Recipe(model={"name": "mlp", "width": 8}, epochs=8))[0]
+    weights = trained(session.model)
+    first, bias, second, *_ = weights
+    order = torch.arange(len(weights[bias])).roll(1)
+    exchanged = {first: weights[first][order], bias: weights[bias][order], second: weights[second][:, order]}
+    return session, weights, weights | exchanged
+
+
+def heights_of(session, samples, start, end, points):
+    """(points, n) of each sample above the straight line, in float64."""
+    shares = np.linspace(0, 1, points)
+    losses = torch.stack([losses_of(session, samples, line(start, end).point(share)) for share in shares]).numpy()
+    return losses - (1 - shares)[:, None] * losses[0] - shares[:, None] * losses[-1]
+
+
+def test_a_barrier_and_its_error_are_those_of_the_samples_own_losses(ridge):
+    session, start, end = ridge
     part = samples_of(session, count=60)
-    start, end = trained(session.model), moved_by(session, 1)
     found = barrier(session.model, start, end, part, points=7, **EXACT)
-    way = line(start, end)
-    shares = np.linspace(0, 1, 7)
-    losses = torch.stack([losses_of(session, part, way.point(share)) for share in shares]).numpy()
-    above = losses - (1 - shares)[:, None] * losses[0] - shares[:, None] * losses[-1]
+    above = heights_of(session, part, start, end, 7)
     highest = above.mean(1).argmax()
+    assert 0 < highest < 6
     assert found.height == pytest.approx(above.mean(1)[highest], rel=1e-5)
-    assert found.at == pytest.approx(shares[highest])
+    assert found.at == pytest.approx(highest / 6)
     left = 1 - len(part) / part.total
     assert found.error == pytest.approx(above[highest].std(ddof=1) * (left / len(part)) ** 0.5, rel=1e-5)
 
 
-def test_the_error_says_how_far_samples_are_from_the_whole_split(session, samples):
-    start, end = trained(session.model), moved_by(session, 1)
-    whole = barrier(session.model, start, end, samples, points=5, **EXACT)
+def test_the_error_says_how_far_samples_are_from_the_whole_split(ridge):
+    session, start, end = ridge
+    whole = barrier(session.model, start, end, samples_of(session), points=5, **EXACT)
     assert whole.error == 0
     found = [barrier(session.model, start, end, samples_of(session, count=90, seed=s), points=5) for s in range(60)]
     off = [one.height - whole.height for one in found if one.at == whole.at]
@@ -238,20 +267,27 @@ def test_the_error_says_how_far_samples_are_from_the_whole_split(session, sample
     assert np.std(off) == pytest.approx(np.mean([one.error for one in found]), rel=0.35)
 
 
-def test_between_a_network_and_itself_with_units_exchanged_stands_a_barrier_and_none_where_it_is_convex():
-    session = training_of(Recipe(model={"name": "mlp", "width": 8}, epochs=8))[0]
-    samples, weights = samples_of(session), trained(session.model)
-    names = list(weights)
-    order = torch.arange(len(weights[names[1]])).roll(1)
-    exchanged = weights | {name: weights[name][order] for name in names[:2]}
-    exchanged[names[2]] = weights[names[2]][:, order]
+def test_between_a_network_and_itself_with_units_exchanged_stands_a_barrier_and_none_where_it_is_convex(ridge):
+    session, weights, exchanged = ridge
+    samples = samples_of(session)
     found = barrier(session.model, weights, exchanged, samples)
     assert found.height > 0.05
     assert 0.3 <= found.at <= 0.7
-    raised = weights | {name: weights[name] + 0.5 for name in names[-2:]}  # convex along the last layer
-    flat_way = barrier(session.model, weights, raised, samples, **EXACT)
-    assert flat_way.height == pytest.approx(0, abs=1e-12)
+    raised = moved_by(session, 1, names=list(weights)[-2:])
+    flat_way = barrier(session.model, weights, raised, samples, **EXACT)  # convex along the last layer
+    assert flat_way.height == 0
     assert flat_way.at in (0, 1)
+
+
+def test_a_barrier_of_nothing_has_the_error_of_the_highest_place_between_the_ends(session):
+    part, start = samples_of(session, count=60), trained(session.model)
+    end = moved_by(session, 1, names=list(start)[-2:])
+    found = barrier(session.model, start, end, part, points=7, **EXACT)
+    above = heights_of(session, part, start, end, 7)
+    highest = 1 + above[1:-1].mean(1).argmax()
+    assert found.height == 0
+    assert above[highest].mean() < 0
+    assert found.error == pytest.approx(above[highest].std(ddof=1) * ((1 - 60 / part.total) / 60) ** 0.5, rel=1e-5)
 
 
 def test_with_batch_normalisation_the_statistics_are_those_of_the_batches():

@@ -62,7 +62,11 @@ def test_a_coarse_grid_is_every_second_point_of_the_fine_one_bit_for_bit(coarse,
 def test_levels_are_coarse_first_and_hold_each_point_once(size, sizes):
     levels = list(Grid(size).levels())
     assert np.cumsum([len(level) for level in levels]).tolist() == [count**2 for count in sizes]
-    assert len({tuple(place) for level in levels for place in level}) == size**2
+    known = np.zeros((size, size), dtype=bool)
+    for level, count in zip(levels, sizes, strict=True):
+        known[tuple(level.T)] = True
+        each = np.arange(size) % ((size - 1) // (count - 1)) == 0
+        assert (known == np.outer(each, each)).all()
 
 
 def test_a_line_has_one_row():
@@ -102,6 +106,23 @@ def test_nested_refinement_is_the_direct_fine_grid_bit_for_bit(evaluator):
     assert np.array_equal(coarse.loss, nested.loss[::4, ::4])
     assert nested.complete
     assert nested.spline_error is None
+
+
+@pytest.mark.parametrize("size", [9, 17, 13])
+def test_after_each_level_the_whole_of_a_coarser_grid_is_known_and_nothing_else(size, evaluator):
+    grid, known = Grid(size), np.zeros((size, size), dtype=bool)
+    survey = Survey(evaluator, grid)
+    wanted = [
+        np.argwhere(np.add.outer(np.arange(size) % stride, np.arange(size) % stride) == 0) for stride in (4, 2, 1)
+    ]
+    wanted = [set(map(tuple, places)) for places in wanted if len(places) >= 16]
+    seen = []
+    for indices, _ in survey:
+        known[tuple(indices.T)] = True
+        seen.append(set(map(tuple, np.argwhere(known))))
+    assert [places for places in wanted if places in seen] == wanted
+    for places in seen:  # within a level, all coarser ones are whole
+        assert all(coarser <= places or places < coarser for coarser in wanted)
 
 
 def test_a_survey_left_early_is_gone_on_with_and_repeats_no_point(evaluator, monkeypatch):

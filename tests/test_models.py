@@ -17,7 +17,7 @@ from lab.initializers import initializers
 from lab.models import OWN_ACTIVATION, initialise, models
 from lab.models.local import LocallyConnected2d
 from lab.models.norms import BatchNorm, groups_of, normalisation
-from lab.models.transformer import Attention, TransformerLayer, sines
+from lab.models.transformer import Attention, sines
 from lab.models.vision import SMALL_STEMS, Name
 from lab.recipe import Recipe
 from lab.steps import build_model
@@ -94,6 +94,12 @@ TOKEN_LAYER = 2 * 16 + 4 * (8 * 8 + 8) + (8 * 32 + 32) + (32 * 8 + 8)
             (1, 8, 8),
             9 * 4 + (8 + 9 * 4 * 2) + (12 + 70),
         ),
+        (
+            {"name": "rnn", "width": 5, "depth": 2, "norm": "layer"},
+            (3, 4, 6),
+            18 * 5 + 5 + 25 + (25 + 5 + 25) + 60 + 20,
+        ),
+        ({"name": "gru", "width": 5, "norm": "rms"}, (1, 8, 8), 3 * (8 * 5 + 5 + 25) + 60 + 5),
         ({"name": "rnn", "width": 5, "depth": 2}, (3, 4, 6), (18 * 5 + 5 + 25) + (25 + 5 + 25) + 60),
         ({"name": "lstm", "width": 5}, (1, 8, 8), 4 * (8 * 5 + 5 + 25) + 60),
         ({"name": "lstm", "width": 5, "reads": "pixels"}, (3, 8, 8), 4 * (3 * 5 + 5 + 25) + 60),
@@ -343,6 +349,16 @@ def test_zero_last_makes_every_block_its_shortcut_at_the_start(norm, init):
     assert filled(network({**spec, "zero_last": False}), init)[3](images).ne(images).any()
 
 
+def test_dropout_of_a_residual_block_stands_between_its_convolutions_and_spares_the_shortcut():
+    spec = {"name": "resnet", "depth": 1, "width": 4, "dropout": 0.5}
+    unit = [nn.Conv2d, BatchNorm]
+    blocks = network(spec)[3:6]
+    assert all([type(layer) for layer in block.inner] == [*unit, nn.ReLU, nn.Dropout, *unit] for block in blocks)
+    block, images = filled(network({**spec, "zero_last": True}))[3], torch.rand(2, 4, 8, 8)
+    assert block.training
+    assert torch.equal(block(images), images)
+
+
 def test_zero_last_without_a_shortcut_is_refused():
     with pytest.raises(RecipeError, match=r"^model resnet: zero_last needs skip: without its shortcut a block that"):
         Recipe(model={"name": "resnet", "skip": False, "zero_last": True})
@@ -395,6 +411,29 @@ def test_the_forget_gate_starts_open_whatever_the_initialiser(change, bias):
         assert (linear.bias == (bias if gate == "forget_gate" else 0)).all()
 
 
+@pytest.mark.parametrize("kind", ["layer", "rms"])
+@pytest.mark.parametrize("name", TORCHS)
+def test_what_reads_a_recurrent_layer_reads_it_normalised(name, kind):
+    spec, shape = {"name": name, "width": 6, "depth": 2}, (1, 5, 4)
+    model, bare = (network({**spec, "norm": norm}, shape, activation=nn.Tanh).double() for norm in (kind, "nothing"))
+    for mine, other in zip((model[1], model[3], model[6]), (bare[1], bare[2], bare[4]), strict=True):
+        mine.load_state_dict(other.state_dict())
+    states = bare[1](bare[0](torch.randn(2, *shape, dtype=torch.float64)))
+    read = normalised(states, kind)
+    assert read.square().mean(2).sub(1).abs().max() < 0.01  # less by eps
+    torch.testing.assert_close(model[2](states), read, rtol=1e-12, atol=1e-12)
+    images = torch.randn(2, *shape, dtype=torch.float64)
+    states = bare[2](normalised(bare[1](bare[0](images)), kind))[:, -1]
+    torch.testing.assert_close(model(images), bare[4](normalised(states, kind)), rtol=1e-12, atol=1e-12)
+
+
+def normalised(vectors, kind, eps=1e-5):
+    """(..., width) as the papers have it."""
+    if kind == "layer":
+        vectors = vectors - vectors.mean(-1, keepdim=True)
+    return vectors / (vectors.square().mean(-1, keepdim=True) + eps).sqrt()
+
+
 def test_every_gate_has_the_fans_of_one_matrix():
     layer = filled(network({"name": "lstm", "width": 300}), "xavier_normal")[1]
     for linear in layer.carrying.values():
@@ -412,20 +451,49 @@ def test_attention_is_torchs():
     torch.testing.assert_close(attention(tokens), attention.out(mixed), rtol=1e-12, atol=1e-12)
 
 
-def test_a_layer_is_torchs():
-    ours = TransformerLayer(8, 2, nn.GELU(), 0.0, zero_last=False).double()
-    theirs = nn.TransformerEncoderLayer(8, 2, 32, 0.0, "gelu", batch_first=True, norm_first=True).double()
-    attention = ours.attention[1]
+@pytest.mark.parametrize("place", ["before", "after"])
+def test_a_layer_is_torchs(place):
+    model = network(
+        {"name": "transformer", "width": 8, "heads": 2, "depth": 1, "norm_place": place}, activation=nn.GELU
+    )
+    ours, first = model[3][0].double(), place == "before"
+    theirs = nn.TransformerEncoderLayer(8, 2, 32, 0.0, "gelu", batch_first=True, norm_first=first).double()
+    attention, (wider, _, narrower) = ours.attention[-1], ours.feed_forward[-3:]
+    norms = [ours.attention[0], ours.feed_forward[0]] if first else [ours.attention_norm, ours.feed_forward_norm]
     parts = (attention.query, attention.key, attention.value)
     with torch.no_grad():
         for kind in ("weight", "bias"):
             joined = torch.cat([getattr(part, kind) for part in parts])
             getattr(theirs.self_attn, f"in_proj_{kind}").copy_(joined)
     theirs.self_attn.out_proj.load_state_dict(attention.out.state_dict())
-    theirs.linear1.load_state_dict(ours.feed_forward[1].state_dict())
-    theirs.linear2.load_state_dict(ours.feed_forward[3].state_dict())
+    theirs.linear1.load_state_dict(wider.state_dict())
+    theirs.linear2.load_state_dict(narrower.state_dict())
+    for mine, other in zip(norms, (theirs.norm1, theirs.norm2), strict=True):
+        nn.init.uniform_(mine.weight, 0.5, 2)
+        other.load_state_dict(mine.state_dict())
     tokens = torch.randn(2, 5, 8, dtype=torch.float64)
     torch.testing.assert_close(ours(tokens), theirs(tokens), rtol=1e-12, atol=1e-12)
+
+
+def test_norms_after_the_sums_leave_none_for_the_end():
+    spec = {"name": "transformer", "width": 8, "depth": 3}
+    tokens = 5 * torch.randn(2, 4, 8) + 1
+    for place, layers in (("before", 2 * 3 + 1), ("after", 2 * 3)):
+        model = network({**spec, "norm_place": place})
+        assert len(kinds(model, nn.LayerNorm)) == layers
+        out = model[4](model[3](tokens)) if place == "before" else model[3](tokens)
+        assert out.mean(2).abs().max() < 1e-6
+        torch.testing.assert_close(out.var(2, correction=0), torch.ones(2, 4), rtol=0, atol=1e-3)
+
+
+def test_a_transformer_without_norms_is_the_sum_of_its_parts():
+    for place in ("before", "after"):  # where nothing stands makes no difference
+        model = network({"name": "transformer", "width": 8, "depth": 1, "norm": "nothing", "norm_place": place})
+        assert not kinds(model, nn.LayerNorm, nn.RMSNorm)
+        tokens, (layer,) = torch.randn(2, 4, 8), model[3]
+        middle = tokens + layer.attention[0](tokens)
+        wider, activation, narrower = layer.feed_forward
+        assert torch.equal(layer(tokens), middle + narrower(activation(wider(middle))))
 
 
 def test_patches_are_squares_in_reading_order_and_the_last_ones_are_filled_with_0():

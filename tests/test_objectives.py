@@ -1,27 +1,28 @@
 """Objectives: losses against NumPy, what each of them looks at, what rests, what is kept and what is said."""
 
+import json
+
 import numpy as np
 import pytest
 import torch
 from small_runs import SMALL, TINY_CNN, same_history, same_weights, trained
-from torch import nn
 
 import lab
 from lab.data import Split, datasets, load, modifiers
 from lab.events import Finished, Step
 from lab.export import script
-from lab.objectives import few_labels, fitting, label_free, losses, objectives
+from lab.objectives import fitting, label_free, losses
+from lab.plots import trace_data
 from lab.recipe import RecipeError
 from lab.stacks import Stack
-from lab.steps import last_layer
 from lab.store import decode_state, encode_state
 from lab.training import Training
 
 pytestmark = pytest.mark.usefixtures("one_thread")
 
 FEW = SMALL.changed(model=TINY_CNN, epochs=2, augment=["crop"], optimizer={"name": "adam", "lr": 0.01})
-OTHERS = [name for name in objectives if name != "supervised"]
-LABEL_FREE = ["simclr", "masked_autoencoder"]
+LABEL_FREE, FEW_LABELS = ["simclr", "masked_autoencoder"], ["pseudo_labels", "fixmatch"]
+OTHERS = [*LABEL_FREE, *FEW_LABELS]
 
 
 def numbers(*shape, seed=0):
@@ -104,12 +105,6 @@ def test_a_feature_that_never_changes_says_nothing():
 # -- what each looks at ---------------------------------------------------------------------------------------
 
 
-def test_supervised_is_the_training_there_was(monkeypatch):
-    plain = trained(FEW)[0]
-    monkeypatch.setitem(objectives.functions, "supervised", few_labels.supervised)
-    assert same_history(trained(FEW.changed(objective="supervised"))[0], plain)
-
-
 @pytest.mark.parametrize("objective", LABEL_FREE)
 def test_without_labels_no_label_moves_a_weight(objective):
     recipe = FEW.changed(objective=objective)
@@ -126,13 +121,11 @@ def test_without_labels_no_label_moves_a_weight(objective):
 def test_without_labels_the_last_layer_rests_and_all_others_move(objective):
     session = Training(FEW.changed(objective=objective), device="cpu")
     start = {name: tensor.clone() for name, tensor in session.model.state_dict().items()}
-    helper = {name: tensor.clone() for name, tensor in session.helper.state_dict().items()}
     list(session)
     moved = {name for name, tensor in session.model.state_dict().items() if not torch.equal(tensor, start[name])}
-    assert moved == set(start) - {"9.weight", "9.bias"}
-    assert not any(torch.equal(tensor, helper[name]) for name, tensor in session.helper.state_dict().items())
-    assert set(session.weights()) == set(start)  # the helper is thrown away
-    assert not torch.equal(session.weights()["9.weight"], start["9.weight"])
+    assert moved == set(start) - {"trunk.9.weight", "trunk.9.bias"}
+    assert set(session.weights()) == set(start)
+    assert not torch.equal(session.weights()["trunk.9.weight"], start["trunk.9.weight"])
 
 
 def test_accuracy_without_labels_is_that_of_a_last_layer_fitted_to_the_features(tmp_path):
@@ -141,7 +134,7 @@ def test_accuracy_without_labels_is_that_of_a_last_layer_fitted_to_the_features(
     session, model = Training(recipe, device="cpu"), run.model()
     read = [session.prepare(part.images) for part in (session.train_split, session.validation_split)]
     with torch.no_grad():
-        train, validation = (model[:-1](images) for images in read)
+        train, validation = (model.trunk[:-1](images) for images in read)
     weight, bias = fitting.readout(train, session.train_split.labels, 10)
     right = ((validation @ weight.T + bias).argmax(1) == session.validation_split.labels).double().mean().item()
     assert run.history.epochs[-1].validation_accuracy == pytest.approx(right)
@@ -149,19 +142,20 @@ def test_accuracy_without_labels_is_that_of_a_last_layer_fitted_to_the_features(
     assert all(np.isnan(run.history.accuracy))
 
 
-@pytest.mark.parametrize("objective", ["pseudo_labels", "fixmatch"])
+@pytest.mark.parametrize("objective", FEW_LABELS)
 def test_with_few_labels_the_others_are_looked_at_and_their_labels_are_not(objective):
     recipe = FEW.changed(objective=objective, **{"objective.ratio": 3})
     if objective == "fixmatch":
         recipe = recipe.changed(**{"objective.threshold": 0.0})
     plain, other, less = (Training(recipe, device="cpu") for _ in range(3))
-    assert len(plain.unlabelled_split) == 1259
+    assert len(plain.objective.unlabelled) == 1259
     assert len(plain.train_split) == 50
     list(plain)
-    other.unlabelled_split = Split(other.unlabelled_split.images, torch.zeros_like(other.unlabelled_split.labels))
+    unlabelled = other.objective.unlabelled
+    other.objective.unlabelled = Split(unlabelled.images, torch.zeros_like(unlabelled.labels))
     list(other)
     assert same_weights(plain, other)
-    less.unlabelled_split = less.train_split
+    less.objective.unlabelled = less.data.train
     list(less)
     assert not same_weights(plain, less)
 
@@ -173,15 +167,38 @@ def test_a_threshold_of_one_leaves_fixmatch_the_labels_alone():
 
 
 def test_without_augmentations_the_views_of_simclr_are_changed_all_the_same():
-    session, heard = Training(FEW.changed(objective="simclr", augment=[]), device="cpu"), []
-    batch = session.batch_of(session.train_split.images[:20], session.train_split.labels[:20])
-    one, two = (batch.strong(batch.images) for _ in range(2))
-    session.model.register_forward_pre_hook(lambda _, inputs: heard.append(inputs[0]))
-    objectives.build(session.recipe.objective, batch)()
-    first, second = heard[0].chunk(2)
-    assert not torch.equal(one, two)
+    first, second, plain = views_of(FEW.changed(objective="simclr", augment=[]))
     assert not torch.equal(first, second)
-    assert not torch.equal(first, session.prepare(batch.images))
+    assert not any(torch.equal(view, plain) for view in (first, second))
+
+
+def test_the_views_of_simclr_are_augmented_as_the_recipe_says():
+    first, second, plain = views_of(FEW.changed(objective="simclr", augment=["flip"]))
+    for view in (first, second):
+        turned = (view != plain).flatten(1).any(1)
+        assert 0 < turned.sum() < 20
+        assert torch.equal(view[turned], plain[turned].flip(3))
+    assert not torch.equal(first, second)
+
+
+def views_of(recipe):
+    """Both views of 20 images, and what the network sees of these without augmentation."""
+    session = Training(recipe, device="cpu")
+    images, labels = session.train_split.images[:20], session.train_split.labels[:20]
+    first, _, second = session.objective.batch(*session.prepare_batch(images, labels), session.moment(images))
+    return first, second, session.prepare(images)
+
+
+@pytest.mark.parametrize("objective", OTHERS)
+def test_what_a_step_draws_beside_its_batch_is_the_same_whenever_it_is_drawn(objective):
+    session = Training(FEW.changed(objective=objective), device="cpu")
+    images, labels = session.train_split.images[:8], session.train_split.labels[:8]
+    seen = session.prepare_batch(images, labels)
+    one, again = (session.objective.batch(*seen, session.moment(images)) for _ in range(2))
+    session.step = 1
+    later = session.objective.batch(*seen, session.moment(images))
+    assert all(torch.equal(part, other) for part, other in zip(one, again, strict=True))
+    assert not torch.equal(one[2], later[2])
 
 
 def test_the_same_number_of_patches_is_hidden_in_each_image_and_patches_are_whole():
@@ -192,6 +209,21 @@ def test_the_same_number_of_patches_is_hidden_in_each_image_and_patches_are_whol
     assert corners.flatten(1).sum(1).tolist() == [12] * 40
     assert torch.equal(corners.repeat_interleave(2, 1)[:, :7].repeat_interleave(2, 2), mask[:, 0])
     assert len({tuple(one.flatten().tolist()) for one in mask}) > 30
+
+
+def test_an_accuracy_that_is_not_known_is_null_in_files_and_no_line_in_figures(tmp_path):
+    run = lab.train(FEW.changed(objective="simclr"), folder=tmp_path / "a", progress=False, device="cpu")
+
+    def refuse(word):
+        raise AssertionError(word)
+
+    kept = json.loads((tmp_path / "a" / "history.json").read_text(), parse_constant=refuse)
+    assert kept["accuracy"] == [None] * len(run.history.loss)
+    assert [epoch["train_accuracy"] for epoch in kept["epochs"]] == [None] * 2
+    assert np.isnan(lab.open_run(tmp_path / "a").history.accuracy).all()
+    loss, accuracy, *validation = trace_data(run.history, 7)
+    assert len(accuracy["y"]) == 0
+    assert all(len(data["y"]) for data in (loss, *validation))
 
 
 # -- beside the rest ------------------------------------------------------------------------------------------
@@ -261,10 +293,9 @@ def test_what_cannot_be_is_refused_when_the_recipe_is_made(changes, said):
 
 
 def test_a_network_that_does_not_end_with_a_fully_connected_layer_is_refused():
-    recipe = FEW.changed(objective="masked_autoencoder")
-    ends_otherwise = nn.Sequential(nn.Flatten(), nn.Linear(64, 10), nn.ReLU())
-    with pytest.raises(RecipeError, match=r"^objective masked_autoencoder learns what a last .* does not end with one"):
-        last_layer(recipe, ends_otherwise, load(recipe.data))
+    small = {"name": "torchvision", "network": "squeezenet1_1"}
+    with pytest.raises(RecipeError, match=r"^An objective without labels learns what a last .* does not end with one"):
+        Training(FEW.changed(objective="masked_autoencoder", model=small), device="cpu")
 
 
 def test_labels_of_other_images_stay_with_the_classes_that_are_kept():
@@ -274,8 +305,7 @@ def test_labels_of_other_images_stay_with_the_classes_that_are_kept():
     assert len(some.train) == 6
 
 
-def test_a_run_without_labels_that_is_at_chance_says_so_without_a_training_accuracy():
+def test_a_run_without_labels_that_is_at_chance_may_have_learned_all_the_same():
     recipe = FEW.changed(objective="masked_autoencoder", epochs=30, modify=["random_labels", "subset"])
     finished = next(event for event in trained(recipe)[1] if isinstance(event, Finished))
-    assert "nan" not in finished.detail
-    assert isinstance(Training(recipe, device="cpu").helper, nn.Linear)
+    assert (finished.status, finished.detail) == ("finished", "")

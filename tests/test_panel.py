@@ -18,7 +18,11 @@ from lab.plots import colour_and_dash
 from lab.reading import parse_overrides
 from lab.recipe import CATALOGUES, Recipe
 
-TAKES_EFFECT = {"source": {"transfer": "whole"}}  # alone it would have none, and would be shown as the default
+TWO_DOMAINS = {"modify": ["backgrounds"], "model": {"name": "mlp", "norm": "batch"}}
+TAKES_EFFECT = {
+    "source": {"transfer": "whole"},
+    "objective": TWO_DOMAINS,
+}  # alone it would have none, and would be shown as the default
 OPTIONS = [(field, name) for field, catalogue in CATALOGUES.items() for name in catalogue]
 
 
@@ -202,7 +206,7 @@ def test_clearing_as_a_run_ends_leaves_an_empty_panel(panel) -> None:
     panel.clear()
     panel.pump.drain()
     assert panel.runs == []
-    assert "Runs appear here" in panel.table.value
+    assert "Runs appear here" in panel.list.table.value
 
 
 def test_runs_keep_their_number_and_line_when_others_are_cleared(panel) -> None:

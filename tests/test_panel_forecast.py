@@ -16,6 +16,7 @@ from lab.diagnostics import Health
 from lab.idle import idle, without_idle
 from lab.panel import worker
 from lab.panel.forecast import cost_key
+from lab.panel.pictures import PICTURES
 from lab.panel.pulse import Pulse
 from lab.recipe import Recipe, RecipeError
 from lab.training import Training
@@ -42,6 +43,7 @@ IDLE = [
     ({"model": "lstm"}, "model.dropout"),
     ({"model": "gru"}, "model.dropout"),
     ({"model": "transformer", "model.depth": 1}, "model.shared"),
+    ({"model": "transformer", "model.norm": "nothing"}, "model.norm_place"),
     ({}, "source"),
 ]
 OTHER = {
@@ -51,6 +53,7 @@ OTHER = {
     "model.dropout": 0.5,
     "depth_decay": 0.5,
     "model.shared": True,
+    "model.norm_place": "after",
 }
 
 
@@ -444,9 +447,9 @@ def test_a_closed_panel_leaves_no_widgets_behind() -> None:
 
 
 def test_pictures_unfold_and_follow(panel) -> None:
-    for field in ("activation", "init", "schedule"):
-        panel.controls[field].about.button.value = True
-    abouts = {field: panel.controls[field].about for field in ("activation", "init", "schedule")}
+    abouts = {field: panel.controls[field].about for field in PICTURES}
+    for about in abouts.values():
+        about.button.value = True
     until(panel, lambda: all(about.figure for about in abouts.values()))
     curve = abouts["activation"].figure
     assert [trace.name for trace in curve.data] == ["inputs", "f(x)", "slope f'(x)"]
@@ -454,12 +457,16 @@ def test_pictures_unfold_and_follow(panel) -> None:
     assert "standard deviation" in abouts["init"].picture.layout.title.text
     panel.controls["activation"].dropdown.value = "tanh"
     until(panel, lambda: min(curve.data[1].y) == pytest.approx(-1, abs=0.01))
+    panel.controls["optimizer"].settings["lr"].value = 0.01
+    until(panel, lambda: "60 steps at lr 0.01:" in abouts["optimizer"].figure.layout.title.text)
+    panel.controls["model"].settings["depth"].value = 5
+    until(panel, lambda: len(abouts["model"].figure.data[0].x) == 6)
 
 
 def test_a_choice_without_a_picture_has_its_words_only(panel) -> None:
-    about = panel.controls["optimizer"].about
+    about = panel.controls["data"].about
     about.button.value = True
-    assert "theta" in about.text.value
+    assert "Source" in about.text.value
     assert about.figure is None
 
 

@@ -8,12 +8,14 @@ from types import SimpleNamespace
 
 import numpy as np
 import pytest
+import torch
 from small_landscapes import mean_loss
 from small_panels import until
 from small_runs import SMALL, bits, small_model
 
 import lab
-from lab.landscape import Gauge, Live, Question, samples_of, trained
+from lab.landscape import Gauge, Live, Plane, Question, samples_of, trained
+from lab.landscape.budgets import Cost
 from lab.landscape.scenes import Scale
 from lab.landscape.weights import flat
 from lab.landscape_folder import FILES
@@ -21,6 +23,7 @@ from lab.landscape_numbers import numbers_of
 from lab.panel.curvature import gauge
 from lab.panel.landscape import cut
 from lab.panel.landscape_view import fits
+from lab.panel.portraits import cost_in_words
 from lab.panel.slices import Slices
 from lab.panel.surveyor import Surveyor
 from lab.panel.worker import _errands, do_errands, errand
@@ -89,7 +92,8 @@ def test_two_runs_stand_side_by_side_on_one_plane_and_scale(panel) -> None:
     layout = panel.landscapes.view.figure.layout
     assert layout.scene.zaxis.range == layout.scene2.zaxis.range
     assert panel.landscapes.words.value.count("Joint plane of the paths") == 2
-    assert "of the time of training" in panel.landscapes.said.value
+    cost = panel.landscapes.news.cost
+    assert cost_in_words(cost, going=False) in panel.landscapes.said.value
 
 
 def test_two_runs_are_seen_on_one_plane_while_both_train(panel) -> None:
@@ -343,6 +347,9 @@ def test_a_line_leads_from_one_run_to_another(panel) -> None:
     assert landscapes.view.figure.layout.xaxis.title.text == "from run 1 (0) to run 2 (1)"
     assert landscapes.solid.disabled
     assert landscapes.titles["lab-landscape-replay"] == "Has no effect: a line has no surface"
+    landscapes.choices["plane"].value = "path"
+    until(panel, lambda: len(traces(panel, "surface")) == 2)
+    assert not landscapes.solid.disabled
 
 
 def test_what_has_no_effect_is_greyed_with_the_reason(panel) -> None:
@@ -413,12 +420,25 @@ def test_what_is_shown_can_be_saved(panel, tmp_path, monkeypatch) -> None:
     until(panel, lambda: "Saved as" in panel.landscapes.saved.value)
     (folder,) = (tmp_path / "landscapes").iterdir()
     assert f"landscapes/{folder.name}/index.html" in panel.landscapes.saved.value
-    assert {each.name for each in folder.iterdir()} == set(FILES)
+    planes = ["plane.0.safetensors", "plane.1.safetensors"]
+    assert {each.name for each in folder.iterdir()} == {*FILES, *planes}
+    assert "plane: plane.0.safetensors, plane.1.safetensors." in panel.landscapes.saved.value
+    for name, run, portrait in zip(planes, panel.runs, panel.landscapes.news.portraits, strict=True):
+        kept, place = Plane.load(folder / name), portrait.path.coordinates[-1]
+        assert all(torch.allclose(weight, run.weights[name], atol=1e-5) for name, weight in kept.point(*place).items())
     facts = json.loads((folder / "facts.json").read_text())
     assert [run["recipe"] for run in facts["runs"]] == [run.recipe.to_yaml() for run in panel.runs]
     assert all(len(run["numbers"]) == 6 for run in facts["runs"])
     with np.load(folder / "surface.npz", allow_pickle=False) as kept:
         assert np.array_equal(kept["1.loss"], surfaces(panel)[1].loss)
+
+
+def test_what_following_takes_is_seconds_until_the_first_picture_is_paid_off() -> None:
+    assert cost_in_words(Cost(0.0, 0.0, 0.05), going=True) == ""
+    soon, later = Cost(0.08, 0.9, 0.05), Cost(0.08, 1.6, 0.05)
+    assert cost_in_words(soon, going=True).startswith("took 0.08 s beside 0.9 s of training: the first picture")
+    assert "too short to pay the first picture back" in cost_in_words(soon, going=False)
+    assert cost_in_words(later, going=True) == "took 5% of the time of training, at most 5%"
 
 
 def test_titles_of_narrow_pictures_are_cut() -> None:

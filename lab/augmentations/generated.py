@@ -12,7 +12,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from lab.augmentations.chain import augmentations
-from lab.augmentations.learning import learners
+from lab.augmentations.learning import learners, prices
 from lab.catalogue import Knob
 from lab.data.batches import to_float
 from lab.initializers import one_thread
@@ -64,9 +64,9 @@ def generated(
     x <- mean of p(x | z, y), z ~ N(0, 1) drawn anew for every batch, y the label, which stays
     learned before the first step:  min KL(q(z | x, y) || N(0, 1)) - E log p(x | z, y), the pixels being Bernoulli
 
-    A conditional variational autoencoder with one hidden layer on each side. What it costs is bounded by its settings,
-    is told as the run begins and counts in its seconds, not in its FLOPs. From few images it learns little more than
-    these images: `lab.copies` looks whether it copies them.
+    A conditional variational autoencoder with one hidden layer on each side. What its learning costs is bounded by its
+    settings, is told as the run begins and counts in the run's seconds and FLOPs. From few images it learns little more
+    than these images: `lab.copies` looks whether it copies them.
 
     Source: Kingma & Welling 2014, arXiv 1312.6114, section 3 and appendix C.1; Sohn et al., NeurIPS 2015, eq. 4.
     """
@@ -116,6 +116,18 @@ def teach_decoder(
 
 
 learners["generated"] = teach_decoder
+
+
+def price_of_teaching(
+    shape: tuple[int, ...], classes: int, images: int, *, latent: int, width: int, steps: int
+) -> float:
+    """Two operations for each weight and image, and twice that backward."""
+    pixels = math.prod(shape)
+    weights = width * (pixels + classes + 2 * latent) + width * (latent + classes + pixels)
+    return 3 * 2.0 * weights * min(TEACHING_BATCH, images) * steps
+
+
+prices["generated"] = price_of_teaching
 
 
 def negative_bound(

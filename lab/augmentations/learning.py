@@ -20,6 +20,9 @@ Learner = Callable[..., Any]
 # Option -> function of (images, labels, classes, generator) with settings of its own; it is a generator function where
 # it takes so long that one may want to leave it.
 learners: dict[str, Learner] = {}
+# Option -> function of (shape of an image, classes, images) with settings of its own: the floating-point operations of
+# all its learning, counted as a network's are. Who is not here is not counted.
+prices: dict[str, Callable[..., float]] = {}
 
 KEPT = 64  # lessons of one process: the arms and seeds of a comparison ask for the same ones
 _kept: dict[tuple[Any, ...], Lesson] = {}
@@ -76,6 +79,16 @@ def _lesson(choice: Choice, split: Split, classes: int, generator: torch.Generat
         stream = torch.Generator(device).manual_seed(seed)
         _kept[key] = yield from _timed(lambda: learner(images, split.labels, classes, stream, **settings))
     yield _kept[key]
+
+
+def learning_flops(choices: Iterable[Choice], shape: tuple[int, ...], classes: int, images: int) -> float:
+    """Floating-point operations that the augmentations of a recipe take before its first step.
+
+    Args:
+        shape: (c, h, w) of an image; images: how many there are to learn from.
+    """
+    priced = (choice for choice in choices if choice.name in prices)
+    return sum(prices[choice.name](shape, classes, images, **settings_of(choice)) for choice in priced)
 
 
 def _timed(learn: Callable[[], Any]) -> Generator[None, None, Lesson]:

@@ -12,9 +12,9 @@ from lab.catalogue import Catalogue, Choice
 datasets = Catalogue("data set", gives="a lab.data.Dataset")
 modifiers = Catalogue("modifier", gives="a lab.data.Dataset")
 
-from lab.data import embedded, folder, labels, published  # noqa: F401  # pyright: ignore[reportUnusedImport]  # they fill the catalogues
+from lab.data import domains, embedded, folder, labels, published, sequences, shapes  # noqa: F401  # pyright: ignore[reportUnusedImport]  # they fill the catalogues
 from lab.data.published import fetch
-from lab.data.splits import DataError, Dataset, Split
+from lab.data.splits import DataError, Dataset, Shift, Split
 
 
 def load(data: Choice, changes: Sequence[Choice] = ()) -> Dataset:
@@ -36,4 +36,4 @@ def _load_once(function: Callable[..., Dataset], data: str, outside: str | None)
     return datasets.build(datasets.parse(json.loads(data)))
 
 
-__all__ = ["DataError", "Dataset", "Split", "datasets", "fetch", "load", "modifiers"]
+__all__ = ["DataError", "Dataset", "Shift", "Split", "datasets", "fetch", "load", "modifiers"]

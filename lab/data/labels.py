@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from functools import partial
 from typing import Annotated
 
 import torch
@@ -10,7 +11,7 @@ from pydantic import Field
 
 from lab.catalogue import Knob
 from lab.data import modifiers
-from lab.data.splits import DataError, Dataset, Split
+from lab.data.splits import DataError, Dataset, Shift, Split
 
 PerClass = Annotated[int, Field(ge=1, description="training images kept of each class"), Knob(1, 1000, log=True)]
 Share = Annotated[float, Field(ge=0, le=1, description="share of the labels that are drawn anew"), Knob(0, 1)]
@@ -54,14 +55,21 @@ def classes(dataset: Dataset, *, first: FirstClass = 0, last: LastClass = 4) -> 
             f"classes keeps {first} to {last}, but there are {known} classes here, counted from 0: first must be less "
             f"than last, and last at most {known - 1}."
         )
-    train, validation, test = (
-        of_classes(split, first, last) for split in (dataset.train, dataset.validation, dataset.test)
+    kept = partial(of_classes, first=first, last=last)
+    shift = dataset.shift
+    return replace(
+        dataset,
+        train=kept(dataset.train),
+        validation=kept(dataset.validation),
+        test=kept(dataset.test),
+        classes=dataset.classes[first : last + 1],
+        unlabelled=dataset.unlabelled and kept(dataset.unlabelled),
+        shift=shift and Shift(kept(shift.validation), kept(shift.test), kept(shift.target)),
+        unseen=tuple(label - first for label in dataset.unseen if first <= label <= last),
     )
-    unlabelled = dataset.unlabelled and of_classes(dataset.unlabelled, first, last)
-    return Dataset(train, validation, test, dataset.classes[first : last + 1], dataset.skipped, unlabelled)
 
 
-def of_classes(split: Split, first: int, last: int) -> Split:
+def of_classes(split: Split, *, first: int, last: int) -> Split:
     """The images of these classes, whose labels begin at 0."""
     kept = split.take(((first <= split.labels) & (split.labels <= last)).nonzero().flatten())
     return Split(kept.images, kept.labels - first)

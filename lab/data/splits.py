@@ -51,10 +51,23 @@ class Split:
 
 
 @dataclass(frozen=True)
+class Shift:
+    """Two domains: the training split is of the source; validation and test split of the data set are of the target.
+
+    validation, test: images of the source, held out; target: images to adapt to, whose labels few ways look at.
+    """
+
+    validation: Split
+    test: Split
+    target: Split
+
+
+@dataclass(frozen=True)
 class Dataset:
-    """Training, validation and test split, the names of the classes, and what had to be left out.
+    """Training, validation and test split, the names of the classes, what had to be left out, and a shift of domain.
 
     unlabelled: training images whose labels nobody may look at, those of `train` among them; None: just these.
+    unseen: classes that have no training images on purpose.
     """
 
     train: Split
@@ -63,6 +76,8 @@ class Dataset:
     classes: tuple[str, ...]
     skipped: tuple[str, ...] = ()
     unlabelled: Split | None = None
+    shift: Shift | None = None
+    unseen: tuple[int, ...] = ()
 
     @property
     def shape(self) -> tuple[int, int, int]:

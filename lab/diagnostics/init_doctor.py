@@ -16,10 +16,9 @@ from lab.diagnostics.signals import Trace, traced
 from lab.diagnostics.theory import expected_std, flat_share
 from lab.diagnostics.verdict import LayerSignal, Look, Trouble, all_well, changes_to_try, trouble_of
 from lab.frames import frame_of
-from lab.objectives import at_least_float32
 from lab.recipe import Recipe, checked
 from lab.reports import aligned
-from lab.steps import dropout_stream, enough_threads
+from lab.steps import at_least_float32, dropout_stream, enough_threads
 from lab.training import Training
 
 if TYPE_CHECKING:

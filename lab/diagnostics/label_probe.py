@@ -37,10 +37,9 @@ from lab.catalogue import Choice, RecipeError, unknown
 from lab.data.batches import batches, to_float
 from lab.diagnostics.predictions import filled
 from lab.diagnostics.strengths import choices_at
-from lab.objectives import at_least_float32
 from lab.runs import Run
 from lab.sample_grids import generator_of
-from lab.steps import EVALUATION_BATCH, enough_threads
+from lab.steps import EVALUATION_BATCH, at_least_float32, enough_threads
 from lab.training import Training
 from lab.used_weights import answer
 from lab.verdicts import LEVEL

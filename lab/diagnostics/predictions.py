@@ -14,9 +14,8 @@ from torch.nn import functional
 
 from lab.data import Split
 from lab.data.batches import batches
-from lab.objectives import at_least_float32
 from lab.runs import Run
-from lab.steps import EVALUATION_BATCH
+from lab.steps import EVALUATION_BATCH, at_least_float32
 from lab.training import Training
 from lab.used_weights import answer
 

@@ -6,6 +6,7 @@ from collections.abc import Callable, Generator, Iterable, Iterator, Mapping, Se
 from copy import deepcopy
 from functools import partial
 
+import numpy as np
 import torch
 from torch import Tensor, nn
 from torch.autograd.graph import saved_tensors_hooks
@@ -19,13 +20,15 @@ from lab.landscape.eigenpairs import (
     TOLERANCE,
     Eigenpairs,
     Trace,
+    error_of,
+    finite,
+    probing,
     seeking,
-    tracing,
     unit,
 )
 from lab.landscape.evaluators import PROBE, batch_in_cache
 from lab.landscape.planes import Plane, check_alike, hessian
-from lab.landscape.samples import Samples, error_over_parts
+from lab.landscape.samples import Samples
 from lab.landscape.trails import at_once
 from lab.landscape.weights import Weights, flat, shaped, trained
 from lab.steps import enough_threads, flops_per_image
@@ -73,7 +76,7 @@ class Curvature:
         batch_size: int | None = None,
         dtype: torch.dtype = torch.float32,
     ) -> None:
-        self.samples, self.loss, self.dtype, self.device = samples.mixed(), loss, dtype, samples.labels.device
+        self.samples, self.loss, self.dtype, self.device = samples, loss, dtype, samples.labels.device
         self.network = deepcopy(model).to(self.device, dtype).eval()
         if weights is not None:
             place(self.network, weights)
@@ -116,16 +119,20 @@ class Curvature:
 
     def erring(self, vector: Tensor) -> Generator[None, None, float]:
         """The same with a chance to stop after each part."""
-        if not self.samples.unseen:
-            return 0.0
-        directions, sizes, along = list(shaped(vector, self.centre).values()), [], []
-        for size, gradient in self._parts():
-            with enough_threads(self.device, self.flops * size / self.batch_size):
-                pairs = zip(self._product(gradient, directions), directions, strict=True)
-                along.append(float(sum((bent * direction).sum() for bent, direction in pairs)) / size)
+        sizes: list[int] = []
+        along: list[float] = []
+        for size, gradient in self._parts() if self.samples.unseen else ():
+            along.append(self._along(vector, size, gradient))
             sizes.append(size)
             yield
-        return error_over_parts(along, sizes) * self.samples.unseen**0.5
+        return self.samples.error_of_mean(along, sizes)
+
+    def _along(self, vector: Tensor, size: int, gradient: Sequence[Tensor]) -> float:
+        """v^T H v of some samples alone."""
+        directions = list(shaped(vector, self.centre).values())
+        with enough_threads(self.device, self.flops * size / self.batch_size):
+            pairs = zip(self._product(gradient, directions), directions, strict=True)
+            return float(sum((bent * direction).sum() for bent, direction in pairs)) / size
 
     def _parts(self) -> Iterator[tuple[int, list[Tensor]]]:
         """How many samples each of `PARTS` parts or more has, and their gradient; the batches where they suffice."""
@@ -194,16 +201,40 @@ class Curvature:
         return (yield from seeking(self.multiplying, start, tolerance=tolerance, seed=seed, **wanted))
 
     def trace(self, *, probes: int = PROBES, seed: int = 0) -> Trace:
-        """The sum of all eigenvalues, estimated, with its standard error.
+        """The sum of all eigenvalues by Hutchinson's estimate, v^T H v on average over vectors v of random signs.
+
+        error^2 = variance over vectors / probes + (probes E - e) / (probes - 1)
+        E: the squared standard error over parts of the samples, as that of the whole split, of the mean over vectors.
+        e: the same of one vector, on average; with it what depends on vector and part, and is in the first term
+        already, is taken out. 0 where all of the split is used.
 
         Raises:
             ValueError: fewer than 2 probes, or a curvature that is not finite.
+        Source: Hutchinson 1990, doi 10.1080/03610919008812866; the two variances: Searle, Casella & McCulloch,
+        Variance Components, 1992, section 4.7.
         """
         return at_once(self.tracing(probes=probes, seed=seed))
 
     def tracing(self, *, probes: int = PROBES, seed: int = 0) -> Generator[None, None, Trace]:
-        """The same with chances to stop."""
-        return tracing(self.multiplying, flat(self.centre), probes=probes, seed=seed)
+        """The same with chances to stop; the graph of each part of the samples is built once for all vectors."""
+        like, sizes = flat(self.centre), []
+        found: list[list[float]] = []  # of each part, along each vector
+        for size, gradient in self._parts():
+            sizes.append(size)
+            found.append([])
+            for signs in probing(like, probes, seed):
+                found[-1].append(self._along(signs, size, gradient))
+                yield
+            finite(torch.tensor(found[-1]))
+        return self._trace(np.array(found), sizes)
+
+    def _trace(self, found: np.ndarray, sizes: Sequence[int]) -> Trace:
+        """From v^T H v of each part of the samples along each vector, (parts, probes)."""
+        probes, each = found.shape[1], np.average(found, axis=0, weights=sizes)
+        together = self.samples.error_of_mean(found.mean(1), sizes) ** 2
+        alone = float(np.mean([self.samples.error_of_mean(column, sizes) ** 2 for column in found.T]))
+        of_images = max(0.0, probes * together - alone) / (probes - 1)
+        return Trace(float(each.mean()), (error_of(each) ** 2 + of_images) ** 0.5, probes)
 
     def plane(self, pairs: Eigenpairs) -> Plane:
         """The plane of the first two eigenvectors, or the line of the only one, through this place; on the host."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Generator
+from collections.abc import Callable, Generator, Iterator, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -15,6 +15,7 @@ Product = Callable[[Tensor], Tensor]
 Multiplying = Callable[[Tensor], Generator[None, None, Tensor]]  # the same with chances to stop
 
 COUNT, TOLERANCE, MOST, PROBES = 2, 0.01, 100, 32  # eigenvalues; of their residuals; products at most; for a trace
+ROUNDING = 100  # machine epsilons, of the largest value: sums of up to 10,000 terms are off by the root of that
 TINY = 1e-6  # of the largest value: a rest below this is rounding, in float32 too
 
 
@@ -23,9 +24,9 @@ class Eigenpairs:
     """The largest eigenvalues of a symmetric matrix H, and how far off each is.
 
     values: (k,) the largest first; negative ones come last, however long. vectors: (k, p) of length 1.
-    residuals: (k,) |H v - value v|. Some eigenvalue lies within the residual of each value, up to the rounding of the
-    products (in float32 some 1e-5 of the largest value); that no larger one was missed is likely, and not proven,
-    and one that occurs several times may be found once only.
+    residuals: (k,) |H v - value v|, and no less than the rounding of the products may leave (`ROUNDING`; in float32
+    1e-5 of the largest value). Some eigenvalue lies within the residual of each value; that no larger one was missed is
+    likely, and not proven, and one that occurs several times may be found once only.
     products: of H with a vector, that it took. converged: every residual is within the tolerance.
 
     Source: Parlett, The Symmetric Eigenvalue Problem, 1998, theorem 4.5.1 (the residual bounds the error).
@@ -48,11 +49,11 @@ class Eigenpairs:
 
 @dataclass(frozen=True)
 class Trace:
-    """An estimate of a trace, its standard error, and how many products it took."""
+    """An estimate of a trace, its standard error, and how many vectors it was probed with."""
 
     value: float
     error: float
-    products: int
+    probes: int
 
 
 class Krylov:
@@ -141,7 +142,8 @@ def seeking(
         enough = done > min(count, size - 1) and done >= least  # the first few may agree by chance
         converged = enough and bool((residuals <= tolerance * np.abs(values)).all())
         if converged or done >= min(most, size):
-            return Eigenpairs(values, space.mixed(mixtures), residuals, done, converged or done == size)
+            known = np.maximum(residuals, ROUNDING * torch.finfo(start.dtype).eps * np.abs(values).max())
+            return Eigenpairs(values, space.mixed(mixtures), known, done, converged or done == size)
 
 
 def trace_of(product: Product, like: Tensor, *, probes: int = PROBES, seed: int = 0) -> Trace:
@@ -156,19 +158,22 @@ def trace_of(product: Product, like: Tensor, *, probes: int = PROBES, seed: int 
         ValueError: fewer than 2 probes, or a product that is not finite.
     Source: Hutchinson 1990, doi 10.1080/03610919008812866; for networks: Yao et al. 2020, arXiv 1912.07145 (PyHessian).
     """
-    return at_once(tracing(in_one_go(product), like, probes=probes, seed=seed))
+    found = [float(signs @ finite(product(signs))) for signs in probing(like, probes, seed)]
+    return Trace(float(np.mean(found)), error_of(found), probes)
 
 
-def tracing(multiplying: Multiplying, like: Tensor, *, probes: int, seed: int) -> Generator[None, None, Trace]:
-    """The same, with chances to stop, as the product gives them."""
+def probing(like: Tensor, probes: int, seed: int) -> Iterator[Tensor]:
+    """(p,) vectors of random signs, the same on every device. Raises ValueError for fewer than 2."""
     if probes < 2:
         raise ValueError(f"probes is {probes}, but a standard error needs at least 2.")
     generator = torch.Generator().manual_seed(seed)
-    found = np.empty(probes)
-    for index in range(probes):
-        signs = (2 * torch.randint(2, like.shape, generator=generator) - 1).to(like)
-        found[index] = float(signs @ finite((yield from multiplying(signs))))
-    return Trace(float(found.mean()), float(found.std(ddof=1)) / probes**0.5, probes)
+    for _ in range(probes):
+        yield (2 * torch.randint(2, like.shape, generator=generator) - 1).to(like)
+
+
+def error_of(draws: Sequence[float] | np.ndarray) -> float:
+    """Standard error of the mean of independent draws."""
+    return float(np.std(draws, ddof=1)) / len(draws) ** 0.5
 
 
 def in_one_go(product: Product) -> Multiplying:

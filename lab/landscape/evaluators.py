@@ -23,6 +23,7 @@ from lab.landscape.planes import Plane, check_alike
 from lab.landscape.rewriting import rewriting_of
 from lab.landscape.rewritten import Parts, Rewriting, Rewritten
 from lab.landscape.samples import Samples
+from lab.landscape.trails import at_once, only_stops
 from lab.landscape.weights import Weights
 from lab.steps import enough_threads, flops_per_image
 from lab.views import BatchNormMode
@@ -66,8 +67,8 @@ class Evaluator:
     """Evaluates a network anywhere on a plane. It has a network of its own: the one given is only read.
 
     stored: batch normalisation uses the statistics that the network has learned, at every point, as evaluation does.
-    batch: it uses those of each batch, as training does; `batch_size` then is a part of the result, and only whole
-    batches are used. Dropout is off in both.
+    batch: it uses those of each batch, as training does; `batch_size` and the order of the samples, which is random,
+    then are a part of the result, and only whole batches are used. Dropout is off in both.
 
     Memory, beyond a copy of the network and the plane: `bytes`.
 
@@ -196,18 +197,16 @@ class Evaluator:
 
     def losses(self, points: Sequence[tuple[float, float]] | np.ndarray) -> Tensor:
         """(points, samples) the loss of each sample at each point, in nats: for errors of what is made of several."""
-        places = np.asarray(points, dtype=float).reshape(-1, 2)
-        blocks = [self._at_once(places[start : start + self.block]) for start in range(0, len(places), self.block)]
-        return torch.cat(blocks)
+        return at_once(self.measuring(points))
 
-    def _at_once(self, places: np.ndarray) -> Tensor:
-        """A block's losses, without a chance to stop."""
-        block = self._block(places)
-        while True:
-            try:
-                next(block)
-            except StopIteration as end:
-                return end.value[0]
+    def measuring(self, points: Sequence[tuple[float, float]] | np.ndarray) -> Generator[None, None, Tensor]:
+        """The same with chances to stop."""
+        places = np.asarray(points, dtype=float).reshape(-1, 2)
+        blocks: list[Tensor] = []
+        for start in range(0, len(places), self.block):
+            block = yield from only_stops(self._block(places[start : start + self.block]))
+            blocks.append(block[0])
+        return torch.cat(blocks)
 
     def _block(self, places: np.ndarray) -> Generator[Found, None, tuple[Tensor, Tensor]]:
         """Chances to stop; in the end the losses (points, n), and whether each sample was right, likewise."""
@@ -296,7 +295,7 @@ def has_batchnorm(network: nn.Module) -> bool:
 
 
 def whole_batches(samples: Samples, size: int) -> Samples:
-    """Raises ValueError where there is none."""
+    """As many samples as fill batches. Raises ValueError where there is not one."""
     if len(samples) < size:
         raise ValueError(f"{len(samples)} samples make no batch of {size}: use more samples or a smaller batch_size.")
     return samples.first(len(samples) // size * size)

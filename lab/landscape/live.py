@@ -16,6 +16,7 @@ from lab.landscape.budgets import SHARE, Budget, Wake
 from lab.landscape.frames import ALONE, Frame, PlaneKind, laying
 from lab.landscape.live_runs import LiveRun
 from lab.landscape.live_views import LiveView
+from lab.landscape.planes import Plane
 from lab.landscape.scenes import RunPath
 from lab.landscape.surfaces import Surface
 from lab.steps import enough_threads, is_out_of_memory, no_memory
@@ -25,6 +26,7 @@ from lab.views import SIZE, Lens, Normalisation, View
 MOST_RUNS = 6
 ADVANCE = 0.3  # seconds at most that a run's first picture may take before they are earned, and
 ADVANCE_SHARE = 0.5  # of what the run is still going to earn: the rest is for following it
+BREATH = 0.005  # seconds of training between two steps that are heard
 LOOKING = 0.3  # of the budget, for snapshots: the rest is for what is seen around them
 
 
@@ -50,12 +52,14 @@ class Question(NamedTuple):
 class Portrait:
     """The landscape around a run as far as it is known.
 
-    surface: None before the first points. step: through whose snapshot its plane passes. joint: with which other runs
-    it shares plane and scale. why: the plane replaced another one, at step `made_at`. fault: why there is nothing.
+    surface: None before the first points. plane: on which it lies. step: through whose snapshot that passes. joint:
+    with which other runs it shares directions and scale. why: the plane replaced another one, at step `made_at`. fault:
+    why there is nothing.
     """
 
     number: int
     surface: Surface | None
+    plane: Plane | None
     path: RunPath
     step: int
     moving: bool
@@ -84,7 +88,7 @@ class Live:
         self.version = 0  # of what there is to see
         self._looked = 0.0  # seconds spent on snapshots
         self._asked = self.question
-        self._heard: dict[int, float] = {}  # seconds of training, by run
+        self._heard: dict[int, tuple[float, int]] = {}  # seconds and steps of training, by run
         self._wakes: dict[int, Wake] = {}
         self._frames: dict[int, Frame] = {}
         self._views: dict[int, LiveView] = {}
@@ -118,8 +122,10 @@ class Live:
         Raises:
             ValueError: the network is too large to be followed.
         """
+        if isinstance(event, Step) and self._can_wait(number, session):
+            return
         began = self.budget.clock()
-        self._earn(number, session.seconds, event)
+        self._earn(number, session, event)
         self.budget.lend(self._advance(number, session))
         last = isinstance(event, Finished)
         if last or self._is_due(number, session.step) or (self.budget.ripe and not self.rests):
@@ -127,12 +133,19 @@ class Live:
                 self._turn(number, session, began, last=last)
         self.budget.pay(self.budget.clock() - began)
 
-    def _earn(self, number: int, seconds: float, event: Event) -> None:
+    def _can_wait(self, number: int, session: Training) -> bool:
+        """Whether a step may go by unheard: to account for each would take half of what may be taken of small steps."""
+        run, heard = self.runs.get(number), self._heard.get(number)
+        if run is None or heard is None or not self._wakes[number].over:
+            return False
+        return session.seconds - heard[0] < BREATH and not run.due(session.step, affordable=False)
+
+    def _earn(self, number: int, session: Training, event: Event) -> None:
         """What was trained since this run was last heard; by how much longer that took because of us is paid."""
-        took = seconds - self._heard.get(number, seconds)
-        self._heard[number] = seconds
-        wake = self._wakes.setdefault(number, Wake())
-        excess = wake.excess(took) if isinstance(event, Step) else 0.0
+        seconds, step = self._heard.get(number, (session.seconds, session.step))
+        self._heard[number] = session.seconds, session.step
+        took, wake = session.seconds - seconds, self._wakes.setdefault(number, Wake())
+        excess = wake.excess(took, session.step - step) if isinstance(event, Step) and session.step > step else 0.0
         self.budget.earn(took - excess)
         self.budget.pay(excess)
 
@@ -224,13 +237,13 @@ class Live:
         return True
 
     def idle(self, seconds: float) -> bool:
-        """Work for about so long while nothing trains; whether there is more to do."""
+        """Work for about so long while nothing trains, a step at least; whether there is more to do."""
         self._rests = False
         end = self.budget.clock() + seconds
-        while self.budget.clock() < end:
-            if not self.step(still=True):
-                return False
-        return True
+        while self.step(still=True):
+            if self.budget.clock() >= end:
+                return True
+        return False
 
     def _take_question(self) -> None:
         asked = self._asked
@@ -238,6 +251,8 @@ class Live:
             return
         if asked.decides_plane != self.question.decides_plane:
             self._frames.clear()
+        if "line" in {asked.plane, self.question.plane} and asked.plane != self.question.plane:
+            self._shown.clear()  # a curve and a surface are never in one picture
         self.question = asked
         self._leave()
         self._views.clear()
@@ -267,8 +282,8 @@ class Live:
         """Each group of runs of one architecture gets a plane, unless the one that it has still serves."""
         self._arranged = True
         groups = self._groups()
-        for number in set(self._views) - {number for members in groups for number in members}:
-            self._views.pop(number)
+        for number in {*self._views, *self._shown} - {number for members in groups for number in members}:
+            self._views.pop(number, None)
             self._shown.pop(number, None)
         for members in groups:
             yield
@@ -327,20 +342,28 @@ class Live:
             return f"The line is drawn between two runs, and there {counted(len(runs))}."
         if runs[0].shapes != runs[1].shapes:
             return "The two runs have different networks: no line leads from one to the other."
-        return "The line waits until both runs have ended." if any(run.moving for run in runs) else ""
+        if any(run.moving for run in runs):
+            return "The line waits until both runs have ended."
+        return "Both runs ended at the same weights: there is no line between them." if at_one_place(*runs) else ""
 
     def portraits(self) -> list[Portrait]:
-        """Of all runs, by number."""
-        return [self._portrait(number) for number in sorted(self.runs) if number in self._views]
+        """Of all runs, by number; what was seen last is shown until there is something newer."""
+        return [self._portrait(number) for number in sorted(self.runs) if number in {*self._shown, *self._views}]
 
     def _portrait(self, number: int) -> Portrait:
-        view = self._shown.get(number, self._views[number])
+        view = self._shown.get(number) or self._views[number]
         frame, surface = view.frame, view.surface
         if surface is not None and frame.share is not None:  # as it is now, not when the plane was made
             surface = replace(surface, origin=replace(surface.origin, explained=frame.share))
         others = tuple(each for each in sorted(self.runs) if self.runs[each] in frame.runs and each != number)
         moving = self.runs[number].moving
-        return Portrait(number, surface, view.path, view.step, moving, others, frame.made_at, frame.why, view.fault)
+        return Portrait(
+            number, surface, view.plane, view.path, view.step, moving, others, frame.made_at, frame.why, view.fault
+        )
+
+
+def at_one_place(one: LiveRun, other: LiveRun) -> bool:
+    return all(weight.equal(other.newest.weights[name]) for name, weight in one.newest.weights.items())
 
 
 def counted(runs: int) -> str:

@@ -10,6 +10,7 @@ from lab.landscape.evaluators import Evaluator
 from lab.landscape.frames import Frame
 from lab.landscape.grids import LEAST_POINTS, spline_at
 from lab.landscape.live_runs import LiveRun, Snapshot, TrueLoss
+from lab.landscape.planes import Plane
 from lab.landscape.samples import Samples, samples_of
 from lab.landscape.scenes import RunPath
 from lab.landscape.surfaces import Surface, Survey, measuring, refreshing
@@ -29,6 +30,7 @@ class LiveView:
         self.run, self.frame, self.lens, self.size = run, frame, lens, size
         self.heights = heights  # true losses by step: they do not depend on the plane
         self.surface: Surface | None = None
+        self.plane: Plane | None = None  # of the surface
         self.step = 0  # through whose snapshot the plane of the surface passes
         self.on_plane: dict[int, float] = {}
         self.fault = ""
@@ -105,7 +107,7 @@ class LiveView:
         if found is None or self._survey_step < self.step:
             return
         if self.surface is None or found.grid.size >= self.surface.grid.size:
-            self.surface, self.step = found, self._survey_step
+            self.surface, self.plane, self.step = found, self._survey.evaluator.plane, self._survey_step
 
     def _refresh(self) -> Piece:
         """The picture of where the run is now, by few points; where no ratio can be had, by a survey of its own."""
@@ -116,9 +118,10 @@ class LiveView:
         yield
         try:
             self.surface = yield from refreshing(self._base, evaluator, REFRESH)
+            self.plane = evaluator.plane
         except ValueError:  # losses that are not finite, or 0
             self._survey, self._survey_step = Survey(evaluator, self._survey.grid), newest.step
-            self.surface = self._base = None
+            self.surface = self._base = self.plane = None
         self.step = newest.step
 
     def _measure_newest(self) -> Piece:

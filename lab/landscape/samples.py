@@ -20,8 +20,9 @@ from lab.views import SplitName
 class Samples:
     """Some images of a split, on the device as uint8, and what makes of them what the network sees.
 
+    They stand in a random order, so that any part of them is a draw of its own: data sets often lie sorted by class.
     images: uint8 (n, c, h, w). labels: int64 (n,). mean, std: of each channel, (1, c, 1, 1).
-    total: images in the whole split; seed: of the draw.
+    total: images in the whole split; seed: of the draw and of its order.
     """
 
     images: Tensor
@@ -42,21 +43,20 @@ class Samples:
         return laid_out(images, self.memory_format)
 
     def first(self, count: int) -> Samples:
-        """The first of them; whole batches, say."""
+        """The first of them: a smaller draw."""
         return replace(self, images=self.images[:count], labels=self.labels[:count])
-
-    def mixed(self) -> Samples:
-        """The same ones in a random order, so that any part of them is a draw."""
-        order = torch.randperm(len(self), generator=torch.Generator().manual_seed(self.seed)).to(self.labels.device)
-        return replace(self, images=self.images[order], labels=self.labels[order])
 
     @property
     def unseen(self) -> float:
         """Share of the split that is not among them: what is left of the variance of a mean over them."""
         return 1 - len(self) / self.total
 
+    def error_of_mean(self, means: Sequence[float] | np.ndarray, sizes: Sequence[int]) -> float:
+        """Standard error of a mean over them as that of the whole split, from the means of parts; 0 for all of it."""
+        return error_over_parts(means, sizes) * self.unseen**0.5 if self.unseen else 0.0
 
-def error_over_parts(means: Sequence[float], sizes: Sequence[int]) -> float:
+
+def error_over_parts(means: Sequence[float] | np.ndarray, sizes: Sequence[int]) -> float:
     """Standard error of the mean of all, from the means of k parts that differ as draws do; nan of a single part.
 
     sqrt(k / (k - 1) sum_j (n_j / n)^2 (m_j - m)^2)
@@ -87,7 +87,7 @@ class Source(Protocol):
 
 
 def samples_of(session: Source, *, split: SplitName = "validation", count: int | None = None, seed: int = 0) -> Samples:
-    """Images of a training's data, drawn without repetition; all of the split by default.
+    """Images of a training's data, drawn without repetition; all of the split, in a random order, by default.
 
     Raises:
         ValueError: an unknown split, or a count below 2.
@@ -97,7 +97,7 @@ def samples_of(session: Source, *, split: SplitName = "validation", count: int |
     whole = session.data.train if split == "training" else session.data.validation
     if count is not None and count < 2:
         raise ValueError(f"count is {count}, but a standard error needs at least 2 images.")
-    part = whole if count is None or count >= len(whole) else whole.take(drawn(whole, count, seed))
+    part = whole.take(drawn(whole, count, seed))
     images = part.images if isinstance(part.images, Tensor) else read_all(part.images)
     constants = [
         torch.tensor(values, dtype=torch.float64, device=session.device).view(1, -1, 1, 1)
@@ -114,7 +114,7 @@ def samples_of(session: Source, *, split: SplitName = "validation", count: int |
     )
 
 
-def drawn(split: Split, count: int, seed: int) -> Tensor:
-    """(count,) indices in ascending order."""
-    generator = torch.Generator().manual_seed(seed)
-    return torch.randperm(len(split), generator=generator)[:count].sort().values.to(split.labels.device)
+def drawn(split: Split, count: int | None, seed: int) -> Tensor:
+    """(count,) indices, all by default; fewer of the same seed are the first of more."""
+    order = torch.randperm(len(split), generator=torch.Generator().manual_seed(seed))
+    return order[:count].to(split.labels.device)

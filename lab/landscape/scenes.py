@@ -246,7 +246,9 @@ def normalisation_words(on: Measured) -> str:
     """Nothing where a network has no batch normalisation."""
     if on.batchnorm is None:
         return ""
-    whose = f"those of each batch of {on.batch_size}" if on.batchnorm == "batch" else "as stored"
+    whose = (
+        f"those of each batch of {on.batch_size} (mixed by seed {on.seed})" if on.batchnorm == "batch" else "as stored"
+    )
     return f"statistics of batch normalisation {whose}"
 
 

@@ -4,16 +4,18 @@ from __future__ import annotations
 
 from collections.abc import Generator, Mapping
 from dataclasses import dataclass
+from math import hypot
 
 import numpy as np
 import torch
 from torch import Tensor, nn
 
 from lab.landscape.directions import random_plane
+from lab.landscape.eigenpairs import error_of
 from lab.landscape.evaluators import Evaluator, has_batchnorm
 from lab.landscape.planes import check_alike, line
 from lab.landscape.samples import Samples, error_over_parts
-from lab.landscape.surfaces import Surface, measuring
+from lab.landscape.surfaces import Surface
 from lab.landscape.trails import at_once
 from lab.landscape.weights import Weights, trained
 from lab.views import Normalisation
@@ -38,7 +40,8 @@ class Share:
 class Sharpness:
     """By how much the loss rises within `radius`, in nats.
 
-    rise: the mean over directions; error: its standard error over them; rises: of each direction, (directions,).
+    rise: the mean over directions; error: its standard error over directions and over the samples, at the places where
+    the loss is highest; the search for those is not in it. rises: of each direction, (directions,).
     """
 
     rise: float
@@ -53,8 +56,9 @@ class Barrier:
     """What stands between two places, in nats.
 
     height: 0 where the loss never rises above the straight line between its values at the ends. error: its standard
-    error over the samples, at the place where it is highest; the search for that place is not in it. at: that place,
-    from 0 (start) to 1 (end). batchnorm: whose statistics normalisation used.
+    error over the samples, at the place between the ends where it is highest, also where that lies below the line; the
+    search for it is not in it. at: where it is highest, from 0 (start) to 1 (end). batchnorm: whose statistics
+    normalisation used.
     """
 
     height: float
@@ -115,13 +119,21 @@ def rising(
         raise ValueError(f"directions is {directions}, but a standard error needs at least 2.")
     centre = weights_of(model, weights, "the place")
     places = np.stack([np.linspace(-radius, radius, SLICE_POINTS), np.zeros(SLICE_POINTS)], 1)
-    rises = np.empty(directions)
+    found: list[Tensor] = []  # of each direction, by how much each sample's loss rises
     for index in range(directions):
         plane = random_plane(centre, seed=seed + index, normalisation=normalisation, dimensions=1)
-        loss = yield from measuring(Evaluator(model, plane, samples, dtype=dtype), places)
-        rises[index] = loss.max() - loss[SLICE_POINTS // 2]
-    error = float(rises.std(ddof=1)) / directions**0.5
+        losses = yield from Evaluator(model, plane, samples, dtype=dtype).measuring(places)
+        above = (losses - losses[SLICE_POINTS // 2]).double()
+        found.append(above[above.mean(1).argmax()])
+    each = torch.stack(found)
+    rises = each.mean(1).cpu().numpy()
+    error = hypot(error_of(rises), error_over(each.mean(0), samples))
     return Sharpness(float(rises.mean()), error, rises, radius, normalisation)
+
+
+def error_over(each: Tensor, samples: Samples) -> float:
+    """Standard error of a mean over samples as that of the whole split, from (n,) what each of them gives."""
+    return float(each.std()) * (samples.unseen / len(each)) ** 0.5
 
 
 def negative_share(surface: Surface) -> Share:
@@ -195,9 +207,10 @@ def barrier(
     shares = torch.linspace(0, 1, points, dtype=torch.float64)
     losses = evaluator.losses([(float(share), 0.0) for share in shares]).double().cpu()
     above = losses - (1 - shares)[:, None] * losses[0] - shares[:, None] * losses[-1]
-    highest = int(above.mean(1).argmax())
-    error = float(above[highest].std()) * (evaluator.samples.unseen / above.size(1)) ** 0.5
-    return Barrier(float(above[highest].mean()), error, float(shares[highest]), evaluator.batchnorm)
+    heights = above.mean(1)
+    highest, between = int(heights.argmax()), 1 + int(heights[1:-1].argmax())
+    error = error_over(above[between], evaluator.samples)
+    return Barrier(float(heights[highest]), error, float(shares[highest]), evaluator.batchnorm)
 
 
 def weights_of(model: nn.Module, weights: Mapping[str, Tensor], what: str) -> Weights:

@@ -166,6 +166,16 @@ def laying_joint(trails: Sequence[Trail]) -> Generator[None, None, Plane]:
     )
 
 
+def only_stops(work: Generator[object, None, Found]) -> Generator[None, None, Found]:
+    """The same work, that hands out nothing at its chances to stop."""
+    while True:
+        try:
+            next(work)
+        except StopIteration as end:
+            return end.value
+        yield
+
+
 def at_once(work: Generator[None, None, Found]) -> Found:
     """What work with chances to stop comes to, without any."""
     while True:

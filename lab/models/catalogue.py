@@ -25,6 +25,10 @@ Norm = Annotated[
     Literal["nothing", "batch", "layer", "group"],
     Field(description="normalisation after each layer: over the batch, over the image, over groups of channels"),
 ]
+VectorNorm = Annotated[
+    Literal["nothing", "layer", "rms"],
+    Field(description="normalisation of each vector by itself: its mean and variance, or its mean square alone"),
+]
 ZeroLast = Annotated[bool, Field(description="each block starts at zero, so that the network begins shallow")]
 
 

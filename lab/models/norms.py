@@ -1,4 +1,4 @@
-"""Normalisation layers by name, for vectors (n, c) and images (n, c, h, w)."""
+"""Normalisation layers by name, for vectors (n, c), images (n, c, h, w) and sequences of vectors (n, steps, c)."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ from torch.nn import functional
 
 MOST_GROUPS = 32
 LEAST_CHANNELS = 4  # in a group: one number alone would be normalised to 0
+EPS = 1e-5  # as torch's LayerNorm has it; its RMSNorm would take that of the precision, which bfloat16 makes large
 
 
 def normalisation(kind: str, channels: int) -> list[nn.Module]:
@@ -21,6 +22,16 @@ def normalisation(kind: str, channels: int) -> list[nn.Module]:
     if kind == "layer":
         return [nn.GroupNorm(1, channels)]
     return [nn.GroupNorm(groups_of(channels), channels)] if kind == "group" else []
+
+
+def vector_norm(kind: str, width: int) -> list[nn.Module]:
+    """The layer that normalises each vector of a sequence (n, steps, width) by itself; none for "nothing".
+
+    layer: to mean 0 and variance 1 (Ba et al. 2016); rms: to mean square 1, its mean stays (Zhang & Sennrich 2019).
+    """
+    if kind == "layer":
+        return [nn.LayerNorm(width, eps=EPS)]
+    return [nn.RMSNorm(width, eps=EPS)] if kind == "rms" else []
 
 
 def groups_of(channels: int) -> int:

@@ -1,4 +1,8 @@
-"""Recurrent networks: the image read as a sequence, one state carried from step to step."""
+"""Recurrent networks: the image read as a sequence, one state carried from step to step.
+
+All have a norm on request, between layers: h <- norm(h) where a next layer or the logits read a state, each state by
+itself. What a layer carries to its own next step is never normalised (Ba et al. 2016 do that inside the step).
+"""
 
 from __future__ import annotations
 
@@ -10,7 +14,8 @@ from pydantic import Field
 from torch import Tensor, nn
 
 from lab.catalogue import Knob
-from lab.models.catalogue import Activation, Shape, dropped, models
+from lab.models.catalogue import Activation, Shape, VectorNorm, dropped, models
+from lab.models.norms import vector_norm
 
 Reads = Annotated[
     Literal["rows", "pixels"], Field(description="what one step reads: a row of the image, or a single pixel")
@@ -38,17 +43,20 @@ def rnn(
     reads: Reads = "rows",
     width: State = 64,
     depth: Layers = 1,
+    norm: VectorNorm = "nothing",
     dropout: BetweenLayers = 0.0,
 ) -> nn.Module:
     """Recurrent network: reads the image step by step and keeps one state.
 
     h_t = f(W x_t + b + U h_(t-1)), h_0 = 0 ;  logits = V h_last + c
-    x_t is a row of the image (all its channels) or a pixel. The classic f is tanh.
+    x_t is a row of the image (all its channels) or a pixel. The classic f is tanh. The norm stands where the next layer
+    or the logits read h, not where h is carried on.
 
-    Source: Elman, Cognitive Science 1990; torch.nn.RNN (whose second bias adds nothing).
+    Source: Elman, Cognitive Science 1990; torch.nn.RNN (whose second bias adds nothing); norm: Ba et al. 2016,
+    arXiv 1607.06450 (there inside the step).
     """
     layers = [RnnLayer(inputs, width, activation()) for inputs in inputs_of(shape, reads, width, depth)]
-    return recurrent(reads, layers, dropout, nn.Linear(width, classes))
+    return recurrent(reads, layers, norm, dropout, nn.Linear(width, classes))
 
 
 @models.add
@@ -60,6 +68,7 @@ def lstm(
     reads: Reads = "rows",
     width: State = 64,
     depth: Layers = 1,
+    norm: VectorNorm = "nothing",
     dropout: BetweenLayers = 0.0,
     forget_bias: ForgetBias = 1.0,
 ) -> nn.Module:
@@ -68,13 +77,15 @@ def lstm(
     i, k, o = sigmoid(W x_t + b + U h_(t-1)), each its own ;  g = f(W x_t + b + U h_(t-1))
     c_t = k c_(t-1) + i g ;  h_t = o f(c_t) ;  logits = V h_last + c
     The classic f is tanh, and the gates stay sigmoid whatever f is. The bias of k, the forget gate, starts at
-    forget_bias: at 0 half of the memory is lost at every step.
+    forget_bias: at 0 half of the memory is lost at every step. The norm stands where the next layer or the logits read
+    h, not where h is carried on.
 
-    Source: Hochreiter & Schmidhuber, Neural Computation 1997; forget_bias: Jozefowicz et al., ICML 2015; torch.nn.LSTM.
+    Source: Hochreiter & Schmidhuber, Neural Computation 1997; forget_bias: Jozefowicz et al., ICML 2015; torch.nn.LSTM;
+    norm: Ba et al. 2016, arXiv 1607.06450 (there inside the step).
     """
     sizes = inputs_of(shape, reads, width, depth)
     layers = [LstmLayer(inputs, width, activation(), forget_bias) for inputs in sizes]
-    return recurrent(reads, layers, dropout, nn.Linear(width, classes))
+    return recurrent(reads, layers, norm, dropout, nn.Linear(width, classes))
 
 
 @models.add
@@ -86,18 +97,21 @@ def gru(
     reads: Reads = "rows",
     width: State = 64,
     depth: Layers = 1,
+    norm: VectorNorm = "nothing",
     dropout: BetweenLayers = 0.0,
 ) -> nn.Module:
     """Gated recurrent unit: an LSTM with two gates and no separate memory.
 
     r, z = sigmoid(W x_t + b + U h_(t-1)), each its own ;  g = f(W x_t + b + r (U h_(t-1)))
     h_t = (1 - z) g + z h_(t-1) ;  logits = V h_last + c
-    The classic f is tanh, and the gates stay sigmoid whatever f is.
+    The classic f is tanh, and the gates stay sigmoid whatever f is. The norm stands where the next layer or the logits
+    read h, not where h is carried on.
 
-    Source: Cho et al. 2014, arXiv 1406.1078, in the form of torch.nn.GRU, where r stands behind U.
+    Source: Cho et al. 2014, arXiv 1406.1078, in the form of torch.nn.GRU, where r stands behind U; norm: Ba et al.
+    2016, arXiv 1607.06450 (there inside the step).
     """
     layers = [GruLayer(inputs, width, activation()) for inputs in inputs_of(shape, reads, width, depth)]
-    return recurrent(reads, layers, dropout, nn.Linear(width, classes))
+    return recurrent(reads, layers, norm, dropout, nn.Linear(width, classes))
 
 
 def inputs_of(shape: Shape, reads: str, width: int, depth: int) -> list[int]:
@@ -105,11 +119,13 @@ def inputs_of(shape: Shape, reads: str, width: int, depth: int) -> list[int]:
     return [shape[0] if reads == "pixels" else shape[0] * shape[2], *[width] * (depth - 1)]
 
 
-def recurrent(reads: str, layers: Iterable[nn.Module], dropout: float, head: nn.Module) -> nn.Module:
-    """Image -> sequence -> layers, with dropout between two of them -> last state -> logits."""
+def recurrent(reads: str, layers: Iterable[RecurrentLayer], norm: str, dropout: float, head: nn.Module) -> nn.Module:
+    """Image -> sequence -> layers, with norm and dropout between two of them -> last state -> norm -> logits."""
     first, *others = layers
-    between = [part for layer in others for part in (*dropped(dropout), layer)]
-    return nn.Sequential(AsSequence(by_pixel=reads == "pixels"), first, *between, LastState(), head)
+    width = first.width
+    between = [part for layer in others for part in (*vector_norm(norm, width), *dropped(dropout), layer)]
+    begin = [AsSequence(by_pixel=reads == "pixels"), first, *between]
+    return nn.Sequential(*begin, LastState(), *vector_norm(norm, width), head)
 
 
 class AsSequence(nn.Module):

@@ -47,40 +47,44 @@ def resnet(
     norm: Norm = "batch",
     skip: Skip = True,
     zero_last: ZeroLast = False,
+    dropout: Dropout = 0.0,
 ) -> nn.Module:
     """Residual network: every block adds a correction to what it was given.
 
-    h <- f(shortcut(h) + F(h)) ;  F = conv -> norm -> f -> conv -> norm, all kernels 3 x 3
+    h <- f(shortcut(h) + F(h)) ;  F = conv -> norm -> f -> dropout -> conv -> norm, all kernels 3 x 3
 
     As for CIFAR in the paper: conv -> norm -> f, three stages of `depth` blocks with width, 2 width, 4 width channels,
     the second and third at half the size, mean over places, linear; 6 depth + 2 layers. Where the size halves, the
     shortcut takes every second place and fills the new channels with 0: it has no weights, so that skip = false
     removes the sum and nothing else. zero_last starts F at 0, in its last norm (without norms its last convolution).
+    Dropout stands between the two convolutions of a block, never on the shortcut.
 
-    Source: He et al. 2016, arXiv 1512.03385, section 4.2 (option A); zero_last: Goyal et al. 2017, arXiv 1706.02677.
+    Source: He et al. 2016, arXiv 1512.03385, section 4.2 (option A); zero_last: Goyal et al. 2017, arXiv 1706.02677;
+    dropout: Zagoruyko & Komodakis 2016, arXiv 1605.07146.
     """
     stem = nn.Conv2d(shape[0], width, 3, padding=1, bias=norm == "nothing")
     layers: list[nn.Module] = [stem, *normalisation(norm, width), activation()]
     channels = width
     for number in range(STAGES * depth):
         outputs = width * 2 ** (number // depth)
-        inner = residual_layers(channels, outputs, activation, norm, zero_last=zero_last)
+        inner = residual_layers(channels, outputs, activation, norm, dropout, zero_last=zero_last)
         layers.append(ResidualBlock(inner, activation(), outputs // channels, skip=skip))
         channels = outputs
     return nn.Sequential(*layers, nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(channels, classes))
 
 
 def residual_layers(
-    inputs: int, outputs: int, activation: Activation, norm: str, *, zero_last: bool
+    inputs: int, outputs: int, activation: Activation, norm: str, dropout: float, *, zero_last: bool
 ) -> list[nn.Module]:
     """What a block adds; it halves the image where it doubles the channels."""
     bias = norm == "nothing"
     first = nn.Conv2d(inputs, outputs, 3, stride=outputs // inputs, padding=1, bias=bias)
     second = nn.Conv2d(outputs, outputs, 3, padding=1, bias=bias)
-    layers = [first, *normalisation(norm, outputs), activation(), second, *normalisation(norm, outputs)]
+    begin = [first, *normalisation(norm, outputs), activation(), *dropped(dropout)]
+    end = [second, *normalisation(norm, outputs)]
     if zero_last:
-        start_at_zero(layers[-1])
-    return layers
+        start_at_zero(end[-1])
+    return [*begin, *end]
 
 
 class ResidualBlock(nn.Module):

@@ -11,7 +11,8 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from lab.catalogue import Knob
-from lab.models.catalogue import Activation, Dropout, Shape, ZeroLast, dropped, models
+from lab.models.catalogue import Activation, Dropout, Shape, VectorNorm, ZeroLast, dropped, models
+from lab.models.norms import vector_norm
 from lab.models.start import start_at_zero
 
 EXPANSION = 4  # the feed-forward part is this much wider
@@ -29,6 +30,10 @@ Positions = Annotated[
     Literal["learned", "sine", "nothing"],
     Field(description="how a patch says where it stands: learned, by sines, or not at all"),
 ]
+NormPlace = Annotated[
+    Literal["before", "after"],
+    Field(description="where the norm stands: before attention and feed-forward, or after what they add to the tokens"),
+]
 SharedLayer = Annotated[bool, Field(description="one layer's weights, applied `depth` times")]
 
 
@@ -44,6 +49,8 @@ def transformer(
     depth: Layers = 2,
     positions: Positions = "learned",
     shared: SharedLayer = False,
+    norm: VectorNorm = "layer",
+    norm_place: NormPlace = "before",
     dropout: Dropout = 0.0,
     zero_last: ZeroLast = False,
 ) -> nn.Module:
@@ -55,20 +62,23 @@ def transformer(
     The mean over the patches is read, there is no class token. Images are padded with 0 at the right and at the bottom
     to whole patches. Learned positions start as N(0, 0.02^2), whatever the initialiser. Dropout stands on the sum of
     patch and position and on what each part adds. zero_last starts what each part adds at 0.
+    norm_place = after gives the first transformer's t <- norm(t + attention(t)) ; t <- norm(t + W2 f(W1 t + b1) + b2),
+    without the norm at the end: no token passes a layer unchanged, and deep ones want a warm-up.
 
-    Source: Dosovitskiy et al. 2021, arXiv 2010.11929 (appendix D.3: mean or class token); sines: Vaswani et al. 2017,
-    arXiv 1706.03762, section 3.5; shared: Lan et al. 2020, arXiv 1909.11942 (ALBERT).
+    Source: Dosovitskiy et al. 2021, arXiv 2010.11929 (appendix D.3: mean or class token); sines, norm after: Vaswani et
+    al. 2017, arXiv 1706.03762; before or after: Xiong et al. 2020, arXiv 2002.04745; rms: Zhang & Sennrich 2019,
+    arXiv 1910.07467; shared: Lan et al. 2020, arXiv 1909.11942 (ALBERT).
     """
     tokens = -(-shape[1] // patch) * -(-shape[2] // patch)
     first = [Patches(patch), nn.Linear(shape[0] * patch**2, width), *position_layer(positions, tokens, width)]
+    after = norm_place == "after" and norm != "nothing"
+    kind, end = (NormedAfter, "nothing") if after else (TransformerLayer, norm)
     layers = [
-        TransformerLayer(width, heads, activation(), dropout, zero_last=zero_last)
-        for _ in range(1 if shared else depth)
+        kind(width, heads, activation(), dropout, norm, zero_last=zero_last) for _ in range(1 if shared else depth)
     ]
     repeated = Repeated(layers[0], depth) if shared else nn.Sequential(*layers)
-    return nn.Sequential(
-        *first, *dropped(dropout), repeated, nn.LayerNorm(width), MeanToken(), nn.Linear(width, classes)
-    )
+    head = [*vector_norm(end, width), MeanToken(), nn.Linear(width, classes)]
+    return nn.Sequential(*first, *dropped(dropout), repeated, *head)
 
 
 class Patches(nn.Module):
@@ -139,21 +149,40 @@ class Repeated(nn.Module):
 class TransformerLayer(nn.Module):
     """t <- t + attention(norm t) ;  t <- t + feed_forward(norm t)."""
 
-    def __init__(self, width: int, heads: int, activation: nn.Module, dropout: float, *, zero_last: bool) -> None:
+    def __init__(
+        self, width: int, heads: int, activation: nn.Module, dropout: float, norm: str, *, zero_last: bool
+    ) -> None:
         super().__init__()
         last = nn.Linear(EXPANSION * width, width)
         attention = Attention(width, heads)
         if zero_last:
             start_at_zero(last)
             start_at_zero(attention.out)
-        self.attention = nn.Sequential(nn.LayerNorm(width), attention, *dropped(dropout))
-        wider = [nn.LayerNorm(width), nn.Linear(width, EXPANSION * width), activation]
+        self.attention = nn.Sequential(*vector_norm(norm, width), attention, *dropped(dropout))
+        wider = [*vector_norm(norm, width), nn.Linear(width, EXPANSION * width), activation]
         self.feed_forward = nn.Sequential(*wider, last, *dropped(dropout))
 
     def forward(self, tokens: Tensor) -> Tensor:
         """(n, tokens, width) -> the same shape."""
         tokens = tokens + self.attention(tokens)
         return tokens + self.feed_forward(tokens)
+
+
+class NormedAfter(nn.Module):
+    """t <- norm(t + attention(t)) ;  t <- norm(t + feed_forward(t))."""
+
+    def __init__(
+        self, width: int, heads: int, activation: nn.Module, dropout: float, norm: str, *, zero_last: bool
+    ) -> None:
+        super().__init__()
+        plain = TransformerLayer(width, heads, activation, dropout, "nothing", zero_last=zero_last)
+        self.attention, (self.attention_norm,) = plain.attention, vector_norm(norm, width)
+        self.feed_forward, (self.feed_forward_norm,) = plain.feed_forward, vector_norm(norm, width)
+
+    def forward(self, tokens: Tensor) -> Tensor:
+        """(n, tokens, width) -> the same shape."""
+        tokens = self.attention_norm(tokens + self.attention(tokens))
+        return self.feed_forward_norm(tokens + self.feed_forward(tokens))
 
 
 class Attention(nn.Module):

@@ -1,7 +1,7 @@
-"""Catalogue `objectives`: what a training's steps make smaller, with all labels, with few, with none.
+"""Catalogue `objectives`: what is learned from the images.
 
-An option gets a `Batch` and draws what it needs of it (augmented images, unlabelled ones, a mask); it returns a
-function that runs the network on that and gives what was `Measured`. That may be called more than once in a step.
+An option gets the data set and the share of label smoothing, and gives an `Objective`: what it adds to the network,
+what a step sees, what the loss of it is, and what else is measured after an epoch.
 """
 
 from __future__ import annotations
@@ -10,24 +10,19 @@ from lab.catalogue import Catalogue
 
 objectives = Catalogue(
     "objective",
-    gives="a function without arguments that gives what was Measured",
-    aliases={"mae": "masked_autoencoder", "pseudo_label": "pseudo_labels"},
+    gives="a lab.objectives.Objective",
+    aliases={
+        "adabn": "adapted_statistics",
+        "clip": "image_and_words",
+        "mae": "masked_autoencoder",
+        "pseudo_label": "pseudo_labels",
+    },
 )
 
-from lab.objectives import few_labels, label_free  # noqa: F401  # pyright: ignore[reportUnusedImport]  # they fill the catalogue
-from lab.objectives.batch import Batch, Measured, at_least_float32
+from lab.objectives import all_labels, domains, few_labels, label_free, tasks, words  # noqa: F401  # pyright: ignore[reportUnusedImport]  # they fill the catalogue
 from lab.objectives.fitting import readout
-from lab.objectives.helping import drawing, helper_for, helpers, passes_for, without_labels
+from lab.objectives.label_free import without_labels
+from lab.objectives.objective import Batch, Look, Moment, Objective
+from lab.objectives.trunk import trunk_of
 
-__all__ = [
-    "Batch",
-    "Measured",
-    "at_least_float32",
-    "drawing",
-    "helper_for",
-    "helpers",
-    "objectives",
-    "passes_for",
-    "readout",
-    "without_labels",
-]
+__all__ = ["Batch", "Look", "Moment", "Objective", "objectives", "readout", "trunk_of", "without_labels"]

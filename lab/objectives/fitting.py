@@ -34,7 +34,9 @@ def readout(features: Tensor, labels: Tensor, classes: int) -> tuple[Tensor, Ten
 def minimised(features: Tensor, labels: Tensor, classes: int) -> tuple[Tensor, Tensor]:
     weight = features.new_zeros(classes, features.shape[1]).requires_grad_()
     bias = features.new_zeros(classes).requires_grad_()
-    search = torch.optim.LBFGS([weight, bias], max_iter=ITERATIONS, line_search_fn="strong_wolfe")
+    search = torch.optim.LBFGS(
+        [weight, bias], max_iter=ITERATIONS, tolerance_change=1e-14, line_search_fn="strong_wolfe"
+    )
 
     def error() -> Tensor:
         search.zero_grad()

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from functools import partial
 from typing import Any
 
@@ -11,25 +11,14 @@ import ipywidgets as widgets
 
 from lab.catalogue import RecipeError
 from lab.idle import idle, without_idle
-from lab.panel.controls import Control, ManyChoices, OneChoice, gathered, rest, setting
+from lab.panel.controls import Control, gathered, setting
 from lab.panel.forecast import PAUSE
+from lab.panel.locks import Locks
+from lab.panel.offers import ManyChoices, OneChoice, rest
 from lab.panel.ordered import OrderedChoices
 from lab.panel.pictures import PICTURES
 from lab.panel.worker import Post, errand, forget
 from lab.recipe import CATALOGUES, Recipe
-
-SECTIONS = {
-    "Data": ("data", "modify"),
-    "Network": ("model", "activation", "init"),
-    "Optimisation": (
-        *("optimizer", "schedule", "warmup", "cooldown", "depth_decay"),
-        *("epochs", "patience", "batch_size", "clip_norm", "label_smoothing"),
-        *("gradient", "average"),
-    ),
-    "Augmentation": ("augment",),
-    "Transfer": ("objective", "source", "transfer"),
-    "Numbers": ("precision", "seed"),
-}
 
 
 class Choices:
@@ -40,6 +29,7 @@ class Choices:
         sections: heading -> fields below it, in order.
         changed: told after a person changed something, and after `recipe` was set.
         post: reaches the pump, which hands `("picture", news)` to `draw`.
+        locks: what nobody can change; hidden: fields and dotted settings that are not shown.
     """
 
     def __init__(
@@ -49,10 +39,14 @@ class Choices:
         changed: Callable[[], None],
         post: Post,
         device: str | None,
+        *,
+        locks: Locks | None = None,
+        hidden: Collection[str] = (),
     ) -> None:
         self._told, self.post, self.device = changed, post, device
+        self.locks, self.hidden = locks or Locks({}, recipe), hidden
         self._setting = True  # until all controls are there
-        self.controls: dict[str, Any] = {field: self._control(field, value) for field, value in recipe}
+        self.controls: dict[str, Any] = {field: self._control(field, value) for field, value in self.locks.recipe}
         self._setting = False
         column = widgets.Layout(width="330px", flex="0 0 330px")
         self.widget = widgets.VBox([*self._rows(sections)], layout=column)
@@ -72,8 +66,9 @@ class Choices:
     def _rows(self, sections: Mapping[str, Sequence[str]]) -> list[widgets.Widget]:
         rows: list[widgets.Widget] = []
         for heading, fields in sections.items():
-            rows.append(widgets.HTML(f'<div class="lab-heading" role="heading" aria-level="3">{heading}</div>'))
-            rows += [self.controls[field].widget for field in fields]
+            if shown := [field for field in fields if field not in self.hidden]:
+                rows.append(widgets.HTML(f'<div class="lab-heading" role="heading" aria-level="3">{heading}</div>'))
+                rows += [self.controls[field].widget for field in shown]
         return rows
 
     @property
@@ -88,6 +83,7 @@ class Choices:
 
     @recipe.setter
     def recipe(self, recipe: Recipe) -> None:
+        recipe = self.locks.held(recipe)
         self._setting = True
         try:
             for field, control in self.controls.items():
@@ -119,13 +115,26 @@ class Choices:
     def _changed(self) -> None:
         if self._setting:
             return
+        self._hold()
         self._rest()
         for field in PICTURES:
             self._ask_for_picture(field)
         self._told()
 
+    def _hold(self) -> None:
+        """Put back what the notebook has set: a new option came with its defaults, or a cell changed a control."""
+        self._setting = True
+        for key, value in self.locks.values.items():
+            field, _, inner = key.partition(".")
+            hold(self.controls[field], inner, value)
+        self._setting = False
+
     def _rest(self) -> None:
-        rest(self.controls, idle(self.spec))
+        rest(self.controls, idle(self.spec), self.locks.values)
+        for key in self.hidden:
+            field, _, inner = key.partition(".")
+            if inner and (control := self.controls[field].settings.get(inner)):
+                control.widget.layout.display = "none"
 
     # -- pictures -------------------------------------------------------------------------------------------
 
@@ -156,3 +165,19 @@ class Choices:
         """Ask for nothing any more."""
         for field in PICTURES:
             forget(f"picture of {field}")
+
+
+def hold(control: Any, inner: str, value: Any) -> None:
+    """Set a control, or a setting of its option, where that shows something else."""
+    if isinstance(control, OneChoice) and not inner:
+        if control.dropdown.value != value:
+            control.value = control.catalogue.parse(value)
+    elif isinstance(control, OneChoice):
+        setting_of_it = control.settings.get(inner)
+        if setting_of_it is not None and setting_of_it.value != value:
+            setting_of_it.value = value
+    elif isinstance(control, ManyChoices | OrderedChoices):
+        if control.value != [choice.model_dump() for choice in value]:
+            control.value = value
+    elif control.value != value:
+        control.value = value

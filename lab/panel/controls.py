@@ -6,27 +6,35 @@ changes it.
 
 from __future__ import annotations
 
-import contextlib
 import math
-from collections.abc import Callable, Iterable, Mapping
-from typing import Any, Protocol, runtime_checkable
+from collections.abc import Callable, Iterable
+from typing import Any, Protocol
 
 import ipywidgets as widgets
 from pydantic.fields import FieldInfo
 
-from lab.catalogue import Catalogue, Choice, Knob, RecipeError, bounds_of, doc_of, is_number, knob_of, options_of
-from lab.idle import OF_THEIR_OWN_VALUE
-from lab.panel.about import About
+from lab.catalogue import Choice, Knob, bounds_of, doc_of, is_number, knob_of, options_of
 
 LABEL = {"description_width": "112px"}
+FIXED = "Set by the notebook."
 Changed = Callable[[], None]
 
 
-class Control(Protocol):
-    """What is shown, and the value that a recipe takes."""
+class Titled(Protocol):
+    """What has tooltips, by CSS class."""
 
     @property
     def titles(self) -> dict[str, str]: ...
+
+
+class Control(Titled, Protocol):
+    """What is shown, and the value that a recipe takes.
+
+    fixed: it stays as it is; read by `rest`, which shows it.
+    """
+
+    fixed: bool
+
     @property
     def widget(self) -> Any: ...
     @property
@@ -34,13 +42,6 @@ class Control(Protocol):
     @value.setter
     def value(self, value: Any, /) -> None: ...
     def rest(self, reason: str, *, locked: bool = True) -> None: ...
-
-
-@runtime_checkable
-class Many(Protocol):
-    """A list of options, each of which may rest."""
-
-    def rest_each(self, reasons: Mapping[str, str]) -> None: ...
 
 
 def tooltip(field: FieldInfo) -> str:
@@ -60,6 +61,8 @@ def setting(name: str, field: FieldInfo, changed: Changed, value: Any) -> Contro
 class Plain:
     """A checkbox, dropdown or text."""
 
+    fixed = False
+
     def __init__(self, name: str, field: FieldInfo, changed: Changed, value: Any) -> None:
         common = {"value": value, "description": words(name), "tooltip": tooltip(field), "layout": wide()}
         if field.annotation is bool:
@@ -75,9 +78,10 @@ class Plain:
 
     def rest(self, reason: str, *, locked: bool = True) -> None:
         """Grey it out, saying why, where it has no effect; an empty reason wakes it up."""
-        self.widget.disabled = bool(reason) and locked
+        self.widget.disabled = self.fixed or (bool(reason) and locked)
         greyed(self.widget, grey=bool(reason))
-        self.titles = dict.fromkeys(self.titles, reason or self.hint)
+        marked(self.widget, "lab-fixed", on=self.fixed)
+        self.titles = dict.fromkeys(self.titles, reason or hint_of(self.hint, fixed=self.fixed))
 
     @property
     def value(self) -> Any:
@@ -90,6 +94,8 @@ class Plain:
 
 class Number:
     """A slider over the usual range beside a box that takes any number; the box holds the value."""
+
+    fixed = False
 
     def __init__(self, name: str, field: FieldInfo, knob: Knob | None, changed: Changed, value: float) -> None:
         self.whole = field.annotation is int
@@ -160,9 +166,10 @@ class Number:
     def rest(self, reason: str, *, locked: bool = True) -> None:
         """Grey it out, saying why, where it has no effect; an empty reason wakes it up."""
         for part in filter(None, (self.box, self.slider)):
-            part.disabled = bool(reason) and locked
+            part.disabled = self.fixed or (bool(reason) and locked)
         greyed(self.widget, grey=bool(reason))
-        self.titles = dict.fromkeys(self.titles, reason or self.hint)
+        marked(self.widget, "lab-fixed", on=self.fixed)
+        self.titles = dict.fromkeys(self.titles, reason or hint_of(self.hint, fixed=self.fixed))
 
     @property
     def value(self) -> float:
@@ -181,26 +188,22 @@ def settings_of(choice: Choice, changed: Changed) -> dict[str, Control]:
 
 def greyed(widget: widgets.DOMWidget, *, grey: bool) -> None:
     """Its label too, which `disabled` leaves as it is."""
-    if grey:
-        widget.add_class("lab-resting")
+    marked(widget, "lab-resting", on=grey)
+
+
+def marked(widget: widgets.DOMWidget, css: str, *, on: bool) -> None:
+    if on:
+        widget.add_class(css)
     else:
-        widget.remove_class("lab-resting")
+        widget.remove_class(css)
 
 
-def rest(controls: Mapping[str, Control | OneChoice | Many], reasons: Mapping[str, str]) -> None:
-    """Grey out what rests, by dotted key, and wake up all else; the settings of a choice rest with it."""
-    for field, control in controls.items():
-        if isinstance(control, Many):
-            begin = f"{field}."
-            control.rest_each({key.removeprefix(begin): why for key, why in reasons.items() if key.startswith(begin)})
-            continue
-        own = reasons.get(field, "")
-        control.rest(own, locked=field not in OF_THEIR_OWN_VALUE)
-        for key, inner in control.settings.items() if isinstance(control, OneChoice) else ():
-            inner.rest(own or reasons.get(f"{field}.{key}", ""))
+def hint_of(hint: str, *, fixed: bool) -> str:
+    """A tooltip; of what the notebook has set it says that first."""
+    return "\n\n".join(filter(None, [FIXED, hint])) if fixed else hint
 
 
-def gathered(controls: Iterable[Control | OneChoice | ManyChoices]) -> dict[str, str]:
+def gathered(controls: Iterable[Titled]) -> dict[str, str]:
     """The tooltips of several controls, by CSS class."""
     return {css: text for control in controls for css, text in control.titles.items()}
 
@@ -210,169 +213,6 @@ def boxed(controls: Iterable[Control]) -> widgets.VBox:
     if box.children:
         box.add_class("lab-settings")
     return box
-
-
-class OneChoice:
-    """A dropdown over a catalogue; picking an option swaps in its settings."""
-
-    def __init__(
-        self, name: str, catalogue: Catalogue, changed: Changed, value: Choice, ask: Changed | None = None
-    ) -> None:
-        self.catalogue, self.changed, self.idle = catalogue, changed, ""
-        narrow = widgets.Layout(flex="1 1 auto", width="auto", min_width="0")
-        self.dropdown = widgets.Dropdown(options=list(catalogue), description=words(name), style=LABEL, layout=narrow)
-        self.css = f"lab-{name}"
-        self.dropdown.add_class(self.css)
-        self.about = About(name, catalogue, ask)
-        self.head = widgets.HBox([self.dropdown, self.about.button], layout=wide())
-        self.widget = widgets.VBox([self.head, self.about.box], layout=wide())
-        self.value = value
-        self.dropdown.observe(self._picked, "value")
-
-    @property
-    def titles(self) -> dict[str, str]:
-        own = {self.css: self.idle or self.catalogue.sentence(str(self.dropdown.value))}
-        return own | gathered(self.settings.values())
-
-    def rest(self, reason: str, *, locked: bool = True) -> None:
-        """Grey the choice out, saying why, where it has no effect; an empty reason wakes it up."""
-        self.idle = reason
-        self.dropdown.disabled = bool(reason) and locked
-        greyed(self.dropdown, grey=bool(reason))
-
-    def _picked(self, change: dict[str, Any]) -> None:
-        self._show(self.catalogue.parse(change["new"]))
-        self.changed()
-
-    def _show(self, choice: Choice) -> None:
-        old = self.widget.children[2:]
-        self.shown, self.settings = type(choice), settings_of(choice, self._setting_changed)
-        settings = [boxed(self.settings.values())] if self.settings else []
-        self.widget.children = [self.head, self.about.box, *settings]
-        self.about.show(choice)
-        close(*old)
-
-    def _setting_changed(self) -> None:
-        with contextlib.suppress(RecipeError):  # said elsewhere
-            self.about.show(self.catalogue.parse(self.value))
-        self.changed()
-
-    @property
-    def value(self) -> dict[str, Any]:
-        return {"name": self.dropdown.value, **{key: control.value for key, control in self.settings.items()}}
-
-    @value.setter
-    def value(self, choice: Choice) -> None:
-        if choice.name != self.dropdown.value:
-            self.dropdown.value = choice.name
-        self._show(choice)
-
-    def refresh(self) -> None:
-        """Offer what the catalogue has now: a person may have added an option in a cell, or changed one."""
-        if tuple(self.catalogue) != self.dropdown.options:
-            chosen = self.dropdown.value
-            self.dropdown.options = list(self.catalogue)
-            self.dropdown.value = chosen
-        if self.shown is not self.catalogue[str(self.dropdown.value)]:
-            self._show(self.catalogue.parse(self.dropdown.value))
-
-
-class ManyChoices:
-    """A checkbox per option of a catalogue; ticked ones show their settings and apply in the order of ticking."""
-
-    def __init__(self, name: str, catalogue: Catalogue, changed: Changed, value: tuple[Choice, ...]) -> None:
-        self.name, self.catalogue, self.changed, self._setting = name, catalogue, changed, False
-        self.widget = widgets.VBox([], layout=wide())
-        self.chosen: dict[str, dict[str, Control]] = {}
-        self.boxes: dict[str, widgets.Checkbox] = {}
-        self.abouts: dict[str, About] = {}
-        self.heads: dict[str, widgets.VBox] = {}
-        self.idle: Mapping[str, str] = {}
-        self.panes: dict[str, widgets.VBox] = {}
-        self.value = value
-
-    def _make_box(self, option: str) -> widgets.Checkbox:
-        hint = self.catalogue.sentence(option)
-        layout = widgets.Layout(flex="1 1 auto", width="auto", min_width="0")
-        box = widgets.Checkbox(
-            value=option in self.chosen, description=words(option), tooltip=hint, indent=False, layout=layout
-        )
-        box.add_class(f"lab-{self.name}-{option}")
-        box.observe(lambda change: self._ticked(option, on=change["new"]), "value")
-        return box
-
-    def _make_head(self, option: str) -> widgets.VBox:
-        about = self.abouts[option]
-        row = widgets.HBox([self.boxes[option], about.button], layout=wide())
-        return widgets.VBox([row, about.box], layout=wide())
-
-    @property
-    def titles(self) -> dict[str, str]:
-        said = {option: self.idle.get(option) or self.catalogue.sentence(option) for option in self.catalogue}
-        own = {f"lab-{self.name}-{option}": text for option, text in said.items()}
-        return own | gathered(control for settings in self.chosen.values() for control in settings.values())
-
-    def rest_each(self, reasons: Mapping[str, str]) -> None:
-        """Grey out the ticked options that have no effect, saying why; they can still be unticked."""
-        self.idle = reasons
-        for option, settings in self.chosen.items():
-            greyed(self.boxes[option], grey=option in reasons)
-            for control in settings.values():
-                control.rest(reasons.get(option, ""))
-
-    def _ticked(self, option: str, *, on: bool) -> None:
-        if self._setting:
-            return
-        close(*(pane for pane in [self.panes.pop(option, None)] if pane))
-        self.chosen.pop(option, None)
-        if on:
-            self._choose(self.catalogue.parse(option))
-        self._show()
-        self.changed()
-
-    def _choose(self, choice: Choice) -> None:
-        settings = settings_of(choice, self.changed)
-        self.chosen[choice.name] = settings
-        if settings:
-            self.panes[choice.name] = boxed(settings.values())
-
-    def _show(self) -> None:
-        rows: list[widgets.Widget] = []
-        for option in self.catalogue:
-            rows += [self.heads[option], *([self.panes[option]] if option in self.panes else [])]
-        self.widget.children = rows
-
-    @property
-    def value(self) -> list[dict[str, Any]]:
-        return [
-            {"name": option, **{key: control.value for key, control in settings.items()}}
-            for option, settings in self.chosen.items()
-        ]
-
-    @value.setter
-    def value(self, choices: tuple[Choice, ...]) -> None:
-        old, self.chosen, self.panes = self.panes, {}, {}
-        for choice in choices:
-            self._choose(choice)
-        self._setting = True
-        for option in self.catalogue:
-            self._offer(option)
-        self._setting = False
-        self._show()
-        close(*old.values())
-
-    def _offer(self, option: str) -> None:
-        """Have a row for an option, and in it what is so now."""
-        if option not in self.heads:
-            self.boxes[option] = self._make_box(option)
-            self.abouts[option] = About(f"{self.name}-{option}", self.catalogue)
-            self.heads[option] = self._make_head(option)
-        self.boxes[option].value = option in self.chosen
-        self.abouts[option].show(self.catalogue.parse(option))
-
-    def refresh(self) -> None:
-        """Offer what the catalogue has now, the ticked ones as they are."""
-        self.value = tuple(self.catalogue.parse(spec) for spec in self.value)
 
 
 def wide() -> widgets.Layout:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Mapping
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 import numpy as np
@@ -39,18 +39,17 @@ class Curves:
         titles = self.figure.layout.annotations[:2]
         self.figure.layout.annotations = [*titles, {"text": HINT, **place}] if visible else titles
 
-    def add(self, number: int, label: str) -> None:
-        self._show_hint(visible=False)
-        self.figure.add_traces(run_traces(label, number - 1))
-        self._lines[number] = list(self.figure.data[-4:])
-
-    def keep(self, numbers: Collection[int]) -> None:
-        """Take all other runs off the figure; those that stay keep their colour and dash."""
-        self._lines = {number: lines for number, lines in self._lines.items() if number in numbers}
+    def keep(self, labels: Mapping[int, str]) -> None:
+        """Have lines for these runs and no others, by number; those that stay keep their colour and dash."""
+        for number in labels.keys() - self._lines.keys():
+            self.figure.add_traces(run_traces(labels[number], number - 1))
+            self._lines[number] = list(self.figure.data[-4:])
+        self._lines = {number: lines for number, lines in self._lines.items() if number in labels}
         self.figure.data = (*self.figure.data[:2], *(trace for lines in self._lines.values() for trace in lines))
         self._show_hint(visible=not self._lines)
+        self._rename(labels)
 
-    def rename(self, labels: Mapping[int, str]) -> None:
+    def _rename(self, labels: Mapping[int, str]) -> None:
         with self.figure.batch_update():
             for number, label in labels.items():
                 for trace in self._lines[number]:

@@ -9,6 +9,7 @@ from typing import NamedTuple
 from lab.diagnostics import Health, HealthHistory
 from lab.events import Epoch, Event, Finished, History, Learned, Metrics, Started
 from lab.panel.worker import Job
+from lab.run_notes import Note, write_note
 from lab.runs import Run
 
 
@@ -20,6 +21,7 @@ class Entry:
         self.run = Run(job.recipe, History(), "queued")
         self.steps, self.steps_per_epoch = 0, 1  # until training has started
         self.health = HealthHistory()
+        self.note, self._note_waits = Note(), False
 
     @property
     def trains(self) -> bool:
@@ -31,6 +33,8 @@ class Entry:
             self.run.status, self.steps, self.steps_per_epoch = "running", event.steps, event.steps_per_epoch
         elif isinstance(event, Finished):
             self.run = self.job.run or replace(self.run, status=event.status, detail=event.detail)
+            if self._note_waits:
+                self.keep_note()
             return f"Run {self.number}: {event.detail}" if event.detail else ""
         elif isinstance(event, Learned):
             return f"Run {self.number}: {event.option} has learned for {event.seconds:.1f} s."
@@ -40,6 +44,12 @@ class Entry:
             self.run.history.add(event)
             self.run.step, self.run.seconds = len(self.run.history.loss), event.seconds
         return ""
+
+    def keep_note(self) -> None:
+        """In the run's folder; while the run goes on its folder has another writer, so the note waits for the end."""
+        self._note_waits = not self.job.done.is_set()
+        if not self._note_waits and self.run.folder is not None:
+            write_note(self.run.folder, self.note)
 
 
 class Way(NamedTuple):

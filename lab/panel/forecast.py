@@ -28,7 +28,7 @@ from lab.recipe import Recipe
 from lab.schedule_plots import rate_over_run
 
 PAUSE = 0.15  # seconds without a change before anything is computed: a slider passes many values
-NETWORK = ("data", "modify", "model", "activation", "init", "source", "transfer", "precision", "seed")
+NETWORK = ("data", "modify", "model", "activation", "init", "source", "transfer", "objective", "precision", "seed")
 SIDE_BY_SIDE = 560  # pixels of the results from which two pictures stand beside each other
 GAP, WIDEST, HEIGHT = 8, 480, 200
 PLACES = ("rate", "doctor")
@@ -58,7 +58,7 @@ def signal_key(recipe: Recipe) -> tuple[Any, ...]:
 
 def cost_key(recipe: Recipe) -> tuple[Any, ...]:
     """All that costs depend on: of an optimizer its kind and settings, but not how far it steps."""
-    fields = (getattr(recipe, field) for field in (*NETWORK, "batch_size", "gradient", "average"))
+    fields = (getattr(recipe, field) for field in (*NETWORK, "batch_size", "gradient", "average", "augment"))
     return (*fields, type(recipe.optimizer), recipe.optimizer.model_dump(exclude={"lr"}))
 
 

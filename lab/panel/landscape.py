@@ -13,8 +13,8 @@ from typing import Any, ClassVar
 import ipywidgets as widgets
 
 from lab.landscape import Portrait, Question
-from lab.landscape.budgets import SHARE
-from lab.landscape.scenes import Scene, share
+from lab.landscape.budgets import SHARE, Cost
+from lab.landscape.scenes import Scene
 from lab.landscape_plots import places
 from lab.panel.controls import greyed, wide
 from lab.panel.curvature import Measured, Numbers
@@ -22,7 +22,7 @@ from lab.panel.glimpses import Album, Glimpses
 from lab.panel.helper import Helper
 from lab.panel.landscape_saving import Saved, Saving
 from lab.panel.landscape_view import Kind, LandscapeView
-from lab.panel.portraits import in_html, scenes_of
+from lab.panel.portraits import cost_in_words, in_html, scenes_of
 from lab.panel.surveyor import News, Surveyor
 from lab.panel.toolbar import Look, row, toggle
 from lab.panel.worker import Job, Post
@@ -70,7 +70,7 @@ class Landscapes:
 
     def __init__(self, helper: Helper, post: Post) -> None:
         self.helper, self.post, self.dark, self.width, self.webgl = helper, post, False, 0, True
-        self.news = News((), None, rests=True)
+        self.news = News((), Cost(0.0, 0.0, SHARE), rests=True)
         self._names: dict[int, tuple[int, str]] = {}  # by the job's number: the run's number and name
         self._recipes: dict[int, Recipe] = {}
         self._kept: tuple[tuple[int, bool], ...] = ()
@@ -267,12 +267,11 @@ class Landscapes:
         if self.news.missing and self._names:
             return escape(self.news.missing)
         if not self.portraits:
-            return NOTHING
-        took = self.news.taken
+            return NOTHING if self.news.rests or not self._names else WAITS
         parts = [
             *(escape(each.fault) for each in self.portraits if each.fault),
             "" if seen else WAITS,
-            "" if took is None else f"took {share(took)} of the time of training",
+            cost_in_words(self.news.cost, going=any(each.moving for each in self.portraits)),
             "" if self.webgl else NO_WEBGL,
             "scale made anew: the old one did not fit any more" if self.view.rescaled else "",
             "" if self.news.rests or not seen else "more points come while nothing trains",

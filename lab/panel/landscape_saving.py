@@ -10,7 +10,7 @@ from typing import NamedTuple
 from lab.followed import looking_back
 from lab.landscape.scenes import Scene
 from lab.landscape_command import fresh_folder
-from lab.landscape_folder import PAGE, save
+from lab.landscape_folder import PAGE, planes_of, save
 from lab.landscape_numbers import Number
 from lab.panel.portraits import Names, scenes_of
 from lab.panel.slices import Slices
@@ -77,7 +77,8 @@ def kept(folder: Path, closer: Closer, names: Names, numbers: Mapping[int, tuple
     named = [renamed(scene, place) for place, scene in enumerate(scenes)]
     title = f"Loss landscape of {'; '.join(run.name for run in runs.values())}"
     save(folder, title, named, list(runs.values()), [numbers.get(job, ()) for job in runs])
-    return f"Saved as {folder / PAGE}, with all numbers beside it."
+    planes = ", ".join(planes_of(named))
+    return f"Saved as {folder / PAGE}; beside it all numbers, and each picture's plane: {planes}."
 
 
 def renamed(scene: Scene, place: int) -> Scene:

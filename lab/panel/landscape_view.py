@@ -60,8 +60,9 @@ class LandscapeView:
         if drawn == self._drawn:
             self._update(scenes, kind)
             return
-        self._drawn = drawn
+        self._drawn = None  # a picture that breaks off is drawn anew
         self._redraw(picture_of(scenes, self.scale, kind, dark=dark), len(scenes), kind, dark=dark, width=width)
+        self._drawn = drawn
 
     def _fit(self, scenes: Sequence[Scene], planes: Hashable) -> None:
         now, same = Scale.of(scenes), planes == self._planes

@@ -10,7 +10,7 @@ import ipywidgets as widgets
 
 from lab.catalogue import Catalogue, Choice, RecipeError
 from lab.panel.about import About
-from lab.panel.controls import LABEL, Changed, boxed, close, greyed, settings_of, wide, words
+from lab.panel.controls import LABEL, Changed, boxed, close, greyed, hint_of, marked, settings_of, wide, words
 
 
 class Listed:
@@ -23,19 +23,19 @@ class Listed:
     def __init__(self, choice: Choice, owner: OrderedChoices) -> None:
         field, catalogue = owner.name, owner.catalogue
         self.catalogue, self.changed, self.name, self.kind = catalogue, owner.changed, choice.name, type(choice)
-        self.idle = ""
+        self.idle, self.fixed = "", False
         self.css, self.settings = f"lab-{field}-{choice.name}", settings_of(choice, self._set)
         name = words(choice.name)
         self.on = widgets.Checkbox(value=True, description=name, indent=False, layout=_stretched())
         self.on.add_class(self.css)
         self.up = icon_button("up", "chevron-up", f"Move {name} up", lambda: owner.move(self, -1))
         self.down = icon_button("down", "chevron-down", f"Move {name} down", lambda: owner.move(self, 1))
-        remove = icon_button("remove", "times", f"Remove {name}", lambda: owner.remove(self))
+        self.remove = icon_button("remove", "times", f"Remove {name}", lambda: owner.remove(self))
         self.about = About(f"{field}-{choice.name}", catalogue)
         self.about.show(choice)
         self.pane = boxed(self.settings.values())
         self.fold = self._fold_button(name)
-        head = widgets.HBox([self.on, self.fold, self.up, self.down, self.about.button, remove], layout=wide())
+        head = widgets.HBox([self.on, self.fold, self.up, self.down, self.about.button, self.remove], layout=wide())
         head.add_class("lab-entry-head")
         self.widget = widgets.VBox([head, self.about.box, self.pane], layout=wide())
         for css in ("lab-entry", f"lab-entry-{choice.name}"):
@@ -58,13 +58,16 @@ class Listed:
         """By the path of CSS classes: two entries may have settings of the same name."""
         inner = {css: text for control in self.settings.values() for css, text in control.titles.items()}
         own = {f"lab-entry-{self.name} .{css}": text for css, text in inner.items()}
-        return {self.css: self.idle or self.catalogue.sentence(self.name), **own}
+        return {self.css: self.idle or hint_of(self.catalogue.sentence(self.name), fixed=self.fixed), **own}
 
-    def rest(self, reason: str) -> None:
-        """Grey it out, saying why; it can still be switched off, moved and removed. An empty reason wakes it up."""
-        self.idle = reason
+    def rest(self, reason: str, *, fixed: bool) -> None:
+        """Grey it out, saying why; it can still be switched off, moved and removed, unless it is fixed."""
+        self.idle, self.fixed = reason, fixed
         greyed(self.on, grey=bool(reason))
+        marked(self.on, "lab-fixed", on=fixed)
+        self.on.disabled = self.remove.disabled = fixed
         for control in self.settings.values():
+            control.fixed = fixed
             control.rest(reason)
 
     def stand(self, *, first: bool, last: bool) -> None:
@@ -94,6 +97,8 @@ class OrderedChoices:
     What is switched off is in the list, but not in `value`.
     """
 
+    fixed = False
+
     def __init__(self, name: str, catalogue: Catalogue, changed: Changed, value: tuple[Choice, ...]) -> None:
         self.name, self.catalogue, self.changed = name, catalogue, changed
         self.entries: list[Listed] = []
@@ -111,12 +116,14 @@ class OrderedChoices:
     def titles(self) -> dict[str, str]:
         """Tooltips: of what can be added, what it does."""
         own = self.catalogue.sentence(str(self.dropdown.value)) if self.dropdown.value else "All are in the list"
+        own = hint_of("" if self.fixed else own, fixed=self.fixed)
         return {f"lab-{self.name}": own} | {css: text for entry in self.entries for css, text in entry.titles.items()}
 
     def rest_each(self, reasons: Mapping[str, str]) -> None:
         """Grey out the entries that have no effect, saying why."""
         for entry in self.entries:
-            entry.rest(reasons.get(entry.name, ""))
+            entry.rest(reasons.get(entry.name, ""), fixed=self.fixed)
+        self._stand()
 
     @property
     def chosen(self) -> dict[str, dict[str, Any]]:
@@ -144,15 +151,19 @@ class OrderedChoices:
         close(*(entry.widget for entry in old))
 
     def _show(self) -> None:
-        for place, entry in enumerate(self.entries):
-            entry.stand(first=place == 0, last=place == len(self.entries) - 1)
         self.rows.children = [entry.widget for entry in self.entries]
         there = {entry.name for entry in self.entries}
         kept, offered = self.dropdown.value, [name for name in self.catalogue if name not in there]
         if self.dropdown.options != tuple(offered):
             self.dropdown.options = offered
             self.dropdown.value = kept if kept in offered else next(iter(offered), None)
-        self.dropdown.disabled = self.add.disabled = not offered
+        self._stand()
+
+    def _stand(self) -> None:
+        """What can be moved where, and whether anything can be added."""
+        for place, entry in enumerate(self.entries):
+            entry.stand(first=self.fixed or place == 0, last=self.fixed or place == len(self.entries) - 1)
+        self.dropdown.disabled = self.add.disabled = self.fixed or not self.dropdown.options
 
     def _add(self) -> None:
         if self.dropdown.value:

@@ -5,30 +5,38 @@ from __future__ import annotations
 import threading
 import time
 import weakref
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Mapping
 from functools import partial
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
 import ipywidgets as widgets
 
-from lab.panel.choices import SECTIONS, Choices
+from lab.panel.choices import Choices
 from lab.panel.comparing import ComparePane
-from lab.panel.controls import close, wide
+from lab.panel.controls import close, gathered, wide
 from lab.panel.curves import Curves
 from lab.panel.entries import Entry, way_of
 from lab.panel.finding import FindingPane
 from lab.panel.forecast import Forecast
 from lab.panel.health import HealthView
 from lab.panel.helper import Helper
+from lab.panel.jobs import Jobs
 from lab.panel.landscape import Landscapes
+from lab.panel.layout import captioned, results, side_by_side
+from lab.panel.locks import Locks, checked_seconds
 from lab.panel.one_thread import keep_to_main_thread
+from lab.panel.parts import SECTIONS, checked_parts
 from lab.panel.pump import Pump
+from lab.panel.run_list import TITLES, RunList
 from lab.panel.samples import Samples
+from lab.panel.start import Start
 from lab.panel.take_away import TakeAway
 from lab.panel.toolbar import Progress, Toolbar
-from lab.panel.words import message, run_names, runs_table
+from lab.panel.words import message
 from lab.panel.worker import Job, Task, in_words, submit, take_turns, warm_up
+from lab.presets import presets
 from lab.recipe import CATALOGUES, Recipe, checked
 from lab.runs import Run
 from lab.store import RunError
@@ -45,59 +53,67 @@ class Panel:
         recipe: what the controls show first.
         folder: where runs are kept; None keeps them in memory only.
         device: "cpu", "cuda", ...; the best there is by default.
+        lock: dotted choices that are set and cannot be changed, such as {"model": "cnn", "optimizer.lr": 0.1}.
+        hide: what is not shown: fields ("augment"), settings ("optimizer.nesterov"), sections ("Transfer") and panes
+            ("compare"); `everything_but` lists them all but some.
+        seconds: of its own training time, after which a run is stopped.
+    Raises:
+        RecipeError: a choice or a part that does not exist, or seconds that are not greater than 0.
     Example:
         panel = Panel(); panel                 # in a notebook: shows it
         panel.recipe = panel.recipe.changed(optimizer="adam"); panel.start(); panel.wait()
     """
 
     def __init__(
-        self, recipe: Recipe | None = None, *, folder: str | Path | None = "runs", device: str | None = None
+        self,
+        recipe: Recipe | None = None,
+        *,
+        folder: str | Path | None = "runs",
+        device: str | None = None,
+        lock: Mapping[str, Any] = MappingProxyType({}),
+        hide: Iterable[str] = (),
+        seconds: float | None = None,
     ) -> None:
+        start = Recipe() if recipe is None else checked(recipe)
+        locks, self.hidden, self.seconds = Locks(lock, start), checked_parts(hide), checked_seconds(seconds)
         global _current  # one panel per kernel: a re-run cell replaces the old one
         if _current is not None and (old := _current()) is not None:
             old.close()
         _current = weakref.ref(self)
         keep_to_main_thread()
         self.folder, self.device = Path(folder) if folder else None, device
-        self.entries: list[Entry] = []  # what is shown
-        self.jobs: list[Job | Task] = []  # what was asked for, shown yet or not
+        self.jobs = Jobs()
         self.pump = Pump(self._flush)
-        start = Recipe() if recipe is None else checked(recipe)
         self._numbers_shown = 0.0
         self.watching = threading.Event()  # whether the layers' health is looked at
-        self.choices = Choices(start, SECTIONS, self._changed, self.pump.post, self.device)
+        where = self.pump.post, self.device
+        self.choices = Choices(start, SECTIONS, self._changed, *where, locks=locks, hidden=self.hidden)
         self.controls = self.choices.controls
+        self.list = RunList(self._restore, lambda: self.pump.post(("listed", None)), self._guarded)
+        self.start_from = Start(locks.fitting(presets()), self._restore)
         self._build()
         for catalogue in CATALOGUES.values():
             catalogue.listeners.append(self._options_changed)
-        submit(lambda: warm_up(start))
+        submit(lambda: warm_up(locks.recipe))
 
     def _build(self) -> None:
         self._build_parts()
-        results = widgets.VBox(
-            [
-                self.toolbar.widget,
-                self.progress.widget,
-                self.invalid,
-                self.message,
-                self.curves.figure,
-                widgets.HTML(f'<div class="lab-caption">{CAPTION}</div>'),
-                self.health.widget,
-                self.table,
-                self.landscapes.widget,
-                self.finding.widget,
-                self.forecast.widget,
-                self.samples.widget,
-                self.comparing.widget,
-                self.take_away.widget,
-            ],
-            layout=widgets.Layout(flex="1 1 520px", min_width="0", width="auto"),
-        )
-        results.add_class("lab-results")
-        self.ui = widgets.HBox(
-            [self.choices.widget, results, self.helper], layout=widgets.Layout(width="100%", flex_flow="row wrap")
-        )
-        self.ui.add_class("lab-panel")
+        panes = {
+            "curves": captioned(self.curves.figure, CAPTION),
+            "health": self.health.widget,
+            "runs": self.list.widget,
+            "landscapes": self.landscapes.widget,
+            "rates": self.finding.widget,
+            "forecast": self.forecast.widget,
+            "samples": self.samples.widget,
+            "compare": self.comparing.widget,
+            "code": self.take_away.widget,
+        }
+        head = self.toolbar.widget, self.progress.widget, self.invalid, self.message
+        if "start" not in self.hidden:
+            self.choices.widget.children = (self.start_from.widget, *self.choices.widget.children)
+        self.toolbar.hide(self.hidden)
+        self.ui = side_by_side(self.choices.widget, results(head, panes, self.hidden), self.helper)
         self._on_show()
         self._changed()
 
@@ -125,7 +141,7 @@ class Panel:
         }
         for trait, kind in (("dark", "theme"), ("width", "width"), ("webgl", "webgl")):
             self.helper.observe(lambda change, kind=kind: self.pump.post((kind, change["new"])), trait)
-        self.table, self.message, self.invalid = (widgets.HTML(layout=wide()) for _ in range(3))
+        self.message, self.invalid = (widgets.HTML(layout=wide()) for _ in range(2))
 
     def _make_toolbar(self) -> Toolbar:
         actions: dict[str, Callable[[], None]] = {
@@ -166,12 +182,16 @@ class Panel:
     def recipe(self, recipe: Recipe) -> None:
         self.choices.recipe = checked(recipe)
 
+    def _restore(self, recipe: Recipe) -> None:
+        self.recipe = recipe
+
     def _changed(self) -> None:
         """A control changed: say at once whether the recipe is valid, and show what follows from it."""
-        self.helper.titles = self.choices.titles | self.samples.titles | self.landscapes.titles
+        parts = self.choices, self.start_from, self.samples, self.landscapes
+        self.helper.titles = TITLES | gathered(parts)
         recipe, fault = None, ""
         try:
-            recipe = self.recipe
+            self.start_from.show(recipe := self.recipe)
         except Exception as error:  # noqa: BLE001  # shown in words, whatever it is
             fault = in_words(error)
         self.invalid.value = message(fault)
@@ -187,8 +207,8 @@ class Panel:
 
     def start(self) -> None:
         """Train the recipe shown, in turns with up to three others; further ones wait until one of them has ended."""
-        where = self.pump.post, self.folder, self.device
-        job = Job(self.recipe, *where, watching=self.watching, follow=self.landscapes.surveyor.follow)
+        where, follow = (self.pump.post, self.folder, self.device), self.landscapes.surveyor.follow
+        job = Job(self.recipe, *where, seconds=self.seconds, watching=self.watching, follow=follow)
         self.pump.post(("queue", job))
         self._work_on(job)
 
@@ -197,9 +217,7 @@ class Panel:
         self.finding.start(self.recipe)
 
     def _work_on(self, job: Job | Task) -> None:
-        if self._paused:
-            job.going.clear()
-        self.jobs.append(job)
+        self.jobs.take(job)
         self.pump.post(("show", None))
         if isinstance(job, Job):
             take_turns(job)
@@ -211,33 +229,25 @@ class Panel:
 
     def stop(self) -> None:
         """Stop after the current step, and take waiting runs off the queue."""
-        for job in self._unfinished():
-            job.stop()
+        self.jobs.stop()
 
     def pause(self) -> None:
         """Hold training where it is."""
-        for job in self._unfinished():
-            job.going.clear()
+        self.jobs.hold()
         self.pump.post(("show", None))
 
     def go_on(self) -> None:
         """Go on after a pause."""
-        for job in self._unfinished():
-            job.going.set()
+        self.jobs.go_on()
         self.pump.post(("show", None))
 
     def _pause_or_go_on(self) -> None:
-        if self._paused:
-            self.go_on()
-        else:
-            self.pause()
+        (self.go_on if self.jobs.paused else self.pause)()
 
     @property
-    def _paused(self) -> bool:
-        return any(not job.going.is_set() for job in self._unfinished())
-
-    def _unfinished(self) -> list[Job | Task]:
-        return [job for job in self.jobs if not job.done.is_set()]
+    def entries(self) -> list[Entry]:
+        """What is shown of each run, in the order in which they were started."""
+        return self.list.entries
 
     @property
     def runs(self) -> list[Run]:
@@ -250,8 +260,8 @@ class Panel:
         Raises:
             RunError: one of the runs that were waited for failed, with its words.
         """
-        awaited = self._unfinished()
-        while not all(job.told.is_set() for job in self.jobs):
+        awaited = self.jobs.unfinished
+        while not self.jobs.told:
             self.pump.drain()
             time.sleep(self.pump.period)
         self.pump.drain()
@@ -311,15 +321,16 @@ class Panel:
         return entry.number
 
     def _on_queue(self, job: Job) -> None:
-        entry = Entry(self.entries[-1].number + 1 if self.entries else 1, job)
-        self.entries.append(entry)
+        self.list.take(job)
         self.message.value = ""
-        names = run_names(self._numbered())
-        self.curves.add(entry.number, names[entry.number])
-        self.curves.rename(names)
+        self._on_listed()
 
-    def _numbered(self) -> dict[int, Run]:
-        return {entry.number: entry.run for entry in self.entries}
+    def _on_listed(self, _: None = None) -> None:
+        """Runs came or went: one line for each of them, named by what differs now."""
+        self.list.show()
+        self.curves.keep(self.list.names)
+        for entry in self.entries:
+            self.curves.update(entry.number, entry.run.history, entry.steps_per_epoch)
 
     def _on_options(self, _: None) -> None:
         self.choices.refresh()
@@ -347,32 +358,31 @@ class Panel:
         self.curves.fit_loss(self.runs)
 
     def _on_clear(self, _: None) -> None:
-        self.jobs = self._unfinished()
-        self.entries = [entry for entry in self.entries if entry.job in self.jobs]
+        self.jobs.forget_ended()
+        self.list.clear(self.jobs)
         self.message.value = ""
         self.comparing.clear()
-        self.curves.keep({entry.number for entry in self.entries})
-        self.curves.rename(run_names(self._numbered()))
+        self._on_listed()
 
     def _on_show(self, _: None = None) -> None:
         going = [entry for entry in self.entries if not entry.job.done.is_set()]
         training = [entry for entry in going if entry.trains]
         shown = training or (going or self.entries[-1:])[:1]
         clearable = len(going) < len(self.entries) or not self.comparing.empty
-        self.toolbar.show(busy=bool(self._unfinished()), paused=self._paused, clearable=clearable)
+        self.toolbar.show(busy=bool(self.jobs.unfinished), paused=self.jobs.paused, clearable=clearable)
         self.comparing.refresh_button()
-        self.landscapes.show({entry.number: entry.job for entry in self.entries}, run_names(self._numbered()))
+        self.landscapes.show({entry.number: entry.job for entry in self.entries}, self.list.names)
         state = self._state(shown, training=bool(training))
         others = state in ("comparing", "finding")  # what goes on is none of the runs
         self.progress.say(state, [] if others else [entry.number for entry in shown])
         if state != "running" or self._due():
-            self.table.value = runs_table(self._numbered())
+            self.list.show()
             self.progress.show(way_of(shown))
             if shown:
                 self.health.show(shown[0].health, shown[0].number)
 
     def _state(self, shown: list[Entry], *, training: bool) -> str:
-        if self._paused:
+        if self.jobs.paused:
             return "paused"
         for part, state in ((self.comparing, "comparing"), (self.finding, "finding")):
             if part.busy and not training:

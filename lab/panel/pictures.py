@@ -12,6 +12,8 @@ from lab.activations import gain_of
 from lab.data import load
 from lab.diagnostics.pre_activations import pre_activations
 from lab.diagnostics.signals import matrices
+from lab.layer_plots import parameters_by_layer
+from lab.optimizer_plots import path_in_valley
 from lab.recipe import Recipe
 from lab.schedule_plots import rate_over_run
 from lab.steps import build_model
@@ -42,4 +44,18 @@ def of_schedule(recipe: Recipe, device: str | None) -> go.Figure | None:  # noqa
     return rate_over_run(recipe)
 
 
-PICTURES: dict[str, Picture] = {"activation": of_activation, "init": of_init, "schedule": of_schedule}
+def of_model(recipe: Recipe, device: str | None) -> go.Figure | None:  # noqa: ARG001  # a Picture's signature
+    return parameters_by_layer(recipe)
+
+
+def of_optimizer(recipe: Recipe, device: str | None) -> go.Figure | None:  # noqa: ARG001  # a Picture's signature
+    return path_in_valley(recipe.optimizer)
+
+
+PICTURES: dict[str, Picture] = {
+    "model": of_model,
+    "activation": of_activation,
+    "init": of_init,
+    "optimizer": of_optimizer,
+    "schedule": of_schedule,
+}

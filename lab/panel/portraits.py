@@ -9,7 +9,8 @@ from html import escape
 import numpy as np
 
 from lab.landscape import Portrait
-from lab.landscape.scenes import Scene, trust_words
+from lab.landscape.budgets import Cost
+from lab.landscape.scenes import Scene, share, trust_words
 from lab.landscape_numbers import bends_in_words, bent_down
 from lab.landscape_scenes import SAME_FUNCTION
 from lab.recipe import Recipe
@@ -29,7 +30,7 @@ def scenes_of(portraits: Sequence[Portrait], names: Names, recipes: Mapping[int,
     runs = [each.number for each in portraits]
     note = "from " + " to ".join(f"run {names[run][0]} ({place})" for place, run in enumerate(runs))
     origin = replace(scenes[0].surface.origin, note=note)
-    lines = [Scene(replace(scene.surface, origin=origin), (), scene.title) for scene in scenes]
+    lines = [replace(scene, surface=replace(scene.surface, origin=origin), paths=()) for scene in scenes]
     same = len({repr([getattr(recipes[run], name) for name in SAME_FUNCTION]) for run in runs}) == 1
     return lines[:1] if same and lines[0].surface.measured.batchnorm != "stored" else lines
 
@@ -39,7 +40,20 @@ def scene_of(portrait: Portrait, number: int, name: str, part: float) -> Scene:
     assert portrait.surface
     path = replace(portrait.path, number=number - 1)
     of_end = portrait.surface.origin.kind == "hessian"
-    return Scene(portrait.surface, (path.end if of_end else path.first(marks_in(len(path.steps), part)),), name)
+    seen = path.end if of_end else path.first(marks_in(len(path.steps), part))
+    return Scene(portrait.surface, (seen,), name, portrait.plane)
+
+
+def cost_in_words(cost: Cost, *, going: bool) -> str:
+    """What following takes; a share of a moment would frighten, so before a first picture is paid off it is seconds."""
+    if cost.taken is None:
+        return ""
+    if cost.taken <= cost.share:
+        return f"took {share(cost.taken)} of the time of training, at most {share(cost.share)}"
+    so_far = f"took {cost.spent:.2f} s beside {cost.trained:.1f} s of training"
+    if going:
+        return f"{so_far}: the first picture comes in advance, and is paid back until it is {share(cost.share)}"
+    return f"{so_far}, more than {share(cost.share)}: too short to pay the first picture back"
 
 
 def marks_in(count: int, part: float) -> int:

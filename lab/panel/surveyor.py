@@ -11,7 +11,7 @@ from typing import NamedTuple
 from lab.events import Event, Finished
 from lab.followed import Followed, standing
 from lab.landscape import Live, Portrait, Question
-from lab.landscape.budgets import SHARE
+from lab.landscape.budgets import SHARE, Cost
 from lab.landscape.live import MOST_RUNS
 from lab.panel.worker import Job, Post, errand, forget, in_short
 from lab.training import Training
@@ -19,6 +19,7 @@ from lab.training import Training
 NEWS_SECONDS = 0.3  # between two pictures: a browser draws surfaces for a while
 SLICE_SECONDS = 0.08  # of work while idle, before others have their turn
 WORK, RUNS = "landscape", "landscape runs"  # errands
+NOTHING_TOLD = (-1, False)  # version, and whether that was all
 
 
 class Closer(NamedTuple):
@@ -35,12 +36,12 @@ class Closer(NamedTuple):
 class News(NamedTuple):
     """What is known of the landscapes.
 
-    taken: the share of the time of training that they really took. rests: no work is left. missing: what the plane
+    cost: of following what trained. rests: no work is left. missing: what the plane
     that was asked for wants before there is a picture.
     """
 
     portraits: tuple[Portrait, ...]
-    taken: float | None
+    cost: Cost
     rests: bool
     missing: str = ""
 
@@ -56,7 +57,7 @@ class Surveyor:
         self.on = threading.Event()
         self.question, self.share = Question(), SHARE
         self._live: Live | None = None  # the worker thread's own
-        self._told, self._told_at = -1, 0.0
+        self._told, self._told_at = NOTHING_TOLD, 0.0
         self._waits = False  # whether work is asked for that has not begun
 
     def ask(self, question: Question, share: float) -> None:
@@ -64,7 +65,7 @@ class Surveyor:
         self.question, self.share = question, share
         if (live := self._live) is not None:
             live.ask(question)
-            live.budget.share = share
+            live.budget.allow(share)
             self._work_on()
 
     def switch(self, *, on: bool) -> None:
@@ -109,6 +110,7 @@ class Surveyor:
     def _engine(self) -> Live:
         if self._live is None:
             self._live = Live(self.question, self.share)
+            self._live.ask(self.question)  # which may have come between these two lines
         return self._live
 
     def _work_on(self) -> None:
@@ -117,11 +119,16 @@ class Surveyor:
 
     def _work(self) -> None:
         self._waits = False
-        if self._live is not None and self.on.is_set():
+        if self._live is None or not self.on.is_set():
+            return
+        try:
             more = self._live.idle(SLICE_SECONDS)
-            self._tell(at_once=not more)
-            if more:
-                self._work_on()
+        except Exception as error:  # noqa: BLE001  # shown in words, whatever it is
+            self.post(("fault", f"No landscape was found: {in_short(error, None)}"))
+            return
+        self._tell(at_once=not more)
+        if more:
+            self._work_on()
 
     def _take_in(self, jobs: Sequence[Job]) -> None:
         live = self._engine()
@@ -148,11 +155,13 @@ class Surveyor:
             self.post(("fault", f"There is no landscape of a run: {in_short(error, job.device)}"))
 
     def _drop(self) -> None:
-        self._live, self._told = None, -1
+        self._live, self._told, self._waits = None, NOTHING_TOLD, False
 
     def _tell(self, *, at_once: bool) -> None:
         live, now = self._live, time.monotonic()
-        if live is None or live.version == self._told or not (at_once or now - self._told_at > NEWS_SECONDS):
+        if live is None or not (at_once or now - self._told_at > NEWS_SECONDS):
             return
-        self._told, self._told_at = live.version, now
-        self.post(("landscape", News(tuple(live.portraits()), live.budget.taken, live.rests, live.missing)))
+        if (standing := (live.version, live.rests)) == self._told:  # that nothing is left to do is news too
+            return
+        self._told, self._told_at = standing, now
+        self.post(("landscape", News(tuple(live.portraits()), live.budget.cost, live.rests, live.missing)))

@@ -21,7 +21,7 @@ class TakeAway:
         self.recipe: Recipe | None = None
         self.format = widgets.ToggleButtons(options=list(TAKE_AWAY), tooltips=hints, style={"button_width": "92px"})
         self.copy = button("copy", COPY, lambda: None)  # the helper copies
-        self.text = widgets.Textarea(layout=widgets.Layout(width="100%", height="190px"), disabled=True)
+        self.text = widgets.Textarea(layout=widgets.Layout(width="100%", height="260px"), disabled=True)
         self.text.add_class("lab-code")
         self.format.add_class("lab-format")
         self.format.observe(lambda _: self.show(self.recipe), "value")

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from typing import Any, NamedTuple
 
 import ipywidgets as widgets
@@ -36,6 +36,7 @@ TOGGLES = {
     "health": Look("health", "", "Watch every layer as it trains: a tenth of the time, and no number changes", 56),
     "compare": Look("Compare", "", "Which recipe is better? Tuned rates, paired seeds, an interval", 70),
 }
+PANE_OF = {"find-rate": "rates", "log": "curves", "health": "health", "compare": "compare"}
 
 
 class Toolbar:
@@ -50,6 +51,12 @@ class Toolbar:
         self.toggles = {name: toggle(name, look, toggled[name]) for name, look in TOGGLES.items()}
         self.buttons["train"].button_style = "primary"
         self.widget = row("lab-toolbar", [*self.buttons.values(), *self.toggles.values()])
+
+    def hide(self, names: Collection[str]) -> None:
+        """Take the buttons off that belong to hidden panes."""
+        for name, made in {**self.buttons, **self.toggles}.items():
+            if PANE_OF.get(name) in names:
+                made.layout.display = "none"
 
     def show(self, *, busy: bool, paused: bool, clearable: bool) -> None:
         """What can be done now."""

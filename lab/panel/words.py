@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import shlex
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from html import escape
+from types import MappingProxyType
 
 import yaml
 
@@ -15,7 +16,9 @@ from lab.plans import planned_runs
 from lab.plots import colour_and_dash
 from lab.recipe import Recipe, labels, overrides
 from lab.reports import arms_rows, notes, sections_of, title
+from lab.run_notes import Note
 from lab.runs import Run
+from lab.short_texts import short_text
 from lab.store import custom_sources
 
 SAY = {
@@ -78,18 +81,26 @@ def differences(runs: Mapping[int, Run]) -> dict[int, str]:
     return dict(zip(runs, texts, strict=True))
 
 
-def runs_table(runs: Mapping[int, Run]) -> str:
-    """The table of runs by number; the line beside each is the one in the figure."""
+def runs_table(
+    runs: Mapping[int, Run], notes: Mapping[int, Note] = MappingProxyType({}), found: Collection[int] | None = None
+) -> str:
+    """The table of runs by number, pinned ones first; the line beside each is the one in the figure.
+
+    found: the numbers of those to show; all by default.
+    """
     if not runs:
         return '<div class="lab-empty">Runs appear here, with what differs between them.</div>'
     heads = ["", "run", "what differs", "status", "epochs", "best accuracy", "its loss", "seconds"]
     head = "".join(f'<th scope="col" class="{"number" if i > 3 else ""}">{text}</th>' for i, text in enumerate(heads))
     what = differences(runs)
-    rows = "".join(table_row(number, run, what[number]) for number, run in runs.items())
-    return f'<table class="lab-runs"><thead><tr>{head}</tr></thead><tbody>{rows}</tbody></table>'
+    shown = [number for number in runs if found is None or number in found]
+    shown.sort(key=lambda number: not notes.get(number, Note()).pinned)
+    rows = "".join(table_row(number, runs[number], what[number], notes.get(number, Note())) for number in shown)
+    left_out = f'<div class="lab-detail">{len(shown)} of {len(runs)} runs</div>' if len(shown) < len(runs) else ""
+    return f'<table class="lab-runs"><thead><tr>{head}</tr></thead><tbody>{rows}</tbody></table>{left_out}'
 
 
-def table_row(number: int, run: Run, what: str) -> str:
+def table_row(number: int, run: Run, what: str, note: Note) -> str:
     best = run.best
     numbers = [
         f"{len(run.history.epochs)} of {run.recipe.epochs}",
@@ -100,9 +111,10 @@ def table_row(number: int, run: Run, what: str) -> str:
     cells = "".join(f'<td class="number">{text}</td>' for text in numbers)
     title = escape(run.detail, quote=True)
     status = f'<span class="lab-status" data-state="{run.status}" title="{title}">{SAY[run.status]}</span>'
-    return (
-        f"<tr><td>{line_sample(number - 1)}</td><td>{number}</td><td>{escape(what)}</td><td>{status}</td>{cells}</tr>"
-    )
+    pin = '<span role="img" aria-label="pinned" title="pinned">★</span> ' if note.pinned else ""
+    said = f'<div class="lab-noted">{escape(note.text)}</div>' if note.text else ""
+    named = f"<td>{pin}{number}</td><td>{escape(what)}{said}</td>"
+    return f"<tr><td>{line_sample(number - 1)}</td>{named}<td>{status}</td>{cells}</tr>"
 
 
 def line_sample(index: int) -> str:
@@ -168,12 +180,15 @@ def as_papermill(recipe: Recipe) -> str:
 
 
 def as_command(recipe: Recipe) -> str:
-    changes = {
-        key: yaml.safe_dump(value, default_flow_style=True, width=10_000, sort_keys=False)
-        for key, value in overrides(recipe).items()
-    }
-    words = [shlex.quote(f"{key}={text.removesuffix('...' + chr(10)).strip()}") for key, text in changes.items()]
-    return " ".join(["lab", "run", *words]) + "\n"
+    return f"lab run {short_text(recipe)}".strip() + "\n"
+
+
+def as_python(recipe: Recipe) -> str:
+    """A cell: the recipe by what differs from the defaults, and its training."""
+    changes = overrides(recipe)
+    lines = "".join(f"    {key!r}: {value!r},\n" for key, value in changes.items())
+    made = f"lab.Recipe().changed(**{{\n{lines}}})" if changes else "lab.Recipe()"
+    return f"import lab\n\nrecipe = {made}\nrun = lab.train(recipe)\nrun.epochs()\n"
 
 
 def known_here_only(recipe: Recipe) -> str:
@@ -187,6 +202,7 @@ def known_here_only(recipe: Recipe) -> str:
 
 TAKE_AWAY = {
     "YAML": (as_yaml, "this recipe as a YAML file"),
+    "Python": (as_python, "as a cell that trains it"),
     "papermill": (as_papermill, "as a papermill command"),
     "command": (as_command, "as a `lab run` command"),
     "script": (script, "as a stand-alone PyTorch script"),

@@ -60,6 +60,7 @@ class Job:
     Args:
         post: called in the worker thread with (job, event) for every event but single steps; `at_once` for the last.
         root: folder for run folders; None keeps the run in memory.
+        seconds: after so many of its own it is stopped.
         watching: while it is set, the health of the layers is posted too, now and then.
         follow: is told every event in the worker thread, with this job; the session may be read meanwhile.
     """
@@ -73,10 +74,11 @@ class Job:
         root: Path | None,
         device: str | None,
         *,
+        seconds: float | None = None,
         watching: threading.Event | None = None,
         follow: Callable[[Job, Event], None] | None = None,
     ) -> None:
-        self.recipe, self.post, self.root, self.device = recipe, post, root, device
+        self.recipe, self.post, self.root, self.device, self.seconds = recipe, post, root, device, seconds
         self.watching, self.follow = watching or threading.Event(), follow
         self.number = next(self._numbers)  # in this process
         self.stopping, self.going = threading.Event(), threading.Event()
@@ -126,7 +128,15 @@ class Job:
                 yield
                 if self.stopping.is_set():
                     break
+                if self.seconds is not None and self.session.seconds >= self.seconds:
+                    return self._out_of_time(self.seconds, self.session.step)
         return Finished("stopped", self.session.step)
+
+    def _out_of_time(self, seconds: float, step: int) -> Finished:
+        last = Finished("stopped", step, f"Stopped after {seconds:g} s, all that this notebook gives a run.")
+        if self.recorder:
+            self.recorder.finished = last
+        return last
 
     def _feel(self, pulse: Pulse, event: Event) -> None:
         """Post the layers' health when it is time. What cannot be watched is trained all the same."""

@@ -8,6 +8,7 @@ from copy import deepcopy
 import torch
 from torch import Tensor
 
+from lab.data.domains import judges_elsewhere
 from lab.recipe import Recipe
 from lab.stacks.forward import forward_of
 from lab.steps import dropout_stream, is_out_of_memory
@@ -35,10 +36,11 @@ def alone_because(recipe: Recipe) -> str:
     optimizer, average = recipe.optimizer, recipe.average.name
     other = uses_other_weights(optimizer)
     reasons = {
+        f"whose objective ({recipe.objective.name}) is not supervised": recipe.objective.name != "supervised",
+        "that is judged in two domains": any(choice.name in judges_elsewhere for choice in recipe.modify),
         # A stack rounds otherwise than an arm alone: a loss that is a last bit lower could turn the whole run.
         "whose schedule or patience watches the validation": recipe.watches_validation,
         f"that changes its gradient ({', '.join(choice.name for choice in recipe.gradient)})": bool(recipe.gradient),
-        f"whose objective ({recipe.objective.name}) is not supervised": recipe.objective.name != "supervised",
         f"whose transfer ({recipe.transfer.name}) lets layers rest": freezes(recipe.transfer),
         f"that is evaluated with an average of its weights ({average})": average != "nothing",
         f"whose optimizer ({optimizer.name}) is evaluated with other weights than it steps": other,

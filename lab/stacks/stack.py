@@ -14,7 +14,6 @@ from torch import Tensor
 from torch.nn import functional
 
 from lab.events import Epoch, Event, Finished, Looking, Metrics, State, Step
-from lab.objectives import at_least_float32
 from lab.optimizers import batch_of
 from lab.recipe import Recipe
 from lab.schedules import rate_factor
@@ -22,11 +21,11 @@ from lab.stacks.feed import Feed, in_order
 from lab.stacks.forward import forward_of
 from lab.stacks.misfit import alone_because, misfit_of
 from lab.stacks.rows import Rows, kind_order
-from lab.steps import EVALUATION_BATCH, enough_threads, is_out_of_memory, main_class, no_memory
+from lab.steps import EVALUATION_BATCH, at_least_float32, enough_threads, is_out_of_memory, main_class, no_memory
 from lab.training import BLOCK_SECONDS, Training
 
 ALIKE = (
-    *("data", "modify", "model", "activation", "objective", "source", "transfer", "batch_size", "precision"),
+    *("data", "modify", "model", "activation", "source", "transfer", "batch_size", "precision"),
     *("gradient", "average"),
 )
 Told = tuple[int, Event]  # which arm, and what happened to it

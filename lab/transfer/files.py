@@ -17,6 +17,7 @@ from lab.transfer.weights import SourceError, Weights
 
 RUN_WEIGHTS = "weights.safetensors"  # of a run that has ended
 WRAPPERS = ("state_dict", "model_state_dict", "model")  # under which training scripts keep a state dict
+TRUNK = "trunk."  # before the names of a model on which an objective put something
 PARALLEL = "module."  # before every name of a network that was trained on several devices
 REFUSED = "Unsupported global"  # torch says it of anything but tensors and containers
 
@@ -54,7 +55,8 @@ def run(*, folder: Folder = "runs/first") -> Weights:
     if not (place / RUN_WEIGHTS).is_file():
         raise SourceError(f"The run in {place} has no weights yet: go on with `lab resume {place}` until it has ended.")
     tensors, facts = read_safetensors(place / RUN_WEIGHTS)
-    return Weights(tensors, f"run {place}", tuple(json.loads(facts["classes"])) if "classes" in facts else None)
+    held = {name.removeprefix(TRUNK): tensor for name, tensor in tensors.items()}
+    return Weights(held, f"run {place}", tuple(json.loads(facts["classes"])) if "classes" in facts else None)
 
 
 @sources.add

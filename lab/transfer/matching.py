@@ -127,6 +127,11 @@ def report_on(model: nn.Module) -> Copied:
     return getattr(model, "transferred", Copied("nothing", [], {}))
 
 
+def beneath(prefix: str, copied: Copied) -> Copied:
+    """The same, of a network that holds the one that was filled under this name."""
+    return copied._replace(layers=[match._replace(name=f"{prefix}.{match.name}") for match in copied.layers])
+
+
 def copied_into(model: nn.Module) -> list[Match]:
     """The layers that a transfer has filled."""
     return [match for match in report_on(model).layers if match.is_copied]

@@ -27,14 +27,15 @@ class Row(NamedTuple):
     training: str
 
 
-def rows(model: nn.Module, transfer: Choice, epochs: int) -> list[Row]:
+def rows(model: nn.Module, transfer: Choice, epochs: int, trunk: nn.Module) -> list[Row]:
     """A row for every layer that keeps tensors of its own, in the network's order.
 
     Args:
-        model: as `lab.steps.build_model` gives it, before the first step.
+        model: as `lab.steps.build_model` gives it, before the first step; trunk: the recipe's model in it.
     """
     said = {match.name: match for match in report_on(model).layers}
-    from_epoch = first_epochs(model, transfer, epochs)
+    heads = {parameter: 1 for parameter in model.parameters() if parameter.requires_grad}
+    from_epoch = heads | dict.fromkeys(trunk.parameters(), None) | first_epochs(trunk, transfer, epochs)
     return [
         Row(
             name,
@@ -72,7 +73,7 @@ def start_of(layer: nn.Module, match: Match | None) -> str:
     return f"own ({match.said}: {shown(match.there[key])} there)" if key else f"own ({match.said})"
 
 
-def training_of(layer: nn.Module, from_epoch: dict[nn.Parameter, int]) -> str:
+def training_of(layer: nn.Module, from_epoch: dict[nn.Parameter, int | None]) -> str:
     own = list(layer.parameters(recurse=False))
     starts = {from_epoch.get(parameter) for parameter in own}
     words = (

@@ -63,7 +63,7 @@ def test_two_runs_grow_on_one_plane_and_turn_together(panel: Window) -> None:
     assert [surface["type"] for surface in panel.page.evaluate(SURFACES)] == ["surface", "surface"]
     words = panel.page.locator(".lab-trust").inner_text()
     assert words.count("Joint plane of the paths") == 2
-    assert "of the time of training" in panel.page.locator(".lab-landscape").inner_text()
+    assert "of training" in panel.page.locator(".lab-landscape").inner_text()
     panel.page.wait_for_timeout(1500)
     picture(panel, "landscape-light-3d")
     before = panel.page.evaluate(CAMERAS)[0]

@@ -46,6 +46,7 @@ def test_no_widgets_static_figures_small_file(tmp_path: Path) -> None:
     assert "widgets" not in done.metadata
     kinds = {kind for cell in done.cells for output in cell.get("outputs", []) for kind in output.get("data", {})}
     assert "application/vnd.plotly.v1+json" in kinds
+    assert "image/png" in kinds
     assert not any("widget" in kind for kind in kinds)
     assert (tmp_path / "out.ipynb").stat().st_size < 500_000
 
@@ -56,8 +57,9 @@ def test_no_widgets_static_figures_small_file(tmp_path: Path) -> None:
         (
             {"overides": {}},
             "ValueError",
-            "Unknown parameters: ['overides']. Expected: recipe, overrides, folder, device.",
+            "Unknown parameters: ['overides']. Expected: recipe, overrides, folder, device, options.",
         ),
+        ({"folder": 3}, "ValueError", "folder is 3, but must be a text"),
         ({"overrides": {"optimizer.lrr": 1}}, "RecipeError", "Did you mean 'lr'?"),
         ({"overrides": {"epochs": 0}}, "RecipeError", "epochs is 0, but must be a whole number"),
         ({"overrides": {"optimizer.lr": 1e5}}, "RuntimeError", "The run diverged: The loss is not finite at step"),

@@ -1,0 +1,59 @@
+"""What a reader expects before an experiment, kept beside the runs and shown again after it."""
+
+from __future__ import annotations
+
+import json
+from datetime import UTC, datetime
+from pathlib import Path
+from types import EllipsisType
+from typing import Any
+
+from lab.course.places import RUNS
+from lab.store import RunError, holding, make_folder, write_atomically
+
+FILE = "predictions.json"
+
+
+def predict(chapter: str, text: str | EllipsisType | None = None, *, folder: str | Path = RUNS) -> None:
+    """Keep a prediction; without a text, show the one that was made.
+
+    Every one is kept with its time, in `predictions.json` in the folder of the runs; the last one is shown.
+
+    Raises:
+        RunError: it cannot be kept.
+    """
+    place = Path(folder) / FILE
+    if isinstance(text, str) and text.strip():
+        keep(place, chapter, text.strip())
+        print("Kept. You will see it again at the end.")
+    elif text is not None:
+        print("Write your prediction in place of the dots first: whoever predicts learns more from what happens.")
+    elif made := known(place).get(chapter):
+        print(f"You predicted: {made[-1]['text']}")
+    else:
+        print(f"You made no prediction in chapter {chapter}.")
+
+
+def keep(place: Path, chapter: str, text: str) -> None:
+    """Add a prediction, unless it is the one that stands there already. Raises RunError."""
+    make_folder(place.parent)
+    try:
+        with holding(place.parent):
+            made = known(place)
+            before = made.setdefault(chapter, [])
+            if not before or before[-1]["text"] != text:
+                before.append({"text": text, "at": datetime.now(UTC).isoformat(timespec="seconds")})
+            write_atomically(place, json.dumps(made, indent=1, ensure_ascii=False).encode())
+    except OSError as error:
+        raise RunError(f"Your prediction cannot be kept in {place}: {error.strerror}.") from None
+
+
+def known(place: Path) -> dict[str, list[dict[str, Any]]]:
+    """All predictions by chapter; none where there is no file. Raises RunError when the file is damaged."""
+    try:
+        made = json.loads(place.read_bytes())
+    except FileNotFoundError:
+        return {}
+    except (OSError, ValueError) as error:
+        raise RunError(f"{place} cannot be read: {error}. Move it away to start anew.") from None
+    return made

@@ -1,0 +1,77 @@
+"""The verdict of a chapter: one line that stays the same wherever the claim holds, its numbers in a file beside it."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Literal
+
+from lab.course.places import RUNS
+from lab.store import make_folder, write_atomically
+
+Result = Literal["PASS", "FAIL", "INCONCLUSIVE"]
+FOLDER = "verdicts"
+
+
+def verdict(
+    chapter: str,
+    claim: str,
+    values: Sequence[float],
+    *,
+    above: float | None = None,
+    below: float | None = None,
+    tolerance: float,
+    folder: str | Path = RUNS,
+) -> None:
+    """Say in one line whether a claim held at every seed, and leave the numbers in `verdicts/<chapter>.json`.
+
+    PASS: every value is above (or below) what was asked for. FAIL: none is. Else INCONCLUSIVE. The line names what
+    was asked for and not what was measured, so that it is the same on every machine where the result is.
+
+    Args:
+        values: one per seed, such as differences of accuracies.
+        above, below: what is asked for; one of the two, or both.
+        tolerance: how far each value may be from those of another machine; kept with the numbers.
+    Raises:
+        ValueError: no values, or nothing is asked for.
+    Example:
+        >>> verdict("00", "Two is more than one.", [1.0, 1.1], above=0.5, tolerance=0.1, folder="/tmp/lab-doctest")
+        PASS  00  Two is more than one. Asked for: above 0.5 at each of 2 seeds.
+    """
+    if not values or (above is None and below is None):
+        raise ValueError("A verdict needs one value or more, and `above`, `below` or both.")
+    asked = " and ".join(
+        f"{word} {bound:g}" for word, bound in (("above", above), ("below", below)) if bound is not None
+    )
+    result = judged(values, above, below)
+    numbers = {"claim": claim, "result": result, "asked": asked, "tolerance": tolerance, "values": list(values)}
+    place = Path(folder) / FOLDER
+    make_folder(place)
+    write_atomically(place / f"{chapter}.json", json.dumps(numbers, indent=1).encode())
+    seeds = f"each of {len(values)} seeds" if len(values) > 1 else "one seed"
+    print(f"{result}  {chapter}  {claim} Asked for: {asked} at {seeds}.")
+
+
+def judged(values: Sequence[float], above: float | None, below: float | None) -> Result:
+    """Whether all, none or some of the values are where they were asked to be."""
+    held = [(above is None or value > above) and (below is None or value < below) for value in values]
+    return "PASS" if all(held) else "INCONCLUSIVE" if any(held) else "FAIL"
+
+
+def strays(measured: Path, expected: Path) -> list[str]:
+    """Where the numbers of two folders of verdicts differ by more than their tolerances, a sentence each."""
+    said: list[str] = []
+    for file in sorted(expected.glob("*.json")):
+        other = measured / file.name
+        if not other.is_file():
+            said.append(f"{file.stem}: no verdict was measured.")
+            continue
+        want, got = json.loads(file.read_text()), json.loads(other.read_text())
+        if want["result"] != got["result"] or len(want["values"]) != len(got["values"]):
+            said.append(f"{file.stem}: {got['result']} with {len(got['values'])} values, not {want['result']}.")
+            continue
+        off = max(abs(a - b) for a, b in zip(want["values"], got["values"], strict=True))
+        if not off <= want["tolerance"]:
+            said.append(f"{file.stem}: off by {off:.4g}, where {want['tolerance']:g} is allowed.")
+    return said

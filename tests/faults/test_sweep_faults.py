@@ -1,0 +1,91 @@
+"""Sweeps whose processes are killed, and one that gets Ctrl-C: nothing is lost, and nothing is there twice."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections import Counter
+from pathlib import Path
+
+import pytest
+
+import lab
+from lab.own_options import add_options
+from lab.sweeps.outcomes import OUTCOMES
+from lab.sweeps.processes import Processes, places_for
+
+sys.path.insert(0, str(Path(__file__).parents[1]))
+from small_sweeps import DEADLY, FEW, Here, swept, written
+
+POINTS = {
+    "base": {**FEW, "epochs": 5, "activation": "deadly"},
+    "grid": {"optimizer.lr": [0.1, 0.2, 0.3, 0.4, 0.5]},
+    "seeds": 4,
+}
+DEATHS_PER_STEP = 0.02  # of five steps a run: one run in ten
+
+
+@pytest.fixture(autouse=True)
+def options(tmp_path, monkeypatch):
+    """Options of this test, gone after it."""
+    for catalogue in lab.recipe.CATALOGUES.values():
+        monkeypatch.setattr(catalogue, "functions", dict(catalogue.functions))
+        monkeypatch.setattr(catalogue, "_choices", dict(catalogue._choices))
+    file = written(tmp_path, "deadly.py", DEADLY)
+    add_options([file])
+    return file
+
+
+def ended(folder):
+    """How often each point ended with a result."""
+    lines = [json.loads(line) for line in (folder / OUTCOMES).read_text().splitlines()]
+    return Counter(line["id"] for line in lines if line["status"] == "finished"), lines
+
+
+def test_one_process_in_ten_killed_at_random_loses_nothing_and_doubles_nothing(options, tmp_path, monkeypatch):
+    monkeypatch.setenv("DEADLY", str(DEATHS_PER_STEP))
+    sweeping = swept(tmp_path / "sweep", POINTS, Processes(places_for(2, [], 0)), retries=50, options=[options])
+    monkeypatch.delenv("DEADLY")
+    counts, lines = ended(tmp_path / "sweep")
+    assert counts == {point.id: 1 for point in sweeping.sweep.points}
+    assert len(counts) == 20
+    lost = [line for line in lines if line["status"] == "lost"]
+    assert all(line["detail"] == "Its process ended before the run did (killed by signal 9)." for line in lost)
+    assert sum(line["attempts"] - 1 for line in lines if line["status"] == "finished") == len(lost)
+    for point in sweeping.sweep.points[::7]:
+        alone = lab.train(point.recipe, progress=False, device="cpu")
+        assert lab.open_run(sweeping.folder.run(point.id)).history.loss == alone.history.loss
+    names = {path.name for path in (tmp_path / "sweep" / "runs").iterdir()}
+    assert names == set(counts)
+
+
+def test_a_point_that_always_kills_is_a_row_and_the_others_are_trained(options, tmp_path, monkeypatch):
+    monkeypatch.setenv("DEADLY", "1")
+    spec = {"base": FEW, "list": [{"activation": "deadly"}, {"activation": "relu"}]}
+    sweeping = swept(tmp_path / "sweep", spec, Processes(places_for(1, [], 0)), retries=0, options=[options])
+    outcomes = [sweeping.outcomes[point.id] for point in sweeping.sweep.points]
+    assert [(outcome.status, outcome.attempts) for outcome in outcomes] == [("lost", 1), ("finished", 1)]
+
+
+def test_ctrl_c_stops_a_command_and_the_next_call_goes_on(tmp_path):
+    file, folder = tmp_path / "sweep.yaml", tmp_path / "out"
+    slow = {"base": {"epochs": 40, "batch_size": 8}, "grid": {"optimizer.lr": [0.01, 0.02, 0.03]}}
+    file.write_text(json.dumps(slow))
+    words = ["sweep", str(file), "--plain", "--folder", str(folder), "--device", "cpu", "--processes", "2"]
+    command = [sys.executable, "-m", "lab_command", *words]
+    process = subprocess.Popen(command, stderr=subprocess.PIPE, start_new_session=True)
+    while process.poll() is None and not any(folder.glob("runs/*/run.json")):
+        time.sleep(0.02)
+    os.killpg(process.pid, signal.SIGINT)  # as a terminal does: to all of its processes
+    said = process.communicate()[1].decode()
+    assert process.returncode == 130, said
+    assert "Go on with the same command" in said
+    under_way = [path for path in (folder / "runs").iterdir() if lab.open_run(path).status != "finished"]
+    assert under_way
+    assert all(lab.open_run(path).status in ("stopped", "interrupted") for path in under_way)
+    sweeping = swept(folder, slow, Here())
+    counts, _ = ended(folder)
+    assert counts == {point.id: 1 for point in sweeping.sweep.points}
+    assert {path.name for path in (folder / "runs").iterdir()} == set(counts)

@@ -1,0 +1,197 @@
+"""The course's own tools: answers, predictions, verdicts, profiles, and students' notebooks out of the instructor's."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import nbformat
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+import lab
+from lab.course import check, predict, profile, verdict
+from lab.course.answers import Exercise, exercise_of, read_exercises, sealed
+from lab.course.making import make, student, without_solution
+from lab.course.verdict_lines import judged, strays
+from lab.store import RunError
+
+ANSWERS = """
+05-1: {choice: b, why: Twice as many., hint: Count again., wrong: [{answer: c, hint: That is the other one.}]}
+05-2: {number: 0.25, within: 0.01, why: A quarter., hint: Divide., wrong: [{answer: 0.5, hint: Of two steps.}]}
+05-3: {choice: true, why: It is., hint: Look at the picture.}
+"""
+
+
+@pytest.fixture
+def answers(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    (tmp_path / "answers.yaml").write_text(ANSWERS)
+    make(tmp_path, tmp_path)
+    monkeypatch.chdir(tmp_path)
+    return tmp_path / "answers.json"
+
+
+@pytest.mark.parametrize(
+    ("exercise", "answer", "said"),
+    [
+        ("05-1", "b", "right. Twice as many."),
+        ("05-1", " B ", "right. Twice as many."),
+        ("05-1", "a", "not yet. Count again."),
+        ("05-1", "c", "not yet. That is the other one."),
+        ("05-1", 2, "2 was given, but a choice, such as 'a' is wanted."),
+        ("05-2", 0.255, "right. A quarter."),
+        ("05-2", "0.25", "right. A quarter."),
+        ("05-2", 0.27, "not yet. Divide."),
+        ("05-2", 0.5, "not yet. Of two steps."),
+        ("05-2", "many", "'many' was given, but a number is wanted."),
+        ("05-2", float("nan"), "nan was given, but a number is wanted."),
+        ("05-2", True, "True was given, but a number is wanted."),
+        ("05-3", True, "right. It is."),
+        ("05-3", False, "not yet. Look at the picture."),
+        ("05-1", ..., "not answered yet. Put your answer in place of the dots."),
+    ],
+)
+def test_an_answer_is_right_or_gets_a_hint(answers, capsys, exercise: str, answer, said: str) -> None:
+    check(exercise, answer)
+    assert capsys.readouterr().out == f"{exercise}: {said}\n"
+
+
+def test_an_exercise_that_is_not_there_is_refused(answers) -> None:
+    with pytest.raises(lab.RecipeError, match=r"Unknown exercise '5-1'\. Did you mean '05-1'\?"):
+        check("5-1", "b")
+
+
+def test_what_is_handed_out_shows_no_answer(answers: Path) -> None:
+    text = answers.read_text()
+    words = ("Twice", "Count", "other one", "quarter", "0.25", '"b"', "true", "Divide")
+    assert not [word for word in words if word in text]
+    assert sealed({"x": Exercise(choice="b", why="", hint="")})["x"]["choice"] not in text  # salted by the exercise
+
+
+@pytest.mark.parametrize(
+    ("spec", "words"),
+    [
+        ({"choice": "a", "number": 1, "why": "", "hint": ""}, "either a choice or a number"),
+        ({"why": "", "hint": ""}, "either a choice or a number"),
+        ({"choice": "a", "hint": ""}, "why Field required"),
+        ({"number": 1, "within": -1, "why": "", "hint": ""}, "greater than or equal to 0"),
+        ({"number": 1, "why": "", "hint": "", "hnt": ""}, "hnt Extra inputs"),
+    ],
+)
+def test_an_exercise_that_makes_no_sense_is_named(spec: dict, words: str) -> None:
+    with pytest.raises(lab.RecipeError, match="Exercise 01-1: ") as refused:
+        exercise_of("01-1", spec)
+    assert words in str(refused.value)
+
+
+def test_a_prediction_is_kept_and_shown_again(tmp_path: Path, capsys) -> None:
+    predict("02", folder=tmp_path)
+    predict("02", ..., folder=tmp_path)
+    predict("02", "It <b>dies</b> 🙂\nearly", folder=tmp_path)
+    predict("02", "It lives", folder=tmp_path)
+    predict("02", "It lives", folder=tmp_path)
+    predict("02", folder=tmp_path)
+    predict("03", folder=tmp_path)
+    said = capsys.readouterr().out.splitlines()
+    assert said[0] == "You made no prediction in chapter 02."
+    assert said[1].startswith("Write your prediction in place of the dots")
+    assert said[-2:] == ["You predicted: It lives", "You made no prediction in chapter 03."]
+    kept = json.loads((tmp_path / "predictions.json").read_text())
+    assert [made["text"] for made in kept["02"]] == ["It <b>dies</b> 🙂\nearly", "It lives"]
+    assert lab.runs.table(tmp_path).empty
+
+
+def test_damaged_predictions_are_not_overwritten(tmp_path: Path) -> None:
+    (tmp_path / "predictions.json").write_text("{")
+    with pytest.raises(RunError, match="cannot be read"):
+        predict("02", "mine", folder=tmp_path)
+    assert (tmp_path / "predictions.json").read_text() == "{"
+
+
+@pytest.mark.parametrize(
+    ("values", "bounds", "result"),
+    [
+        ([1.0, 2.0], {"above": 0.5}, "PASS"),
+        ([1.0, 0.5], {"above": 0.5}, "INCONCLUSIVE"),
+        ([0.1, 0.5], {"above": 0.5}, "FAIL"),
+        ([0.1], {"below": 0.5}, "PASS"),
+        ([0.6123, 0.7123], {"above": 0.5, "below": 0.65}, "INCONCLUSIVE"),
+        ([float("nan")], {"above": 0.5}, "FAIL"),
+    ],
+)
+def test_a_verdict_is_one_stable_line_and_leaves_its_numbers(tmp_path, capsys, values, bounds, result) -> None:
+    verdict("02", "It holds.", values, **bounds, tolerance=0.1, folder=tmp_path)
+    line = capsys.readouterr().out
+    assert line.startswith(f"{result}  02  It holds. Asked for: ")
+    assert not any(str(value) in line for value in values if value not in bounds.values())
+    kept = json.loads((tmp_path / "verdicts" / "02.json").read_text())
+    assert (kept["result"], kept["tolerance"]) == (result, 0.1)
+
+
+@given(st.lists(st.floats(-2, 2), min_size=1), st.floats(-1, 1))
+def test_what_passes_above_fails_below_and_the_other_way_round(values: list[float], bound: float) -> None:
+    if bound in values:
+        return
+    opposite = {"PASS": "FAIL", "FAIL": "PASS", "INCONCLUSIVE": "INCONCLUSIVE"}
+    assert judged(values, None, bound) == opposite[judged(values, bound, None)]
+
+
+def test_a_verdict_that_asks_for_nothing_is_refused(tmp_path: Path) -> None:
+    for values, bounds in (([], {"above": 1.0}), ([1.0], {})):
+        with pytest.raises(ValueError, match="A verdict needs"):
+            verdict("02", "", values, **bounds, tolerance=0.1, folder=tmp_path)
+
+
+def test_verdicts_are_compared_within_their_tolerances(tmp_path: Path, capsys) -> None:
+    for name, values in (("a", [1.0, 2.0]), ("b", [1.05, 2.0]), ("c", [1.2, 2.0]), ("d", [1.0]), ("e", [0.0, 0.1])):
+        verdict("02", "", values, above=0.5, tolerance=0.1, folder=tmp_path / name)
+    found = {name: strays(tmp_path / name / "verdicts", tmp_path / "a" / "verdicts") for name in "abcdef"}
+    assert found["a"] == found["b"] == []
+    assert found["c"] == ["02: off by 0.2, where 0.1 is allowed."]
+    assert found["d"] == ["02: PASS with 1 values, not PASS."]
+    assert found["e"] == ["02: FAIL with 2 values, not PASS."]
+    assert found["f"] == ["02: no verdict was measured."]
+
+
+def test_the_profile_is_the_parameter_s_or_the_environment_s_or_smoke(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("LAB_PROFILE", raising=False)
+    assert profile() == "smoke"
+    monkeypatch.setenv("LAB_PROFILE", "full")
+    assert profile() == "full"
+    assert profile(smoke=3, full=10) == 10
+    assert profile("smoke", smoke=3, full=10) == 3
+    with pytest.raises(lab.RecipeError, match=r"Unknown profile 'ful'\. Did you mean 'full'\?"):
+        profile("ful")
+
+
+def test_a_solution_leaves_dots_for_every_name_that_it_gives() -> None:
+    solution = "### BEGIN SOLUTION\nanswer = x + 1\nrate = 0.1\nif rate:\n    inner = 2\n### END SOLUTION\n"
+    assert without_solution(f"x = 1\n{solution}check(answer)") == "x = 1\nanswer = ...\nrate = ...\ncheck(answer)"
+    assert without_solution("### BEGIN SOLUTION\nBecause of this.\n### END SOLUTION") == ""
+    two = "### BEGIN SOLUTION\na = 1\n### END SOLUTION\n"
+    assert without_solution(two + "b\n" + two) == "a = ...\nb\na = ..."
+
+
+@pytest.mark.parametrize(
+    "text", ["### BEGIN SOLUTION\na = 1", "a = 1\n### END SOLUTION", "x ### BEGIN SOLUTION\n### END SOLUTION"]
+)
+def test_a_mark_without_its_other_half_is_refused(text: str) -> None:
+    with pytest.raises(lab.RecipeError, match="must stand in pairs"):
+        without_solution(text)
+
+
+def test_a_student_s_notebook_has_no_outputs_and_no_solutions(tmp_path: Path) -> None:
+    cell = nbformat.v4.new_code_cell("### BEGIN SOLUTION\na = 1\n### END SOLUTION\nprint(a)", execution_count=3)
+    cell.outputs = [nbformat.v4.new_output("stream", text="1\n")]
+    said = nbformat.v4.new_markdown_cell("### BEGIN SOLUTION\nOne.\n### END SOLUTION")
+    made = student(nbformat.v4.new_notebook(cells=[cell, said]))
+    assert [(cell.source, cell.outputs, cell.execution_count) for cell in made.cells] == [
+        ("a = ...\nprint(a)", [], None)
+    ]
+
+
+def test_the_answers_of_the_course_can_be_read() -> None:
+    source = Path(__file__).parents[1] / "notebooks" / "course" / "instructor"
+    exercises = read_exercises(source / "answers.yaml")
+    assert len({exercise.why for exercise in exercises.values()}) == len(exercises)

@@ -1,0 +1,76 @@
+"""What the panel is told of landscapes: all of it, however the worker's slices fall, and what went wrong in words."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from small_panels import until
+from small_runs import SMALL, small_model
+from small_scenes import bowl, surface_of
+
+from lab.landscape import Live
+from lab.landscape.scenes import Scene
+from lab.panel import landscape_view
+from lab.panel.landscape_view import LandscapeView
+
+QUICK = SMALL.changed(model=small_model("mlp"), optimizer="adam")
+
+
+@pytest.fixture
+def slow(panel, monkeypatch):
+    """As on a busy machine: each piece of work takes a slice of its own, after which what is known is told."""
+    monkeypatch.setattr("lab.panel.surveyor.NEWS_SECONDS", -1.0)
+    monkeypatch.setattr("lab.panel.surveyor.SLICE_SECONDS", 1e-9)
+    panel.landscapes.choices["size"].value = 9
+    panel.landscapes.fold.value = True
+    return panel
+
+
+def kinds(panel) -> list[str]:
+    figure = panel.landscapes.view.figure
+    return [trace.type for trace in figure.data if trace.type in ("surface", "scatter")] if figure else []
+
+
+def test_that_nothing_is_left_to_do_is_told_though_nothing_is_new(slow) -> None:
+    slow.recipe = QUICK
+    slow.start()
+    until(slow, lambda: slow.landscapes.news.portraits and slow.landscapes.news.rests)
+    assert "more points come" not in slow.landscapes.said.value
+
+
+def test_from_a_line_back_to_surfaces_however_slowly_they_come(slow) -> None:
+    for optimizer in ("adam", "sgd"):
+        slow.recipe = QUICK.changed(optimizer=optimizer)
+        slow.start()
+    slow.wait()
+    for plane, kind in (("path", "surface"), ("line", "scatter"), ("path", "surface")):
+        slow.landscapes.choices["plane"].value = plane
+        until(slow, lambda kind=kind: kinds(slow).count(kind) >= 2)
+        until(slow, lambda: slow.landscapes.news.rests)
+        assert slow.message.value == ""
+
+
+def test_a_picture_that_breaks_off_is_drawn_anew(monkeypatch) -> None:
+    view, (scene, other) = LandscapeView(), (Scene(surface_of(bowl), (), name) for name in "ab")
+
+    def show(*scenes) -> None:
+        view.show(scenes, "planes", kind="solid", dark=False, width=None)
+
+    show(scene)
+    with monkeypatch.context() as broken:
+        broken.setattr(landscape_view, "small_figure", lambda _: 1 / 0)
+        with pytest.raises(ZeroDivisionError):
+            show(scene, other)
+    show(scene, other)
+    assert [np.shape(trace.z) for trace in view.figure.data if trace.type == "surface"] == [(5, 5), (5, 5)]
+
+
+def test_what_goes_wrong_while_idle_is_said(slow, monkeypatch) -> None:
+    def broken(self, seconds):
+        raise RuntimeError("out of ideas")
+
+    monkeypatch.setattr(Live, "idle", broken)
+    slow.recipe = QUICK
+    slow.start()
+    until(slow, lambda: "No landscape was found" in slow.message.value)
+    assert "out of ideas" in slow.message.value

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Annotated, Any
 
 import yaml
-from pydantic import AfterValidator, BeforeValidator, Field, ValidationError, model_validator
+from pydantic import AfterValidator, BeforeValidator, Field, ValidationError, field_validator, model_validator
 
 from lab.activations import activations
 from lab.augmentations import augmentations
@@ -121,6 +121,16 @@ class Recipe(Settings):
             super().__init__(**choices)
         except ValidationError as error:
             raise RecipeError(explain(error, type(self))) from None
+
+    @field_validator("init", mode="before")
+    @classmethod
+    def _pretrained_weights_have_a_source(cls, init: Any) -> Any:
+        if (init.get("name") if isinstance(init, Mapping) else init) == "pretrained":
+            said = "init says how fresh weights are drawn; pretrained ones are taken over from a source"
+            raise RecipeError(
+                f"{said}: set transfer=whole, and a source such as source='{{name: run, folder: FOLDER}}'."
+            )
+        return init
 
     @model_validator(mode="after")
     def _something_is_left_between_the_ramps(self) -> Recipe:

@@ -6,7 +6,7 @@ READY := $(VENV)/.ready
 PORT ?= 8888
 LAB_FLAGS ?=
 
-.PHONY: lab test check bench clean environment
+.PHONY: lab test course course-notebooks check bench clean environment
 
 environment: $(READY)
 
@@ -23,7 +23,19 @@ lab: $(READY)  ## JupyterLab on the panel; prints its address, and opens a brows
 test: $(READY)  ## everything: units, faults, notebooks, the panel in Chromium
 	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n auto --ignore=tests/browser
 	$(BIN)/python -m pytest tests/browser
-	$(BIN)/python -m pytest --nbval --nbval-current-env --nbval-sanitize-with tests/notebooks/sanitize.cfg notebooks
+	$(BIN)/python -m pytest --nbval --nbval-current-env --nbval-sanitize-with tests/notebooks/sanitize.cfg notebooks/*.ipynb
+	$(MAKE) course
+
+course: $(READY)  ## the course: every line as the instructor has it, every number within its tolerance, other seeds too
+	rm -rf notebooks/course/instructor/runs
+	$(BIN)/python -m pytest --nbval --nbval-current-env --nbval-sanitize-with tests/notebooks/sanitize.cfg notebooks/course/instructor
+	$(BIN)/python -m lab.course --compare
+	mkdir -p build/course
+	for notebook in notebooks/course/*.ipynb; do \
+	  $(BIN)/papermill --no-progress-bar -p first_seed 10 $$notebook build/course/$$(basename $$notebook) || exit 1; done
+
+course-notebooks: $(READY)  ## students' notebooks out of the instructor's, and the answers sealed
+	$(BIN)/python -m lab.course
 
 check: $(READY)  ## format, lint, types
 	$(BIN)/ruff format --check .
@@ -45,6 +57,7 @@ bench: $(READY)  ## speed against peers, as ratios; takes a while and wants a qu
 	$(BIN)/python bench/transfer.py
 	$(BIN)/python bench/curvature.py
 	$(BIN)/python bench/landscape_live.py
+	$(BIN)/python bench/sweeps.py
 
 clean:  ## everything that can be made again; runs stay
 	rm -rf $(VENV) build *.egg-info .pytest_cache .ruff_cache .hypothesis

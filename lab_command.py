@@ -67,6 +67,11 @@ FLAGS: dict[str, dict[str, tuple[type, str]]] = {
             "of the surface: {choices} (default: the recipe's, bfloat16 as float32); bfloat16 says what it is off by",
         ),
         "samples": (int, "images to measure on, at most (default: {usual:,})"),
+        "enough": (
+            float,
+            "how large standard errors may be, in heights of a level: as many images are taken as that needs; 0 takes "
+            "all of --samples (default: {usual})",
+        ),
         "split": (str, "which images: {choices} (default: {usual})"),
         "batchnorm": (str, "statistics of batch normalisation: {choices} (default: {usual})"),
         "seed": (int, "of random directions and of the images' draw (default: {usual})"),
@@ -185,7 +190,8 @@ def add_words(found: Mapping[str, argparse.ArgumentParser], known: Known) -> Non
         "words", nargs="+", metavar="SWEEP.yaml | key=value", help="a sweep's file, then changes"
     )
     found["claim"].add_argument("file", type=Path, help="a claim's file, for example recipes/claims/NAME.yaml")
-    found["options"].add_argument("kind", nargs="?", help=" | ".join(known.choices.get("kind", ())))
+    kinds = " | ".join(known.choices.get("kind", ()))
+    found["options"].add_argument("kind", nargs="?", help=f"{kinds}; or the name of one option")
     weights = "NAME_Weights.VERSION, as `lab options sources` lists them"
     found["fetch"].add_argument("name", help=" | ".join([*known.choices.get("name", ()), weights]))
 

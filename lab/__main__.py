@@ -14,7 +14,7 @@ from typing import Any, get_args
 from tqdm import tqdm
 
 from lab import doctor, runs
-from lab.catalogue import RecipeError, unknown
+from lab.catalogue import RecipeError
 from lab.claims import Claim, numbers
 from lab.compare import Comparison
 from lab.data import DataError, fetch
@@ -24,7 +24,7 @@ from lab.diagnostics.label_probe import IMAGES, STRENGTHS
 from lab.diagnostics.range_test import HIGH, LOW, REPEATS, STEPS
 from lab.export import KEPT, script
 from lab.layer_tables import layer_table
-from lab.option_tables import KINDS, PLAIN, listing, schemas
+from lab.option_tables import KINDS, PLAIN, kinds_of, listing, schemas
 from lab.own_options import add_options
 from lab.plans import Plan, planned_runs
 from lab.reading import parse_overrides
@@ -270,11 +270,8 @@ def list_runs(given: argparse.Namespace) -> int:
 
 
 def options(given: argparse.Namespace) -> int:
-    kinds = (*KINDS, PLAIN)
-    if given.kind not in (None, *kinds):
-        raise RecipeError(unknown("kind of option", given.kind, kinds))
-    chosen = [kind for kind in kinds if given.kind in (None, kind)]
-    print(json.dumps(schemas(chosen)) if given.json else listing(chosen))
+    chosen = kinds_of(given.kind)
+    print(json.dumps(schemas(chosen)) if given.json else listing(chosen, given.kind))
     return OK
 
 

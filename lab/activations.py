@@ -193,7 +193,7 @@ class Moments:
 
         chi = gain^2 E[f'(z)^2]
 
-        Source: Poole et al. 2016, arXiv 1606.05340, section 2; Schoenholz et al. 2017, arXiv 1611.01232, section 4.
+        Source: Poole et al. 2016, arXiv 1606.05340, section 2; Schoenholz et al. 2017, arXiv 1611.01232.
         """
         return self.gain**2 * self.slope_square
 

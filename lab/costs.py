@@ -109,21 +109,21 @@ def _measured(recipe: Recipe, model: nn.Module, data: Dataset, objective: Object
 
 @torch.no_grad()
 def layers_of(model: nn.Module, image: Tensor) -> Iterator[Layer]:
-    """Every layer that holds parameters or does arithmetic itself, in the order of the network.
+    """Every layer that holds parameters or does arithmetic itself, in the order they first run; idle ones last.
 
     Args:
         image: (1, c, h, w).
     """
     outputs: dict[str, list[Any]] = {}
-    listed = [(name, layer) for name, layer in model.named_modules() if is_listed(layer)]
-    hooks = [layer.register_forward_hook(partial(_note, outputs.setdefault(name, []))) for name, layer in listed]
+    listed = {name: layer for name, layer in model.named_modules() if is_listed(layer)}
+    hooks = [layer.register_forward_hook(partial(_note, outputs, name)) for name, layer in listed.items()]
     was_training = model.training
     model.eval()(image)
     model.train(was_training)
     for hook in hooks:
         hook.remove()
-    for name, layer in listed:
-        shapes = outputs[name]
+    for name in {**outputs, **listed}:
+        layer, shapes = listed[name], outputs.get(name, [])
         own = sum(parameter.numel() for parameter in layer.parameters(recurse=False))
         yield Layer(name, type(layer).__name__, shapes[-1] if shapes else (), own, len(shapes))
 
@@ -132,8 +132,8 @@ def is_listed(layer: nn.Module) -> bool:
     return not any(True for _ in layer.children()) or any(True for _ in layer.parameters(recurse=False))
 
 
-def _note(shapes: list[Any], layer: nn.Module, inputs: Any, output: Any) -> None:  # noqa: ARG001  # torch's signature
-    shapes.append(tuple(output.shape[1:]) if isinstance(output, Tensor) else ())
+def _note(outputs: dict[str, list[Any]], name: str, layer: nn.Module, inputs: Any, output: Any) -> None:  # noqa: ARG001  # torch's signature
+    outputs.setdefault(name, []).append(tuple(output.shape[1:]) if isinstance(output, Tensor) else ())
 
 
 def seen(objective: Objective, images: Tensor) -> Batch:

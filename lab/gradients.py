@@ -61,7 +61,7 @@ def l1(compute: Compute, model: nn.Module, draws: torch.Generator, step: int, *,
 
     g <- g + strength sign(theta), for matrices and kernels, not for biases and norms; the recorded loss is without it
 
-    Source: Tibshirani, JRSS B 1996; Goodfellow et al., Deep Learning 2016, eq. 7.20.
+    Source: Tibshirani, JRSS B 1996; Goodfellow et al., Deep Learning 2016.
     """
     measured = compute()
     for weight in with_gradient(model):

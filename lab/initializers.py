@@ -44,6 +44,16 @@ Gain = Annotated[
     Field(ge=0, le=1000, description="factor on the standard deviation; 0 takes the activation's own"),
     Knob(0, 5, zero="own"),
 ]
+PapersGain = Annotated[
+    float,
+    Field(
+        ge=0,
+        le=1000,
+        description="factor on the standard deviation: 1 as in the paper, whatever the activation; 0 takes the "
+        "activation's own",
+    ),
+    Knob(0, 5, zero="own"),
+]
 Mode = Annotated[
     Literal["fan_in", "fan_out"],
     Field(description="whose variance stays the same: the signal's (fan_in) or the gradient's (fan_out)"),
@@ -90,10 +100,13 @@ def he_uniform(
 
 
 @initializers.add
-def xavier_normal(weight: Tensor, activation_gain: float, generator: torch.Generator, *, gain: Gain = 1.0) -> None:
+def xavier_normal(
+    weight: Tensor, activation_gain: float, generator: torch.Generator, *, gain: PapersGain = 1.0
+) -> None:
     """Normal weights between what forward and backward signals ask for (Glorot).
 
-    std = gain sqrt(2 / (fan_in + fan_out)); the activation's own gain is not used, as in the paper, unless gain is 0.
+    std = gain sqrt(2 / (fan_in + fan_out))
+    The gain is 1, as in the paper, whatever the activation; gain = 0 takes the activation's own, sqrt(2) for relu.
 
     Source: Glorot & Bengio, AISTATS 2010, eq. 12; torch.nn.init.xavier_normal_.
     """
@@ -101,10 +114,13 @@ def xavier_normal(weight: Tensor, activation_gain: float, generator: torch.Gener
 
 
 @initializers.add
-def xavier_uniform(weight: Tensor, activation_gain: float, generator: torch.Generator, *, gain: Gain = 1.0) -> None:
+def xavier_uniform(
+    weight: Tensor, activation_gain: float, generator: torch.Generator, *, gain: PapersGain = 1.0
+) -> None:
     """Uniform weights between what forward and backward signals ask for (Glorot).
 
-    w ~ U(-b, b), b = gain sqrt(6 / (fan_in + fan_out)); the activation's own gain is used only if gain is 0.
+    w ~ U(-b, b), b = gain sqrt(6 / (fan_in + fan_out))
+    The gain is 1, as in the paper, whatever the activation; gain = 0 takes the activation's own, sqrt(2) for relu.
 
     Source: Glorot & Bengio, AISTATS 2010, eq. 16; torch.nn.init.xavier_uniform_.
     """
@@ -112,10 +128,11 @@ def xavier_uniform(weight: Tensor, activation_gain: float, generator: torch.Gene
 
 
 @initializers.add
-def lecun_normal(weight: Tensor, activation_gain: float, generator: torch.Generator, *, gain: Gain = 1.0) -> None:
+def lecun_normal(weight: Tensor, activation_gain: float, generator: torch.Generator, *, gain: PapersGain = 1.0) -> None:
     """Normal weights that keep the variance through a linear layer; what selu was made for.
 
     w ~ N(0, std^2), std = gain / sqrt(fan_in)
+    The gain is 1, as in the paper, whatever the activation; gain = 0 takes the activation's own, and is he_normal.
 
     Source: LeCun et al., Efficient BackProp, 1998, section 4.6.
     """

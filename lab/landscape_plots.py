@@ -26,6 +26,7 @@ MOST_CONTOURS = 8
 # One hue whose lightness alone says the height: the runs' own hues stand out on it, and no eye confuses it.
 COLOURS = ((0.0, "#1b2c48"), (0.25, "#3f5f7f"), (0.5, "#7d9cae"), (0.75, "#bccdd0"), (1.0, "#f3f1e7"))
 MISLEADS = "#8c8c8c"
+SMALL = 12  # letters of the titles of several pictures, so that they stay within their own
 EDGE = "#ffffff"  # around marks and lines, so that they are seen on every height
 EYE, MIDDLE = (1.3, 1.45, 1.15), {"x": 0, "y": 0, "z": -0.15}
 HOVER = "loss %{customdata[0]:.4~g} ± %{customdata[2]:.2~g}<br>accuracy %{customdata[1]:.1%}<extra></extra>"
@@ -74,13 +75,17 @@ def contour_figure(scenes: Sequence[Scene], scale: Scale | None = None, *, dark:
         cols=columns,
         subplot_titles=titles(scenes),
         horizontal_spacing=0.14 / columns,
-        vertical_spacing=0.2 / rows,
+        vertical_spacing=0.3 / rows,  # for the names of the axes above and the title below
     )
     for index, scene in enumerate(scenes):
         row, column = index // columns + 1, index % columns + 1
         for trace, data in zip(contour_traces(scene, scale), contour_data(scene, scale), strict=True):
             figure.add_trace(trace.update(data), row=row, col=column)
         framed_by(figure, scene.surface, row, column)
+    if columns > 1:
+        figure.update_annotations(font_size=SMALL).update_xaxes(title_font_size=SMALL).update_yaxes(
+            title_font_size=SMALL
+        )
     figure.update_layout(coloraxis=colour_axis(scale), height=(400 if columns > 1 else 520) * rows + 80)
     return finished(figure, scenes, dark=dark)
 

@@ -13,6 +13,7 @@ import torch
 from lab.followed import LARGEST, Followed
 from lab.landscape.curvature import Curvature, reach_of
 from lab.landscape.directions import random_plane
+from lab.landscape.enough import enough_samples
 from lab.landscape.evaluators import Evaluator
 from lab.landscape.grids import Grid, line_grid
 from lab.landscape.planes import Plane, line, through
@@ -66,10 +67,11 @@ def scenes_of(runs: Sequence[Followed], view: View, progress: Progress) -> list[
         endings = [ending(run.name, run.ended, run.reason) for run in runs if run.ended != "finished"]
         raise RecipeError(" ".join([str(error), *endings])) from None
     of = sum(prod(part.grid.shape) for part in parts)
+    count = max(enough_samples(evaluator_of(part, view), part.grid, view.enough) for part in parts)  # one for all
     scenes: list[Scene] = []
     for index, part in enumerate(parts):
         before = sum(prod(part.grid.shape) for part in parts[:index])
-        scenes.append(scene_of(part, view, lambda done, before=before: progress(before + done, of)))
+        scenes.append(scene_of(part, view, count, lambda done, before=before: progress(before + done, of)))
     return scenes if len(scenes) > 1 else [replace(scenes[0], title="")]  # the legend, or the page, names the runs
 
 
@@ -200,13 +202,22 @@ def places(name: PlaneName, run: Followed, plane: Plane) -> np.ndarray:
     return np.array([(*place, 0.0)[:2] for place in found])
 
 
-def scene_of(part: Part, view: View, progress: Callable[[int], None]) -> Scene:
+def evaluator_of(part: Part, view: View) -> Evaluator:
+    """On all samples of the lens."""
     run, lens = part.members[0][1], view.lens
     dtype = getattr(torch, view.precision) if view.precision else run.dtype
-    evaluator = Evaluator(
+    return Evaluator(
         run.model, part.plane, run.samples, batchnorm=lens.batchnorm, batch_size=lens.own_batch_size, dtype=dtype
     )
-    surface = measured(evaluator, part.grid, progress)
+
+
+def scene_of(part: Part, view: View, count: int, progress: Callable[[int], None]) -> Scene:
+    """A surface on the first so many samples, and marks on all: true losses are of these."""
+    evaluator = evaluator_of(part, view)
+    few, most = evaluator.with_samples(evaluator.samples.first(count)), len(evaluator.samples)
+    surface = measured(few, part.grid, progress)
+    if len(few.samples) < most:
+        surface = replace(surface, measured=replace(surface.measured, most=most, enough=view.enough))
     marked = part.members if part.name != "line" else []
     paths = (path_of(part.name, run, number, part.plane, evaluator) for number, run in marked)
     return Scene(surface, tuple(paths), ", ".join(run.name for _, run in part.members), part.plane)

@@ -33,21 +33,33 @@ def parameters_by_layer(recipe: Recipe, *, dark: bool = False) -> go.Figure:
     figure = small_figure(dark=dark)
     figure.add_trace(bars(rows))
     total = sum(row.parameters for row in rows)
-    figure.update_layout(title_text=f"{total:,} parameters, by layer and shape of its output")
+    figure.update_layout(title_text=f"{total:,} parameters, by layer and output shape")
     figure.update_layout(height=60 + BAR * len(rows), bargap=0.25, showlegend=False, margin={"t": 26, "b": 30})
     labels = [f"{row.kind} {dimensions(row.shape)}" for row in rows]
     figure.update_yaxes(autorange="reversed", showgrid=False, automargin=True, tickfont_size=10)
     figure.update_yaxes(tickvals=[*range(len(rows))], ticktext=labels)
     most = max((row.parameters for row in rows), default=1)
-    figure.update_xaxes(range=[0, 1.6 * most], nticks=4, tickformat="~s", **axis_title("parameters"))
+    figure.update_xaxes(
+        range=[0, (2.2 if any(row.applied > 1 for row in rows) else 1.6) * most],
+        nticks=4,
+        tickformat="~s",
+        **axis_title("parameters"),
+    )
     return figure
 
 
 def layers(recipe: Recipe, data: Dataset) -> list[Layer]:
-    """Those that hold parameters, in the order of the network; no weight is drawn or multiplied for it."""
-    with torch.device("meta"):
+    """Those that hold parameters, in the order of the network; where it can be, no weight is drawn for it."""
+    try:
+        return layers_on("meta", recipe, data)
+    except NotImplementedError:  # some of torchvision's draw their weights by what meta tensors cannot do
+        return layers_on("cpu", recipe, data)
+
+
+def layers_on(device: str, recipe: Recipe, data: Dataset) -> list[Layer]:
+    with torch.device(device):
         model = models.build(recipe.model, data.shape, len(data.classes), partial(activations.build, recipe.activation))
-        found = layers_of(model, torch.empty(1, *data.shape))
+        found = layers_of(model, torch.zeros(1, *data.shape))
         return [layer for layer in found if layer.parameters]
 
 

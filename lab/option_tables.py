@@ -8,7 +8,17 @@ from typing import Any, NamedTuple
 
 from pydantic.fields import FieldInfo
 
-from lab.catalogue import Catalogue, bounds_of, doc_of, first_sentence, knob_of, options_of
+from lab.catalogue import (
+    Catalogue,
+    RecipeError,
+    bounds_of,
+    did_you_mean,
+    doc_of,
+    first_sentence,
+    knob_of,
+    options_of,
+    unknown,
+)
 from lab.recipe import CATALOGUES, Recipe
 
 KINDS = {
@@ -100,22 +110,46 @@ def plain_fields() -> list[Told]:
     return [Told(key, doc_of(field), {key: field}) for key, field in fields.items()]
 
 
-def listing(kinds: Iterable[str]) -> str:
-    """For each kind its options, each with its sentence, its settings and its source."""
-    return "\n\n".join("\n".join([kind, *_lines_of_kind(kind)]) for kind in kinds)
+def kinds_of(word: str | None) -> list[str]:
+    """All kinds; or the one called so (models), or that fills this field (model), or those with such an option (cnn).
+
+    Raises:
+        RecipeError: it is none of these.
+    """
+    kinds = [*KINDS, PLAIN]
+    chosen = [kind for kind in kinds if word in (None, kind, KINDS.get(kind))]
+    if found := chosen or [kind for kind in kinds if word in names_of(kind)]:
+        return found
+    raise RecipeError(unknown("kind or name of options", word, kinds, hint=did_you_mean(word, all_names())))
 
 
-def _lines_of_kind(kind: str) -> Iterator[str]:
-    if kind != PLAIN:
-        yield from lines_of(CATALOGUES[KINDS[kind]])
-    else:
-        for told in plain_fields():
-            yield from lines(told, told.body)
+def names_of(kind: str) -> list[str]:
+    return [told.name for told in told_of(kind)]
 
 
-def lines_of(catalogue: Catalogue) -> Iterator[str]:
-    for told in options_in(catalogue):
-        yield from lines(told)
+def all_names() -> list[str]:
+    """Of kinds and of options."""
+    return [*KINDS, PLAIN, *(name for kind in (*KINDS, PLAIN) for name in names_of(kind))]
+
+
+def told_of(kind: str) -> list[Told]:
+    return plain_fields() if kind == PLAIN else options_in(CATALOGUES[KINDS[kind]])
+
+
+def listing(kinds: Iterable[str], word: str | None = None) -> str:
+    """For each kind its options, each with its sentence, its settings and its source; or only that of a name."""
+    return "\n\n".join("\n".join([kind, *_lines_of_kind(kind, word)]) for kind in kinds)
+
+
+def _lines_of_kind(kind: str, word: str | None) -> Iterator[str]:
+    every = told_of(kind)
+    named = [told for told in every if told.name == word]
+    yield from lines_of(named or every, bodies=kind == PLAIN)
+
+
+def lines_of(every: Iterable[Told], *, bodies: bool = False) -> Iterator[str]:
+    for told in every:
+        yield from lines(told, told.body if bodies else "")
 
 
 def lines(told: Told, body: str = "") -> Iterator[str]:

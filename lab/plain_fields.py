@@ -69,7 +69,7 @@ BatchSize = Annotated[
 
     The last batch of an epoch has what is left.
 
-    Source: Bottou, Curtis & Nocedal 2018, arXiv 1606.04838, section 3.2.
+    Source: Bottou, Curtis & Nocedal 2018, arXiv 1606.04838.
     """),
 ]
 LabelSmoothing = Annotated[

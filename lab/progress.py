@@ -16,7 +16,7 @@ def with_bar(events: Iterator[Event], session: Training) -> Iterator[Event]:
     terminal = sys.stderr.isatty()
     if not terminal:
         print(f"{beginning(session)} ...", file=sys.stderr, flush=True)
-    if warning := one_step_an_epoch(session):
+    for warning in filter(None, (files_skipped(session), one_step_an_epoch(session))):
         print(warning, file=sys.stderr, flush=True)
     with tqdm(total=session.steps, initial=session.step, unit="step", disable=not terminal) as bar:
         for event in events:
@@ -38,6 +38,15 @@ def beginning(session: Training) -> str:
     what = f"{recipe.model.name} on {recipe.data.name}, {started.parameters:,} parameters"
     looks, steps = len(session.validation_split), f"{started.steps:,} step{'s' * (started.steps != 1)}"
     return f"{what}: {epochs} in {steps}, {looks:,} validation image{'s' * (looks != 1)}, on {started.device}"
+
+
+def files_skipped(session: Training) -> str:
+    """Said where files of a person's own could not be read and were left out, as asked; empty elsewhere."""
+    skipped = list(session.data.skipped)
+    if not skipped:
+        return ""
+    more = f", and {len(skipped) - 1:,} more (all in run.json)" if len(skipped) > 1 else ""
+    return f"Skipped, as it cannot be read: {skipped[0]}{more}."
 
 
 def one_step_an_epoch(session: Training) -> str:

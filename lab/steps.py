@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 from collections.abc import Callable, Generator, Iterable, Sequence
 from functools import partial
+from inspect import signature
 from typing import Any
 
 import torch
@@ -21,7 +22,7 @@ from lab.memory import weights_that_fit
 from lab.models import initialise, models
 from lab.objectives import Batch, Objective, objectives
 from lab.optimizers import joined, optimizers, parameter_groups
-from lab.recipe import Recipe
+from lab.recipe import Recipe, RecipeError
 from lab.transfer import sources, thawing, transfers
 from lab.transfer.matching import beneath, report_on
 
@@ -98,8 +99,22 @@ def build_optimizer(recipe: Recipe, model: nn.Module) -> torch.optim.Optimizer:
     layered = recipe.depth_decay != 1 or thaws
     groups = rate_groups(model, recipe.depth_decay) if layered else parameter_groups(model)
     optimizer: torch.optim.Optimizer = optimizers.build(recipe.optimizer, groups)
+    check_optimizer(optimizer, recipe.optimizer.name)
     # torch's fused steps want all of a group in the same state: layers that thaw apart stay apart.
     return optimizer if thaws else joined(optimizer)
+
+
+def check_optimizer(optimizer: torch.optim.Optimizer, name: str) -> None:
+    """Whether schedules can set its rate, and a step needs nothing but gradients: one of a person's own may not be so.
+
+    Raises:
+        RecipeError: it cannot be used here.
+    """
+    if any("lr" not in group for group in optimizer.param_groups):
+        raise RecipeError(f"Optimizer {name} keeps no rate: give its groups an 'lr', which schedules then set.")
+    closure = signature(optimizer.step).parameters.get("closure")
+    if closure is not None and closure.default is closure.empty:
+        raise RecipeError(f"Optimizer {name} wants to compute the loss itself, but a step here has gradients alone.")
 
 
 def update(

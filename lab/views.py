@@ -20,6 +20,7 @@ CHOICES: dict[str, tuple[str, ...]] = {
     "precision": get_args(Precision),
 }
 SIZE, SIZES, LEAST_IMAGES = 33, (5, 201), 2
+ENOUGH = 0.5  # of a level: a contour is off by less than the distance to the next one
 
 
 @dataclass(frozen=True)
@@ -54,18 +55,23 @@ class View:
     plane: by default the one that shows their paths, and a random one for runs of which no path is kept.
     normalisation: of random directions; their seed is that of the lens. precision: of the surface's arithmetic; by
     default float64 for runs trained in it and float32 for all others. bfloat16 is mixed, and says what it is off by.
+    enough: how large standard errors may be, as a share of a level's height: as many of the lens' samples are taken as
+    that needs; 0 takes all.
     """
 
     plane: PlaneName | None = None
     size: int = SIZE
     normalisation: Normalisation = "filter"
     precision: Precision | None = None
+    enough: float = ENOUGH
     lens: Lens = field(default_factory=Lens)
 
     def __post_init__(self) -> None:
         check(self, "normalisation", *(name for name in ("plane", "precision") if getattr(self, name)))
         if not SIZES[0] <= self.size <= SIZES[1]:
             raise RecipeError(f"size is {self.size}, but must be from {SIZES[0]} to {SIZES[1]} points along a side.")
+        if not 0 <= self.enough <= 1:
+            raise RecipeError(f"enough is {self.enough}, but must be from 0 (all samples) to 1 (a level's height).")
 
 
 def check(given: Any, *names: str) -> None:

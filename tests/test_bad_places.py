@@ -157,8 +157,8 @@ COMMANDS = [
     ("run --folder run", "lab: run holds a run already. Go on with `lab resume run`, or choose another folder."),
     ("run --folder bad.yaml", "lab: Cannot make the folder bad.yaml: File exists. Choose another folder."),
     (
-        "options optimizer",
-        "lab: Unknown kind of option 'optimizer'. Did you mean 'optimizers'? "
+        "options optimizzers",
+        "lab: Unknown kind or name of options 'optimizzers'. Did you mean 'optimizers'? "
         f"Expected one of: {', '.join((*KINDS, PLAIN))}.",
     ),
     ("run --quiet epochs=0 --device cpu", f"lab: epochs is 0, {NOT_EPOCHS}"),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from pathlib import Path
 
 import nbformat
@@ -17,6 +18,7 @@ from lab.course.making import make, student, without_solution
 from lab.course.verdict_lines import judged, strays
 from lab.store import RunError
 
+COURSE = Path(__file__).parents[1] / "notebooks" / "course"
 ANSWERS = """
 05-1: {choice: b, why: Twice as many., hint: Count again., wrong: [{answer: c, hint: That is the other one.}]}
 05-2: {number: 0.25, within: 0.01, why: A quarter., hint: Divide., wrong: [{answer: 0.5, hint: Of two steps.}]}
@@ -185,13 +187,43 @@ def test_a_student_s_notebook_has_no_outputs_and_no_solutions(tmp_path: Path) ->
     cell = nbformat.v4.new_code_cell("### BEGIN SOLUTION\na = 1\n### END SOLUTION\nprint(a)", execution_count=3)
     cell.outputs = [nbformat.v4.new_output("stream", text="1\n")]
     said = nbformat.v4.new_markdown_cell("### BEGIN SOLUTION\nOne.\n### END SOLUTION")
-    made = student(nbformat.v4.new_notebook(cells=[cell, said]))
+    made = student(nbformat.v4.new_notebook(cells=[cell, said], metadata={"widgets": {}}))
+    assert "widgets" not in made.metadata
     assert [(cell.source, cell.outputs, cell.execution_count) for cell in made.cells] == [
         ("a = ...\nprint(a)", [], None)
     ]
 
 
+def test_what_students_get_is_made_of_what_the_instructor_has(tmp_path: Path) -> None:
+    made = make(COURSE / "instructor", tmp_path)
+    kept = {path.name for path in COURSE.iterdir() if path.is_file()}
+    assert {path.name for path in made} == kept
+    assert [path.name for path in made if path.read_text() != (COURSE / path.name).read_text()] == []
+
+
+CHAPTERS = sorted((COURSE / "instructor").glob("*.ipynb"))
+
+
+@pytest.mark.parametrize("path", CHAPTERS, ids=lambda path: path.stem)
+def test_a_chapter_has_what_each_of_them_has(path: Path) -> None:
+    code = [cell for cell in nbformat.read(path, as_version=4).cells if cell.cell_type == "code"]
+    text, number = "\n".join(cell.source for cell in code), path.name[:2]
+    assert path.stat().st_size < 100_000  # without the state of widgets, which nobody needs
+    assert code[0].metadata["tags"] == ["parameters"]
+    assert all("#" in line for line in code[0].source.splitlines())
+    for part in ("course.only(", "lab.Panel(", "lock=", f'course.predict("{number}")', f'"{number}",\n'):
+        assert part in text
+    exercises = read_exercises(COURSE / "instructor" / "answers.yaml")
+    asked = set(re.findall(r'course\.check\("([^"]+)"', text))
+    assert asked == {name for name in exercises if name.startswith(number)}
+    assert len(asked) >= 3
+
+
+def test_verdicts_that_are_expected_belong_to_chapters() -> None:
+    numbers = {path.name[:2] for path in CHAPTERS}
+    assert {path.stem[:2] for path in (COURSE / "instructor" / "verdicts").glob("*.json")} == numbers
+
+
 def test_the_answers_of_the_course_can_be_read() -> None:
-    source = Path(__file__).parents[1] / "notebooks" / "course" / "instructor"
-    exercises = read_exercises(source / "answers.yaml")
+    exercises = read_exercises(COURSE / "instructor" / "answers.yaml")
     assert len({exercise.why for exercise in exercises.values()}) == len(exercises)

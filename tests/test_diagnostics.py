@@ -199,6 +199,15 @@ def test_what_is_measured_is_what_theory_says():
 # -- facts ------------------------------------------------------------------------------------------------------
 
 
+@pytest.mark.parametrize(("model", "known"), [("mlp", True), ("rnn", True), ("rnn_normed", False)])
+def test_theory_is_silent_where_a_norm_stands_behind_the_activation(model, known):
+    spec = {"mlp": {"name": "mlp", "norm": "batch"}, "rnn": {"name": "rnn", "depth": 3}}
+    chosen = spec.get(model, {**spec["rnn"], "norm": "layer"})
+    layers = examine(Recipe(model=chosen, activation="tanh"), device="cpu").layers
+    assert any(layer.gain is not None for layer in layers)
+    assert any(layer.expected_gain is not None for layer in layers) == known
+
+
 def test_thirty_sigmoid_layers_lose_the_gradient():
     report = examine(DEEP.changed(activation="sigmoid"), device="cpu")
     assert 1e-20 < report.look.back < 1e-18

@@ -70,6 +70,14 @@ def test_damaged_files_are_skipped_on_request_and_named(spoilt):
     ]
 
 
+def test_a_training_says_that_files_were_skipped(spoilt, capsys):
+    data = {"name": "folder", "path": str(spoilt), "size": 8, "damaged": "skip"}
+    train(Recipe(data=data, epochs=1), folder=None, device="cpu")
+    first = spoilt / "cat" / "1.png"
+    said = f"Skipped, as it cannot be read: {first}: the file is empty, and 2 more (all in run.json).\n"
+    assert said in capsys.readouterr().err
+
+
 def test_a_run_remembers_which_files_were_skipped(spoilt):
     data = {"name": "folder", "path": str(spoilt), "size": 8, "damaged": "skip"}
     run = train(Recipe(data=data, epochs=1), device="cpu", progress=False)

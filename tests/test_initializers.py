@@ -121,6 +121,22 @@ def test_he_with_the_gain_of_relu_is_torchs(spec, theirs):
         assert torch.equal(filled(spec, shape, gain=math.sqrt(2)), expected)
 
 
+def test_lecun_with_the_activations_gain_is_he():
+    for shape in SHAPES:
+        assert torch.equal(filled({"name": "lecun_normal", "gain": 0}, shape), filled("he_normal", shape))
+
+
+@pytest.mark.parametrize(
+    ("name", "activation", "gain"), [("xavier_normal", "relu", 2), ("xavier_uniform", "tanh", 25 / 9)]
+)
+def test_a_recipe_asks_for_the_activations_gain_by_one_setting(name, activation, gain):
+    recipe = Recipe(model={"name": "mlp", "width": 256}, activation=activation, init=name)
+    data = load(recipe.data)
+    papers, own = (build_model(each, data)[3].weight for each in (recipe, recipe.changed(**{"init.gain": 0})))
+    assert papers.var().item() == pytest.approx(1 / 256, rel=5 * math.sqrt(2) / 256)
+    assert own.var().item() / papers.var().item() == pytest.approx(gain, rel=1e-5)
+
+
 @pytest.mark.parametrize("dtype", DTYPES)
 @pytest.mark.parametrize("shape", [(20, 20), (30, 10), (10, 30), (6, 4, 3, 3), (12, 5, 1, 1)])
 @pytest.mark.parametrize(("settings", "gain"), [({}, GAIN), ({"gain": 0.5}, 0.5)])

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from copy import deepcopy
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -17,8 +18,10 @@ from lab.landscape import Evaluator, Live, Question, samples_of, surface
 from lab.landscape import trained as weights_of
 from lab.landscape.budgets import AIM, Budget, Wake
 from lab.landscape.frames import Frame
+from lab.landscape.grids import Grid, line_grid
 from lab.landscape.live import ADVANCE
 from lab.landscape.live_runs import LEAST_MARKS, MARKS, LiveRun
+from lab.landscape.live_views import read_off
 from lab.landscape.scenes import Scene, trust_words
 from lab.landscape.trails import Trail, scatter
 from lab.landscape.weights import flat
@@ -36,6 +39,19 @@ NETWORKS = {
 
 def recipe_of(model, **changes):
     return SMALL.changed(model=model, optimizer="adam", **changes)
+
+
+def test_a_loss_read_off_a_steep_coarse_surface_lies_between_those_around_it():
+    grid = Grid(5)
+    a, b = grid.axes
+    seen = SimpleNamespace(grid=grid, loss=np.exp(6 * a)[:, None] + np.exp(6 * b))
+    places = np.array([[0.25, 0.25], [0.5, -0.5], [0.9, 0.0], [1.2, 0.0]])
+    found = read_off(seen, places)
+    assert found[1] == pytest.approx(np.exp(3) + np.exp(-3))
+    assert found[0] == pytest.approx(1 + np.exp(3))
+    assert np.isnan(found).tolist() == [False, False, False, True]
+    line = SimpleNamespace(grid=line_grid(5), loss=np.arange(5.0)[:, None])
+    assert read_off(line, np.array([[0.5, 0.0]])) == pytest.approx(2)
 
 
 def followed(live, recipe, number=1, until=None, work=0):

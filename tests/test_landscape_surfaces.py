@@ -168,6 +168,8 @@ def test_a_surface_says_what_it_was_measured_on(evaluator):
         "batchnorm": "stored",
         "batch_size": evaluator.batch_size,
         "precision": "float32",
+        "most": None,
+        "enough": None,
     }
     assert (found.origin.kind, found.origin.seed) == ("random", 3)
 

@@ -23,11 +23,24 @@ def test_the_layers_are_those_that_costs_measures(name):
     assert sum(bars_of(recipe).x) == sum(layer.parameters for layer in measured)
 
 
+def test_a_network_that_must_draw_its_weights_to_be_made_is_drawn_too():
+    recipe = Recipe(model={"name": "torchvision", "network": "regnet_y_400mf"})
+    assert sum(bars_of(recipe).x) == costs(recipe).parameters
+
+
+def test_layers_stand_in_the_order_they_run_in():
+    """Where swin_t halves the image it has its norm run before the layer that is written above it."""
+    recipe = Recipe(model={"name": "torchvision", "network": "swin_t"})
+    found = [layer for layer in layers(recipe, load(recipe.data)) if layer.name.startswith("features.2")]
+    assert [layer.kind for layer in found] == ["LayerNorm", "Linear"]
+    assert found[-1].shape[-1] == 192
+
+
 def test_a_bar_has_the_layers_parameters_and_the_shape_of_its_output():
     figure = parameters_by_layer(Recipe(model={"name": "cnn", "depth": 1, "width": 4, "hidden": 6, "norm": "layer"}))
     assert list(figure.data[0].x) == [36, 8, 16 * 4 * 6 + 6, 70]
     assert list(figure.layout.yaxis.ticktext) == ["Conv2d 4 x 8 x 8", "GroupNorm 4 x 8 x 8", "Linear 6", "Linear 10"]
-    assert figure.layout.title.text == "504 parameters, by layer and shape of its output"
+    assert figure.layout.title.text == "504 parameters, by layer and output shape"
     assert figure.layout.yaxis.autorange == "reversed"  # the image's side is above
 
 

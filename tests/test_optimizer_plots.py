@@ -116,7 +116,7 @@ def test_an_optimizer_of_a_persons_own_has_a_picture_too(own_options):
                     for weight in group["params"]:
                         weight.mul_(0.5)
 
-        return Halving(params, {})
+        return Halving(params, {"lr": 1.0})
 
     figure = figure_of("halving")
     np.testing.assert_allclose(drawn(figure, "path")[:4], [START, START / 2, START / 4, START / 8])

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Annotated, Literal
@@ -12,7 +13,20 @@ from pydantic import Field
 
 from lab.__main__ import main
 from lab.catalogue import Catalogue, Knob, bounds_of, knob_of
-from lab.option_tables import KINDS, PLAIN, TRIED, Told, in_words, lines_of, page, plain_fields, row, section, shipped
+from lab.option_tables import (
+    KINDS,
+    PLAIN,
+    TRIED,
+    Told,
+    in_words,
+    lines_of,
+    options_in,
+    page,
+    plain_fields,
+    row,
+    section,
+    shipped,
+)
 from lab.recipe import CATALOGUES, Recipe
 
 DOCS = Path(__file__).parents[1] / "docs"
@@ -83,6 +97,20 @@ def test_the_command_lists_the_recipes_own_fields(capsys: pytest.CaptureFixture[
     ]
 
 
+def test_a_field_or_the_name_of_an_option_is_enough(capsys: pytest.CaptureFixture[str]) -> None:
+    told = []
+    for words in ("models", "model", "resnet", "nothing", "epochs"):
+        assert main(["options", words]) == 0
+        told.append(capsys.readouterr().out)
+    assert told[0] == told[1]
+    assert told[2].startswith("models\n  resnet: ")
+    assert [re.findall(r"^ {0,2}\w+:?", text, re.MULTILINE) for text in told[2:]] == [
+        ["models", "  resnet:"],
+        ["averages", "  nothing:", "sources", "  nothing:"],
+        ["recipe", "  epochs:"],
+    ]
+
+
 def test_machines_get_a_schema_of_each(capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["options", "--json"]) == 0
     found = json.loads(capsys.readouterr().out)
@@ -92,7 +120,7 @@ def test_machines_get_a_schema_of_each(capsys: pytest.CaptureFixture[str]) -> No
 
 
 def test_a_line_has_default_valid_and_usual_range_and_what_it_is(colours: Catalogue) -> None:
-    assert list(lines_of(colours)) == [
+    assert list(lines_of(options_in(colours))) == [
         "  red: A red tint, by |x|.",
         "      strength=0.1 (at least 0 and less than 1; usually 0.01 to 0.5, log): how red",
         "      bright=false (true or false)",
@@ -175,7 +203,7 @@ def test_results_of_options_that_are_gone_are_gone_too() -> None:
 
 
 def test_what_a_notebook_adds_is_listed_and_not_in_the_docs(colours: Catalogue) -> None:
-    assert "red" in "".join(lines_of(colours))
+    assert "red" in "".join(lines_of(options_in(colours)))
     assert shipped("augment") == []
     assert "red tint" not in page({})
 

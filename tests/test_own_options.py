@@ -152,3 +152,46 @@ def test_every_command_that_reads_recipes_or_runs_takes_files() -> None:
     _, commands = parsers(Known())
     taking = {name for name, command in commands.items() if "--options FILE.py" in command.format_help()}
     assert taking == set(WITH_OPTIONS) == set(commands) - {"fetch", "doctor"}
+
+
+OWN_OPTIMIZERS = """
+import torch
+from lab.optimizers import optimizers
+
+
+class Own(torch.optim.Optimizer):
+    def step(self, closure{default}):
+        pass
+
+
+@optimizers.add
+def of_ones_own(params):
+    '''Does nothing.
+
+    theta <- theta
+
+    Source: this test.
+    '''
+    return Own(params, {groups})
+"""
+
+
+@pytest.mark.usefixtures("own_options")
+@pytest.mark.parametrize(
+    ("default", "groups", "said"),
+    [
+        ("=None", "{}", "Optimizer of_ones_own keeps no rate: give its groups an 'lr', which schedules then set."),
+        (
+            "",
+            "{'lr': 0.1}",
+            "Optimizer of_ones_own wants to compute the loss itself, but a step here has gradients alone.",
+        ),
+    ],
+)
+def test_an_optimizer_that_cannot_be_stepped_here_says_why(
+    default: str, groups: str, said: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    file = tmp_path / "own.py"
+    file.write_text(OWN_OPTIMIZERS.format(default=default, groups=groups))
+    assert main(["run", "--options", str(file), "optimizer=of_ones_own", "--device", "cpu", "--quiet"]) != 0
+    assert said in capsys.readouterr().err

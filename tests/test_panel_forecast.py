@@ -463,6 +463,23 @@ def test_pictures_unfold_and_follow(panel) -> None:
     until(panel, lambda: len(abouts["model"].figure.data[0].x) == 6)
 
 
+def test_a_picture_that_fails_says_why(panel, monkeypatch) -> None:
+    def broken(*_):
+        raise ValueError("a step <too> far")
+
+    monkeypatch.setitem(PICTURES, "optimizer", broken)
+    about = panel.controls["optimizer"].about
+    about.button.value = True
+    until(panel, lambda: about.reason.value)
+    assert "There is no picture: " in about.reason.value
+    assert "a step &lt;too&gt; far" in about.reason.value
+    assert (about.reason.layout.display, about.frame.layout.display) == (None, "none")
+    monkeypatch.undo()
+    panel.controls["optimizer"].settings["lr"].value = 0.02
+    until(panel, lambda: about.picture)
+    assert (about.reason.layout.display, about.frame.layout.display) == ("none", None)
+
+
 def test_a_choice_without_a_picture_has_its_words_only(panel) -> None:
     about = panel.controls["data"].about
     about.button.value = True

@@ -16,12 +16,13 @@ from small_runs import SMALL, bits, small_model
 import lab
 from lab.landscape import Gauge, Live, Plane, Question, samples_of, trained
 from lab.landscape.budgets import Cost
+from lab.landscape.live import MOST_RUNS
 from lab.landscape.scenes import Scale
 from lab.landscape.weights import flat
 from lab.landscape_folder import FILES
 from lab.landscape_numbers import numbers_of
 from lab.panel.curvature import gauge
-from lab.panel.landscape import cut
+from lab.panel.landscape import REPLAYED, cut
 from lab.panel.landscape_view import fits
 from lab.panel.portraits import cost_in_words
 from lab.panel.slices import Slices
@@ -165,8 +166,10 @@ def test_the_path_is_replayed(panel) -> None:
     whole = len(line.x)
     panel.landscapes.replay.value = 50
     assert len(panel.landscapes.view.figure.data[-1].x) == -(-whole // 2)
+    assert REPLAYED in panel.landscapes.said.value
     panel.landscapes.replay.value = 100
     assert len(panel.landscapes.view.figure.data[-1].x) == whole
+    assert REPLAYED not in panel.landscapes.said.value
 
 
 def test_a_turned_camera_turns_the_others(panel) -> None:
@@ -439,6 +442,14 @@ def test_what_following_takes_is_seconds_until_the_first_picture_is_paid_off() -
     assert cost_in_words(soon, going=True).startswith("took 0.08 s beside 0.9 s of training: the first picture")
     assert "too short to pay the first picture back" in cost_in_words(soon, going=False)
     assert cost_in_words(later, going=True) == "took 5% of the time of training, at most 5%"
+
+
+def test_of_more_runs_than_are_followed_it_says_so(panel) -> None:
+    unfold(panel)
+    train(panel, *(QUICK.changed(seed=seed) for seed in range(MOST_RUNS + 1)))
+    complete(panel, MOST_RUNS)
+    assert "of 7 runs the last 6 are followed" in panel.landscapes.said.value
+    assert {each.number for each in panel.landscapes.news.portraits} == {job.number for job in panel.jobs[1:]}
 
 
 def test_titles_of_narrow_pictures_are_cut() -> None:

@@ -333,8 +333,11 @@ def test_a_picture_that_cannot_be_written_is_said_in_words(panel, tmp_path, monk
 
 
 def test_missing_data_are_answered_in_words_and_asked_for_again(panel, tmp_path) -> None:
+    panel.recipe = Recipe(augment=["flip"])
+    assert len(answered(panel)) == 2
     panel.recipe = Recipe(augment=["flip"], data={"name": "folder", "path": "nowhere"})
     until(panel, lambda: "There is no folder nowhere" in panel.samples.problem.value)
+    assert all(view.widget.layout.display == "none" for view in panel.samples.views)  # they are of other images
     panel.recipe = Recipe(augment=["flip"])
     assert len(answered(panel)) == 2
     assert panel.samples.problem.value == ""

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from types import SimpleNamespace
+
 import numpy as np
 import pytest
 from small_panels import until
@@ -12,6 +14,7 @@ from lab.landscape import Live
 from lab.landscape.scenes import Scene
 from lab.panel import landscape_view
 from lab.panel.landscape_view import LandscapeView
+from lab.panel.surveyor import Surveyor
 
 QUICK = SMALL.changed(model=small_model("mlp"), optimizer="adam")
 
@@ -63,6 +66,21 @@ def test_a_picture_that_breaks_off_is_drawn_anew(monkeypatch) -> None:
             show(scene, other)
     show(scene, other)
     assert [np.shape(trace.z) for trace in view.figure.data if trace.type == "surface"] == [(5, 5), (5, 5)]
+
+
+def test_a_first_picture_is_told_at_once_and_later_ones_leave_the_browser_time(monkeypatch) -> None:
+    now, told = [100.0], []
+    monkeypatch.setattr("lab.panel.surveyor.time", SimpleNamespace(monotonic=lambda: now[0]))
+    surveyor = Surveyor(lambda *_, **__: told.append(now[0]))
+    live = surveyor._live = Live()
+    for second in range(10):
+        now[0], live.version = 100.0 + second / 2, second
+        live._shown |= {second: None} if second in (1, 2) else {}  # of two runs, one after the other
+        monkeypatch.setattr(live, "portraits", list)
+        surveyor._tell(at_once=False)
+    assert told == [100.0, 100.5, 101.0, 103.5]  # two surfaces take a second each
+    surveyor._tell(at_once=True)
+    assert told[-1] == 104.5
 
 
 def test_what_goes_wrong_while_idle_is_said(slow, monkeypatch) -> None:

@@ -26,6 +26,7 @@ from lab.costs import costs
 from lab.plans import Plan, equal_budget, planned_runs, seconds_per_epoch
 from lab.reading import parse_overrides
 from lab.recipe import Recipe, RecipeError
+from lab.sweeps.plan import Sweep
 from lab.training import Training
 
 RECIPES = Path(__file__).parents[1] / "recipes"
@@ -319,13 +320,15 @@ SHIPPED = sorted(RECIPES.rglob("*.yaml"))
 
 
 @pytest.mark.parametrize("path", SHIPPED, ids=lambda path: str(path.relative_to(RECIPES)))
-def test_every_file_under_recipes_is_a_recipe_a_comparison_or_a_claim(path: Path) -> None:
+def test_every_file_under_recipes_is_a_recipe_a_comparison_a_sweep_or_a_claim(path: Path) -> None:
     spec = yaml.safe_load(path.read_text())
     if "claim" in spec:
         assert path.parent.name == "claims"
         assert all(planned_runs(plan) for plan in Claim.load(path).plans.values())
     elif "arms" in spec:
         assert planned_runs(Plan.load(path)) > 0
+    elif path.parent.name == "sweeps":
+        assert Sweep.load(path).points
     else:
         assert Recipe.load(path)
 

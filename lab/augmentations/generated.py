@@ -68,7 +68,7 @@ def generated(
     settings, is told as the run begins and counts in the run's seconds and FLOPs. From few images it learns little more
     than these images: `lab.copies` looks whether it copies them.
 
-    Source: Kingma & Welling 2014, arXiv 1312.6114, section 3 and appendix C.1; Sohn et al., NeurIPS 2015, eq. 4.
+    Source: Kingma & Welling 2014, arXiv 1312.6114, section 3 and appendix C.1; Sohn et al., NeurIPS 2015.
     """
     replaced = torch.rand(len(images), 1, 1, 1, generator=generator, device=images.device) < share
     codes = torch.randn(len(images), decoder.latent, generator=generator, device=images.device)

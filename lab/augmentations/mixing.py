@@ -88,7 +88,7 @@ def fmix(
     Softness 0 is FMix as published: every pixel is of one of the two. Above, one fades into the other, which is ours.
     The accuracy of training counts the class with the largest share.
 
-    Source: Harris et al. 2020, arXiv 2002.12047, section 4.
+    Source: Harris et al. 2020, arXiv 2002.12047.
     """
     partner, mixed = partners(shape, generator), per_sample(shape, generator) < p
     share = symmetric_beta(shape, generator, alpha)

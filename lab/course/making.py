@@ -60,6 +60,7 @@ def student(notebook: Any) -> Any:
         cell.metadata.pop("execution", None)
         if cell.cell_type == "code":
             cell.outputs, cell.execution_count = [], None
+    notebook.metadata.pop("widgets", None)  # megabytes, where JupyterLab saves the state of the panel
     notebook.cells = [cell for cell in notebook.cells if cell.source.strip()]
     return notebook
 

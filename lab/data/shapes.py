@@ -33,10 +33,10 @@ def shapes(*, per_class: PerClass = 60, draw: Draw = 0) -> Dataset:
     Source: in the manner of CLEVR, Johnson et al. 2017, arXiv 1612.06890.
     """
     draws = torch.Generator().manual_seed(draw)
-    names = [f"{colour} {shape}" for colour in COLOURS for shape in SHAPES]
-    images = torch.cat([drawn_shapes(*name.split(), per_class, draws) for name in names])
-    labels = torch.arange(len(names)).repeat_interleave(per_class)
-    return divide(images, labels, tuple(names))
+    pairs = [(colour, shape) for colour in COLOURS for shape in SHAPES]
+    images = torch.cat([drawn_shapes(colour, shape, per_class, draws) for colour, shape in pairs])
+    labels = torch.arange(len(pairs)).repeat_interleave(per_class)
+    return divide(images, labels, tuple(f"{colour} {shape}" for colour, shape in pairs))
 
 
 @modifiers.add

@@ -76,7 +76,7 @@ def copies(of: Recipe | Training, *, count: int = 500, device: str | torch.devic
     Raises:
         RecipeError: the recipe has no generated pictures.
         DataError, DeviceError: no data, or too much of it to learn from; no such device.
-    Source: the comparison with held-out data follows Meehan et al. 2020, arXiv 2004.05675, section 2.
+    Source: the comparison with held-out data follows Meehan et al. 2020, arXiv 2004.05675.
     """
     session = of if isinstance(of, Training) else Training(of, device=device)
     if OPTION not in session.lessons:

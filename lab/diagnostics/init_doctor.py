@@ -179,11 +179,14 @@ def signal(before: Trace | None, trace: Trace, images: int) -> LayerSignal:
 
 
 def gains(before: Trace | None, trace: Trace, weight_std: float) -> tuple[float | None, float | None]:
-    """Size of a layer's output over that of the layer before: measured, and by theory from what came between."""
+    """Size of a layer's output over that of the layer before: measured, and by theory from what came between.
+
+    Theory follows an activation's output into the next layer: of what a norm in between makes of it, it says nothing.
+    """
     if before is None or type(before.layer) is not type(trace.layer) or not before.output.std:
         return None, None
     measured = trace.output.std / before.output.std
-    if before.activation is None or not isfinite(before.received.std):
+    if before.activation is None or before.renormed or not isfinite(before.received.std):
         return measured, None
     received, fan_in = before.received, trace.weights[0][0].numel()
     expected = expected_std(before.activation, received.mean, received.std, fan_in, weight_std)

@@ -16,6 +16,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 from torch.nn.modules import activation as torch_activations
+from torch.nn.modules.batchnorm import _BatchNorm
 
 from lab.activations import activations
 from lab.catalogue import Choice
@@ -24,6 +25,7 @@ from lab.diagnostics.theory import SATURATED, largest_slope, slopes
 MIX_UNITS = ("Softmin", "Softmax", "Softmax2d", "LogSoftmax", "MultiheadAttention", "GLU")
 ELEMENTWISE = tuple(getattr(torch_activations, name) for name in torch_activations.__all__ if name not in MIX_UNITS)
 WHOLE = (nn.RNNBase, nn.MultiheadAttention)  # layers that call no layer inside as a module
+NORMS = (_BatchNorm, nn.GroupNorm, nn.LayerNorm, nn.RMSNorm)
 
 
 @dataclass
@@ -88,6 +90,7 @@ class Trace:
     """What one layer did in the passes that were watched.
 
     shape: of its output without the batch; alive: (units,) whether the activation has a slope anywhere.
+    renormed: whether what the activation gave was normalised before anything else read it.
     """
 
     name: str
@@ -101,6 +104,7 @@ class Trace:
     passed: Tally = field(default_factory=Tally)
     flat: Share = field(default_factory=Share)
     alive: Tensor | None = None
+    renormed: bool = False
 
     @property
     def dead(self) -> float | None:
@@ -139,6 +143,9 @@ def traced(model: nn.Module, activation: Choice) -> Generator[list[Trace]]:
                 handles = [module.register_forward_hook(watcher.after_layer)]
             for handle in handles:
                 at_exit.callback(handle.remove)
+        for module in model.modules():
+            if isinstance(module, NORMS):
+                at_exit.callback(module.register_forward_hook(watcher.after_norm).remove)
         yield watcher.traces
 
 
@@ -193,6 +200,10 @@ class Watcher:
     def after_activation(self, _module: nn.Module, _inputs: Any, output: Tensor) -> None:
         if self._behind is not None:
             self._behind.passed.add(output)
+
+    def after_norm(self, _module: nn.Module, _inputs: Any, _output: Tensor) -> None:
+        if self._last is not None and self._last.activation is not None:
+            self._last.renormed = True
 
     def _largest(self, module: nn.Module) -> float:
         if module not in self._slopes:

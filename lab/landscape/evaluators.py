@@ -106,8 +106,7 @@ class Evaluator:
         self.batch_size = batch_size or (128 if batchnorm == "batch" else batch_in_cache(network, probe, dtype))
         if batchnorm == "batch":
             use_batch_statistics(network)
-            samples = whole_batches(samples, self.batch_size)
-        self.samples = samples
+        self.samples = self._usable(samples)
         self._prepare(network, probe)
         self._centre: Tensor | None = None  # (n,) losses of the samples at the plane's centre
         self._kept: dict[int, Batch] = {}
@@ -145,6 +144,15 @@ class Evaluator:
             use_batch_statistics(network)
         other._lay_out(network, [on(other.plane.centre, self.device, self.dtype), *self._sets[1:]])
         return other
+
+    def with_samples(self, samples: Samples) -> Evaluator:
+        """The same one on other samples of the same data. Raises ValueError where they are fewer than a batch."""
+        other = copy(self)
+        other.samples, other._centre, other._kept = self._usable(samples), None, {}
+        return other
+
+    def _usable(self, samples: Samples) -> Samples:
+        return whole_batches(samples, self.batch_size) if self.batchnorm == "batch" else samples
 
     @property
     def precision(self) -> str:

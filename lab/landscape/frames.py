@@ -21,6 +21,7 @@ from lab.views import Lens, Normalisation, View
 
 KEPT = 0.9  # of the share of a path that a plane showed when it was made: below that it is made anew
 THROUGH = "carried along, through the newest snapshot"
+THROUGH_EACH = "the same directions for all, each picture through its own run's newest snapshot"
 LEAST_SNAPSHOTS = 3  # span a plane
 MARGIN = 1.6  # times the largest distance of a snapshot from the middle of the paths
 GROWN = 2  # times the steps: after so many eigenvectors are looked for again
@@ -157,7 +158,8 @@ def laying_paths(runs: Sequence[LiveRun]) -> Generator[None, None, Plane]:
     trails = [run.trail for run in runs]
     ends = all(len(trail) == 1 for trail in trails)
     found = yield from (laying_path(trails[0]) if len(runs) == 1 else laying_joint(trails))
-    return replace(found, origin=replace(found.origin, note=ENDS if ends else THROUGH))
+    through = THROUGH if len(runs) == 1 else THROUGH_EACH
+    return replace(found, origin=replace(found.origin, note=ENDS if ends else through))
 
 
 def laying_hessian(run: LiveRun, lens: Lens) -> Generator[None, None, Laid]:

@@ -346,6 +346,11 @@ class Live:
             return "The line waits until both runs have ended."
         return "Both runs ended at the same weights: there is no line between them." if at_one_place(*runs) else ""
 
+    @property
+    def seen(self) -> int:
+        """Of how many runs there is a picture."""
+        return len(self._shown)
+
     def portraits(self) -> list[Portrait]:
         """Of all runs, by number; what was seen last is shown until there is something newer."""
         return [self._portrait(number) for number in sorted(self.runs) if number in {*self._shown, *self._views}]

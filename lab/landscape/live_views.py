@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Callable, Generator
 
 import numpy as np
+import scipy
 
 from lab.landscape.evaluators import Evaluator
 from lab.landscape.frames import Frame
-from lab.landscape.grids import LEAST_POINTS, spline_at
 from lab.landscape.live_runs import LiveRun, Snapshot, TrueLoss
 from lab.landscape.planes import Plane
 from lab.landscape.samples import Samples, samples_of
@@ -166,9 +166,10 @@ class LiveView:
 
 
 def read_off(surface: Surface, places: np.ndarray) -> np.ndarray:
-    """(k,) losses of a surface at places (k, 2), by its spline; nan outside of it, or where it cannot be had."""
-    a, b = surface.grid.axes
-    inside = (places[:, 0] >= a[0]) & (places[:, 0] <= a[-1]) & (places[:, 1] >= b[0]) & (places[:, 1] <= b[-1])
-    if surface.grid.size < LEAST_POINTS or not np.isfinite(surface.loss).all():
-        return np.full(len(places), np.nan)
-    return np.where(inside, spline_at(surface.grid, surface.loss, places), np.nan)
+    """(k,) losses of a surface at places (k, 2), straight from point to point; nan outside of it.
+
+    Not by a spline: over a steep loss on a coarse grid it would overshoot, even below 0.
+    """
+    losses = surface.loss.squeeze()  # of a line (size,)
+    axes = surface.grid.axes[: losses.ndim]
+    return scipy.interpolate.interpn(axes, losses, places[:, : losses.ndim], bounds_error=False)

@@ -133,7 +133,7 @@ def check_alike(centre: Mapping[str, Tensor], weights: Mapping[str, Tensor], wha
 def line(start: Weights, end: Weights) -> Plane:
     """The straight line from one point to another: coordinate 0 is the start, 1 the end.
 
-    Source: Goodfellow et al. 2015, arXiv 1412.6544, section 3; its height over the ends is the linear barrier of
+    Source: Goodfellow et al. 2015, arXiv 1412.6544; its height over the ends is the linear barrier of
     Frankle et al. 2020, arXiv 1912.05671.
     """
     check_alike(start, end, "the end")

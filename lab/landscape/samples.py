@@ -61,7 +61,7 @@ def error_over_parts(means: Sequence[float] | np.ndarray, sizes: Sequence[int]) 
 
     sqrt(k / (k - 1) sum_j (n_j / n)^2 (m_j - m)^2)
 
-    Source: Cochran, Sampling Techniques, 1977, section 9A.2 (ratio to size).
+    Source: Cochran, Sampling Techniques, 1977 (ratio to size).
     """
     if len(means) < 2:
         return nan

@@ -161,7 +161,7 @@ def axis_names(origin: Origin) -> tuple[str, str]:
     if origin.kind == "line":
         return origin.note or "from start (0) to end (1)", ""
     if origin.kind == "random":
-        return "direction 1 (in lengths of the weights)", "direction 2 (in lengths of the weights)"
+        return "direction 1 (in weight norms)", "direction 2 (in weight norms)"
     what = "eigenvector" if origin.kind == "hessian" else "axis"
     return f"{what} 1 (distance in weights)", f"{what} 2 (distance in weights)"
 
@@ -226,13 +226,20 @@ def gap_words(path: RunPath) -> str:
 def measured_words(surface: Surface) -> Sequence[str]:
     on, off = surface.measured, surface.spline_error
     part = "all" if on.samples == on.total else f"{on.samples:,} (draw {on.seed}) of"
-    found = [f"{part} {on.total:,} {on.split} images", uncertainty(surface)]
+    found = [f"{part} {on.total:,} {on.split} images", enough_words(on), uncertainty(surface)]
     if off:
         found.append(
             f"interpolated, off by {share(off.median)} in the middle and up to {share(off.largest)} "
             f"at {off.points} points held out"
         )
     return [*found, normalisation_words(on), precision_words(surface)]
+
+
+def enough_words(on: Measured) -> str:
+    """Why there are fewer samples than there might have been; nothing where there are not."""
+    if on.most is None:
+        return ""
+    return f"enough for standard errors of {share(on.enough or 0)} of a level; marks on {on.most:,}"
 
 
 def precision_words(surface: Surface) -> str:

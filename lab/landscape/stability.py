@@ -76,7 +76,7 @@ class Gauge:
         >>> Gauge(session)().bound
         20.0
 
-    Source: Cohen et al. 2021, arXiv 2103.00065, section 2 and appendix B.
+    Source: Cohen et al. 2021, arXiv 2103.00065, section 2.
     """
 
     def __init__(self, session: Training, samples: Samples | None = None) -> None:

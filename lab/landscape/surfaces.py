@@ -27,7 +27,8 @@ class Measured:
     """On what and how a surface was measured.
 
     batchnorm: None where the network has none. batch_size: decides values in the mode `batch` only. precision: of the
-    arithmetic.
+    arithmetic. most: how many samples there might have been, where fewer were enough for standard errors of `enough` of
+    a level; None where their number was given.
     """
 
     split: SplitName
@@ -37,6 +38,8 @@ class Measured:
     batchnorm: BatchNormMode | None
     batch_size: int
     precision: str
+    most: int | None = None
+    enough: float | None = None
 
 
 @dataclass(frozen=True)

@@ -64,7 +64,7 @@ def mini_batch_gd(params: Groups, *, lr: Lr = 0.1, weight_decay: WeightDecay = 0
 
     theta <- theta - lr g, with g the mean gradient over batch_size images; the same as sgd without momentum.
 
-    Source: Bottou, Curtis & Nocedal 2018, arXiv 1606.04838, section 3.2; torch.optim.SGD.
+    Source: Bottou, Curtis & Nocedal 2018, arXiv 1606.04838; torch.optim.SGD.
     """
     return torch.optim.SGD(params, lr=lr, weight_decay=weight_decay, fused=True)
 

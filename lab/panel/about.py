@@ -39,8 +39,12 @@ class About:
         self.text.add_class("lab-about")
         self.picture: go.Figure | None = None
         self.figure: Any = None
+        self.reason = widgets.HTML(layout=widgets.Layout(display="none"))
+        self.reason.add_class("lab-about")
         self.frame = widgets.VBox(layout=widgets.Layout(display="none", width="100%"))
-        self.box = widgets.VBox([self.text, self.frame], layout=widgets.Layout(display="none", width="100%"))
+        self.box = widgets.VBox(
+            [self.text, self.reason, self.frame], layout=widgets.Layout(display="none", width="100%")
+        )
         self.button.observe(lambda _: self._unfold(), "value")
 
     @property
@@ -65,16 +69,18 @@ class About:
                 self.ask()
         self.box.layout.display = None if self.open else "none"
 
-    def draw(self, picture: go.Figure | None) -> None:
-        """Only the pump calls this. None: there is no picture of this choice."""
-        self.picture = picture
-        self.frame.layout.display = "none" if picture is None else None
-        if picture is None:
+    def draw(self, picture: go.Figure | str | None) -> None:
+        """Only the pump calls this. Words: why there is no picture. None: this choice has none."""
+        self.picture = picture if isinstance(picture, go.Figure) else None
+        self.reason.value = escape(picture) if isinstance(picture, str) else ""
+        self.reason.layout.display = None if self.reason.value else "none"
+        self.frame.layout.display = None if self.picture else "none"
+        if self.picture is None:
             return
         if self.figure is None:
             self.figure = small_figure()
             self.frame.children = [self.figure]
-        redraw(self.figure, picture, dark=self.dark, width=WIDTH)
+        redraw(self.figure, self.picture, dark=self.dark, width=WIDTH)
 
 
 def untitled(picture: go.Figure) -> go.Figure:

@@ -17,7 +17,7 @@ from lab.panel.locks import Locks
 from lab.panel.offers import ManyChoices, OneChoice, rest
 from lab.panel.ordered import OrderedChoices
 from lab.panel.pictures import PICTURES
-from lab.panel.worker import Post, errand, forget
+from lab.panel.worker import Post, errand, forget, in_short
 from lab.recipe import CATALOGUES, Recipe
 
 
@@ -145,10 +145,11 @@ class Choices:
                 errand(f"picture of {field}", partial(self._picture, field, self.recipe), after=PAUSE)
 
     def _picture(self, field: str, recipe: Recipe) -> None:
-        """In the worker thread. What goes wrong is said by the forecast, which looks at the same recipe."""
-        picture = None
-        with contextlib.suppress(Exception):
+        """In the worker thread."""
+        try:
             picture = PICTURES[field](recipe, self.device)
+        except Exception as error:  # noqa: BLE001  # shown in words, whatever it is
+            picture = f"There is no picture: {in_short(error, self.device)}"
         self.post(("picture", (field, picture)))
 
     def draw(self, news: tuple[str, Any]) -> None:

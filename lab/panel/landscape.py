@@ -14,6 +14,7 @@ import ipywidgets as widgets
 
 from lab.landscape import Portrait, Question
 from lab.landscape.budgets import SHARE, Cost
+from lab.landscape.live import MOST_RUNS
 from lab.landscape.scenes import Scene
 from lab.landscape_plots import places
 from lab.panel.controls import greyed, wide
@@ -52,6 +53,7 @@ CHOICES = {  # name -> label, width in pixels, options, tooltip
 }
 SEED = "Of the draws: random directions, and which images"
 REPLAY = "Replays the runs: how much of each path is drawn, and which snapshot Filters shows"
+REPLAYED = "replayed are paths, filters and answers: each surface is the last one, of the step that is named"
 NO_DIRECTIONS = "Has no effect: no directions are random here"
 NO_DRAWS = "Has no effect: all images are taken, and no directions are random"
 NO_BATCHNORM = "Has no effect: no network here has batch normalisation"
@@ -273,6 +275,8 @@ class Landscapes:
             "" if seen else WAITS,
             cost_in_words(self.news.cost, going=any(each.moving for each in self.portraits)),
             "" if self.webgl else NO_WEBGL,
+            "" if self.part == 1 else REPLAYED,
+            "" if len(self._names) <= MOST_RUNS else f"of {len(self._names)} runs the last {MOST_RUNS} are followed",
             "scale made anew: the old one did not fit any more" if self.view.rescaled else "",
             "" if self.news.rests or not seen else "more points come while nothing trains",
         ]

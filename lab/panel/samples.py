@@ -244,10 +244,16 @@ class Samples:
             self._heard = number
             self.problem.value = message(found) if isinstance(found, str) else ""
             if isinstance(found, str):
-                self._asked = None  # to be asked again: data may appear
+                self._asked = self.answer = None  # to be asked again: data may appear
+                self._hide()
             else:
                 self.answer = found
                 self._draw(found)
+
+    def _hide(self) -> None:
+        """The pictures are of other images than those that the message speaks of."""
+        for view in self.views:
+            view.draw(None)
 
     def _draw(self, answer: Answer) -> None:
         self.tile.max = answer.shown

@@ -16,10 +16,10 @@ from lab.landscape.live import MOST_RUNS
 from lab.panel.worker import Job, Post, errand, forget, in_short
 from lab.training import Training
 
-NEWS_SECONDS = 0.3  # between two pictures: a browser draws surfaces for a while
+NEWS_SECONDS = 1.0  # for each surface, between two pictures: a browser without a GPU draws one for nearly as long
 SLICE_SECONDS = 0.08  # of work while idle, before others have their turn
 WORK, RUNS = "landscape", "landscape runs"  # errands
-NOTHING_TOLD = (-1, False)  # version, and whether that was all
+NOTHING_TOLD = (-1, False, 0)  # version, whether that was all, runs with a picture
 
 
 class Closer(NamedTuple):
@@ -159,9 +159,11 @@ class Surveyor:
 
     def _tell(self, *, at_once: bool) -> None:
         live, now = self._live, time.monotonic()
-        if live is None or not (at_once or now - self._told_at > NEWS_SECONDS):
+        if live is None:
             return
-        if (standing := (live.version, live.rests)) == self._told:  # that nothing is left to do is news too
+        standing = (live.version, live.rests, live.seen)  # that nothing is left to do is news too
+        waits = live.seen == self._told[2] and now - self._told_at <= NEWS_SECONDS * max(1, live.seen)
+        if standing == self._told or (waits and not at_once):
             return
         self._told, self._told_at = standing, now
         self.post(("landscape", News(tuple(live.portraits()), live.budget.cost, live.rests, live.missing)))

@@ -16,6 +16,9 @@ from pathlib import Path
 from typing import Any
 
 from playwright.sync_api import Page, Route
+from playwright.sync_api import TimeoutError as TookTooLong
+
+import lab
 
 ROOT = Path(__file__).parents[2]
 CHROMIUM = [
@@ -181,3 +184,25 @@ class Window:
             const all = document.querySelector('.lab-results .js-plotly-plot')?.data ?? [];
             const look = (t) => ({ name: t.name, points: t.y?.length ?? 0, color: t.line.color, dash: t.line.dash });
             return all.slice(2).map(look) }""")
+
+
+def press(window: Window, name: str) -> None:
+    window.page.locator(f".lab-{name}").click()
+
+
+def add_augmentation(window: Window, name: str) -> None:
+    """By keyboard: the list, then the button beside it."""
+    offered = window.page.get_by_label("augment", exact=True)
+    offered.focus()
+    offered.select_option(name)
+    said = json.dumps(lab.augmentations.sentence(name))  # in quotes, whatever is in it
+    window.page.locator(f".lab-augment select[title={said}]").wait_for()
+    window.page.keyboard.press("Tab")
+    window.page.keyboard.press("Enter")
+    try:
+        window.page.wait_for_selector(f".lab-entry-{name}", timeout=15_000)
+    except TookTooLong:  # the list was drawn anew in that moment and took the focus: a person presses again
+        window.page.locator(".lab-augment-add").press("Enter")
+        window.page.wait_for_selector(f".lab-entry-{name}")
+    offered_no_more = "name => [...document.querySelector('.lab-augment select').options].every(o => o.text !== name)"
+    window.page.wait_for_function(offered_no_more, arg=name)  # what is chosen before that is lost

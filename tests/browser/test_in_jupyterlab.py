@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import pytest
-from jupyterlab_window import Window  # pyright: ignore[reportMissingImports]
-from playwright.sync_api import TimeoutError as TookTooLong
+from jupyterlab_window import Window, add_augmentation, press  # pyright: ignore[reportMissingImports]
 
 import lab
 
@@ -15,31 +14,10 @@ TEXT = "() => document.querySelector('.lab-code textarea').value"
 LONG = {"epochs": 3000}
 
 
-def press(window: Window, name: str) -> None:
-    window.page.locator(f".lab-{name}").click()
-
-
 def train(window: Window, **changes: object) -> None:
     if changes:
         window.recipe(**changes)
     press(window, "train")
-
-
-def add_augmentation(window: Window, name: str) -> None:
-    """By keyboard: the list, then the button beside it."""
-    offered = window.page.get_by_label("augment", exact=True)
-    offered.focus()
-    offered.select_option(name)
-    window.page.locator(f".lab-augment select[title='{lab.augmentations.sentence(name)}']").wait_for()
-    window.page.keyboard.press("Tab")
-    window.page.keyboard.press("Enter")
-    try:
-        window.page.wait_for_selector(f".lab-entry-{name}", timeout=15_000)
-    except TookTooLong:  # the list was drawn anew in that moment and took the focus: a person presses again
-        window.page.locator(".lab-augment-add").press("Enter")
-        window.page.wait_for_selector(f".lab-entry-{name}")
-    offered_no_more = "name => [...document.querySelector('.lab-augment select').options].every(o => o.text !== name)"
-    window.page.wait_for_function(offered_no_more, arg=name)  # what is chosen before that is lost
 
 
 def grows(window: Window, trace: int = 0) -> None:
@@ -345,60 +323,3 @@ def test_a_comparison_stops_and_goes_on(panel: Window) -> None:
     assert not panel.page.locator(".lab-compare-start").is_disabled()
     train(panel, epochs=1)
     panel.state("finished")
-
-
-SIDES = """() => [...document.querySelectorAll('.lab-side img.lab-tiles')]
-  .filter(image => image.offsetParent && image.naturalWidth).map(image => image.src)"""
-
-
-def sides_change(window: Window, before: list[str], count: int) -> list[str]:
-    """So many sides, of which the last is another picture than before; all of them."""
-    window.page.wait_for_function(
-        f"([old, n]) => {{ const now = ({SIDES})(); return now.length === n && now.at(-1) !== old }}",
-        arg=[before[-1] if before else "", count],
-    )
-    return window.page.evaluate(SIDES)
-
-
-def test_augmented_samples_follow_the_list_also_while_training(panel: Window) -> None:
-    train(panel, **LONG)
-    panel.state("running")
-    add_augmentation(panel, "flip")
-    add_augmentation(panel, "crop")
-    sides = sides_change(panel, [], 2)
-    handle = panel.page.locator(".lab-entry-crop .noUi-handle")
-    handle.focus()
-    handle.press("End")
-    moved = sides_change(panel, sides, 2)
-    assert len(panel.page.locator(".lab-side-1 img").first.get_attribute("alt") or "") > 20
-    press(panel, "samples-keep")
-    panel.page.locator(".lab-augment-flip input").uncheck()
-    kept = sides_change(panel, moved, 3)
-    panel.page.locator(".lab-side-0 img.lab-tiles").click(position={"x": 40, "y": 40})
-    panel.page.wait_for_selector(".lab-pin.mod-active")
-    sides_change(panel, kept, 3)
-    press(panel, "stages")
-    panel.page.wait_for_function(
-        "() => [...document.querySelectorAll('.lab-side img')].filter(i => i.offsetParent).length > 4"
-    )
-    panel.state("running")
-    assert panel.kernel("print(panel.recipe.augment)") == "(crop(name='crop', padding=16, fill='zero'),)"
-    panel.kernel("panel.samples.drop(); panel.samples.pin.value = panel.samples.stages.value = False")
-    assert panel.errors == []
-
-
-def test_the_list_of_augmentations_is_moved_by_keyboard(panel: Window) -> None:
-    panel.recipe(augment=["flip", "crop"])
-    panel.page.wait_for_selector(".lab-entry-crop .lab-icon-up:enabled")
-    panel.page.locator(".lab-entry-crop .lab-icon-up").focus()
-    panel.page.keyboard.press("Enter")
-    panel.page.wait_for_selector(".lab-entry-crop + .lab-entry-flip")
-    panel.page.wait_for_selector(".lab-entry-crop .lab-icon-down:focus")  # at the top only down is left
-    panel.page.keyboard.press("Enter")
-    panel.page.wait_for_selector(".lab-entry-flip + .lab-entry-crop")
-    assert panel.kernel("print([choice.name for choice in panel.recipe.augment])") == "['flip', 'crop']"
-    icons = panel.page.locator(".lab-entry-head button")
-    assert all(icons.nth(place).get_attribute("title") for place in range(icons.count()))
-    panel.page.locator(".lab-entry-flip .lab-icon-remove").click()
-    panel.page.wait_for_selector(".lab-entry-flip", state="detached")
-    assert panel.errors == []

@@ -1,0 +1,61 @@
+"""How many samples are enough: as few as keep the noise of a picture well below the height of one of its levels."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from math import ceil, inf, log, log2, nan
+
+import numpy as np
+
+from lab.landscape.evaluators import Evaluator
+from lab.landscape.grids import Grid
+from lab.landscape.scenes import BANDS, Scale, Scene
+from lab.landscape.surfaces import Surface, Survey
+
+PILOT = 128  # samples that tell how noisy the others are
+MOST_POINTS = 0.9  # of the coarse grid, at which the noise has to be that small
+
+
+def enough_samples(evaluator: Evaluator, grid: Grid, share: float) -> int:
+    """As many of an evaluator's samples as make standard errors `share` of a level high, or less; all, if too few.
+
+    n = 1 / ((share level / noise)^2 + 1 / total),  noise = standard error of the pilot / sqrt(1 / pilot - 1 / total)
+    rounded up to the pilot times a power of two. The pilot are the first 128 samples (one batch, where its statistics
+    count and it is larger) at the points of the grid's coarsest level, and its noise is the one that nine of ten of
+    these points stay below. Noise is the standard error of a loss minus that at the centre, on the same samples; where
+    the picture's scale is logarithmic, that of a loss as a share of it. The same samples, grid and share give the same
+    number.
+
+    Source: Stein 1945, doi 10.1214/aoms/1177731088 (two stages); Cochran, Sampling Techniques, 1977, section 4.6.
+    """
+    samples = evaluator.samples
+    pilot = max(PILOT, evaluator.batch_size if evaluator.batchnorm == "batch" else 0)
+    if not share or pilot >= len(samples):
+        return len(samples)
+    seen = evaluator.with_samples(samples.first(pilot))
+    noise = noise_in_levels(coarsest(seen, grid)) / (1 / len(seen.samples) - 1 / samples.total) ** 0.5
+    if not noise < inf:  # nor nan
+        return len(samples)
+    needed = 1 / ((share / max(noise, 1e-9)) ** 2 + 1 / samples.total)
+    return min(len(samples), pilot * 2 ** max(0, ceil(log2(needed / pilot))))
+
+
+def coarsest(evaluator: Evaluator, grid: Grid) -> Surface:
+    """The first level of a grid."""
+    stride = grid.strides()[0]
+    survey = Survey(evaluator, replace(grid, size=(grid.size - 1) // stride + 1))
+    for _ in survey:
+        pass
+    return survey.surface()
+
+
+def noise_in_levels(surface: Surface) -> float:
+    """Standard error as a share of a level's height that most points stay below; nan where no loss is finite."""
+    scale = Scale.of([Scene(surface)])
+    shown = np.isfinite(surface.loss) & (surface.loss <= scale.high) & ((surface.loss > 0) | (not scale.log))
+    if not shown.any():
+        return nan
+    loss, error, difference = (each[shown] for each in (surface.loss, surface.error, surface.difference_error))
+    off = error / (loss * log(10)) if scale.log else difference
+    low, high = scale.range
+    return float(np.quantile(off, MOST_POINTS)) * BANDS / (high - low)

@@ -1,0 +1,133 @@
+"""How many samples are enough: known noise, numbers that are held to, and pictures that say so."""
+
+import json
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+from small_landscapes import plane_of, session_of
+from small_runs import SMALL
+from small_scenes import surface_of
+
+from lab.__main__ import main
+from lab.followed import follow
+from lab.landscape import Evaluator, Grid, samples_of, surface
+from lab.landscape import enough as module
+from lab.landscape.enough import coarsest, enough_samples, noise_in_levels
+from lab.landscape_scenes import scenes_of
+from lab.views import Lens, View
+
+pytestmark = pytest.mark.usefixtures("one_thread")
+GRID = Grid(17)
+SQUARE = {"reach": (1.0, 1.0), "middle": (0.0, 0.0)}
+
+
+@pytest.fixture
+def small_pilot(monkeypatch):
+    monkeypatch.setattr(module, "PILOT", 16)
+
+
+@pytest.fixture(scope="module")
+def evaluator(one_thread):
+    session = session_of({"name": "mlp", "width": 8})
+    return Evaluator(session.model, plane_of("random", session), samples_of(session))
+
+
+def test_noise_is_a_share_of_a_levels_height_by_the_scale_of_the_picture():
+    ramp = surface_of(lambda a, b: 1.5 + a + 0 * b, **SQUARE)  # from 0.5 to 2.5, not a decade; 16 levels
+    off = np.full(ramp.loss.shape, 0.03)
+    even = replace(ramp, difference_error=off)
+    assert noise_in_levels(even) == pytest.approx(0.03 * 16 / 2)
+    steep = surface_of(lambda a, b: 10.0 ** (a + 0 * b), **SQUARE)  # from 0.1 to 10, drawn by its logarithm
+    assert noise_in_levels(replace(steep, error=0.05 * steep.loss)) == pytest.approx(0.05 / np.log(10) * 16 / 2)
+    corner = off.copy()
+    corner[0, 0] = 9.0  # nine of ten points count
+    assert noise_in_levels(replace(ramp, difference_error=corner)) == pytest.approx(0.03 * 16 / 2)
+    assert np.isnan(noise_in_levels(replace(ramp, loss=np.full(ramp.loss.shape, np.nan))))
+
+
+@pytest.mark.usefixtures("small_pilot")
+def test_the_number_is_the_smallest_of_the_doubled_ones_at_which_the_pilots_noise_is_small_enough(evaluator):
+    total, pilot = len(evaluator.samples), evaluator.with_samples(evaluator.samples.first(16))
+    noise = noise_in_levels(coarsest(pilot, GRID)) / (1 / 16 - 1 / total) ** 0.5
+    numbers = [16, 32, 64, 128, 256, total]
+    for share in (3.0, 1.0, 0.5, 0.2, 0.1, 0.05, 0.001):
+        expected = next(count for count in numbers if noise * max(0, 1 / count - 1 / total) ** 0.5 <= share)
+        assert enough_samples(evaluator, GRID, share) == enough_samples(evaluator, GRID, share) == expected
+    assert enough_samples(evaluator, GRID, 0) == total
+    few = evaluator.with_samples(evaluator.samples.first(50))
+    assert enough_samples(few, GRID, 0.001) == 50  # no more than there are
+
+
+@pytest.mark.usefixtures("small_pilot")
+def test_what_is_enough_is_about_as_noisy_as_was_wanted(evaluator):
+    for share in (1.0, 0.5):
+        count = enough_samples(evaluator, GRID, share)
+        assert 16 < count < len(evaluator.samples)
+        assert noise_in_levels(coarsest(evaluator.with_samples(evaluator.samples.first(count)), GRID)) < 1.3 * share
+
+
+@pytest.mark.usefixtures("small_pilot")
+def test_in_mode_batch_the_pilot_is_a_batch_at_least():
+    session = session_of({"name": "mlp", "width": 8, "norm": "batch"})
+    options = {"batchnorm": "batch", "batch_size": 40}
+    evaluator = Evaluator(session.model, plane_of("random", session), samples_of(session), **options)
+    assert enough_samples(evaluator, GRID, 100.0) == 40
+    assert len(evaluator.with_samples(evaluator.samples.first(100)).samples) == 80
+
+
+def test_a_few_samples_are_all_taken(evaluator):
+    few = evaluator.with_samples(evaluator.samples.first(128))
+    assert enough_samples(few, GRID, 1.0) == 128
+
+
+@pytest.mark.usefixtures("small_pilot")
+def test_a_picture_of_fewer_samples_is_theirs_bit_for_bit_and_its_marks_are_of_all():
+    run = follow(SMALL.changed(model={"name": "mlp", "width": 8}), Lens(), progress=False, device="cpu")
+    (scene,) = scenes_of([run], View(size=9, enough=1.0), lambda done, of: None)
+    on, every = scene.surface.measured, len(run.samples)
+    assert (on.most, on.enough) == (every, 1.0)
+    assert on.samples < every
+    direct = Evaluator(run.model, scene.plane, run.samples.first(on.samples))
+    assert np.array_equal(scene.surface.loss, surface(direct, scene.surface.grid).loss)
+    (path,) = scene.paths
+    last = Evaluator(run.model, scene.plane, run.samples).values(path.coordinates[-1:]).loss
+    assert path.on_plane[-1] == pytest.approx(last[0], rel=1e-6)
+    assert path.true[-1] == pytest.approx(run.glimpses[-1].loss)
+
+
+@pytest.mark.usefixtures("small_pilot")
+def test_the_command_says_how_many_were_enough(tmp_path, capsys, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    SMALL.changed(model={"name": "mlp", "width": 8}, epochs=1).save("one.yaml")
+    words = [
+        "landscape",
+        "one.yaml",
+        "--device",
+        "cpu",
+        "--quiet",
+        "--json",
+        "--size",
+        "5",
+        "--samples",
+        "200",
+        "--plane",
+        "random",
+    ]
+    found = {}
+    for share in ("1", "0"):
+        assert main([*words, "--enough", share, "--output", f"of{share}"]) == 0
+        (found[share],) = json.loads(capsys.readouterr().out)["scenes"]
+        assert json.loads((Path(f"of{share}") / "facts.json").read_text())["scenes"][0]["measured"]["samples"] < 201
+    few, every = found["1"], found["0"]
+    count = few["measured"]["samples"]
+    assert count < 200 == every["measured"]["samples"] == few["measured"]["most"]
+    assert (
+        f"{count} (draw 0) of 269 validation images; enough for standard errors of 100% of a level; marks on 200"
+        in (few["words"])
+    )
+    assert "enough for" not in every["words"]
+    assert few["paths"] == every["paths"]
+    assert main([*words, "--enough", "2"]) == 2
+    assert "enough is 2.0, but must be from 0 (all samples) to 1 (a level's height)." in capsys.readouterr().err

@@ -286,7 +286,10 @@ def test_stacks_and_scripts_refuse_in_words():
             "^objective simclr trains all but the last layer, and",
         ),
         ({"objective": {"name": "pseudo_labels", "start": 0.5, "end": 0.5}}, "start must be less than end"),
-        ({"init": "pretrained"}, "^init says how fresh weights are drawn; .*: set transfer=whole and source="),
+        (
+            {"init": "pretrained"},
+            "^init says how fresh weights are drawn; .*: set transfer=whole, and a source such as ",
+        ),
     ],
 )
 def test_what_cannot_be_is_refused_when_the_recipe_is_made(changes, said):

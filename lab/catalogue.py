@@ -260,6 +260,16 @@ def bounds_of(field: FieldInfo) -> str:
     return " and ".join(words)
 
 
+def fault_of(field: FieldInfo, value: Any) -> str:
+    """Why a setting refuses a value, such as `must be a number greater than 0`; empty where it takes it."""
+    kind: Any = field.annotation
+    try:
+        create_model("Setting", __base__=Settings, value=(kind, field)).model_validate({"value": value})
+    except ValidationError:
+        return f"must be {_allowed(field)}"
+    return ""
+
+
 def is_number(field: FieldInfo) -> bool:
     return field.annotation is int or field.annotation is float
 

@@ -14,7 +14,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import torch
-from filelock import FileLock, Timeout
 from pydantic import BaseModel, Field, ValidationError
 from torch import Tensor
 
@@ -26,7 +25,6 @@ from lab.recipe import CATALOGUES, Recipe, RecipeError, refuse_choices
 from lab.steps import build_model, is_out_of_memory, no_memory, pick_device
 from lab.store import (
     HISTORY,
-    LOCK,
     PLAN,
     RECIPE,
     RUN,
@@ -36,6 +34,7 @@ from lab.store import (
     RunError,
     decode_history,
     holding,
+    is_held,
     latest_state,
     provenance,
     read_weights,
@@ -269,9 +268,10 @@ def open_run(folder: str | Path) -> Run:
     except RecipeError as error:
         raise RunError(f"There is no readable run in {folder}. {error}{_own_options(folder)}") from None
     problems: list[str] = []
-    facts: Facts = _part(folder / RUN, decode_facts, Facts(), problems)
-    history: History = _part(folder / HISTORY, decode_history, History(), problems)
-    run = Run(recipe, history, _status(folder, facts), folder=folder)
+    held = is_held(folder)  # before anything is read: what is missing then is yet to come, not lost
+    facts: Facts = _part(folder / RUN, decode_facts, Facts(), problems, held=held)
+    history: History = _part(folder / HISTORY, decode_history, History(), problems, held=held)
+    run = Run(recipe, history, _status(facts, held=held), folder=folder)
     for key in ("detail", "seconds", "step", "provenance", "test_looks"):
         setattr(run, key, getattr(facts, key))
     run.weights, run.problems = _weights(folder, run.status, problems), [*facts.problems, *problems]
@@ -311,43 +311,34 @@ def decode_facts(content: bytes) -> Facts:
         raise ValueError("; ".join(faults)) from None
 
 
-def _part(path: Path, decode: Any, empty: Any, problems: list[str]) -> Any:
+def _part(path: Path, decode: Any, empty: Any, problems: list[str], *, held: bool = False) -> Any:
     try:
         return decode(path.read_bytes())
     except FileNotFoundError:
-        problems.append(f"{path.name} is missing.")
+        if not held:
+            problems.append(f"{path.name} is missing.")
     except (OSError, ValueError, KeyError, TypeError) as error:
         problems.append(f"{path.name} is damaged: {error}.")
     return empty
 
 
 def _weights(folder: Path, status: str, problems: list[str]) -> dict[str, Tensor] | None:
-    if (folder / WEIGHTS).exists():
+    state, damage = (None, []) if (folder / WEIGHTS).exists() else latest_state(folder)
+    problems += damage
+    if state is None and (folder / WEIGHTS).exists():  # asked again: the run may have ended meanwhile
         try:
             return read_weights(folder / WEIGHTS)
         except RunError as error:
             problems.append(str(error))
-            return None
-    state, damage = latest_state(folder)
-    problems += damage
-    if status in ("finished", "stuck"):
+    elif status in ("finished", "stuck"):
         problems.append(f"{WEIGHTS} is missing.")
     return state.weights() if state else None
 
 
-def _status(folder: Path, facts: Facts) -> str:
-    return "interrupted" if facts.status == "running" and not is_held(folder) else facts.status
-
-
-def is_held(folder: Path) -> bool:
-    """Whether a living process writes the folder."""
-    try:
-        with FileLock(folder / LOCK, timeout=0):
-            return False
-    except Timeout:
-        return True
-    except OSError:  # no lock can be made there: nobody writes
-        return False
+def _status(facts: Facts, *, held: bool) -> str:
+    if held and facts.status == "damaged":
+        return "running"  # about to begin
+    return "interrupted" if facts.status == "running" and not held else facts.status
 
 
 def table(root: str | Path = "runs") -> pd.DataFrame:
@@ -377,6 +368,8 @@ def might_be_run(folder: Path) -> bool:
 
 
 def _row(folder: Path) -> dict[str, Any]:
+    if is_held(folder) and not (folder / RECIPE).exists():
+        return {"folder": str(folder), "status": "running", "problem": ""}
     if not any(folder.iterdir()):
         said = "Nothing is in it: the run ended before its first step, or is about to begin."
         return {"folder": str(folder), "status": "empty", "problem": said}

@@ -40,6 +40,7 @@ CHECKPOINT, PREVIOUS = "checkpoint.safetensors", "checkpoint.previous.safetensor
 WEIGHTS, RECIPE, HISTORY, RUN = "weights.safetensors", "recipe.yaml", "history.json", "run.json"
 SERIES = ("loss", "accuracy", "lr")
 LOCK = ".lock"
+ASKING_SECONDS = 0.02  # who asks whether a folder is held takes its lock for a moment, if nobody has it
 PLAN = "plan.json"  # in the folder of a comparison
 SWEEP = "sweep.json"  # in the folder of a sweep
 RESUMABLE: tuple[Status, ...] = ("stopped", "out_of_memory", "failed")
@@ -109,12 +110,25 @@ def lock(folder: Path) -> FileLock:
     """Hold the folder for this process. Raises RunError when another one writes there."""
     held = FileLock(folder / LOCK)
     try:
-        held.acquire(timeout=0)
+        held.acquire(timeout=10 * ASKING_SECONDS, poll_interval=ASKING_SECONDS / 4)
     except Timeout:
         raise RunError(
             f"Another process is writing the run in {folder}. Choose another folder, or stop it first."
         ) from None
     return held
+
+
+def is_held(folder: Path) -> bool:
+    """Whether a living process writes the folder."""
+    if not (folder / LOCK).exists():
+        return False
+    try:
+        with FileLock(folder / LOCK, timeout=ASKING_SECONDS, poll_interval=ASKING_SECONDS / 4):
+            return False
+    except Timeout:
+        return True
+    except OSError:  # no lock can be made there: nobody writes
+        return False
 
 
 @contextmanager
@@ -162,8 +176,9 @@ def latest_state(folder: Path) -> tuple[State | None, list[str]]:
         if (folder / name).exists():
             try:
                 return decode_state(folder / name), problems
-            except (SafetensorError, OSError, KeyError, TypeError, ValueError) as error:
-                problems.append(f"{name} is damaged ({error}) and was passed over.")
+            except (SafetensorError, OSError, KeyError, TypeError, ValueError, RuntimeError) as error:
+                if (folder / name).exists():  # else the run has ended meanwhile, and left weights in its place
+                    problems.append(f"{name} is damaged ({error}) and was passed over.")
     return None, problems
 
 

@@ -55,10 +55,23 @@ def test_moving_a_slider_sets_the_box(panel) -> None:
     assert panel.recipe.optimizer.lr == 0.501
 
 
+def test_a_number_that_is_refused_says_so_where_it_stands(panel) -> None:
+    lr, epochs = panel.controls["optimizer"].settings["lr"], panel.controls["epochs"]
+    assert lr.fault.layout.display == epochs.fault.layout.display == "none"
+    lr.value, epochs.value = -1, 2.5
+    assert "must be a number greater than 0" in lr.fault.value
+    assert "must be a whole number" in epochs.fault.value
+    assert "lab-refused" in lr.widget._dom_classes
+    lr.value = 0.1
+    assert not lr.fault.value
+    assert "lab-refused" not in lr.widget._dom_classes
+    assert epochs.fault.layout.display is None
+
+
 def test_a_zero_that_is_no_amount_says_what_it_means(panel) -> None:
     gain = panel.controls["init"].settings["gain"]
     assert gain.value == 0
-    assert gain.zero in gain.widget.children
+    assert gain.zero in gain.widget.children[0].children
     assert gain.zero.value == "own"
     gain.slider.value = 2
     assert gain.zero.value == ""

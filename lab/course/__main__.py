@@ -1,13 +1,16 @@
-"""`python -m lab.course`: makes students' notebooks, or compares verdicts with those that are expected."""
+"""`python -m lab.course`: makes students' notebooks, executes them, or compares verdicts with those expected."""
 
 from __future__ import annotations
 
 import argparse
 import sys
+from pathlib import Path
 
 from lab.course.making import make
 from lab.course.places import COURSE, RUNS
 from lab.course.verdict_lines import FOLDER, strays
+from lab.reading import parse_overrides
+from lab.sweeps.points import executed
 
 
 def main() -> int:
@@ -16,13 +19,26 @@ def main() -> int:
     parser.add_argument("--instructor", default=COURSE / "instructor", help="folder of the instructor's notebooks")
     parser.add_argument("--students", default=COURSE, help="folder in which the students' are made")
     parser.add_argument("--compare", action="store_true", help="compare the verdicts of the last runs instead")
+    parser.add_argument("--execute", type=Path, metavar="FOLDER", help="execute the students' into this folder instead")
+    parser.add_argument("parameters", nargs="*", help="of those that are executed, such as first_seed=10")
     given = parser.parse_args()
     if given.compare:
         said = strays(COURSE / "instructor" / RUNS / FOLDER, COURSE / "instructor" / FOLDER)
         print("\n".join(said) or "All verdicts are as expected, within their tolerances.")
         return int(bool(said))
+    if given.execute:
+        return execute(Path(given.students), given.execute, given.parameters)
     for path in make(given.instructor, given.students):
         print(path)
+    return 0
+
+
+def execute(notebooks: Path, folder: Path, words: list[str]) -> int:
+    """By papermill, without the state of the panels in them: megabytes that nobody can use without a kernel."""
+    folder.mkdir(parents=True, exist_ok=True)
+    for notebook in sorted(notebooks.glob("*.ipynb")):
+        print(notebook.name, flush=True)
+        executed(notebook, folder / notebook.name, parse_overrides(words))
     return 0
 
 

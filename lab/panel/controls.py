@@ -13,7 +13,7 @@ from typing import Any, Protocol
 import ipywidgets as widgets
 from pydantic.fields import FieldInfo
 
-from lab.catalogue import Choice, Knob, bounds_of, doc_of, is_number, knob_of, options_of
+from lab.catalogue import Choice, Knob, bounds_of, doc_of, fault_of, is_number, knob_of, options_of
 
 LABEL = {"description_width": "112px"}
 FIXED = "Set by the notebook."
@@ -93,12 +93,15 @@ class Plain:
 
 
 class Number:
-    """A slider over the usual range beside a box that takes any number; the box holds the value."""
+    """A slider over the usual range beside a box that takes any number; the box holds the value.
+
+    A number that the setting refuses is said below it.
+    """
 
     fixed = False
 
     def __init__(self, name: str, field: FieldInfo, knob: Knob | None, changed: Changed, value: float) -> None:
-        self.whole = field.annotation is int
+        self.whole, self.field = field.annotation is int, field
         self.knob, self.changed, self.moving = knob, changed, False
         hint = self.hint = tooltip(field)
         self.titles = {f"lab-{name}": hint}
@@ -110,8 +113,10 @@ class Number:
         self.slider = self._make_slider(hint) if knob else None
         self.zero = widgets.Label(tooltip=hint, layout=widgets.Layout(width="40px")) if knob and knob.zero else None
         parts = filter(None, (label, self.slider, self.box, self.zero))
-        self.widget = widgets.HBox(list(parts), layout=wide())
+        self.fault = widgets.HTML(layout=wide())
+        self.widget = widgets.VBox([widgets.HBox(list(parts), layout=wide()), self.fault], layout=wide())
         self._say_zero()
+        self._say_fault()
         for css in ("lab-row", f"lab-{name}"):
             self.widget.add_class(css)
         self.box.observe(self._box_changed, "value")
@@ -155,8 +160,16 @@ class Number:
         if self.zero is not None and self.knob is not None:
             self.zero.value = "" if self.box.value else self.knob.zero
 
+    def _say_fault(self) -> None:
+        """Where the number is, and not only where the results are: a column of controls is long."""
+        fault = fault_of(self.field, self.value)
+        self.fault.value = f'<div class="lab-fault">{fault}</div>' if fault else ""
+        self.fault.layout.display = None if fault else "none"
+        marked(self.widget, "lab-refused", on=bool(fault))
+
     def _box_changed(self, change: dict[str, Any]) -> None:
         self._say_zero()
+        self._say_fault()
         if self.slider is not None:
             self.moving = True  # a value outside the slider's range must not come back clipped
             self.slider.value = self._clamped(change["new"])

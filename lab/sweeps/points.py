@@ -11,8 +11,8 @@ from typing import Any
 
 from lab.own_options import add_options
 from lab.recipe import Recipe, difference, overrides
-from lab.runs import Run, is_held, open_run, resume, train
-from lab.store import RECIPE, RunError
+from lab.runs import Run, open_run, resume, train
+from lab.store import RECIPE, RunError, is_held
 from lab.sweeps.outcomes import ENDED, Outcome, outcome_of
 
 NOTEBOOK = Path(__file__).parents[2] / "notebooks" / "run.ipynb"

@@ -28,6 +28,7 @@ from lab.initializers import initializers
 from lab.layer_tables import layer_table
 from lab.many import train_many
 from lab.models import models
+from lab.objectives import objectives
 from lab.optimizers import optimizers
 from lab.plans import Plan
 from lab.recipe import Recipe, difference
@@ -77,6 +78,7 @@ __all__ = [
     "load",
     "models",
     "modifiers",
+    "objectives",
     "open_run",
     "optimizers",
     "predictions",

@@ -11,8 +11,10 @@ from torch import Tensor
 from lab.data import Split
 from lab.data.batches import batches
 from lab.features import Keeping
-from lab.objectives import Look, Objective
+from lab.last_layer import caught
+from lab.objectives import Look, Objective, readout
 from lab.objectives.objective import Part
+from lab.objectives.trunk import OnTrunk, in_full
 from lab.steps import evaluation, loss_and_accuracy
 from lab.used_weights import answer, spread, statistics, used_weights
 
@@ -36,8 +38,11 @@ class Answering(Keeping):
     def other_weights(self) -> dict[str, Tensor]:
         """By name what the network is used with in place of what it is trained with: a mean, and statistics for it.
 
-        Or statistics of images that the objective adapts to.
+        Or statistics of images that the objective adapts to, or a last layer where no labels have taught it.
         """
+        if not self.objective.uses_labels:
+            weights = self.average_weights()
+            return {**weights, **self._fitted_last_layer(weights)}
         if self.objective.adapts_to is None:
             return self.average_weights()
         weights = self.average or used_weights(self.model, self.optimizer)
@@ -51,6 +56,23 @@ class Answering(Keeping):
     def _statistics(self, weights: dict[str, Tensor], split: Split) -> dict[str, Tensor]:
         with self.autocast:
             return statistics(self.model, weights, self._plain_images(split))
+
+    def _fitted_last_layer(self, weights: dict[str, Tensor]) -> dict[str, Tensor]:
+        """By name a last layer that answers from what the others compute of training images; labels serve this alone.
+
+        Args:
+            weights: used in place of the network's own, by name.
+        """
+        network, found, labels = self.model, list[Tensor](), list[Tensor]()
+        assert isinstance(network, OnTrunk)
+        last = f"trunk.{network.last}"
+        for index in spread(len(self.train_split)):
+            for images, some in batches(self.train_split, index, len(index), self.device):
+                with torch.no_grad(), caught(network.get_submodule(last), found):
+                    self.answer(weights, images)
+                labels.append(some)
+        fitted = readout(in_full(torch.cat(found)), torch.cat(labels), len(self.data.classes))
+        return {f"{last}.{name}": value.to(self.dtype) for name, value in zip(("weight", "bias"), fitted, strict=True)}
 
     def _plain_images(self, split: Split) -> Iterator[Tensor]:
         """Some of the images as the network sees them, without augmentation."""

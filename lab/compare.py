@@ -17,10 +17,11 @@ import numpy as np
 from lab.catalogue import RecipeError
 from lab.comparison_folder import ComparisonFolder, same_work
 from lab.events import Event, Finished
+from lab.first import trained_first
 from lab.frames import frame_of
 from lab.knobs import KnobSearch
 from lab.many import Many
-from lab.plans import Plan, arm_names, equal_budget, seconds_per_epoch
+from lab.plans import COUNTED, Plan, arm_names, equal_budget, seconds_per_epoch
 from lab.recipe import Recipe, checked, flat
 from lab.steps import is_out_of_memory, no_memory, pick_device
 from lab.store import RunError, holding
@@ -55,6 +56,7 @@ class Comparison:
         self, plan: Plan, *, folder: str | Path | None = None, before: Comparison | None = None, **where: Any
     ) -> None:
         self.plan, self.where = plan, where
+        self.told: Callable[[Recipe, Event], None] = lambda *_: None  # hears every event of every run
         self.kept = ComparisonFolder(Path(folder), plan) if folder else None
         self.arms, self.uneven = self._arms(before)
         self.searches = {name: self._search(recipe) for name, recipe in self.arms.items()}
@@ -66,7 +68,6 @@ class Comparison:
         )
         self._judged: dict[tuple[Phase, int, bool], list[Verdict]] = {}
         self._changed: dict[tuple[str, str, int, bool], Interval] = {}
-        self.told: Callable[[Recipe, Event], None] = lambda *_: None  # hears every event of every run
 
     def _arms(self, before: Comparison | None) -> tuple[dict[str, Recipe], float]:
         """The arms with the epochs of the budget, those from before if there are any; and how uneven that leaves it."""
@@ -76,7 +77,14 @@ class Comparison:
         if epochs:
             return {name: arm.changed(epochs=epochs[name]) for name, arm in self.plan.arms.items()}, uneven
         with fitting(self.where):
+            if self.plan.budget not in COUNTED:
+                self._first()
             return equal_budget(self.plan, **self.where)
+
+    def _first(self) -> None:
+        """Train what arms take their weights from."""
+        for recipe in self.plan.first.values():
+            trained_first(recipe, self.told, **self.where)
 
     def seen_by(self, plan: Plan) -> bool:
         """Whether a plan that goes on from here was made with a verdict in sight."""
@@ -97,6 +105,7 @@ class Comparison:
             if self.kept:
                 self.kept.start({name: arm.epochs for name, arm in self.arms.items()}, self.uneven)
             with fitting(self.where):
+                self._first()
                 if self.plan.tune:
                     yield from self._tune()
                 yield from self._seeds()

@@ -138,7 +138,12 @@ def _note(outputs: dict[str, list[Any]], name: str, layer: nn.Module, inputs: An
 
 def seen(objective: Objective, images: Tensor) -> Batch:
     """What a step of the objective sees of these images, at the end of a run, where all parts of its loss count."""
-    moment = Moment(torch.Generator(), 1.0, lambda others: others.to(images.dtype) / 255)
+
+    def plainly(others: Tensor) -> Tensor:
+        return others.to(images.dtype) / 255
+
+    pixels = (255 * images).to(torch.uint8)
+    moment = Moment(torch.Generator(), 1.0, plainly, pixels, view=lambda others, _: plainly(others))
     return objective.batch(images, torch.zeros(len(images), dtype=torch.long), moment)
 
 

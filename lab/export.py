@@ -14,9 +14,10 @@ from lab.averages import averages, blend
 from lab.bundle import Bundle, bound_names
 from lab.data import batches, datasets, modifiers
 from lab.depth import rate_groups
-from lab.features import end_of, features_of
+from lab.features import features_of
 from lab.gradients import gradients
 from lab.initializers import after_filling, initializers
+from lab.last_layer import end_of
 from lab.models import initialise, models
 from lab.objectives import Moment, objectives
 from lab.optimizers import joined, optimizers, parameter_groups
@@ -55,9 +56,14 @@ def script(recipe: Recipe) -> str:
 
     Raises:
         DataError: the recipe's data set is not on this machine (the network's shape depends on it).
-        ValueError: two things that the script needs have one name.
+        ValueError: two things that the script needs have one name, or the objective's steps cannot be written down.
     """
     session = Training(recipe, device="cpu", data_budget_bytes=0)
+    if session.objective.takes_views or not session.objective.uses_labels:
+        raise ValueError(
+            f"objective {recipe.objective.name} cannot be written as a script. Train it with `lab run`, and write the "
+            f"recipe that takes its weights over: source={{name: run, folder: ...}}."
+        )
     bundle = Bundle()
     for function in functions_of(session):
         bundle.add(function)

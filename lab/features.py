@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Generator, Iterable, Iterator
-from contextlib import AbstractContextManager
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import torch
 from torch import Tensor, nn
@@ -13,6 +12,7 @@ from lab.data import Split
 from lab.data.batches import batches
 from lab.events import Looking
 from lab.initializers import evaluating
+from lab.last_layer import caught, end_of
 from lab.recipe import Recipe
 from lab.sight import Sight
 from lab.steps import EVALUATION_BATCH
@@ -93,24 +93,9 @@ class Keeping(Sight):
 
 def keeps_features(recipe: Recipe) -> bool:
     """Whether what the last layer reads is the same at every step, and all else is used as it was copied."""
-    changes = bool(recipe.augment) or recipe.average.name != "nothing" or uses_other_weights(recipe.optimizer)
-    return recipe.transfer.name in cached and recipe.objective.name == "classes" and not changes
-
-
-def end_of(model: nn.Module, images: Tensor) -> nn.Linear | None:
-    """The last fully connected layer, if what it gives is all that the network gives; tried out on these images."""
-    last = next((layer for layer in reversed(list(model.modules())) if isinstance(layer, nn.Linear)), None)
-    if last is None:
-        return None
-    found: list[Tensor] = []
-    with torch.no_grad(), evaluating(model), caught(last, found):
-        logits = model(images)
-    return last if len(found) == 1 and torch.equal(last(found[0]), logits) else None
-
-
-def caught(layer: nn.Module, found: list[Tensor]) -> AbstractContextManager[Any]:
-    """While it is entered, what the layer reads is put into the list."""
-    return layer.register_forward_pre_hook(lambda _, inputs: found.append(inputs[0]))
+    changes = bool(recipe.augment) or recipe.objective.name != "supervised"
+    changes |= recipe.average.name != "nothing" or uses_other_weights(recipe.optimizer)
+    return recipe.transfer.name in cached and not changes
 
 
 @torch.no_grad()

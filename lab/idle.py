@@ -8,6 +8,7 @@ from typing import Any, NamedTuple
 from lab.data.domains import judges_elsewhere
 from lab.models import OWN_ACTIVATION
 from lab.models.vision import SMALL_STEMS
+from lab.objectives import without_labels
 from lab.optimizers import BATCH
 
 RECURRENT = ("rnn", "lstm", "gru")
@@ -110,6 +111,11 @@ RULES = (
         "No effect: a batch of one sample has no other to mix it with.",
     ),
     Rule(("patience",), runs_out_of_epochs, "No effect: the run ends after {epochs} epochs."),
+    Rule(
+        ("label_smoothing",),
+        lambda at: at.get("objective") in without_labels,
+        "No effect: {objective} uses no labels.",
+    ),
     Rule(("source",), lambda at: at.get("transfer") == "scratch", "No effect: scratch copies no weights."),
     Rule(
         ("objective",),
@@ -147,7 +153,7 @@ def idle(spec: Mapping[str, Any]) -> dict[str, str]:
     found: dict[str, str] = {}
     for rule in RULES:
         if rule.when(at):
-            fields = {field: at.get(field) for field in ("model", "optimizer", "epochs")}
+            fields = {field: at.get(field) for field in ("model", "optimizer", "epochs", "objective")}
             said = rule.reason.format(**fields, norm=at.get("model.norm"))
             found |= {key: said for key in rule.keys if key in at and key not in found}
     return found

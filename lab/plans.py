@@ -8,11 +8,12 @@ from pathlib import Path
 from typing import Annotated, Any, Literal
 
 import numpy as np
-from pydantic import Field, ValidationError
+from pydantic import Field, ValidationError, ValidationInfo, field_validator
 
 from lab.augmentations import learners
 from lab.catalogue import RecipeError, Settings, did_you_mean, explain
 from lab.data.domains import judges_elsewhere
+from lab.first import linked
 from lab.many import endless, seconds_per_step
 from lab.reading import read_text, read_yaml
 from lab.recipe import CATALOGUES, Recipe, flat, labels, refuse_other_kind
@@ -20,6 +21,7 @@ from lab.training import Training
 from lab.tuning import FINALS
 
 Budget = Literal["epochs", "steps", "flops", "seconds", "target"]
+COUNTED = ("epochs", "target")  # budgets for which no training is needed
 
 
 class Plan(Settings):
@@ -27,8 +29,13 @@ class Plan(Settings):
 
     budget: what is equal for all arms; that of the first arm decides, the others' epochs are changed to match it.
         With "target" the question is another one: after how many steps each reaches the target, within equal epochs.
+    first: runs that arms take weights from, each trained once: all seeds share it, so intervals do not hold its luck.
+        An arm's source {name: run, folder: NAME} is the run of that name.
     """
 
+    first: Annotated[
+        dict[str, Recipe], Field(default_factory=dict, description="recipes that are trained before the arms, by name")
+    ]
     arms: Annotated[dict[str, Recipe], Field(description="recipes by name; their seeds do not matter")]
     seeds: Annotated[int, Field(ge=2, le=1000, description="paired seeds of the final runs")] = 8
     budget: Annotated[Budget, Field(description="what every arm gets the same of")] = "epochs"
@@ -57,6 +64,8 @@ class Plan(Settings):
             raise RecipeError("budget target needs a target, an accuracy, and judges steps to it: no stop_early.")
         if len(set(map(judged_on, self.arms.values()))) > 1:
             raise RecipeError("The arms must have the same data: accuracies on different images are no pairs.")
+        if len({tested_classes(recipe) for recipe in self.arms.values()}) > 1:
+            raise RecipeError("The arms must keep the same classes: accuracies on different images are no pairs.")
         settings_of_arms = set().union(*map(flat, self.arms.values()))
         for key in self.knobs:
             if key not in settings_of_arms:
@@ -65,9 +74,16 @@ class Plan(Settings):
             if "optimizer.lr" not in flat(recipe):
                 raise RecipeError(f"{name}: optimizer {recipe.optimizer.name} has no learning rate lr to compare at.")
 
+    @field_validator("arms")
+    @classmethod
+    def _arms_find_what_was_trained_first(cls, arms: dict[str, Recipe], info: ValidationInfo) -> dict[str, Recipe]:
+        return {name: linked(recipe, info.data.get("first", {})) for name, recipe in arms.items()}
+
     @classmethod
     def load(cls, path: str | Path, changes: Mapping[str, Any] | None = None) -> Plan:
         """Read a comparison's YAML: `arms` by name, each with what it changes of `base`, and the plan's settings.
+
+        So with `first`: its recipes begin from `base` too.
 
         Args:
             changes: to the settings, and by dotted keys to all arms: `base.epochs`.
@@ -85,12 +101,21 @@ class Plan(Settings):
     def from_mapping(cls, spec: Any) -> Plan:
         if not isinstance(spec, dict) or not isinstance(spec.get("arms"), dict):
             raise RecipeError("A comparison is a mapping with `arms`: a name, then what this arm changes.")
-        settings = {str(key): value for key, value in spec.items() if key not in ("base", "arms")}
+        settings = {str(key): value for key, value in spec.items() if key not in ("base", "first", "arms")}
         if misplaced := [key for key in settings if key not in cls.model_fields and key in Recipe.model_fields]:
             raise RecipeError(f"{misplaced[0]!r} is a key of recipes: write base.{misplaced[0]}, for all arms.")
         base = arm(Recipe(), "base", spec.get("base"))
         arms = {str(name): arm(base, str(name), changes) for name, changes in spec["arms"].items()}
-        return cls(arms=arms, **settings)
+        first = spec.get("first") or {}
+        if not isinstance(first, dict):
+            raise RecipeError("`first` must be a mapping from a name to what this recipe changes of the base.")
+        first = {str(name): arm(base, str(name), changes) for name, changes in first.items()}
+        return cls(first=first, arms=arms, **settings)
+
+
+def tested_classes(recipe: Recipe) -> str:
+    """Which of the data set's classes its accuracy is about."""
+    return ", ".join(str(choice) for choice in recipe.modify if choice.name == "classes")
 
 
 def judged_on(recipe: Recipe) -> tuple[str, ...]:
@@ -133,7 +158,7 @@ def equal_budget(plan: Plan, **where: Any) -> tuple[dict[str, Recipe], float]:
         The arms, and by what fraction one of them gets more than another: epochs are whole.
     """
     first = next(iter(plan.arms.values()))
-    if plan.budget in ("epochs", "target"):
+    if plan.budget in COUNTED:
         return {name: recipe.changed(epochs=first.epochs) for name, recipe in plan.arms.items()}, 0.0
     prices = prices_of(plan.budget, plan.arms, **where)
     ahead = {name: paid_ahead(plan.budget, recipe, **where) for name, recipe in plan.arms.items()}

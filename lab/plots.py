@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 
 import numpy as np
 import plotly.graph_objects as go
 from plotly.subplots import make_subplots
 
 from lab.events import History
-from lab.recipe import labels
+from lab.objectives import without_labels
+from lab.recipe import Recipe, labels
 from lab.runs import Run
 
 # Six hues of middle lightness, apart for the common kinds of colour blindness and on white and black alike
@@ -20,6 +21,8 @@ DRAWN_POINTS = 250  # of each of a run's four curves: together at most 1,000
 MARKED_POINTS = 40  # more marks than that only make a line thick
 LARGEST = float(np.finfo(np.float32).max) / 1e4  # a mean of such losses still is a float32
 MEASURES = ("loss", "accuracy")
+TITLES = ("Loss (nats per example)", "Accuracy (fraction)")
+TITLES_WITHOUT_LABELS = ("Loss (training: the objective's)", "Accuracy (without labels: fitted)")
 
 
 def colour_and_dash(index: int) -> tuple[str, str]:
@@ -48,8 +51,7 @@ def decimate(values: Sequence[float], limit: int = DRAWN_POINTS) -> tuple[int, n
 
 def empty_curves() -> go.Figure:
     """Axes for loss and accuracy side by side, without a run."""
-    titles = ("Loss (nats per example)", "Accuracy (fraction)")
-    figure = make_subplots(rows=1, cols=2, subplot_titles=titles, horizontal_spacing=0.09)
+    figure = make_subplots(rows=1, cols=2, subplot_titles=TITLES, horizontal_spacing=0.09)
     for column in (1, 2):  # Plotly draws no axes without a trace
         figure.add_scatter(x=[None], y=[None], showlegend=False, hoverinfo="skip", row=1, col=column)
     figure.update_xaxes(title_text="epoch", rangemode="tozero", range=[0, 1], autorange=True)
@@ -63,6 +65,12 @@ def empty_curves() -> go.Figure:
         template="plotly_white",
     )
     return figure
+
+
+def titles(recipes: Iterable[Recipe]) -> tuple[str, str]:
+    """What the axes show: without labels a run's two losses differ, and its accuracy is that of a fitted last layer."""
+    free = any(recipe.objective.name in without_labels for recipe in recipes)
+    return TITLES_WITHOUT_LABELS if free else TITLES
 
 
 def run_traces(label: str, index: int) -> list[go.Scatter]:
@@ -96,7 +104,7 @@ def trace_data(history: History, steps_per_epoch: int) -> list[dict[str, object]
     """What the four traces of `run_traces` show: means of equal bins for training, every n-th epoch for validation."""
     data: list[dict[str, object]] = []
     for measure in MEASURES:
-        width, means = decimate(getattr(history, measure))
+        width, means = decimate(known(getattr(history, measure)))
         data.append({"y": means, "x0": (width + 1) / 2 / steps_per_epoch, "dx": width / steps_per_epoch})
     stride = -(-len(history.epochs) // DRAWN_POINTS) or 1
     shown = history.epochs[stride - 1 :: stride]
@@ -107,9 +115,16 @@ def trace_data(history: History, steps_per_epoch: int) -> list[dict[str, object]
     return data
 
 
+def known(values: Sequence[float]) -> Sequence[float]:
+    """The values; none at all where no step has one, as those without labels have no accuracy."""
+    return [] if np.isnan(values).all() else values
+
+
 def curves(runs: Sequence[Run]) -> go.Figure:
     """Loss and accuracy of one or several runs, one colour and dash each; named by what differs between them."""
     figure = empty_curves()
+    for annotation, title in zip(figure.layout.annotations, titles(run.recipe for run in runs), strict=True):
+        annotation.text = title
     for index, (run, label) in enumerate(zip(runs, labels([run.recipe for run in runs]), strict=True)):
         name = run.recipe.id if len(runs) == 1 else label
         steps_per_epoch = steps_in_epoch(run.history)

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Annotated, Any
 
 import yaml
-from pydantic import AfterValidator, BeforeValidator, Field, ValidationError, model_validator
+from pydantic import AfterValidator, BeforeValidator, Field, ValidationError, field_validator, model_validator
 
 from lab.activations import activations
 from lab.augmentations import augmentations
@@ -19,7 +19,7 @@ from lab.data import datasets, modifiers
 from lab.gradients import gradients
 from lab.initializers import initializers
 from lab.models import OWN_ACTIVATION, models
-from lab.objectives import objectives
+from lab.objectives import objectives, without_labels
 from lab.optimizers import optimizers
 from lab.plain_fields import (
     BatchSize,
@@ -35,7 +35,7 @@ from lab.plain_fields import (
 )
 from lab.reading import COMMANDS, command_for, read_text, read_yaml
 from lab.schedules import schedules, watches
-from lab.transfer import sources, transfers
+from lab.transfer import cached, sources, thawing, transfers
 
 CATALOGUES: dict[str, Catalogue] = {
     "data": datasets,
@@ -107,7 +107,7 @@ class Recipe(Settings):
     ] = ()
     source: Annotated[Choice, OneOf(sources)] = sources.parse("nothing")
     transfer: Annotated[Choice, OneOf(transfers)] = transfers.parse("scratch")
-    objective: Annotated[Choice, OneOf(objectives)] = objectives.parse("classes")
+    objective: Annotated[Choice, OneOf(objectives)] = objectives.parse("supervised")
     epochs: Epochs = 20
     batch_size: BatchSize = 64
     label_smoothing: LabelSmoothing = 0.0
@@ -121,6 +121,16 @@ class Recipe(Settings):
             super().__init__(**choices)
         except ValidationError as error:
             raise RecipeError(explain(error, type(self))) from None
+
+    @field_validator("init", mode="before")
+    @classmethod
+    def _pretrained_weights_have_a_source(cls, init: Any) -> Any:
+        if (init.get("name") if isinstance(init, Mapping) else init) == "pretrained":
+            said = "init says how fresh weights are drawn; pretrained ones are taken over from a source"
+            raise RecipeError(
+                f"{said}: set transfer=whole, and a source such as source='{{name: run, folder: FOLDER}}'."
+            )
+        return init
 
     @model_validator(mode="after")
     def _something_is_left_between_the_ramps(self) -> Recipe:
@@ -140,6 +150,16 @@ class Recipe(Settings):
                 f"mlp has no hidden layers at depth 0, so there is nothing that activation {self.activation} activates"
             )
             raise RecipeError(f"{said}: leave it at {usual}, or give the model a depth of at least 1.")
+        return self
+
+    @model_validator(mode="after")
+    def _without_labels_something_can_be_learned(self) -> Recipe:
+        objective, transfer = self.objective.name, self.transfer.name
+        if objective in without_labels and transfer in (*cached, *thawing):
+            said = (
+                f"objective {objective} trains all but the last layer, and transfer {transfer} at first that one alone"
+            )
+            raise RecipeError(f"{said}: choose whole or scratch.")
         return self
 
     def __reduce__(self) -> Any:

@@ -54,8 +54,8 @@ def takes_over(session: Training) -> bool:
 
 
 def learns_other(session: Training) -> bool:
-    """Whether something else is learned than the class of each image."""
-    return session.recipe.objective.name != "classes"
+    """Whether something else is learned than the class of each image, from its label."""
+    return session.recipe.objective.name != "supervised"
 
 
 def by_layer(recipe: Recipe) -> bool:

@@ -8,7 +8,7 @@ from functools import cached_property
 import torch
 from torch import Tensor
 
-from lab.augmentations import Lesson, augmented, lessons
+from lab.augmentations import Lesson, augmentations, augmented, lessons
 from lab.augmentations.learning import learning, learning_flops
 from lab.catalogue import Choice
 from lab.data import Dataset, Split
@@ -16,6 +16,8 @@ from lab.data.batches import normalise, to_float
 from lab.events import Learned, Learning
 from lab.recipe import Recipe
 from lab.steps import learning_stream
+
+HARD = tuple(augmentations.parse(name) for name in ("rand_augment", "cutout"))  # after the recipe's own
 
 
 class Sight:
@@ -64,15 +66,25 @@ class Sight:
 
     def prepare_batch(self, images: Tensor, labels: Tensor) -> tuple[Tensor, Tensor]:
         """A batch as a step sees it: augmented; labels (b,), or (b, classes) shares where samples were mixed."""
-        images, labels = augmented(
-            self.recipe.augment,
-            images,
-            labels,
-            len(self.data.classes),
-            self._augment,
-            lessons=self.lessons,
-            dtype=self.dtype,
-        )
+        return self._augmented(self.recipe.augment, images, labels, self._augment)
+
+    def view(self, images: Tensor, draws: torch.Generator, *, hard: bool) -> Tensor:
+        """uint8 images anywhere as a step sees them, augmented otherwise than by the stream of the batches.
+
+        Args:
+            draws: on the host, whatever the device; hard: rand_augment and cutout follow the recipe's augmentations.
+        """
+        shown = images.to(self.device)
+        chosen = (*self.recipe.augment, *(HARD if hard else ()))
+        own = torch.Generator(self.device).manual_seed(int(torch.randint(2**31, (), generator=draws)))
+        labels = torch.zeros(len(shown), dtype=torch.long, device=self.device)
+        return self._augmented(chosen, shown, labels, own)[0]
+
+    def _augmented(
+        self, choices: tuple[Choice, ...], images: Tensor, labels: Tensor, draws: torch.Generator
+    ) -> tuple[Tensor, Tensor]:
+        classes = len(self.data.classes)
+        images, labels = augmented(choices, images, labels, classes, draws, lessons=self.lessons, dtype=self.dtype)
         return self.normalised(images), labels
 
     def normalised(self, images: Tensor) -> Tensor:

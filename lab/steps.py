@@ -122,20 +122,20 @@ def update(
     optimizer: torch.optim.Optimizer,
     batch: Batch,
     *,
-    loss_of: Callable[[nn.Module, Batch], tuple[Tensor, Tensor]],
+    loss_of: Callable[[nn.Module, Batch], tuple[Tensor, Tensor | None]],
     clip_norm: float,
     autocast: contextlib.AbstractContextManager[Any],
     change: Callable[[Compute], Compute],
 ) -> tuple[Tensor, Tensor]:
-    """One step. Returns the batch's loss (mean nats) and accuracy (fraction), still on the device.
+    """One step. Returns the batch's loss (mean nats) and accuracy (fraction; nan without labels), still on the device.
 
     Args:
         batch: what the step sees: images, then labels, (b,) classes or (b, classes) shares of each; then anything.
-        loss_of: the objective's: network and batch -> mean loss, and logits (b, classes).
+        loss_of: the objective's: network and batch -> mean loss, and logits (b, classes) or None.
         change: what the recipe makes of the computation of the gradient.
     """
 
-    def compute() -> tuple[Tensor, Tensor]:
+    def compute() -> tuple[Tensor, Tensor | None]:
         with autocast:
             loss, logits = loss_of(model, batch)
         optimizer.zero_grad()
@@ -146,6 +146,8 @@ def update(
     if clip_norm:
         nn.utils.clip_grad_norm_(model.parameters(), clip_norm)
     optimizer.step()
+    if logits is None:
+        return loss.detach(), torch.full_like(loss, torch.nan, requires_grad=False)
     return loss.detach(), (logits.detach().argmax(1) == main_class(batch[1])).to(loss.dtype).mean()
 
 

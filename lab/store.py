@@ -20,6 +20,7 @@ from contextlib import contextmanager
 from dataclasses import asdict
 from datetime import UTC, datetime
 from importlib.metadata import version
+from math import isnan, nan
 from pathlib import Path
 from typing import Any
 
@@ -147,7 +148,7 @@ def encode_state(state: State) -> bytes:
         "step": state.step,
         "seconds": state.seconds,
         "scalars": state.scalars,
-        "epochs": [asdict(epoch) for epoch in state.history.epochs],
+        "epochs": epochs_of(state.history),
     }
     return save(flattened({**state.tensors, **series}), metadata={"state": json.dumps(plain)})
 
@@ -164,7 +165,7 @@ def decode_state(path: Path) -> State:
         plain = json.loads(file.metadata()["state"])
         tensors = {name: file.get_tensor(name) for name in file.keys()}  # not a mapping
     series = {name: tensors.pop(f"history.{name}").tolist() for name in SERIES}
-    history = History(**series, epochs=[Epoch(**epoch) for epoch in plain["epochs"]])
+    history = History(**series, epochs=[epoch_of(facts) for facts in plain["epochs"]])
     return State(plain["recipe"], tensors, plain["scalars"], plain["step"], plain["seconds"], history)
 
 
@@ -191,18 +192,36 @@ def read_weights(path: Path) -> dict[str, Tensor]:
 
 
 def facts_of(session: Training) -> dict[str, str]:
-    """What a file of weights says beside them: the classes that the last layer tells apart, in its order."""
-    return {"classes": json.dumps(list(session.data.classes))}
+    """What a file of weights says beside them: the classes that the last layer has learned, in its order.
+
+    None where it was fitted to labels only to be looked at: who takes the weights over starts without it.
+    """
+    return {"classes": json.dumps(list(session.data.classes) if session.objective.uses_labels else [])}
 
 
 def encode_history(history: History) -> bytes:
-    series = {name: getattr(history, name) for name in SERIES}
-    return json.dumps({**series, "epochs": [asdict(epoch) for epoch in history.epochs]}).encode()
+    series = {name: [known(value) for value in getattr(history, name)] for name in SERIES}
+    return json.dumps({**series, "epochs": epochs_of(history)}).encode()
 
 
 def decode_history(content: bytes) -> History:
     plain = json.loads(content)
-    return History(**{name: plain[name] for name in SERIES}, epochs=[Epoch(**epoch) for epoch in plain["epochs"]])
+    series = {name: [nan if value is None else value for value in plain[name]] for name in SERIES}
+    return History(**series, epochs=[epoch_of(facts) for facts in plain["epochs"]])
+
+
+def known(value: Any) -> Any:
+    """JSON has no nan: what is not known, such as an accuracy without labels, is null."""
+    return None if isinstance(value, float) and isnan(value) else value
+
+
+def epochs_of(history: History) -> list[dict[str, Any]]:
+    return [{name: known(value) for name, value in asdict(epoch).items()} for epoch in history.epochs]
+
+
+def epoch_of(facts: dict[str, Any]) -> Epoch:
+    plain: dict[str, Any] = {name: nan if value is None else value for name, value in facts.items()}
+    return Epoch(**plain)
 
 
 def provenance(session: Training) -> dict[str, Any]:

@@ -242,7 +242,7 @@ class Training(Answering):
         self.between_steps = False  # until the step is whole: what breaks in it leaves no state to go on from
         lr = self.set_rate()
         seen = (images, labels) if self.features else self.prepare_batch(images, labels)
-        batch = self.objective.batch(*seen, self.moment)
+        batch = self.objective.batch(*seen, self.moment(images))
         with self._own_stream():
             loss, accuracy = update(
                 self.stepped_network,
@@ -261,11 +261,17 @@ class Training(Answering):
             self.end_permutation()
         self.between_steps = True
 
-    @property
-    def moment(self) -> Moment:
-        """The step to come, as its objective needs to know it."""
+    def moment(self, images: Tensor) -> Moment:
+        """The step to come, as its objective needs to know it, and its batch before it is augmented."""
         draws = objective_stream(self.recipe.seed, self.step)
-        return Moment(draws, self.step / self.steps, lambda images: self.prepare(images.to(self.device)))
+        return Moment(
+            draws,
+            self.step / self.steps,
+            prepare=lambda others: self.prepare(others.to(self.device)),
+            images=images,
+            view=lambda others, hard: self.view(others, draws, hard=hard),
+            plain=not self.recipe.augment,
+        )
 
     def _changed(self, compute: Compute) -> Compute:
         """The computation of the gradient with the recipe's changes around it, the first one innermost."""

@@ -7,7 +7,9 @@ from hypothesis import strategies as st
 
 from lab.catalogue import RecipeError, knob_of, options_of
 from lab.models import OWN_ACTIVATION
+from lab.objectives import without_labels
 from lab.recipe import CATALOGUES, Recipe
+from lab.transfer import cached, thawing
 
 LEARNING = {"generated": {"steps": st.integers(1, 20), "width": st.integers(4, 16)}}  # else it takes the longest by far
 
@@ -110,8 +112,19 @@ def recipes(*, usual=False, **fixed):
         key: chosen[key] if key in chosen else entries(key, field, usual=usual)
         for key, field in Recipe.model_fields.items()
     }
-    whole = st.fixed_dictionaries(keys).filter(lambda spec: 1 - spec["warmup"] - spec["cooldown"] > 0)
+    whole = st.fixed_dictionaries(keys).filter(leaves_something_to_learn)
     return whole.map(lambda spec: Recipe(**awake_activation(spec)))
+
+
+def leaves_something_to_learn(spec):
+    """Whether steps are left between the ramps, and layers that may move: a recipe refuses it otherwise."""
+    rests = name_of(spec["objective"]) in without_labels and name_of(spec["transfer"]) in (*cached, *thawing)
+    return 1 - spec["warmup"] - spec["cooldown"] > 0 and not rests
+
+
+def name_of(spec):
+    """Of an option, given by its name alone or with its settings."""
+    return spec if isinstance(spec, str) else spec["name"]
 
 
 def awake_activation(spec):

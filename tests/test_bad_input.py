@@ -22,7 +22,7 @@ NEAR_MISSES = {
     "augment": ("flipp", "flip"),
     "source": ("nothin", "nothing"),
     "transfer": ("scrach", "scratch"),
-    "objective": ("clases", "classes"),
+    "objective": ("supervisd", "supervised"),
 }
 
 

@@ -142,7 +142,7 @@ def losses(objective, progress=1.0):
     session = lab.Training(recipe, device="cpu")
     session.step = round(progress * session.steps)
     images, labels = session.prepare(session.data.train.images[:8]), session.data.train.labels[:8]
-    batch = session.objective.batch(images, labels, session.moment)
+    batch = session.objective.batch(images, labels, session.moment(images))
     loss, logits = session.objective.loss(session.model, batch)
     return session, batch, loss, logits
 
@@ -201,7 +201,7 @@ def test_dann_pushes_features_the_other_way_and_its_head_the_usual_way():
 # -- training ---------------------------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("objective", ["classes", "coral", "dann", "adapted_statistics", "fine_tuned_on_target"])
+@pytest.mark.parametrize("objective", ["supervised", "coral", "dann", "adapted_statistics", "fine_tuned_on_target"])
 def test_both_domains_and_their_gap_are_told(objective):
     session, _ = trained(NORMED.changed(objective=objective))
     last = session.history.epochs[-1]
@@ -218,7 +218,7 @@ def test_both_domains_and_their_gap_are_told(objective):
 
 
 def test_adapted_statistics_train_as_the_source_alone_and_judge_by_those_of_the_target():
-    alone, adapted = (trained(NORMED.changed(objective=name))[0] for name in ("classes", "adapted_statistics"))
+    alone, adapted = (trained(NORMED.changed(objective=name))[0] for name in ("supervised", "adapted_statistics"))
     assert alone.history.loss == adapted.history.loss
     assert [e.also for e in alone.history.epochs] == [e.also for e in adapted.history.epochs]
     target = adapted.prepare(adapted.data.shift.target.images)
@@ -245,7 +245,8 @@ def test_fine_tuning_is_the_source_alone_until_its_time_and_then_a_few_of_the_ta
     objective = build_objective(recipe, load(recipe.data, recipe.modify))
     assert objective.few.labels.bincount().tolist() == [2] * 10
     tuned.step = tuned.steps - 1
-    images, labels = objective.batch(torch.zeros(30, 3, 8, 8), torch.zeros(30).long(), tuned.moment)
+    blank = torch.zeros(30, 3, 8, 8)
+    images, labels = objective.batch(blank, torch.zeros(30).long(), tuned.moment(blank))
     seen = tuned.prepare(objective.few.images)
     for image, label in zip(images, labels, strict=True):
         place = next(index for index in range(20) if torch.equal(seen[index], image))

@@ -9,7 +9,18 @@ import pytest
 
 import lab
 from lab.events import Epoch, History
-from lab.plots import COLOURS, DRAWN_POINTS, colour_and_dash, curves, decimate, loss_top, trace_data
+from lab.plots import (
+    COLOURS,
+    DRAWN_POINTS,
+    TITLES,
+    TITLES_WITHOUT_LABELS,
+    colour_and_dash,
+    curves,
+    decimate,
+    loss_top,
+    titles,
+    trace_data,
+)
 
 
 def history(losses: list[float], per_epoch: int = 10) -> History:
@@ -72,3 +83,11 @@ def test_curves_name_runs_by_what_differs() -> None:
     runs = [lab.train(lab.Recipe(epochs=1, optimizer=name), progress=False) for name in ("sgd", "adam")]
     names = {trace.name for trace in curves(runs).data if trace.name}
     assert names == {"sgd", "adam"}
+
+
+def test_without_labels_the_axes_say_that_the_two_losses_differ_and_what_answers() -> None:
+    recipe = lab.Recipe()
+    assert titles([recipe]) == TITLES
+    runs = [lab.Run(each, history([1.0] * 10), "finished") for each in (recipe.changed(objective="simclr"), recipe)]
+    figure = curves(runs)
+    assert [title.text for title in figure.layout.annotations] == list(TITLES_WITHOUT_LABELS)

@@ -582,7 +582,7 @@ def test_arms_that_differ_in_what_must_be_alike_are_refused(field):
         Stack([EXACT, EXACT.changed(**{field: other_value(field)})], device="cpu")
 
 
-OBJECTIVE = "A recipe whose objective (dann) is not the class of each image trains alone, not in a stack."
+OBJECTIVE = "A recipe whose objective (dann) is not supervised trains alone, not in a stack."
 
 
 @pytest.mark.parametrize(
@@ -658,7 +658,7 @@ STACKABLE = {
     "gradient": st.just(()),
     "average": st.just("nothing"),
     "transfer": st.sampled_from(["scratch", "whole", "head"]),
-    "objective": st.just("classes"),
+    "objective": st.just("supervised"),
 }
 
 

@@ -65,7 +65,7 @@ def test_the_loss_by_hand(weighting):
         recipe.changed(precision="float64", model={"name": "mlp", "width": 6, "depth": 1}), device="cpu"
     )
     images, labels = session.prepare(session.data.train.images[:9]), session.data.train.labels[:9]
-    batch = session.objective.batch(images, labels, session.moment)
+    batch = session.objective.batch(images, labels, session.moment(images))
     network, array = session.model, lambda tensor: tensor.detach().numpy()
     features = [np.maximum(array(batch[at]).reshape(9, -1) @ array(network.trunk[1].weight).T, 0) for at in (0, 2)]
     heads = [(network.trunk[3], features[0], labels), (network.odd, features[0], labels % 2)]

@@ -95,7 +95,7 @@ def test_unseen_classes_are_told_by_their_words_beside_chance(tmp_path):
 
 
 def test_a_run_that_knows_no_words_says_so():
-    with pytest.raises(RunError, match=r"^This run has learned classes, no words: train one with image_and_words\.$"):
+    with pytest.raises(RunError, match=r"^The objective of this run is supervised: train one with image_and_words\.$"):
         nearest_images(lab.train(SMALL, progress=False, device="cpu"), "red")
 
 

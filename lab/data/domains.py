@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import replace
+from functools import partial
 from typing import Annotated, Literal
 
 import torch
@@ -66,12 +67,11 @@ def backgrounds(dataset: Dataset, *, where: Where = "target", strength: Strength
     behind = (dataset.validation, dataset.test, shift.target)
     validation, test, target = (on_backgrounds(part, strength, draws) for part in behind)
     own = (dataset.train, shift.validation, shift.test)
-    if where == "target":
-        train, learned, tested = (in_colour(part) for part in own)
-        return replace(dataset, train=train, validation=validation, test=test, shift=Shift(learned, tested, target))
-    train, learned, tested = (on_backgrounds(part, strength, draws) for part in own)
-    both = Shift(learned, tested, target) if dataset.shift else None
-    return replace(dataset, train=train, validation=validation, test=test, shift=both)
+    change = in_colour if where == "target" else partial(on_backgrounds, strength=strength, draws=draws)
+    train, learned, tested = (change(part) for part in own)
+    changed = replace(dataset, train=train, validation=validation, test=test)
+    both = Shift(learned, tested, target) if where == "target" or dataset.shift else None
+    return replace(changed, shift=both, unlabelled=dataset.unlabelled and change(dataset.unlabelled))
 
 
 def fitted(split: Split, shape: tuple[int, int, int]) -> Split:

@@ -12,7 +12,7 @@ from torch import Tensor
 from lab.catalogue import Knob
 from lab.data import datasets, modifiers
 from lab.data.labels import Draw
-from lab.data.splits import Dataset, divide
+from lab.data.splits import Dataset, Split, divide
 
 COLOURS = {"red": (0.9, 0.2, 0.2), "green": (0.2, 0.8, 0.2), "blue": (0.25, 0.3, 0.95), "yellow": (0.9, 0.85, 0.2)}
 SHAPES = ("circle", "square", "triangle", "cross")
@@ -49,9 +49,13 @@ def unseen_classes(dataset: Dataset, *, count: Count = 2, draw: Draw = 0) -> Dat
     """
     order = torch.randperm(len(dataset.classes), generator=torch.Generator().manual_seed(draw))
     unseen = order[: max(0, min(count, len(order) - FEWEST))]
-    kept = ~torch.isin(dataset.train.labels, unseen)
-    train = dataset.train.take(kept.nonzero().flatten())
-    return replace(dataset, train=train, unseen=tuple(sorted(unseen.tolist())))
+    unlabelled = dataset.unlabelled and without(dataset.unlabelled, unseen)
+    train = without(dataset.train, unseen)
+    return replace(dataset, train=train, unlabelled=unlabelled, unseen=tuple(sorted(unseen.tolist())))
+
+
+def without(split: Split, classes: Tensor) -> Split:
+    return split.take((~torch.isin(split.labels, classes)).nonzero().flatten())
 
 
 def drawn_shapes(colour: str, shape: str, count: int, draws: torch.Generator) -> Tensor:

@@ -66,6 +66,7 @@ class Shift:
 class Dataset:
     """Training, validation and test split, the names of the classes, what had to be left out, and a shift of domain.
 
+    unlabelled: training images whose labels nobody may look at, those of `train` among them; None: just these.
     unseen: classes that have no training images on purpose.
     """
 
@@ -74,6 +75,7 @@ class Dataset:
     test: Split
     classes: tuple[str, ...]
     skipped: tuple[str, ...] = ()
+    unlabelled: Split | None = None
     shift: Shift | None = None
     unseen: tuple[int, ...] = ()
 

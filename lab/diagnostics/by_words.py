@@ -23,7 +23,7 @@ def nearest_images(
     Source: Radford et al. 2021, arXiv 2103.00020.
     """
     if run.recipe.objective.name != "image_and_words":
-        raise RunError(f"This run has learned {run.recipe.objective.name}, no words: train one with image_and_words.")
+        raise RunError(f"The objective of this run is {run.recipe.objective.name}: train one with image_and_words.")
     session = filled(run, device, count_look=False)
     assert isinstance(session.objective, ImageAndWords)
     images = session.prepare(pixels_of(getattr(session.data, split)))

@@ -9,11 +9,20 @@ from __future__ import annotations
 from lab.catalogue import Catalogue
 
 objectives = Catalogue(
-    "objective", gives="a lab.objectives.Objective", aliases={"adabn": "adapted_statistics", "clip": "image_and_words"}
+    "objective",
+    gives="a lab.objectives.Objective",
+    aliases={
+        "adabn": "adapted_statistics",
+        "clip": "image_and_words",
+        "mae": "masked_autoencoder",
+        "pseudo_label": "pseudo_labels",
+    },
 )
 
-from lab.objectives import classes, domains, tasks, words  # noqa: F401  # pyright: ignore[reportUnusedImport]  # they fill the catalogue
+from lab.objectives import all_labels, domains, few_labels, label_free, tasks, words  # noqa: F401  # pyright: ignore[reportUnusedImport]  # they fill the catalogue
+from lab.objectives.fitting import readout
+from lab.objectives.label_free import without_labels
 from lab.objectives.objective import Batch, Look, Moment, Objective
 from lab.objectives.trunk import trunk_of
 
-__all__ = ["Batch", "Look", "Moment", "Objective", "objectives", "trunk_of"]
+__all__ = ["Batch", "Look", "Moment", "Objective", "objectives", "readout", "trunk_of", "without_labels"]

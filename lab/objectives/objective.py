@@ -21,11 +21,23 @@ class Moment:
     """A step: its own draws, on the host; how much of the run lies behind it (0 to 1); how other images are seen.
 
     prepare: uint8 images anywhere -> what the network sees of them, on its device, without augmentation.
+    images: the batch, uint8, before it was augmented; view: images like these -> what the network sees of them, with
+    augmentations drawn anew, where `hard` with more of them; plain: whether the recipe has none. Scripts lack these.
     """
 
     draws: torch.Generator
     progress: float
     prepare: Callable[[Tensor], Tensor]
+    images: Tensor | None = None
+    view: Callable[[Tensor, bool], Tensor] | None = None
+    plain: bool = True
+
+    def again(self, images: Tensor | None = None, *, hard: bool = False) -> Tensor:
+        """Another view of these images, or of the batch."""
+        assert self.view is not None
+        shown = self.images if images is None else images
+        assert shown is not None
+        return self.view(shown, hard)
 
 
 @dataclass(frozen=True)
@@ -48,6 +60,8 @@ class Objective:
 
     passes = 1  # images that pass the network for each one of the batch
     learns_classes = True  # whether a training accuracy at chance means that nothing is learned
+    uses_labels = True  # else the last layer rests, and is fitted to what it reads whenever the network is looked at
+    takes_views = False  # whether its steps look at images otherwise than they have been augmented for it
     adapts_to: Split | None = None  # images from which batch normalisation takes its statistics for use
 
     def __init__(self, data: Dataset, smoothing: float) -> None:
@@ -72,8 +86,8 @@ class Objective:
         """
         return images, labels
 
-    def loss(self, network: nn.Module, batch: Batch) -> tuple[Tensor, Tensor]:
-        """Loss (mean nats) of what the step sees, and logits (b, classes) of it."""
+    def loss(self, network: nn.Module, batch: Batch) -> tuple[Tensor, Tensor | None]:
+        """Loss (mean nats) of what the step sees, and logits (b, classes) of it, unless no label is used."""
         logits = network(batch[0])
         return self.classified(logits, batch[1]), logits
 

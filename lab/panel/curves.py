@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
 
 from lab.events import History
 from lab.panel.live_figure import LiveFigure
-from lab.plots import empty_curves, loss_top, run_traces, trace_data
+from lab.plots import empty_curves, loss_top, run_traces, titles, trace_data
 from lab.runs import Run
 
 HINT = "No runs yet:<br>choose on the left,<br>then press <b>Train</b>."
@@ -63,10 +63,13 @@ class Curves:
                     if not same(trace[key], value):
                         trace[key] = value
 
-    def fit_loss(self, runs: Iterable[Run]) -> None:
-        """Keep the linear axis readable when some losses are huge; a logarithmic one shows everything anyway."""
+    def fit_axes(self, runs: Sequence[Run]) -> None:
+        """Say what they show, and keep a linear loss readable when some are huge; a logarithmic one shows them all."""
+        for title, text in zip(self.figure.layout.annotations, titles(run.recipe for run in runs), strict=False):
+            if title.text != text:
+                title.text = text
         axis = self.figure.layout.yaxis
-        top = None if axis.type == "log" else loss_top(list(runs))
+        top = None if axis.type == "log" else loss_top(runs)
         if top == self._top:
             return
         self._top = top

@@ -312,7 +312,7 @@ class Panel:
             if entry.number in moved:
                 self.curves.update(entry.number, entry.run.history, entry.steps_per_epoch)
         if moved:
-            self.curves.fit_loss(self.runs)
+            self.curves.fit_axes(self.runs)
 
     def _hear(self, entry: Entry, event: Any) -> int:
         """Take in what a job says; the number of the run that has moved."""
@@ -355,7 +355,7 @@ class Panel:
 
     def _on_log(self, log: bool) -> None:
         self.curves.set_log_loss(log=log)
-        self.curves.fit_loss(self.runs)
+        self.curves.fit_axes(self.runs)
 
     def _on_clear(self, _: None) -> None:
         self.jobs.forget_ended()

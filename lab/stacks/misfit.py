@@ -36,7 +36,7 @@ def alone_because(recipe: Recipe) -> str:
     optimizer, average = recipe.optimizer, recipe.average.name
     other = uses_other_weights(optimizer)
     reasons = {
-        f"whose objective ({recipe.objective.name}) is not the class of each image": recipe.objective.name != "classes",
+        f"whose objective ({recipe.objective.name}) is not supervised": recipe.objective.name != "supervised",
         "that is judged in two domains": any(choice.name in judges_elsewhere for choice in recipe.modify),
         # A stack rounds otherwise than an arm alone: a loss that is a last bit lower could turn the whole run.
         "whose schedule or patience watches the validation": recipe.watches_validation,

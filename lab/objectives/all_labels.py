@@ -8,7 +8,7 @@ from lab.objectives.objective import Objective
 
 
 @objectives.add
-def classes(data: Dataset, smoothing: float) -> Objective:
+def supervised(data: Dataset, smoothing: float) -> Objective:
     """Learn the class of each image from its label.
 
     loss = - mean log p(label | image)

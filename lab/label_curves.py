@@ -1,0 +1,83 @@
+"""Accuracy against labels: one plan, compared again for each number of labelled images of a class."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from lab.catalogue import RecipeError
+from lab.compare import Comparison, Phase
+from lab.frames import frame_of
+from lab.plans import Plan
+from lab.recipe import Recipe
+from lab.verdicts import interval
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+COUNTS = (1, 2, 5, 10, 50, None)  # labelled images of each class; None: all there are
+
+
+def with_labels(recipe: Recipe, count: int | None) -> Recipe:
+    """The recipe with so many labelled images of each class, whatever it had; its draw stays."""
+    others = [choice.model_dump() for choice in recipe.modify if choice.name != "subset"]
+    few = next((choice.model_dump() for choice in recipe.modify if choice.name == "subset"), {"name": "subset"})
+    return recipe.changed(modify=[*others, *([] if count is None else [{**few, "per_class": count}])])
+
+
+def label_curve(
+    plan: Plan, counts: Sequence[int | None] = COUNTS, *, folder: str | Path | None = None, **where: Any
+) -> dict[int | None, Comparison]:
+    """Run a plan for each number of labels: its arms, seeds and search are the same, its rates are sought anew.
+
+    Args:
+        counts: labelled images of each class; None for all.
+        folder: keeps a comparison for each of them, to go on from.
+        where: device, data_budget_bytes, workers of `training`.
+    Raises:
+        RecipeError: no number, or one twice.
+    Example:
+        >>> plan = Plan(arms={"sgd": Recipe(epochs=1), "adam": Recipe(epochs=1, optimizer="adam")}, seeds=2, tune=False)
+        >>> list(label_curve(plan, (1, 5)))
+        [1, 5]
+    """
+    if not counts or len(set(counts)) < len(counts):
+        raise RecipeError(f"counts is {counts!r}, but must be numbers of labels, each once; None stands for all.")
+    found: dict[int | None, Comparison] = {}
+    for count in counts:
+        arms = {name: with_labels(recipe, count) for name, recipe in plan.arms.items()}
+        place = Path(folder) / f"{count or 'all'}-per-class" if folder else None
+        found[count] = Comparison(plan.model_copy(update={"arms": arms}), folder=place, **where).run()
+    return found
+
+
+def label_table(found: Mapping[int | None, Comparison], phase: Phase) -> pd.DataFrame:
+    """A row for each number of labels and each pair with the first arm: mean accuracies, and their paired difference.
+
+    low, high: 95% interval of (arm - first arm), corrected for all rows.
+    """
+    rows = [row for count, comparison in found.items() for row in rows_of(count, comparison, phase, len(found))]
+    return frame_of(rows)
+
+
+def rows_of(count: int | None, comparison: Comparison, phase: Phase, counts: int) -> list[dict[str, Any]]:
+    scores = comparison.scores(phase)
+    first, *others = scores
+    level = 1 - (1 - comparison.plan.level) / (counts * len(others))
+    rows: list[dict[str, Any]] = []
+    for name in others:
+        differences = [a - b for a, b in zip(scores[name], scores[first], strict=True)]
+        span = interval(differences, level)
+        means = {which: sum(scores[which]) / len(scores[which]) for which in (first, name)}
+        rows.append(
+            {
+                "per_class": count,
+                "arm": name,
+                "accuracy": means[name],
+                f"accuracy of {first}": means[first],
+                "low": span.low,
+                "high": span.high,
+            }
+        )
+    return rows

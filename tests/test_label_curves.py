@@ -1,0 +1,77 @@
+"""Accuracy against labels: every number of them is a comparison of its own, with intervals corrected for all."""
+
+import pytest
+import scipy.stats
+from small_comparisons import FEW, Pretended, noise
+
+from lab.compare import Comparison
+from lab.label_curves import label_curve, label_table, with_labels
+from lab.label_plots import accuracy_by_labels
+from lab.plans import Plan
+from lab.recipe import Recipe, RecipeError
+from lab.verdicts import interval
+
+pytestmark = pytest.mark.usefixtures("one_thread")
+
+PLAN = Plan(arms={"sgd": FEW, "adam": FEW.changed(optimizer="adam")}, seeds=4, tune=False)
+
+
+def test_only_the_number_of_labels_changes():
+    recipe = Recipe(modify=["classes", {"name": "subset", "per_class": 3, "draw": 7}])
+    assert with_labels(recipe, 9) == recipe.changed(**{"modify.subset.per_class": 9})
+    assert with_labels(recipe, None) == Recipe(modify="classes")
+    assert with_labels(Recipe(), 9) == Recipe(modify={"name": "subset", "per_class": 9})
+
+
+def test_each_number_is_a_comparison_that_is_kept_and_gone_on_with(tmp_path):
+    found = label_curve(PLAN, (1, None), folder=tmp_path, device="cpu")
+    assert sorted(place.name for place in tmp_path.iterdir()) == ["1-per-class", "all-per-class"]
+    alone = Comparison(found[1].plan, device="cpu").run()
+    assert found[1].scores("given") == alone.scores("given")
+    assert found[1].plan.arms["sgd"] == with_labels(FEW, 1)
+    again = label_curve(PLAN, (1, None), folder=tmp_path, device="cpu")
+    assert {trial.seconds for trial in again[1].trials} == {trial.seconds for trial in found[1].trials}
+
+
+class Known:
+    """A comparison that has ended."""
+
+    def __init__(self, **scores):
+        self.plan, self.known = PLAN, scores
+
+    def scores(self, phase):
+        return self.known
+
+
+def test_intervals_are_paired_and_corrected_for_all_rows():
+    base = [0.8 + 10 * noise(seed) for seed in range(4)]
+    better = [score + 0.05 + noise(seed + 9) for seed, score in enumerate(base)]
+    table = label_table({1: Known(a=base, b=better), None: Known(a=base, b=base[::-1])}, "given")
+    assert list(table["per_class"].fillna(0)) == [1, 0]
+    expected = interval([b - a for a, b in zip(base, better, strict=True)], 1 - 0.05 / 2)
+    assert (table["low"][0], table["high"][0]) == (expected.low, expected.high)
+    assert table["accuracy of a"][0] == pytest.approx(sum(base) / 4)
+    assert table["accuracy"][0] == pytest.approx(sum(better) / 4)
+
+
+@pytest.mark.parametrize("counts", [(), (1, 1)])
+def test_numbers_of_labels_are_there_and_each_once(counts):
+    with pytest.raises(RecipeError, match=r"^counts is .*, but must be numbers of labels, each once"):
+        label_curve(PLAN, counts)
+
+
+def test_the_figure_has_each_mean_at_its_number_and_the_interval_around_it():
+    scores = {"sgd": [0.7, 0.74, 0.72, 0.72], "adam": [0.9, 0.9, 0.9, 0.9]}
+    found = {1: came_out(scores), None: came_out({name: [score + 0.05 for score in scores[name]] for name in scores})}
+    figure = accuracy_by_labels(found, "given")
+    lines = {line.name: line for line in figure.data if line.name}
+    assert list(lines["sgd"].x) == ["1", "all"]
+    assert list(lines["sgd"].y) == pytest.approx([72, 77])
+    band = next(line for line in figure.data if not line.name and line.legendgroup == "sgd")
+    half = scipy.stats.t.ppf(0.975, 3) * scipy.stats.sem([70, 74, 72, 72])
+    assert list(band.y) == pytest.approx([72 + half, 77 + half, 77 - half, 72 - half])
+
+
+def came_out(scores):
+    """A comparison that pretends to have these accuracies by seed."""
+    return Pretended(PLAN, lambda asked: scores[asked[1]][asked[3]]).run()

@@ -68,13 +68,14 @@ def images(data: Dataset, run: Run) -> list[str]:
     """What it learned from, class by class."""
     settings = dict(run.recipe.data)
     rows = [[name, *map(str, counts)] for name, *counts in counts_by_class(data)]
-    skipped = [f"{len(data.skipped)} files could not be read and were left out."] if data.skipped else []
+    lost = len(data.skipped)
+    skipped = f"{lost} file{'s' * (lost != 1)} could not be read and {'was' if lost == 1 else 'were'} left out."
     return [
         f"`{settings['path']}`, one folder per class, at {settings['size']} x {settings['size']} pixels "
         f"({settings['colour']}), divided 70/15/15 within each class, always the same way:",
         "",
         *table(["class", "training", "validation", "test"], rows),
-        *skipped,
+        *([skipped] if lost else []),
     ]
 
 

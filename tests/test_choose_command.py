@@ -228,10 +228,21 @@ def test_too_few_seconds_are_refused_before_anything_is_trained(few, earlier, tm
     assert not (tmp_path / "out").exists()
 
 
-def test_a_folder_of_something_else_is_left_alone(few, tmp_path, capsys) -> None:
-    (tmp_path / "notes.txt").write_text("mine")
-    said = refusal([str(few), "--out", str(tmp_path)], capsys)
-    assert "but a choice needs a folder of its own" in said
+@pytest.mark.parametrize("name", ["notes.txt", "run", "train.py"])
+def test_a_folder_of_something_else_is_left_alone(name, few, tmp_path, capsys) -> None:
+    (tmp_path / name).write_text("mine")
+    assert "but a choice needs a folder of its own" in refusal([str(few), "--out", str(tmp_path)], capsys)
+    assert (tmp_path / name).read_text() == "mine"
+
+
+def test_a_source_that_the_choice_would_replace_is_refused(few, tmp_path, capsys) -> None:
+    for part in ("comparison", "run"):
+        (tmp_path / part).mkdir()
+    said = refusal([str(few), "--source", f"{tmp_path}/run", "--out", str(tmp_path)], capsys)
+    assert (
+        said
+        == f"lab: The source {tmp_path}/run lies in {tmp_path}, where it would be replaced. Choose another --out.\n"
+    )
 
 
 def test_the_first_word_must_be_the_images(capsys) -> None:

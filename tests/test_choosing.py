@@ -39,7 +39,7 @@ def test_where_no_difference_is_shown_the_cheapest_is_taken() -> None:
     assert {each.name for each in choice.tied} == {"whole", "half", "last"}
     assert choice.sentences()[0] == (
         "No difference is shown between whole, which has the best mean, and half and last. Take the cheapest, last: "
-        "a run takes 2 s, whole 40 s."
+        "a run takes 2 s, whole 40 s. Where that does not matter, whole is the better guess."
     )
     assert choice.runner_up.verdict.winner is None
     assert {choice.runner_up.verdict.a, choice.runner_up.verdict.b} == {"whole", "last"}

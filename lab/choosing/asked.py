@@ -18,7 +18,7 @@ from lab.data import Dataset, load
 from lab.plans import Plan
 from lab.progress import time_words
 from lab.recipe import Recipe
-from lab.store import PLAN, RECIPE, RunError, contents, not_empty
+from lab.store import PLAN, RunError, contents, not_empty
 
 FOLDERS = Path("choices")
 COMPARISON, RUN = "comparison", "run"
@@ -86,6 +86,7 @@ def ask(path: str | Path, wishes: Wishes, changes: Mapping[str, Any], *, device:
     check_wishes(wishes)
     folder = (wishes.out or FOLDERS / Path(path).expanduser().resolve().name).expanduser()
     check_folder(folder)
+    check_apart(wishes.source, folder)
     data = load(shared_recipe(path, {}, with_form(changes)).data)  # what is wrong with it comes first
     shared = shared_recipe(path, source_changes(wishes.source), changes)
     data = load(shared.data, shared.modify)
@@ -115,8 +116,14 @@ def check_folder(folder: Path) -> None:
     if folder.exists() and not folder.is_dir():
         raise RunError(f"{folder} is a file. Choose another folder: --out FOLDER.")
     names = contents(folder) if folder.is_dir() else []
-    if RECIPE in names or any(name not in FILES for name in names):
+    if names and (COMPARISON not in names or any(name not in FILES for name in names)):
         raise RunError(not_empty(folder, names, "a choice"))
+
+
+def check_apart(source: str, folder: Path) -> None:
+    """Raises RecipeError where the source lies in what a choice may replace."""
+    if Path(source).expanduser().exists() and Path(source).expanduser().resolve().is_relative_to(folder.resolve()):
+        raise RecipeError(f"The source {source} lies in {folder}, where it would be replaced. Choose another --out.")
 
 
 def epochs_of(folder: Path) -> int:

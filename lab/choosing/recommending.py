@@ -113,7 +113,8 @@ class Choice:
         if self.winner is self.best:
             return f"{tied}. Take {self.winner.name}: none of these is clearly cheaper."
         cost = f"{in_seconds(self.winner)}, {self.best.name} {in_seconds(self.best)}"
-        return f"{tied}. Take the cheapest, {self.winner.name}: a run takes {cost}."
+        guess = f"Where that does not matter, {self.best.name} is the better guess."
+        return f"{tied}. Take the cheapest, {self.winner.name}: a run takes {cost}. {guess}"
 
     def evidence(self) -> str:
         found = self.runner_up

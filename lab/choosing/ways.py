@@ -36,7 +36,7 @@ class Way(NamedTuple):
 # Of copied batch normalisation the statistics stay the source's: a few steps with small batches would spoil them.
 WAYS = {
     "scratch": Way({"source": "nothing", "transfer": "scratch"}, 0.001, "every layer from a fresh start"),
-    "features": Way({"transfer": "features"}, 0.003, "a last layer on what the source computes of each image"),
+    "features": Way({"transfer": "features"}, 0.01, "a last layer on what the source computes of each image"),
     "fine_tuning": Way({"transfer": {"name": "whole", "batchnorm": "frozen"}}, 3e-4, "every layer from the source's"),
     "probe_then_fine_tuning": Way(
         {"transfer": {"name": "linear_probe_then_fine_tune", "batchnorm": "frozen"}},

@@ -15,7 +15,9 @@ from small_choices import QUICK, digits_in, earlier_run
 
 import lab
 from lab.__main__ import main
-from lab.choosing.given import network_of
+from lab.choosing import Wishes, ask
+from lab.choosing.given import licence_of, network_of, source_changes
+from lab.transfer.published import cached_file, known_weights
 from lab.trials import read_trials
 
 pytestmark = pytest.mark.usefixtures("one_thread")
@@ -126,6 +128,9 @@ def test_the_same_command_goes_on_where_it_was_left(few, earlier, tmp_path, caps
     more = trials_after([*words, "--seeds", "3"], tmp_path, capsys)
     assert first < more
     assert len(more - first) == 2
+    assert main([word for word in words if word != "epochs=2"]) == 0  # as many epochs as it was begun with
+    assert main([word.replace("epochs=2", "epochs=3") for word in words]) == 2
+    assert "holds another comparison (features: epochs 2 -> 3;" in capsys.readouterr().err
     assert main([*words, "batch_size=5"]) == 2
     assert "holds another comparison (features: batch_size 16 -> 5;" in capsys.readouterr().err
 
@@ -247,3 +252,38 @@ def test_a_source_that_the_choice_would_replace_is_refused(few, tmp_path, capsys
 
 def test_the_first_word_must_be_the_images(capsys) -> None:
     assert "The first word must be a folder of images, but is the change 'epochs=3'" in refusal(["epochs=3"], capsys)
+
+
+# -- other sources ----------------------------------------------------------------------------------------------------
+
+
+def test_weights_of_torchvision_bring_their_network(tmp_path, monkeypatch) -> None:
+    name = "ShuffleNet_V2_X0_5_Weights.IMAGENET1K_V1"
+    monkeypatch.setattr(torch.hub, "get_dir", lambda: str(tmp_path))
+    file = cached_file(known_weights(name).url)
+    file.parent.mkdir()
+    torch.save({"fc.bias": torch.zeros(1000)}, file)
+    monkeypatch.setattr(
+        type(known_weights(name)), "get_state_dict", lambda *_, **__: torch.load(file, weights_only=True)
+    )
+    found = source_changes(name)
+    assert found["model"] == {"name": "torchvision", "network": "shufflenet_v2_x0_5"}
+    assert found["source"] == {"name": "torchvision", "weights": name}
+
+
+def test_a_file_of_weights_goes_with_a_network_that_is_named(few, earlier, tmp_path) -> None:
+    file = earlier / "weights.safetensors"
+    wishes = Wishes(ways=("features", "fine_tuning"), source=str(file), out=tmp_path / "out")
+    network = {"model": lab.open_run(earlier).recipe.model.model_dump(), "data.size": 8, "data.colour": "grey"}
+    asked = ask(few, wishes, network, device="cpu")
+    assert asked.recipe.source.path == str(file)
+    assert asked.name == "few"
+    with pytest.raises(lab.SourceError, match=r"Nothing in file .* fits this network"):
+        ask(few, wishes, {"data.size": 8}, device="cpu")
+
+
+def test_whose_weights_they_are_is_said() -> None:
+    said = {text: licence_of(lab.sources.parse(text)) for text in ("nothing", "torchvision", "run")}
+    assert said["nothing"] == "No weights were taken over."
+    assert "BSD 3-clause" in said["torchvision"]
+    assert "what it learned from decides" in said["run"]

@@ -87,14 +87,15 @@ def ask(path: str | Path, wishes: Wishes, changes: Mapping[str, Any], *, device:
     folder = (wishes.out or FOLDERS / Path(path).expanduser().resolve().name).expanduser()
     check_folder(folder)
     check_apart(wishes.source, folder)
-    data = load(shared_recipe(path, {}, with_form(changes)).data)  # what is wrong with it comes first
+    load(shared_recipe(path, {}, with_form(changes)).data)  # what is wrong with the images comes first
     shared = shared_recipe(path, source_changes(wishes.source), changes)
     data = load(shared.data, shared.modify)
     arms = arms_of(shared, wishes.ways, changes, data)
-    if epochs := epochs_of(folder):
-        return Asked(plan_of(arms, epochs, wishes.seeds), {}, folder, wishes, device)
+    fixed = "epochs" in changes
+    if begun := epochs_of(folder):
+        return Asked(plan_of(arms, shared.epochs if fixed else begun, wishes.seeds), {}, folder, wishes, device)
     prices = prices_of(arms, device=device)
-    plan = fitted(arms, wishes.seeds, wishes.seconds, prices, fixed="epochs" in changes)
+    plan = fitted(arms, wishes.seeds, wishes.seconds, prices, fixed=fixed)
     return Asked(plan, prices, folder, wishes, device)
 
 

@@ -59,6 +59,7 @@ ORDER = [
         "knobs",
         "plans",
         "trials",
+        "forgetting",
         "comparison_folder",
         "compare",
         "targets",

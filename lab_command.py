@@ -23,6 +23,7 @@ COMMANDS = {
     "probe": "which augmentations keep an image's class, as a trained run sees it",
     "landscape": "the loss around runs in the space of their weights, as pages",
     "compare": "compare arms fairly: at the rates given and each at its own",
+    "choose": "which way of using pretrained weights suits your own images; leaves script, weights and model card",
     "sweep": "train a grid, a list or random draws of recipes, over processes or a Ray cluster",
     "claim": "try out what a paper says: PASS, FAIL or INCONCLUSIVE, in one line",
     "runs": "list the runs under a folder, damaged ones included",
@@ -32,7 +33,7 @@ COMMANDS = {
     "doctor": "say what this machine has: Python, torch, GPU, data sets, browser, disk",
 }
 RECIPES = ("run", "examine", "range", "export")  # what is given is a recipe
-TRAINING = ("run", "resume", "test", "examine", "range", "probe", "landscape", "compare", "sweep", "claim")
+TRAINING = ("run", "resume", "test", "examine", "range", "probe", "landscape", "compare", "choose", "sweep", "claim")
 WITH_OPTIONS = (*TRAINING, "runs", "options", "export")  # what they read may name a person's own options
 FLAGS: dict[str, dict[str, tuple[type, str]]] = {
     "range": {
@@ -47,6 +48,16 @@ FLAGS: dict[str, dict[str, tuple[type, str]]] = {
     "probe": {
         "strengths": (int, "places of each slider (default: {usual})"),
         "images": (int, "validation images, at most (default: {usual})"),
+    },
+    "choose": {
+        "seeds": (int, "paired seeds of each way, if they fit into the seconds (default: {usual})"),
+        "ways": (str, "with commas between, of {choices} (default: all)"),
+        "seconds": (float, "for all of it; what it will take is said before (default: {usual:g})"),
+        "source": (
+            str,
+            "whose weights: efficientnet_lite0, the folder of a finished run, a file (then with model=...), or "
+            "torchvision's by name (default: {usual})",
+        ),
     },
     "sweep": {
         "engine": (str, "{choices} (default: {usual}, of this machine)"),
@@ -189,6 +200,9 @@ def add_words(found: Mapping[str, argparse.ArgumentParser], known: Known) -> Non
     found["sweep"].add_argument(
         "words", nargs="+", metavar="SWEEP.yaml | key=value", help="a sweep's file, then changes"
     )
+    found["choose"].add_argument(
+        "words", nargs="+", metavar="PATH | key=value", help="one folder of images per class in PATH, then changes"
+    )
     found["claim"].add_argument("file", type=Path, help="a claim's file, for example recipes/claims/NAME.yaml")
     kinds = " | ".join(known.choices.get("kind", ()))
     found["options"].add_argument("kind", nargs="?", help=f"{kinds}; or the name of one option")
@@ -208,6 +222,7 @@ def add_folders(found: Mapping[str, argparse.ArgumentParser]) -> None:
         "run": ("--folder", "where to keep the run (default: a new folder under runs/)"),
         "sweep": ("--folder", "keep everything there, to go on from (default: runs/sweeps/NAME)"),
         "compare": ("--folder", "keep the trials there; the same folder goes on where it was left"),
+        "choose": ("--out", "where all of it goes; the same folder goes on (default: choices/ and the folder's name)"),
         "claim": ("--output", "where the numbers go (default: runs/claims/NAME.json)"),
         "landscape": ("--output", "where to keep it (default: a new folder under landscapes/)"),
         "export": ("--output", "the script's file (default: print it)"),

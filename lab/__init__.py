@@ -23,6 +23,7 @@ from lab.compare import Comparison, compare
 from lab.data import DataError, datasets, fetch, load, modifiers
 from lab.diagnostics import copies, examine, label_probe, predictions, range_test, watched
 from lab.events import Epoch, Finished, Metrics, Started, Step
+from lab.forgetting import forgotten
 from lab.gradients import gradients
 from lab.initializers import initializers
 from lab.layer_tables import layer_table
@@ -71,6 +72,7 @@ __all__ = [
     "difference",
     "examine",
     "fetch",
+    "forgotten",
     "gradients",
     "initializers",
     "label_probe",

@@ -15,6 +15,9 @@ from tqdm import tqdm
 
 from lab import doctor, runs
 from lab.catalogue import RecipeError
+from lab.choosing import command as choosing
+from lab.choosing.ways import WAYS, chosen_ways
+from lab.choosing.wishes import Wishes as ChoiceWishes
 from lab.claims import Claim, numbers
 from lab.compare import Comparison
 from lab.data import DataError, fetch
@@ -74,8 +77,10 @@ def own_hint(said: str) -> str:
 def known() -> Known:
     """What the command's help says of defaults and choices, each from where it is used."""
     usual = {"low": LOW, "high": HIGH, "steps": STEPS, "repeats": REPEATS, "strengths": STRENGTHS, "images": IMAGES}
-    usual |= vars(View()) | vars(Lens()) | vars(Wishes())
-    return Known(usual=usual, choices={**CHOICES, "engine": ENGINES, "kind": (*KINDS, PLAIN), "name": READERS})
+    usual |= vars(View()) | vars(Lens()) | vars(Wishes()) | vars(ChoiceWishes()) | {"ways": ",".join(WAYS)}
+    return Known(
+        usual=usual, choices={**CHOICES, "engine": ENGINES, "ways": WAYS, "kind": (*KINDS, PLAIN), "name": READERS}
+    )
 
 
 def chosen(given: argparse.Namespace, of: Collection[str]) -> dict[str, Any]:
@@ -116,6 +121,13 @@ def compare(given: argparse.Namespace) -> int:
     comparison = Comparison(plan, folder=given.folder, device=given.device)
     drain(comparison, quiet=given.quiet)
     print(json.dumps(facts(comparison)) if given.json else report(comparison))
+    return OK
+
+
+def choose(given: argparse.Namespace) -> int:
+    wishes = ChoiceWishes(given.seeds, chosen_ways(given.ways), given.seconds, given.source, given.out)
+    found = choosing.chosen(given.words, wishes, device=given.device, quiet=given.quiet)
+    print(json.dumps(choosing.facts(*found)) if given.json else choosing.in_words(*found))
     return OK
 
 
@@ -322,6 +334,7 @@ ACTIONS: dict[str, Callable[[argparse.Namespace], int]] = {
     "probe": probe,
     "landscape": landscape,
     "compare": compare,
+    "choose": choose,
     "sweep": sweep,
     "claim": claim,
     "runs": list_runs,

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
+from collections.abc import Callable, Generator, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, nullcontext
 from copy import copy
 from dataclasses import asdict, replace
@@ -132,7 +132,11 @@ class Comparison:
             for question in QUESTIONS:
                 while wanted := self._wanted(question):
                     yield from self._try(wanted)
-            going = widen(list(self.searches.values()), self.plan.trials)
+            going = self._widens()
+
+    def _widens(self) -> bool:
+        """Whether the search goes on with more rates for every arm, because one of them is not settled."""
+        return widen(list(self.searches.values()), self.plan.trials)
 
     def _wanted(self, question: Question) -> list[Wanted]:
         searches = self.searches.items()
@@ -188,7 +192,7 @@ class Comparison:
         """Whether later seeds are there already: what was seen is not left out."""
         return any(phase != "search" and trial.seed >= seeds.stop for (phase, *_), trial in self._known.items())
 
-    def _looks(self) -> list[range]:
+    def _looks(self) -> Iterable[range]:
         """The seeds in one go, or in portions with a look at the verdict after each."""
         size = max(2, -(-self.plan.seeds // LOOKS)) if self.plan.stop_early else self.plan.seeds
         return [range(first, min(first + size, self.plan.seeds)) for first in range(0, self.plan.seeds, size)]

@@ -72,3 +72,11 @@ def others(epoch: Epoch) -> str:
     """`source 0.9851, gap 0.3702, `: what the objective has measured beside; nothing where it has nothing."""
     found = epoch.also | ({} if epoch.gap is None else {"gap": epoch.gap})
     return "".join(f"{name} {value:.4f}, " for name, value in found.items())
+
+
+def time_words(seconds: float) -> str:
+    """`12 s`, `3 min`, `1 h 20 min`."""
+    if seconds < 100:
+        return f"{seconds:.0f} s"
+    hours, minutes = divmod(round(seconds / 60), 60)
+    return f"{hours} h {minutes} min" if hours else f"{minutes} min"

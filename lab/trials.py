@@ -3,16 +3,22 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Sequence
 from dataclasses import dataclass
 from math import isfinite
 from pathlib import Path
 from typing import Any, Literal
 
+import torch
+
 from lab.data import Split
+from lab.data.batches import batches
 from lab.recipe import flat
+from lab.steps import EVALUATION_BATCH
 from lab.training import Training
 
 Phase = Literal["search", "given", "tuned"]
+MOST_LISTED = 1_000  # test images of which those that were missed are kept
 
 
 @dataclass(frozen=True)
@@ -24,6 +30,7 @@ class Trial:
     test_accuracy: with the final weights; not looked at in the search.
     curve: validation accuracy after each epoch.
     settings: what the search chose, by dotted key; the learning rate among them.
+    missed: places of the test images whose class was not named, of at most 1,000 images; None where that is not kept.
     """
 
     arm: str
@@ -42,6 +49,7 @@ class Trial:
     steps_per_epoch: int = 0
     curve: tuple[float, ...] = ()
     settings: tuple[tuple[str, float], ...] = ()
+    missed: tuple[int, ...] | None = None
 
     @property
     def score(self) -> float:
@@ -54,6 +62,7 @@ def trial_of(phase: Phase, session: Training) -> Trial:
     epochs = session.history.epochs
     last = epochs[-1] if epochs else None
     good = last is not None and isfinite(last.validation_loss) and not session.history.diverged
+    missed = missed_by(session) if good and phase != "search" else None
     steps = len(session.history.loss)  # a run that diverged went on until that was noticed, which depends on the clock
     return Trial(
         arm="",
@@ -64,13 +73,14 @@ def trial_of(phase: Phase, session: Training) -> Trial:
         status="",
         accuracy=last.validation_accuracy if last and good else chance(session.validation_split),
         loss=last.validation_loss if last and good else float("nan"),
-        test_accuracy=None if phase == "search" else tested(session) if good else chance(session.data.test),
+        test_accuracy=None if phase == "search" else score_on(session.data.test, missed),
         epochs=len(epochs),
         steps=steps,
         seconds=session.seconds,
         flops=session.learning_flops + session.flops_per_image * session.images_seen * steps / max(1, session.step),
         steps_per_epoch=session.steps_per_epoch,
         curve=tuple(epoch.validation_accuracy for epoch in epochs),
+        missed=missed if missed is None or len(session.data.test) <= MOST_LISTED else None,
     )
 
 
@@ -79,9 +89,18 @@ def epochs_to(trial: Trial, target: float) -> int | None:
     return next((epoch for epoch, accuracy in enumerate(trial.curve, start=1) if accuracy >= target), None)
 
 
-def tested(session: Training) -> float:
-    """The look at the test split: one for each final run."""
-    return session.evaluate(session.data.test)[1]
+def score_on(test: Split, missed: Sequence[int] | None) -> float:
+    """Accuracy by what was missed; that of chance where a run diverged, which answers nothing."""
+    return chance(test) if missed is None else (len(test) - len(missed)) / len(test)
+
+
+@torch.inference_mode()
+def missed_by(session: Training) -> tuple[int, ...]:
+    """The look at the test split, one for each final run: places of the images whose class was not named."""
+    test, weights = session.data.test, session.other_weights()
+    parts = batches(test, torch.arange(len(test)), EVALUATION_BATCH, session.device)
+    wrong = [session.answer(weights, images).argmax(1) != labels for images, labels in parts]
+    return tuple(torch.cat(wrong).nonzero().flatten().tolist())
 
 
 def chance(split: Split) -> float:
@@ -104,6 +123,7 @@ def read_trials(path: Path) -> list[Trial]:
             fields: dict[str, Any] = json.loads(line)
             fields["curve"] = tuple(fields["curve"])
             fields["settings"] = tuple((key, value) for key, value in fields["settings"])
+            fields["missed"] = None if fields.get("missed") is None else tuple(fields["missed"])
             trials.append(Trial(**fields))
         except (ValueError, TypeError, KeyError):
             continue

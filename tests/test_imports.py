@@ -61,6 +61,7 @@ ORDER = [
         "first",
         "plans",
         "trials",
+        "forgetting",
         "comparison_folder",
         "compare",
         "label_curves",
@@ -99,7 +100,17 @@ ORDER = [
         "landscape_folder",
         "landscape_command",
     ),
-    *("augmentation_plots", "trial_plots", "bundle", "script_lines", "export", "sweeps", "doctor", "option_tables"),
+    *(
+        "augmentation_plots",
+        "trial_plots",
+        "bundle",
+        "script_lines",
+        "export",
+        "choosing",
+        "sweeps",
+        "doctor",
+        "option_tables",
+    ),
     *("course", "panel", "__main__"),
 ]
 FILES = sorted(file for file in ROOT.rglob("*.py") if file != ROOT / "__init__.py")

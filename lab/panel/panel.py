@@ -14,6 +14,7 @@ from typing import Any
 import ipywidgets as widgets
 
 from lab.panel.choices import Choices
+from lab.panel.choosing import ChoosePane
 from lab.panel.comparing import ComparePane
 from lab.panel.controls import close, gathered, wide
 from lab.panel.curves import Curves
@@ -107,6 +108,7 @@ class Panel:
             "forecast": self.forecast.widget,
             "samples": self.samples.widget,
             "compare": self.comparing.widget,
+            "choose": self.choosing.widget,
             "code": self.take_away.widget,
         }
         head = self.toolbar.widget, self.progress.widget, self.invalid, self.message
@@ -123,14 +125,15 @@ class Panel:
         self.forecast, self.health = Forecast(post, self.device), HealthView(lambda: post(("health", None)))
         self.finding = FindingPane(self.choices.use_rate, self._work_on, post, self.device)
         self.comparing = ComparePane(lambda: self.recipe, self._recipes, post, self._work_on, self.device)
+        self.choosing = ChoosePane(post, self._work_on, self.device)
         self.samples, self.landscapes = Samples(self.comparing.arms, self.helper, post), Landscapes(self.helper, post)
-        self.parts = (
-            *(self.choices, self.curves, self.health, self.finding, self.forecast, self.samples, self.comparing),
-            self.landscapes,
-        )
+        self.tasks = {"comparing": self.comparing, "choosing": self.choosing, "finding": self.finding}
+        self.parts = self.choices, self.curves, self.health, self.forecast, self.samples, self.landscapes
+        self.parts += (*self.tasks.values(),)
         self.hearers: dict[str, Callable[[Any], None]] = {  # of what is said to one part only
             "recipe": self.finding.compare,
             "comparison": self.comparing.hear,
+            "choosing": self.choosing.hear,
             "rates": self.finding.hear,
             "forecast": self.forecast.hear,
             "samples": self.samples.hear,
@@ -157,6 +160,7 @@ class Panel:
                 "log": lambda on: self.pump.post(("log", on)),
                 "health": lambda on: self.pump.post(("watch", on)),
                 "compare": lambda on: self.comparing.show(visible=on),
+                "choose": lambda on: self.choosing.show(visible=on),
             },
         )
 
@@ -371,10 +375,10 @@ class Panel:
         clearable = len(going) < len(self.entries) or not self.comparing.empty
         self.toolbar.show(busy=bool(self.jobs.unfinished), paused=self.jobs.paused, clearable=clearable)
         self.comparing.refresh_button()
+        self.choosing.refresh_button()
         self.landscapes.show({entry.number: entry.job for entry in self.entries}, self.list.names)
         state = self._state(shown, training=bool(training))
-        others = state in ("comparing", "finding")  # what goes on is none of the runs
-        self.progress.say(state, [] if others else [entry.number for entry in shown])
+        self.progress.say(state, [] if state in self.tasks else [entry.number for entry in shown])
         if state != "running" or self._due():
             self.list.show()
             self.progress.show(way_of(shown))
@@ -384,10 +388,8 @@ class Panel:
     def _state(self, shown: list[Entry], *, training: bool) -> str:
         if self.jobs.paused:
             return "paused"
-        for part, state in ((self.comparing, "comparing"), (self.finding, "finding")):
-            if part.busy and not training:
-                return state
-        return shown[0].run.status if shown else "idle"
+        busy = [state for state, part in self.tasks.items() if part.busy and not training]
+        return busy[0] if busy else shown[0].run.status if shown else "idle"
 
     def _due(self) -> bool:
         """Twice a second is enough for numbers that a person reads."""

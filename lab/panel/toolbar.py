@@ -35,8 +35,9 @@ TOGGLES = {
     "log": Look("log loss", "", "Logarithmic axis for the loss", 66),
     "health": Look("health", "", "Watch every layer as it trains: a tenth of the time, and no number changes", 56),
     "compare": Look("Compare", "", "Which recipe is better? Tuned rates, paired seeds, an interval", 70),
+    "choose": Look("Choose", "", "Which way of using pretrained weights suits my own images?", 64),
 }
-PANE_OF = {"find-rate": "rates", "log": "curves", "health": "health", "compare": "compare"}
+PANE_OF = {"find-rate": "rates", "log": "curves", "health": "health", "compare": "compare", "choose": "choose"}
 
 
 class Toolbar:

@@ -26,6 +26,7 @@ SAY = {
     "queued": "Waiting",
     "running": "Training",
     "comparing": "Comparing",
+    "choosing": "Choosing",
     "finding": "Trying rates",
     "paused": "Paused",
     "finished": "Finished",

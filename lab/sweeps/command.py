@@ -13,6 +13,7 @@ from tqdm import tqdm
 
 from lab.catalogue import RecipeError, unknown
 from lab.costs import with_prefix
+from lab.progress import time_words
 from lab.reading import parse_overrides
 from lab.recipe import labels
 from lab.spread import processors
@@ -100,14 +101,6 @@ def plan_in_words(plan: dict[str, Any], *, plain: bool) -> str:
     return "\n".join(
         [*lines, f"Cost: {plan['steps']:,} steps, {with_prefix(plan['flops'])}FLOP, {trained}{notebooks}."]
     )
-
-
-def time_words(seconds: float) -> str:
-    """`12 s`, `3 min`, `1 h 20 min`."""
-    if seconds < 100:
-        return f"{seconds:.0f} s"
-    hours, minutes = divmod(round(seconds / 60), 60)
-    return f"{hours} h {minutes} min" if hours else f"{minutes} min"
 
 
 # -- work --------------------------------------------------------------------------------------------------------------

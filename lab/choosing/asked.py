@@ -1,0 +1,135 @@
+"""What a person asks for when they choose, checked and priced before anything is trained."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from contextlib import suppress
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from lab.catalogue import RecipeError
+from lab.choosing.contest import Contest
+from lab.choosing.given import source_changes
+from lab.choosing.pricing import Price, fitted, plan_of, prices_of, runs_each, seconds_of
+from lab.choosing.ways import arms_of, shared_recipe
+from lab.choosing.wishes import Wishes
+from lab.data import Dataset, load
+from lab.plans import Plan
+from lab.progress import time_words
+from lab.recipe import Recipe
+from lab.store import PLAN, RunError, contents, not_empty
+
+FOLDERS = Path("choices")
+COMPARISON, RUN = "comparison", "run"
+SCRIPT, WEIGHTS, CARD, FACTS = "train.py", "weights.safetensors", "model_card.md", "choice.json"
+FILES = (COMPARISON, RUN, SCRIPT, WEIGHTS, CARD, FACTS)
+
+
+@dataclass(frozen=True)
+class Asked:
+    """A choice to be made: the plan that fits the seconds, what a run of each way costs, and the images.
+
+    prices: none where a plan from before goes on, which was priced then.
+    """
+
+    plan: Plan
+    prices: Mapping[str, Price]
+    folder: Path
+    wishes: Wishes
+    device: str | None
+
+    @property
+    def data(self) -> Dataset:
+        recipe = self.recipe
+        return load(recipe.data, recipe.modify)
+
+    @property
+    def name(self) -> str:
+        """Of the folder of images."""
+        return Path(dict(self.recipe.data)["path"]).name
+
+    @property
+    def recipe(self) -> Recipe:
+        """Of any of the ways."""
+        return next(iter(self.plan.arms.values()))
+
+    def contest(self) -> Contest:
+        """To be iterated; its seconds count from now on."""
+        folder = self.folder / COMPARISON
+        return Contest(self.plan, seconds=self.wishes.seconds, folder=folder, device=self.device)
+
+    def sentence(self) -> str:
+        """What is to be done and what it will cost, said before it begins."""
+        data, plan = self.data, self.plan
+        sizes = (len(part) for part in (data.train, data.validation, data.test))
+        split = "{} to train on, {} to tune rates by, {} held out".format(*sizes)
+        said = (
+            f"{len(plan.arms)} ways on {len(data.classes)} classes: {split}.\n{len(plan.arms) * runs_each(plan)} runs "
+            f"of {self.recipe.epochs} epochs, for {plan.seeds} seeds each and the search for each way's rate"
+        )
+        budget = f"of the {time_words(self.wishes.seconds)} given"
+        if not self.prices:
+            return f"{said}: goes on in {self.folder}, {budget}."
+        return f"{said}: about {time_words(seconds_of(plan, self.prices))} {budget}."
+
+
+def ask(path: str | Path, wishes: Wishes, changes: Mapping[str, Any], *, device: str | None = None) -> Asked:
+    """Read the images and the source, and find the plan that fits.
+
+    Args:
+        changes: to the recipe that all ways share, by dotted keys.
+    Raises:
+        DataError, SourceError: images or weights that are missing or unfit; RunError: the folder holds something else;
+        RecipeError: a wish that cannot be met.
+    """
+    check_wishes(wishes)
+    folder = (wishes.out or FOLDERS / Path(path).expanduser().resolve().name).expanduser()
+    check_folder(folder)
+    check_apart(wishes.source, folder)
+    load(shared_recipe(path, {}, with_form(changes)).data)  # what is wrong with the images comes first
+    shared = shared_recipe(path, source_changes(wishes.source), changes)
+    data = load(shared.data, shared.modify)
+    arms = arms_of(shared, wishes.ways, changes, data)
+    fixed = "epochs" in changes
+    if begun := epochs_of(folder):
+        return Asked(plan_of(arms, shared.epochs if fixed else begun, wishes.seeds), {}, folder, wishes, device)
+    prices = prices_of(arms, device=device)
+    plan = fitted(arms, wishes.seeds, wishes.seconds, prices, fixed=fixed)
+    return Asked(plan, prices, folder, wishes, device)
+
+
+def with_form(changes: Mapping[str, Any]) -> dict[str, Any]:
+    """Of the changes, what decides how the images are read."""
+    return {key: value for key, value in changes.items() if key.startswith("data")}
+
+
+def check_wishes(wishes: Wishes) -> None:
+    """Raises RecipeError for what no plan can do."""
+    if wishes.seeds < 2:
+        raise RecipeError(f"--seeds is {wishes.seeds}, but must be at least 2: one seed shows nothing.")
+    if not wishes.seconds > 0:
+        raise RecipeError(f"--seconds is {wishes.seconds:g}, but must be greater than 0.")
+
+
+def check_folder(folder: Path) -> None:
+    """Raises RunError where something else than a choice lies."""
+    if folder.exists() and not folder.is_dir():
+        raise RunError(f"{folder} is a file. Choose another folder: --out FOLDER.")
+    names = contents(folder) if folder.is_dir() else []
+    if names and (COMPARISON not in names or any(name not in FILES for name in names)):
+        raise RunError(not_empty(folder, names, "a choice"))
+
+
+def check_apart(source: str, folder: Path) -> None:
+    """Raises RecipeError where the source lies in what a choice may replace."""
+    if Path(source).expanduser().exists() and Path(source).expanduser().resolve().is_relative_to(folder.resolve()):
+        raise RecipeError(f"The source {source} lies in {folder}, where it would be replaced. Choose another --out.")
+
+
+def epochs_of(folder: Path) -> int:
+    """Of the choice that was begun there; 0 where there is none."""
+    with suppress(OSError, ValueError):
+        kept = Plan.model_validate_json((folder / COMPARISON / PLAN).read_text(encoding="utf-8"))
+        return next(iter(kept.arms.values())).epochs
+    return 0

@@ -1,0 +1,73 @@
+"""What `lab choose` does: it says what choosing will cost, compares the ways, and writes what is taken home."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Sequence
+from typing import Any
+
+from tqdm import tqdm
+
+from lab.catalogue import RecipeError
+from lab.choosing.asked import CARD, SCRIPT, WEIGHTS, Asked, ask
+from lab.choosing.card import HEADS, row_of
+from lab.choosing.concluding import concluded
+from lab.choosing.contest import Contest
+from lab.choosing.pricing import runs_each
+from lab.choosing.recommending import Choice
+from lab.choosing.taking import Taken, take_home
+from lab.choosing.wishes import Wishes
+from lab.reading import parse_overrides
+from lab.reports import aligned, edges
+
+NOT_REPEATED = (
+    "The winning run came out otherwise when it was trained again (another number of threads, or a GPU): the weights "
+    "are not those that the table is about."
+)
+
+
+def chosen(words: Sequence[str], wishes: Wishes, *, device: str | None, quiet: bool) -> tuple[Taken, list[str]]:
+    """The whole road for `PATH key=value ...`; beside what was taken home, notes on the search.
+
+    Raises:
+        RecipeError, DataError, SourceError, RunError: in words, what cannot be done and what to do.
+    """
+    path, *changes = words
+    if "=" in path:
+        raise RecipeError(
+            f"The first word must be a folder of images, but is the change {path!r}: lab choose PATH {path}"
+        )
+    asked = ask(path, wishes, parse_overrides(changes), device=device)
+    if not quiet:
+        print(asked.sentence(), file=sys.stderr, flush=True)
+    contest = asked.contest()
+    drain(asked, contest, quiet=quiet)
+    choice = concluded(contest)
+    return take_home(asked, contest, choice), edges(contest)
+
+
+def drain(asked: Asked, contest: Contest, *, quiet: bool) -> None:
+    """Run it to its end, with a bar that counts runs on a terminal."""
+    total = len(asked.plan.arms) * runs_each(asked.plan)
+    with tqdm(total=total, unit="run", disable=quiet or not sys.stderr.isatty()) as bar:
+        for trial in contest:
+            bar.total = max(bar.total, bar.n + 1)
+            bar.set_description(trial.phase, refresh=False)
+            bar.update()
+
+
+def in_words(taken: Taken, notes: Sequence[str]) -> str:
+    """For a person: the table, what to take and why, and where it lies."""
+    again = [] if taken.repeated else [NOT_REPEATED]
+    place = f"In {taken.folder}: {SCRIPT}, {WEIGHTS}, {CARD}; {taken.run.folder} is the run."
+    return "\n".join([table(taken.choice), "", *taken.choice.sentences(), *notes, *again, place])
+
+
+def table(choice: Choice) -> str:
+    """A line for each way, the best mean first; the one to take is marked."""
+    rows = [row_of(each, mark="*" if each is choice.winner else "") for each in choice.standings]
+    return aligned([[*HEADS[:2], f"{HEADS[2]} ({len(choice.best.scores)} seeds)", *HEADS[3:]], *rows])
+
+
+def facts(taken: Taken, notes: Sequence[str]) -> dict[str, Any]:
+    return {**taken.facts(), "notes": list(notes)}

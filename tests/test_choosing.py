@@ -1,0 +1,275 @@
+"""Choosing a way: what is recommended, against numbers made by hand; the ways; and the clock."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from small_choices import Timed, stood
+from small_comparisons import FEW, noise
+
+from lab.catalogue import RecipeError
+from lab.choosing import WAYS, OutOfTimeError, choose
+from lab.choosing.pricing import Price, fitted, plan_of, runs_each, seconds_of, sizes
+from lab.choosing.recommending import by_image
+from lab.choosing.ways import arms_of, chosen_ways, shared_recipe
+from lab.compare import Comparison
+from lab.data import load
+
+GOOD = [0.91, 0.92, 0.90, 0.93, 0.91, 0.92]
+FAIR = [0.81, 0.83, 0.80, 0.82, 0.82, 0.81]
+NEAR = [0.92, 0.90, 0.91, 0.92, 0.92, 0.91]
+
+
+# -- what is recommended ----------------------------------------------------------------------------------------------
+
+
+def test_a_clear_winner_is_taken_whatever_it_costs() -> None:
+    choice = choose([stood("cheap", FAIR, seconds=1), stood("dear", GOOD, seconds=100)], images=500, chance=0.25)
+    assert choice.winner.name == "dear"
+    assert [each.name for each in choice.tied] == ["dear"]
+    first, evidence = choice.sentences()
+    assert first == "Take dear: it is better than every other way."
+    assert evidence == "dear is better than cheap by 10.0 points (95% interval 9.1 to 10.9, 6 seeds)."
+
+
+def test_where_no_difference_is_shown_the_cheapest_is_taken() -> None:
+    ways = [stood("whole", GOOD, seconds=40), stood("half", NEAR, seconds=20), stood("last", NEAR, seconds=2)]
+    choice = choose([*ways, stood("poor", FAIR, seconds=0.1)], images=500, chance=0.25)
+    assert choice.winner.name == "last"  # not the poor one, which is cheaper still
+    assert {each.name for each in choice.tied} == {"whole", "half", "last"}
+    assert choice.sentences()[0] == (
+        "No difference is shown between whole, which has the best mean, and half and last. Take the cheapest, last: "
+        "a run takes 2 s, whole 40 s. Where that does not matter, whole is the better guess."
+    )
+    assert choice.runner_up.verdict.winner is None
+    assert {choice.runner_up.verdict.a, choice.runner_up.verdict.b} == {"whole", "last"}
+
+
+def test_of_those_about_as_cheap_the_best_mean_is_taken() -> None:
+    choice = choose([stood("a", GOOD, seconds=10), stood("b", NEAR, seconds=9)], images=500, chance=0.25)
+    assert choice.winner.name == "a"
+    assert choice.sentences()[0].endswith("Take a: none of these is clearly cheaper.")
+
+
+def test_too_few_seeds_show_nothing() -> None:
+    choice = choose([stood("cheap", [0.8, 0.8]), stood("dear", [0.95, 0.85], seconds=9)], images=500, chance=0.25)
+    assert choice.winner.name == "cheap"
+    equal = choose([stood("cheap", [0.8] * 3), stood("dear", [0.9] * 3, seconds=9)], images=500, chance=0.25)
+    assert equal.winner.name == "cheap"
+    assert "too few seeds for any 95% sign-test interval" in equal.sentences()[1]
+    with pytest.raises(ValueError, match="at least 2 seeds are needed"):
+        choose([stood("cheap", [0.8]), stood("dear", [0.9])], images=500, chance=0.25)
+
+
+def missing(*images: int, seeds: int = 6) -> tuple[tuple[int, ...], ...]:
+    return (images,) * seeds
+
+
+def test_one_image_that_differs_at_every_seed_is_no_winner() -> None:
+    cheap = stood("cheap", [0.80] * 6, missed=missing(0, 1, 2, 3))
+    dear = stood("dear", [0.85] * 6, missed=missing(0, 1, 2), seconds=9)
+    choice = choose([cheap, dear], images=20, chance=0.25)
+    assert choice.runner_up.verdict.winner == "dear"  # over seeds, which cannot know
+    assert choice.winner.name == "cheap"
+    said = " ".join(choice.sentences())
+    assert "dear is ahead of cheap over seeds, but on so few of the 20 test images" in said
+    assert "the test is too small to tell" in said
+    assert "one of them is 5.0 points" in said
+
+
+def test_many_images_that_differ_are_a_winner() -> None:
+    cheap = stood("cheap", [0.5, 0.51, 0.52, 0.5, 0.51, 0.5], missed=missing(*range(100)))
+    dear = stood("dear", [0.8, 0.81, 0.8, 0.82, 0.8, 0.8], missed=missing(*range(40)), seconds=9)
+    choice = choose([cheap, dear], images=200, chance=0.25)
+    assert (choice.winner.name, len(choice.tied)) == ("dear", 1)
+    low, high = choice.runner_up.images.low, choice.runner_up.images.high
+    rows = np.r_[np.ones(60), np.zeros(140)]  # 60 of 200 images, at every seed
+    error = rows.std(ddof=1) / 200**0.5
+    assert (low, high) == pytest.approx((0.3 - 1.96 * error, 0.3 + 1.96 * error), abs=0.01)
+
+
+def test_differences_by_image_are_over_the_seeds_that_both_have() -> None:
+    found = by_image([(0, 1), None, (1,)], [(1, 2), (0,), (2,)], images=4)
+    assert found.tolist() == [-0.5, -0.5 + 0.0, 1.0, 0.0]
+    assert by_image([None], [(1,)], images=4) is None
+
+
+def test_a_comparison_of_which_nothing_learned_is_told() -> None:
+    choice = choose([stood("a", [0.25, 0.24]), stood("b", [0.25, 0.2])], images=500, chance=0.25)
+    assert choice.sentences()[-1].startswith("No way is better than always naming the most frequent class (25.0%)")
+
+
+# -- the ways ---------------------------------------------------------------------------------------------------------
+
+
+def test_ways_are_read_in_any_order_and_wrong_ones_are_named() -> None:
+    assert chosen_ways(" fine_tuning,scratch ") == ("scratch", "fine_tuning")
+    with pytest.raises(
+        RecipeError, match=r"^Unknown way 'featurs'\. Did you mean 'features'\? Expected one of: scratch, "
+    ):
+        chosen_ways("featurs,scratch")
+    with pytest.raises(
+        RecipeError, match=r"^'scratch' names 1 ways, but a choice is between two or more of: scratch, "
+    ):
+        chosen_ways("scratch")
+
+
+def small_arms(changes):
+    shared = shared_recipe("x", {"model": "resnet"}, changes).changed(data="digits")
+    return arms_of(shared, tuple(WAYS), changes, load(shared.data))
+
+
+def test_ways_differ_in_what_they_are_about_only() -> None:
+    arms = small_arms({"model.depth": 1, "model.width": 2})
+    assert {name: arm.transfer.name for name, arm in arms.items()} == {
+        "scratch": "scratch",
+        "features": "features",
+        "fine_tuning": "whole",
+        "probe_then_fine_tuning": "linear_probe_then_fine_tune",
+        "discriminative_rates": "whole",
+    }
+    frozen = [arm.transfer.batchnorm for name, arm in arms.items() if name != "scratch"]
+    assert frozen == ["frozen"] * 4
+    assert 0 < arms["discriminative_rates"].depth_decay < 1
+    assert {name for name, arm in arms.items() if arm.average.name == "ema"} == {"scratch"}  # which has batch norm
+    shared = {(arm.model, arm.epochs, arm.batch_size, arm.schedule.name) for arm in arms.values()}
+    assert len(shared) == 1
+
+
+def test_a_network_without_batch_norm_and_a_mean_of_ones_own_are_left_alone() -> None:
+    assert small_arms({"model": "mlp"})["scratch"].average.name == "nothing"
+    assert small_arms({"average": "swa"})["scratch"].average.name == "swa"
+
+
+def test_an_optimizer_of_ones_own_begins_every_search_at_its_rate() -> None:
+    rates = {arm.optimizer.lr for arm in small_arms({"optimizer": "momentum", "optimizer.lr": 0.2}).values()}
+    assert rates == {0.2}
+
+
+@pytest.mark.parametrize(("key", "place"), [("data", "PATH"), ("source", "--source"), ("seed", "--seeds")])
+def test_what_is_said_elsewhere_is_no_change(key: str, place: str) -> None:
+    with pytest.raises(RecipeError, match=rf"^{key} is not changed here: {place} says it\."):
+        shared_recipe("x", {}, {key: "digits"})
+
+
+# -- cost -------------------------------------------------------------------------------------------------------------
+
+ARMS = {"features": FEW.changed(transfer="features"), "fine_tuning": FEW.changed(transfer="whole")}
+PRICES = {"features": Price(1.0, 0.0), "fine_tuning": Price(0.5, 2.0)}
+
+
+def test_a_plan_costs_its_runs_and_the_winner_once_more() -> None:
+    plan = plan_of(ARMS, epochs=10, seeds=4)
+    each = runs_each(plan)
+    assert each == 5 + 2 + 4  # rates, a second seed for two of them, seeds
+    assert seconds_of(plan, PRICES) == each * (1 + 20.5) + 20.5
+
+
+def test_the_plan_that_fits_has_fewer_epochs_before_fewer_seeds() -> None:
+    arms = {name: arm.changed(epochs=10) for name, arm in ARMS.items()}
+    found = {
+        seconds: (plan.seeds, plan.arms["features"].epochs)
+        for seconds in (1000, 250, 180)
+        if (plan := fitted(arms, 5, seconds, PRICES, fixed=False))
+    }
+    assert found == {1000: (5, 10), 250: (5, 6), 180: (4, 5)}
+    with pytest.raises(
+        RecipeError, match=r"^2 ways take about \d+ s even with 5 epochs and 3 seeds, but only 60 s were"
+    ):
+        fitted(arms, 5, 60, PRICES, fixed=False)
+    with pytest.raises(RecipeError, match="even with 10 epochs and 3 seeds"):
+        fitted(arms, 5, 250, PRICES, fixed=True)
+
+
+def test_what_a_person_asked_for_is_never_made_larger() -> None:
+    assert list(sizes(2, 2, fixed=False)) == [(2, 2)]
+
+
+# -- the clock --------------------------------------------------------------------------------------------------------
+
+
+SEARCH = 2 * (5 + 2)  # runs: of both ways five rates, and a second seed for two of them
+
+
+@pytest.fixture(autouse=True)
+def pretended(monkeypatch: pytest.MonkeyPatch) -> None:
+    own = Comparison._trained
+    monkeypatch.setattr(
+        Comparison,
+        "_trained",
+        lambda self, phase, recipes: (
+            self._runs(phase, recipes) if isinstance(self, Timed) else own(self, phase, recipes)
+        ),
+    )
+
+
+def peaked(name: str, rate: float, seed: int) -> float:
+    """Each way has its best rate where its search begins, and fine-tuning is ahead."""
+    return round(0.8 + 0.1 * (name == "fine_tuning") - min(0.3, abs(rate - 0.1)) + noise(seed), 4)
+
+
+def timed(seconds: float, outcome=peaked, **options) -> Timed:
+    return Timed(plan_of(ARMS, epochs=2, seeds=6), seconds, outcome, **options)
+
+
+def seeds_of(contest: Timed) -> list[int]:
+    return sorted({seed for phase, _, _, seed in contest.asked if phase == "tuned"})
+
+
+def test_with_time_enough_all_seeds_run_and_only_at_tuned_rates() -> None:
+    contest = timed(1000)
+    contest.run()
+    assert {phase for phase, *_ in contest.asked} == {"search", "tuned"}
+    assert seeds_of(contest) == [0, 1, 2, 3, 4, 5]
+    assert contest.judged("tuned")
+    assert not contest.sequential
+
+
+def searched(contest: Timed) -> int:
+    return sum(phase == "search" for phase, *_ in contest.asked)
+
+
+def test_seeds_run_as_long_as_they_fit_and_the_verdict_is_of_those() -> None:
+    contest = timed(SEARCH + 9.5)  # four seeds of two ways, and the winner again
+    contest.run()
+    assert searched(contest) == SEARCH
+    assert seeds_of(contest) == [0, 1, 2, 3]
+    assert contest.now <= contest.seconds
+    assert contest.plan.seeds == len(seeds_of(contest)) == contest.verdicts("tuned")[0].seeds
+    assert not contest.sequential  # the clock has stopped it, not a look
+
+
+def test_a_search_widens_only_where_all_seeds_have_time_left() -> None:
+    def higher(name: str, rate: float, seed: int) -> float:
+        return round(min(0.9, 0.5 + 0.1 * np.log10(1 + rate)), 6)  # ever better
+
+    ample, tight = timed(1000, higher), timed(30, higher)
+    ample.run()
+    tight.run()
+    assert searched(ample) > searched(tight) == SEARCH
+    assert (tight.done, tight.now <= 30) == (6, True)
+
+
+def test_with_less_than_two_seeds_there_is_nothing_to_judge() -> None:
+    with pytest.raises(OutOfTimeError, match=r"^The 16 s are over, and too few runs have ended to choose by\.$"):
+        timed(16).run()
+
+
+def test_what_was_cut_off_goes_on_in_its_folder(tmp_path) -> None:
+    with pytest.raises(OutOfTimeError, match=r"What has ended is kept: the same command with more --seconds goes on\."):
+        timed(16, folder=tmp_path / "kept").run()
+    again = timed(1000, folder=tmp_path / "kept")
+    again.run()
+    assert again.done == 6
+    assert seeds_of(again) == [1, 2, 3, 4, 5]
+    assert searched(again) == 0
+
+
+def test_more_seeds_after_a_verdict_are_judged_as_a_later_look(tmp_path) -> None:
+    first = timed(SEARCH + 7, folder=tmp_path / "kept")
+    first.run()
+    assert first.plan.seeds < 6
+    again = timed(1000, folder=tmp_path / "kept")
+    again.run()
+    assert again.plan.seeds == 6
+    assert again.sequential

@@ -24,7 +24,7 @@ from lab.training import Training
 from lab.views import SIZE, Lens, Normalisation, View
 
 MOST_RUNS = 6
-ADVANCE = 0.3  # seconds at most that a run's first picture may take before they are earned, and
+ADVANCE = 1.0  # seconds at most that a run's first picture may take before they are earned, and
 ADVANCE_SHARE = 0.5  # of what the run is still going to earn: the rest is for following it
 BREATH = 0.005  # seconds of training between two steps that are heard
 LOOKING = 0.3  # of the budget, for snapshots: the rest is for what is seen around them

@@ -76,7 +76,8 @@ class Landscapes:
         self._names: dict[int, tuple[int, str]] = {}  # by the job's number: the run's number and name
         self._recipes: dict[int, Recipe] = {}
         self._kept: tuple[tuple[int, bool], ...] = ()
-        self.surveyor, self.view = Surveyor(post), LandscapeView()
+        self.surveyor, self.view = Surveyor(post), LandscapeView(lambda: post(("drawn", None)))
+        self._late = False  # whether there is news that is not drawn yet
         self.numbers = Numbers(self.surveyor, lambda: self._names, post)
         self.glimpses = Glimpses(self.surveyor, lambda: self._names, post)
         self.saving = Saving(self.surveyor, lambda: (self._names, self.numbers.of_runs), post)
@@ -171,20 +172,26 @@ class Landscapes:
     def close(self) -> None:
         """Ask for nothing any more."""
         self._cease()
+        self.view.close()
         self.surveyor.switch(on=False)
 
     # -- what is shown; only the pump calls these ------------------------------------------------------------------
 
     def hear(self, news: News | Measured | Album | Saved) -> None:
         if isinstance(news, News):
-            self.news = news
-            self.draw()
+            self.news, self._late = news, True
+            self.catch_up()
         elif isinstance(news, Measured):
             self.numbers.hear(news)
         elif isinstance(news, Album):
             self.glimpses.hear(news)
         else:
             self.saved.value = f'<div class="lab-detail">{escape(news.said)}</div>'
+
+    def catch_up(self) -> None:
+        """Draw what is new, if the browser has drawn what was."""
+        if self._late and self.view.ready:
+            self.draw()
 
     def set_theme(self, *, dark: bool) -> None:
         self.dark = dark
@@ -214,6 +221,7 @@ class Landscapes:
         return [each for each in self.news.portraits if each.number in self._names]
 
     def draw(self) -> None:
+        self._late = False
         seen = [each for each in self.portraits if each.surface is not None]
         self.view.frame.layout.display = self.words.layout.display = None if seen else "none"
         self.said.value = f'<div class="lab-detail">{self._state(seen)}</div>'

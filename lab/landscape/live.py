@@ -264,7 +264,12 @@ class Live:
         urgent = {number: piece for number, view in self._views.items() if (piece := view.most_urgent(still=still))}
         if not urgent:
             return None
-        number = min(urgent, key=lambda each: (urgent[each][0], not self.runs[each].moving))
+
+        def order(number: int) -> tuple[int, bool, int, int]:
+            view = self._views[number]
+            return urgent[number][0], not view.run.moving, view.fineness, view.step
+
+        number = min(urgent, key=order)  # the coarsest and the oldest first: pictures side by side grow together
         return self._guarded(number, urgent[number][1])
 
     def _guarded(self, number: int, work: Callable[[], Generator[None]]) -> Generator[None]:

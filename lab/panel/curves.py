@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from lab.panel.entries import Entry
-from lab.panel.live_figure import LiveFigure
+from lab.panel.live_figure import large_figure
 from lab.plots import empty_curves, loss_top, run_traces, trace_data
 
 HINT = "No runs yet:<br>choose on the left,<br>then press <b>Train</b>."
@@ -23,7 +23,7 @@ class Curves:
     """
 
     def __init__(self, tell: Callable[[], None]) -> None:
-        self.figure: Any = LiveFigure(empty_curves().update_layout(showlegend=False))  # the table of runs is the legend
+        self.figure = large_figure(empty_curves().update_layout(showlegend=False))  # the table of runs is the legend
         self.figure._meanwhile = MEANWHILE
         self.figure.when_drawn(tell)
         self._top: float | None = None

@@ -23,6 +23,7 @@ from plotly.serializers import custom_serializers
 
 LIBRARY = Path(plotly.__file__).parent / "package_data" / "widgetbundle.js"
 PATIENCE = 10.0  # seconds without a word, after which a browser is taken to have gone
+TOO_MANY = ["zoom2d", "pan2d", "select2d", "lasso2d", "zoomIn2d", "zoomOut2d", "autoScale2d"]  # a mouse does all that
 MEANWHILE = "This picture is being drawn."
 
 
@@ -96,6 +97,13 @@ class LiveFigure(go.FigureWidget):
             self._trait_values["_widget_data"] = deepcopy(self._data)
             self._trait_values["_widget_layout"] = deepcopy(self._layout_obj._props)
         return super().get_state(key, drop_defaults)
+
+
+def large_figure(picture: go.Figure | None = None) -> Any:
+    """A figure with those of plotly's buttons that nothing else does: all of them would cover titles."""
+    figure: Any = LiveFigure(picture)
+    figure._config = {**figure._config, "displaylogo": False, "modeBarButtonsToRemove": TOO_MANY}
+    return figure
 
 
 def small_figure(picture: go.Figure | None = None) -> Any:

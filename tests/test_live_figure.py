@@ -23,8 +23,8 @@ def now(monkeypatch) -> list[float]:
     return seconds
 
 
-def browser_draws(figure) -> None:
-    figure.set_state({"_drawn": figure._sent})
+def browser_draws(figure, took=0.1) -> None:
+    figure.set_state({"_took": took, "_drawn": figure._sent})
 
 
 def entry(losses) -> SimpleNamespace:
@@ -107,3 +107,18 @@ def test_a_picture_that_is_replaced_is_closed_when_the_new_one_is_drawn(now) -> 
     assert show(2) is second
     assert first.comm is None
     assert np.shape(second.data[1].z) == (5, 5)
+
+
+def test_surfaces_that_hold_a_browser_up_are_told_from_those_that_do_not(now) -> None:
+    view, scenes = LandscapeView(lambda: None), [Scene(surface_of(bowl), (), name) for name in "abcde"]
+
+    def show(count, took) -> None:
+        view.show(scenes[:count], count, kind="solid", dark=False, width=900)
+        browser_draws(view.figure, took)
+
+    assert not view.holds_up(5)  # nothing is known yet
+    show(1, took=1.6)  # to make it: four times as long as to draw it again
+    assert view.seconds(1) == pytest.approx(0.4)
+    assert [view.holds_up(count) for count in (1, 2, 5)] == [False, False, True]
+    show(1, took=1.2)
+    assert view.holds_up(1)

@@ -36,6 +36,7 @@ SOLID = Look("3-D", "cube", "Surfaces to turn, or contours seen from above", 66)
 NOTHING = "No landscape yet: press <b>Train</b>. Of a run that ended while this was folded, only the end is known."
 WAITS = "Looking around: the first points come soon."
 LETTER = 10  # pixels of one in a title
+FLAT = "contours while it trains: 3-D would hold this browser up for {:.1f} s"
 NO_WEBGL = "This browser has no WebGL: contours only."
 PLANES = {"of the paths": "path", "random": "random", "sharpest (Hessian)": "hessian", "line of two runs": "line"}
 CHOICES = {  # name -> label, width in pixels, options, tooltip
@@ -78,6 +79,7 @@ class Landscapes:
         self._kept: tuple[tuple[int, bool], ...] = ()
         self.surveyor, self.view = Surveyor(post), LandscapeView(lambda: post(("drawn", None)))
         self._late = False  # whether there is news that is not drawn yet
+        self._flat = ""  # why there are contours in place of surfaces
         self.numbers = Numbers(self.surveyor, lambda: self._names, post)
         self.glimpses = Glimpses(self.surveyor, lambda: self._names, post)
         self.saving = Saving(self.surveyor, lambda: (self._names, self.numbers.of_runs), post)
@@ -224,30 +226,33 @@ class Landscapes:
         self._late = False
         seen = [each for each in self.portraits if each.surface is not None]
         self.view.frame.layout.display = self.words.layout.display = None if seen else "none"
-        self.said.value = f'<div class="lab-detail">{self._state(seen)}</div>'
         self.saving.button.disabled = not seen
         self._rest()
-        if not self.fold.value:
-            return
-        if self.news.rests:
+        if self.fold.value and self.news.rests:
             self.glimpses.refresh(tuple((each.number, *each.path.steps.tolist()) for each in seen))
-        if seen:
+        if self.fold.value and seen:
             self._show(seen)
+        self.said.value = f'<div class="lab-detail">{self._state(seen)}</div>'
 
     def _show(self, seen: Sequence[Portrait]) -> None:
         scenes = scenes_of(seen, self._names, self._recipes, self.part)
         planes = tuple((each.number, each.made_at, self.question) for each in seen)
-        kind = self._kind(scenes[0])
+        kind = self._kind(scenes)
         letters = (self.width or 900) // places(len(scenes))[1] // LETTER
         titled = [replace(scene, title=cut(scene.title, letters)) for scene in scenes]
         self.view.show(titled, planes, kind=kind, dark=self.dark, width=self.width or None)
         texts = [in_html(scene, each) for scene, each in zip(scenes, seen, strict=False)]  # of a line there may be one
         self.words.value = f'<div class="lab-trust">{"".join(texts)}</div>'
 
-    def _kind(self, scene: Scene) -> Kind:
-        if scene.surface.grid.line:
+    def _kind(self, scenes: Sequence[Scene]) -> Kind:
+        self._flat = ""
+        if scenes[0].surface.grid.line:
             return "line"
-        return "solid" if self.solid.value and self.webgl else "contour"
+        if not (self.solid.value and self.webgl):
+            return "contour"
+        if any(each.moving for each in self.portraits) and self.view.holds_up(len(scenes)):
+            self._flat = FLAT.format(self.view.seconds(len(scenes)))
+        return "contour" if self._flat else "solid"
 
     def _rest(self) -> None:
         """Grey out what has no effect, and say why."""
@@ -282,7 +287,7 @@ class Landscapes:
             *(escape(each.fault) for each in self.portraits if each.fault),
             "" if seen else WAITS,
             cost_in_words(self.news.cost, going=any(each.moving for each in self.portraits)),
-            "" if self.webgl else NO_WEBGL,
+            self._flat if self.webgl else NO_WEBGL,
             "" if self.part == 1 else REPLAYED,
             "" if len(self._names) <= MOST_RUNS else f"of {len(self._names)} runs the last {MOST_RUNS} are followed",
             "scale made anew: the old one did not fit any more" if self.view.rescaled else "",

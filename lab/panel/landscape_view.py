@@ -30,6 +30,8 @@ MARGINS = {
     "line": {"l": 60, "r": 10, "t": 20, "b": 50},
 }
 Kind = Literal["solid", "contour", "line"]
+MAKING = 4  # times as long as to draw surfaces again takes a browser to make them
+LONGEST = {False: 1.0, True: 4.0}  # seconds that a browser may be held up while runs train, by whether it makes them
 FROM_AFAR = 1.2  # times as far from small pictures, whose axes need room for their names
 
 
@@ -48,7 +50,8 @@ class LandscapeView:
         self.rescaled = False  # whether the last picture has another scale than the one before, on the same planes
         self._planes: Hashable = None
         self._drawn: Hashable = None
-        self._kind: Hashable = None  # of the figure: of which kind, how many, on which paper
+        self._kind: tuple[Kind, int, bool] | None = None  # of the figure: of which kind, how many, whether dark
+        self._each = 0.0  # seconds that the browser takes to draw a surface in 3-D again; 0 while that is not known
         self._camera: Any = None  # as a person has turned it
         self._drawing = False
         self._replaced: list[Any] = []  # figures that the browser may not have taken away yet
@@ -57,6 +60,24 @@ class LandscapeView:
     def ready(self) -> bool:
         """Whether the browser has drawn the last picture, and had a rest."""
         return self.figure is None or self.figure.ready
+
+    def seconds(self, count: int) -> float:
+        """Which the browser may need for so many surfaces in 3-D, by what one took the last time; 0: not known."""
+        if self.ready:
+            self._learn()
+        return self._each * count * (MAKING if self._makes(count) else 1)
+
+    def holds_up(self, count: int) -> bool:
+        """Whether so many surfaces in 3-D, again and again, would leave a person waiting."""
+        return self.seconds(count) > LONGEST[self._makes(count)]
+
+    def _makes(self, count: int) -> bool:
+        return self._kind is None or self._kind[:2] != ("solid", count)
+
+    def _learn(self) -> None:
+        """How long the browser takes for one surface."""
+        if self._kind is not None and self._kind[0] == "solid" and self.figure.took > 0:
+            self._each = self.figure.took / self._kind[1] / (1 if self.figure.changed else MAKING)
 
     def show(self, scenes: Sequence[Scene], planes: Hashable, *, kind: Kind, dark: bool, width: int | None) -> None:
         """Only the pump calls this.
@@ -115,7 +136,7 @@ class LandscapeView:
         if width:  # somebody looks
             self.figure.expect()
 
-    def _replace(self, picture: go.Figure, kind: Hashable) -> None:
+    def _replace(self, picture: go.Figure, kind: tuple[Kind, int, bool]) -> None:
         """A new figure for another kind: in one that is shown, axes would keep old ranges, texts their colour."""
         old, self.figure, self._kind = self.figure, small_figure(picture), kind
         self.figure.when_drawn(self.tell)

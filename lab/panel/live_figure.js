@@ -49,13 +49,16 @@ function sayMeanwhile({ model, el }) {
 const frames = (count, then) => requestAnimationFrame(() => (count > 1 ? frames(count - 1, then) : then()));
 
 // The kernel waits for this with its next change, so that a browser that is slow is never behind.
-function tellWhenDrawn(model) {
-  let began = performance.now(), waiting;
-  const tell = (number) => { model.set('_drawn', number); model.save_changes(); };
+function tellWhenDrawn(model, began) {
+  let waiting;
+  const tell = (number, took) => { model.set('_took', took / 1000); model.set('_drawn', number); model.save_changes(); };
   const hear = () => {
     const number = model.get('_sent'), ends = number % 2 === 0;
     if (!ends) { began = performance.now(); return; }
-    frames(FRAMES, () => { waiting = setTimeout(() => tell(number), REST * (performance.now() - began)); });
+    frames(FRAMES, () => {
+      const took = performance.now() - began;
+      waiting = setTimeout(() => tell(number, took), REST * took);
+    });
   };
   model.on('change:_sent', hear);
   hear();  // this view shows what was sent before
@@ -72,8 +75,9 @@ export default () => {
       const done = sayMeanwhile(context);
       const drawing = await figure;
       done();
+      const began = performance.now();
       const leave = await drawing.render(context);
-      const cease = tellWhenDrawn(context.model);
+      const cease = tellWhenDrawn(context.model, began);
       return () => { cease(); leave?.(); };
     },
   };

@@ -50,7 +50,7 @@ class LiveFigure(go.FigureWidget):
     """`plotly.graph_objects.FigureWidget` for long-lived figures that change often.
 
     _meanwhile: words in its place until it is there. _sent: odd while a change is on its way, even when all of it is.
-    _drawn: up to which the browser has drawn; below 0 before it has drawn anything.
+    _drawn: up to which the browser has drawn; below 0 before it has drawn anything. _took: seconds that this took it.
     """
 
     _esm = (Path(__file__).parent / "live_figure.js").read_text(encoding="utf-8")
@@ -61,6 +61,7 @@ class LiveFigure(go.FigureWidget):
     _meanwhile = traitlets.Unicode(MEANWHILE).tag(sync=True)
     _sent = traitlets.Int(0).tag(sync=True)
     _drawn = traitlets.Int(-1).tag(sync=True, echo_update=False)
+    _took = traitlets.Float(0.0).tag(sync=True, echo_update=False)
     _awaited_since = float("-inf")
 
     @traitlets.default("_library")
@@ -71,6 +72,16 @@ class LiveFigure(go.FigureWidget):
     def ready(self) -> bool:
         """Whether the browser has drawn the last change and had a rest; without a browser there is none to wait for."""
         return self._drawn >= self._sent or time.monotonic() - self._awaited_since > PATIENCE
+
+    @property
+    def took(self) -> float:
+        """Seconds in which the browser drew the last change that it has drawn, or all where nothing has changed yet."""
+        return self._took
+
+    @property
+    def changed(self) -> bool:
+        """Whether there was a change since it was made."""
+        return self._sent > 0
 
     def expect(self) -> None:
         """There is a browser, which is going to draw what there is now."""

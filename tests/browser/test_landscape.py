@@ -21,14 +21,16 @@ CAMERAS = f"""() => {{ const {{ scene, scene2 }} = {PLOT}._fullLayout;
   return [scene, scene2].map(s => s.camera.eye.x) }}"""
 SUMS = f"""() => ({PLOT}?.data ?? []).filter(t => t.type === 'surface')
   .map(t => t.z.reduce((sum, row) => row.reduce((all, z) => all + z, sum), 0))"""
-ON_ONE_PLANE = "() => document.querySelector('.lab-trust').innerText.split('Joint plane of the paths').length === 3"
+ON_ONE_PLANE = """name => { const words = document.querySelector('.lab-trust').innerText;
+  return words.includes(name) && words.split('Joint plane of the paths').length === 3 }"""
 AXIS = "() => document.querySelector('.lab-results .js-plotly-plot').layout.yaxis.type"
 PAIRS = {
     "skips": [
         {"epochs": 300, "model": {"name": "resnet", "depth": 1, "width": 4, "skip": skip}} for skip in (True, False)
     ],
-    "optimizers": [{"epochs": 5000, "optimizer": optimizer} for optimizer in ("sgd", "adam")],
+    "optimizers": [{"epochs": 2000, "optimizer": optimizer} for optimizer in ("sgd", "adam")],
 }
+NAMES = {"skips": "2 skip False", "optimizers": "2 adam"}  # of the second runs
 PLACE = f"""() => {{ const frame = {PLOT}.querySelector('#scene').getBoundingClientRect();
   return [frame.x + frame.width / 2, frame.y + frame.height / 2] }}"""
 
@@ -135,7 +137,7 @@ def test_two_runs_are_seen_side_by_side_on_one_plane_while_both_train(panel: Win
     panel.kernel("panel.landscapes.share.value = 25; panel.landscapes.choices['samples'].value = 128")
     train(panel, PAIRS[pair])
     panel.page.wait_for_function(f"() => ({SUMS})().length === 2")
-    panel.page.wait_for_function(ON_ONE_PLANE)
+    panel.page.wait_for_function(ON_ONE_PLANE, arg=NAMES[pair])
     before = panel.page.evaluate(SUMS)
     panel.page.wait_for_function(f"old => ({SUMS})().every((sum, run) => sum !== old[run])", arg=before)
     panel.page.locator(".lab-log").click()

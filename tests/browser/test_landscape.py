@@ -19,7 +19,7 @@ SURFACES = f"""() => ({PLOT}?.data ?? [])
 COMPLETE = f"n => {{ const all = ({SURFACES})(); return all.length === n && all.every(t => t.size === 33) }}"
 CAMERAS = f"""() => {{ const {{ scene, scene2 }} = {PLOT}._fullLayout;
   return [scene, scene2].map(s => s.camera.eye.x) }}"""
-SUMS = f"""() => ({PLOT}?.data ?? []).filter(t => t.type === 'surface')
+SUMS = f"""() => ({PLOT}?.data ?? []).filter(t => ['surface', 'contour'].includes(t.type))
   .map(t => t.z.reduce((sum, row) => row.reduce((all, z) => all + z, sum), 0))"""
 ON_ONE_PLANE = """name => { const words = document.querySelector('.lab-trust').innerText;
   return words.includes(name) && words.split('Joint plane of the paths').length === 3 }"""
@@ -152,4 +152,6 @@ def test_two_runs_are_seen_side_by_side_on_one_plane_while_both_train(panel: Win
     panel.kernel("panel.landscapes.share.value = 5; panel.landscapes.choices['samples'].value = 512")
     panel.page.locator(".lab-stop").click()
     panel.state("stopped")
+    in_3d = f"() => ({SURFACES})().every(surface => surface.type === 'surface')"
+    panel.page.wait_for_function(in_3d)  # on a busy machine they were contours until now
     assert panel.errors == []

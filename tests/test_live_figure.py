@@ -14,6 +14,7 @@ from lab.panel import live_figure
 from lab.panel.curves import Curves
 from lab.panel.landscape_view import LandscapeView
 from lab.panel.live_figure import PATIENCE, LiveFigure
+from lab.recipe import Recipe
 
 
 @pytest.fixture
@@ -28,7 +29,9 @@ def browser_draws(figure, took=0.1) -> None:
 
 
 def entry(losses) -> SimpleNamespace:
-    return SimpleNamespace(number=1, run=SimpleNamespace(history=History(loss=losses)), steps_per_epoch=1)
+    return SimpleNamespace(
+        number=1, run=SimpleNamespace(history=History(loss=losses), recipe=Recipe()), steps_per_epoch=1
+    )
 
 
 def test_without_a_browser_there_is_none_to_wait_for(now) -> None:

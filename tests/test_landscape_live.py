@@ -112,6 +112,22 @@ def test_stream_modes_gradients_and_buffers_are_left_as_they_are(name):
     assert state() == before
 
 
+def test_pictures_side_by_side_grow_together_while_both_runs_move():
+    live = Live(Question(size=33, lens=Lens(samples=40)), share=1.0)
+    sessions = {number: Training(recipe_of(NETWORKS["mlp"], epochs=30, seed=number), device="cpu") for number in (1, 2)}
+    ages = []
+    for events in zip(*sessions.values(), strict=True):
+        for number, event in zip(sessions, events, strict=True):
+            live.hear(number, sessions[number], event)
+        for _ in range(4):
+            live.step()
+        seen = [each for each in live.portraits() if each.surface is not None and each.moving]
+        if len(seen) == 2:
+            ages.append([sessions[each.number].step - each.step for each in seen])
+    one, two = np.array(ages[len(ages) // 2 :]).mean(0)
+    assert one == pytest.approx(two, rel=0.5, abs=2)
+
+
 # -- the budget --------------------------------------------------------------------------------------------------------
 
 

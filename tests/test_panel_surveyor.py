@@ -54,7 +54,7 @@ def test_from_a_line_back_to_surfaces_however_slowly_they_come(slow) -> None:
 
 
 def test_a_picture_that_breaks_off_is_drawn_anew(monkeypatch) -> None:
-    view, (scene, other) = LandscapeView(), (Scene(surface_of(bowl), (), name) for name in "ab")
+    view, (scene, other) = LandscapeView(lambda: None), (Scene(surface_of(bowl), (), name) for name in "ab")
 
     def show(*scenes) -> None:
         view.show(scenes, "planes", kind="solid", dark=False, width=None)

@@ -27,7 +27,7 @@ from lab.training import Training
 from lab.views import SIZE, Lens, Normalisation, Precision, View
 
 MOST_RUNS = 8  # of a joint plane
-ADVANCE = 0.3  # seconds at most that a run's first picture may take before they are earned, and
+ADVANCE = 1.0  # seconds at most that a run's first picture may take before they are earned, and
 ADVANCE_SHARE = 0.5  # of what the run is still going to earn: the rest is for following it
 BREATH = 0.005  # seconds of training between two steps that are heard
 LOOKING = 0.3  # of the budget, for snapshots: the rest is for what is seen around them
@@ -277,9 +277,11 @@ class Live:
     def _next_piece(self, *, still: bool) -> Generator[None] | None:
         if not self._arranged:
             return self._arrange()
+        # The coarsest and the oldest first, of those that are as urgent: pictures side by side grow together.
+        views = sorted(self._views.items(), key=lambda each: (each[1].fineness, each[1].step))
         due: list[Due] = [
             (urgency, not self.runs[number].moving, partial(self._guarded, number, work))
-            for number, view in self._views.items()
+            for number, view in views
             for urgency, work in filter(None, [view.most_urgent(still=still)])
         ]
         if self.question.edge:

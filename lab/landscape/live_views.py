@@ -69,6 +69,7 @@ class LiveView:
             (survey is None or (behind and not moving and not self._can_refresh), self._begin),
             (self.surface is None, self._refine),
             (self._unknown_heights(newest=True), self._measure_newest),
+            (not self._can_refresh and not exact, self._refine),  # or it would stay where it is while others move
             (self._can_refresh and behind and self._is_old(newest), self._refresh),
             (behind and not moving, self._begin),
             (self._unknown_heights(newest=False), self._measure_heights),
@@ -80,6 +81,11 @@ class LiveView:
     @property
     def _can_refresh(self) -> bool:
         return self._base is not None and self._base.grid.size > REFRESH
+
+    @property
+    def fineness(self) -> int:
+        """Points that are known exactly: of pictures side by side the coarsest is refined first."""
+        return 0 if self._survey is None else int(self._survey.known.sum())
 
     def _is_old(self, step: int) -> bool:
         """Whether the picture is of an earlier snapshot, or coarser than it could be."""

@@ -20,7 +20,7 @@ from lab.training import Training
 SAMPLES = 512
 TOLERANCE = 0.02  # of the sharpness: far less than what it moves by from step to step at the edge
 MOST_PRODUCTS = 40
-ONLY_CLASSES = ("classes", "adapted_statistics")  # objectives
+ONLY_CLASSES = ("supervised", "adapted_statistics")  # objectives
 Bound = tuple[float | None, str]  # and the rule that it comes from, or why there is none
 
 

@@ -15,7 +15,7 @@ from lab.compare import Comparison, Phase
 from lab.comparison_plots import accuracy_by_rate, curves_with_bands, differences, pareto
 from lab.panel.about import redraw
 from lab.panel.controls import wide
-from lab.panel.live_figure import LiveFigure
+from lab.panel.live_figure import large_figure
 from lab.panel.words import comparison_in_html, duration, how_far, message
 from lab.panel.worker import Post, Task, in_words, submit
 from lab.plans import Plan, arm_names, planned_runs, seconds_per_epoch
@@ -317,7 +317,7 @@ class ComparePane:
             return
         self._drawn = key
         if self.figure is None:
-            self.figure = LiveFigure()
+            self.figure = large_figure()
             self.frame.children = [self.figure]
         self.frame.layout.display = self.picture.layout.display = None
         picture = PICTURES[str(self.picture.value)](comparison)

@@ -2,26 +2,33 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
 
-from lab.events import History
-from lab.panel.live_figure import LiveFigure
+from lab.panel.entries import Entry
+from lab.panel.live_figure import large_figure
 from lab.plots import empty_curves, loss_top, run_traces, titles, trace_data
-from lab.runs import Run
 
 HINT = "No runs yet:<br>choose on the left,<br>then press <b>Train</b>."
+MEANWHILE = "Curves of loss and accuracy come here as soon as the page has loaded what draws them."
 
 
 class Curves:
-    """Loss and accuracy of the panel's runs; each run, by its number, has four traces."""
+    """Loss and accuracy of the panel's runs; each run, by its number, has four traces.
 
-    def __init__(self) -> None:
-        self.figure: Any = LiveFigure(empty_curves().update_layout(showlegend=False))  # the table of runs is the legend
+    Args:
+        tell: called, in any thread, when the browser has drawn what there was.
+    """
+
+    def __init__(self, tell: Callable[[], None]) -> None:
+        self.figure = large_figure(empty_curves().update_layout(showlegend=False))  # the table of runs is the legend
+        self.figure._meanwhile = MEANWHILE
+        self.figure.when_drawn(tell)
         self._top: float | None = None
         self._lines: dict[int, list[Any]] = {}
+        self._late: set[int] = set()  # runs that have moved since they were drawn
         self._show_hint(visible=True)
         self.set_theme(dark=False)
 
@@ -48,6 +55,7 @@ class Curves:
         self.figure.data = (*self.figure.data[:2], *(trace for lines in self._lines.values() for trace in lines))
         self._show_hint(visible=not self._lines)
         self._rename(labels)
+        self._late = set(self._lines)
 
     def _rename(self, labels: Mapping[int, str]) -> None:
         with self.figure.batch_update():
@@ -55,21 +63,35 @@ class Curves:
                 for trace in self._lines[number]:
                     trace.name = trace.legendgroup = label
 
-    def update(self, number: int, history: History, steps_per_epoch: int) -> None:
-        """Redraw a run's traces that have new points."""
-        with self.figure.batch_update():
-            for trace, data in zip(self._lines[number], trace_data(history, steps_per_epoch), strict=True):
-                for key, value in data.items():
-                    if not same(trace[key], value):
-                        trace[key] = value
+    def draw(self, moved: set[int], entries: Iterable[Entry]) -> None:
+        """Show all runs that have moved, by number, now or since they were drawn, once the browser is ready."""
+        self._late |= moved
+        if not self._late or not self.figure.ready:
+            return
+        shown = list(entries)
+        with self.figure.change():
+            for entry in shown:
+                if entry.number in self._late:
+                    self._update(entry)
+            self._fit_axes(shown)
+        self._late.clear()
 
-    def fit_axes(self, runs: Sequence[Run]) -> None:
+    def _update(self, entry: Entry) -> None:
+        """Redraw a run's traces that have new points."""
+        new = trace_data(entry.run.history, entry.steps_per_epoch)
+        for trace, data in zip(self._lines[entry.number], new, strict=True):
+            for key, value in data.items():
+                if not same(trace[key], value):
+                    trace[key] = value
+
+    def _fit_axes(self, entries: Sequence[Entry]) -> None:
         """Say what they show, and keep a linear loss readable when some are huge; a logarithmic one shows them all."""
-        for title, text in zip(self.figure.layout.annotations, titles(run.recipe for run in runs), strict=False):
+        recipes = [entry.run.recipe for entry in entries]
+        for title, text in zip(self.figure.layout.annotations, titles(recipes), strict=False):
             if title.text != text:
                 title.text = text
         axis = self.figure.layout.yaxis
-        top = None if axis.type == "log" else loss_top(runs)
+        top = None if axis.type == "log" else loss_top([entry.run for entry in entries])
         if top == self._top:
             return
         self._top = top
@@ -83,6 +105,7 @@ class Curves:
 
     def set_log_loss(self, *, log: bool) -> None:
         self.figure.layout.yaxis.type = "log" if log else "linear"
+        self._late = set(self._lines)  # their axis may end elsewhere now
 
     def set_theme(self, *, dark: bool) -> None:
         clear = "rgba(0,0,0,0)"

@@ -1,3 +1,4 @@
+const MEND_MILLISECONDS = 100;
 const FOCUSABLE = 'select, button, input, textarea, a[href], [tabindex], [contenteditable]';
 
 // In command mode JupyterLab takes single keys (b inserts a cell) from whatever has the focus;
@@ -9,11 +10,11 @@ function keepKeys(panel) {
 // ipywidgets gives a slider's handle no name; the row carries it as a class and a label.
 function nameSliders(panel) {
   for (const row of panel.querySelectorAll('.lab-row')) {
-    const label = row.querySelector('label, .widget-label')?.innerText;
+    const label = row.querySelector('label, .widget-label')?.textContent;  // innerText would lay the page out anew
     if (!label) continue;
     for (const handle of row.querySelectorAll('[role=slider]')) handle.setAttribute('aria-label', label);
     for (const box of row.querySelectorAll('input[type=number], input[type=text]'))
-      if (!box.labels?.length || !box.labels[0].innerText) box.setAttribute('aria-label', label);
+      if (!box.labels?.length || !box.labels[0].textContent) box.setAttribute('aria-label', label);
   }
 }
 
@@ -59,6 +60,18 @@ function copyOnClick(panel) {
   });
 }
 
+// Calls `mend` soon after controls have come or gone. What Plotly does to its pictures, many times a second, is no such
+// change, and a page on which dozens come at once is mended once.
+function watchControls(panel, mend) {
+  let waiting;
+  const changes = new MutationObserver((records) => {
+    if (waiting || records.every(({ target }) => target.closest?.('.js-plotly-plot'))) return;
+    waiting = setTimeout(() => { waiting = undefined; mend(); }, MEND_MILLISECONDS);
+  });
+  changes.observe(panel, { childList: true, subtree: true });
+  return () => { clearTimeout(waiting); changes.disconnect(); };
+}
+
 function canDrawSolids() {
   const canvas = document.createElement('canvas');
   const context = canvas.getContext('webgl2') ?? canvas.getContext('webgl');
@@ -78,7 +91,7 @@ function render({ model, el }) {
   theme.observe(document.body, { attributes: true, attributeFilter: ['data-jp-theme-light'] });
   followTheme();
 
-  let changes;
+  let cease;
   requestAnimationFrame(() => {
     const panel = el.closest('.lab-panel');
     if (!panel) return;
@@ -88,8 +101,7 @@ function render({ model, el }) {
     speakStatus(panel);
     copyOnClick(panel);
     tellClicks(panel, model);
-    changes = new MutationObserver(mend);
-    changes.observe(panel, { childList: true, subtree: true });
+    cease = watchControls(panel, mend);
     width.observe(panel.querySelector('.lab-results'));
   });
 
@@ -106,7 +118,7 @@ function render({ model, el }) {
   // A reload shows what was saved: save once, so that it finds the panel.
   const saving = setTimeout(() => model.widget_manager?.context?.save?.(), 500);
 
-  return () => { clearTimeout(saving); theme.disconnect(); changes?.disconnect(); width.disconnect(); };
+  return () => { clearTimeout(saving); theme.disconnect(); cease?.(); width.disconnect(); };
 }
 
 export default { render };

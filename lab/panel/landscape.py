@@ -37,6 +37,7 @@ SOLID = Look("3-D", "cube", "Surfaces to turn, or contours seen from above", 66)
 NOTHING = "No landscape yet: press <b>Train</b>. Of a run that ended while this was folded, only the end is known."
 WAITS = "Looking around: the first points come soon."
 LETTER = 10  # pixels of one in a title
+FLAT = "contours while it trains: 3-D would hold this browser up for {:.1f} s"
 NO_WEBGL = "This browser has no WebGL: contours only."
 PLANES = {
     "of the paths": "path",
@@ -96,7 +97,9 @@ class Landscapes:
         self._names: dict[int, tuple[int, str]] = {}  # by the job's number: the run's number and name
         self._recipes: dict[int, Recipe] = {}
         self._kept: tuple[tuple[int, bool], ...] = ()
-        self.surveyor, self.view = Surveyor(post), LandscapeView()
+        self.surveyor, self.view = Surveyor(post), LandscapeView(lambda: post(("drawn", None)))
+        self._late = False  # whether there is news that is not drawn yet
+        self._flat = ""  # why there are contours in place of surfaces
         self.numbers = Numbers(self.surveyor, lambda: self._names, post)
         self.glimpses = Glimpses(self.surveyor, lambda: self._names, post)
         self.edges = EdgeView(self._switch_edge)
@@ -196,20 +199,26 @@ class Landscapes:
     def close(self) -> None:
         """Ask for nothing any more."""
         self._cease()
+        self.view.close()
         self.surveyor.switch(on=False)
 
     # -- what is shown; only the pump calls these ------------------------------------------------------------------
 
     def hear(self, news: News | Measured | Album | Saved) -> None:
         if isinstance(news, News):
-            self.news = news
-            self.draw()
+            self.news, self._late = news, True
+            self.catch_up()
         elif isinstance(news, Measured):
             self.numbers.hear(news)
         elif isinstance(news, Album):
             self.glimpses.hear(news)
         else:
             self.saved.value = f'<div class="lab-detail">{escape(news.said)}</div>'
+
+    def catch_up(self) -> None:
+        """Draw what is new, if the browser has drawn what was."""
+        if self._late and self.view.ready:
+            self.draw()
 
     def set_theme(self, *, dark: bool) -> None:
         self.dark = dark
@@ -239,18 +248,18 @@ class Landscapes:
         return [each for each in self.news.portraits if each.number in self._names]
 
     def draw(self) -> None:
+        self._late = False
         seen = [each for each in self.portraits if each.surface is not None]
         self.view.frame.layout.display = self.words.layout.display = None if seen else "none"
-        self.said.value = f'<div class="lab-detail">{self._state(seen)}</div>'
         self.saving.button.disabled = not seen
         self._rest()
-        if not self.fold.value:
-            return
-        if self.news.rests:
+        if self.fold.value and self.news.rests:
             self.glimpses.refresh(tuple((each.number, *each.path.steps.tolist()) for each in seen))
-        self._show_edges()
-        if seen:
+        if self.fold.value:
+            self._show_edges()
+        if self.fold.value and seen:
             self._show(seen)
+        self.said.value = f'<div class="lab-detail">{self._state(seen)}</div>'
 
     def _show_edges(self) -> None:
         known = {job: path for job, path in self.news.edges.items() if job in self._names}
@@ -269,9 +278,14 @@ class Landscapes:
         self.words.value = f'<div class="lab-trust">{"".join(texts)}</div>'
 
     def _kind(self, scenes: Sequence[Scene]) -> Kind:
+        self._flat = ""
         if scenes[0].surface.grid.line:
             return "line"
-        return "solid" if self.solid.value and self.webgl and len(scenes) <= MOST_SURFACES else "contour"
+        if not (self.solid.value and self.webgl and len(scenes) <= MOST_SURFACES):
+            return "contour"
+        if any(each.moving for each in self.portraits) and self.view.holds_up(len(scenes)):
+            self._flat = FLAT.format(self.view.seconds(len(scenes)))
+        return "contour" if self._flat else "solid"
 
     def _rest(self) -> None:
         """Grey out what has no effect, and say why."""
@@ -308,7 +322,7 @@ class Landscapes:
             *(escape(each.fault) for each in self.portraits if each.fault),
             "" if seen else WAITS,
             cost_in_words(self.news.cost, going=any(each.moving for each in self.portraits)),
-            "" if self.webgl else NO_WEBGL,
+            self._flat if self.webgl else NO_WEBGL,
             "" if self.part == 1 else REPLAYED,
             "" if len(self._names) <= MOST_RUNS else f"of {len(self._names)} runs the last {MOST_RUNS} are followed",
             "scale made anew: the old one did not fit any more" if self.view.rescaled else "",

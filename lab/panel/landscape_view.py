@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Generator, Hashable, Sequence
+from collections.abc import Callable, Generator, Hashable, Sequence
 from typing import Any, Literal
 
 import ipywidgets as widgets
@@ -30,22 +30,54 @@ MARGINS = {
     "line": {"l": 60, "r": 10, "t": 20, "b": 50},
 }
 Kind = Literal["solid", "contour", "line"]
+MAKING = 4  # times as long as to draw surfaces again takes a browser to make them
+LONGEST = {False: 1.0, True: 4.0}  # seconds that a browser may be held up while runs train, by whether it makes them
 FROM_AFAR = 1.2  # times as far from small pictures, whose axes need room for their names
 
 
 class LandscapeView:
-    """Made when the first picture comes."""
+    """Made when the first picture comes.
 
-    def __init__(self) -> None:
+    Args:
+        tell: called, in any thread, when the browser has drawn what there was.
+    """
+
+    def __init__(self, tell: Callable[[], None]) -> None:
+        self.tell = tell
         self.frame = widgets.VBox(layout=widgets.Layout(width="100%"))
         self.figure: Any = None
         self.scale: Scale | None = None
         self.rescaled = False  # whether the last picture has another scale than the one before, on the same planes
         self._planes: Hashable = None
         self._drawn: Hashable = None
-        self._kind: Hashable = None  # of the figure: of which kind, how many scenes and traces, on which paper
+        self._kind: tuple[Kind, int, int, bool] | None = None  # of the figure: kind, scenes, traces, whether dark
+        self._each = 0.0  # seconds that the browser takes to draw a surface in 3-D again; 0 while that is not known
         self._camera: Any = None  # as a person has turned it
         self._drawing = False
+        self._replaced: list[Any] = []  # figures that the browser may not have taken away yet
+
+    @property
+    def ready(self) -> bool:
+        """Whether the browser has drawn the last picture, and had a rest."""
+        return self.figure is None or self.figure.ready
+
+    def seconds(self, count: int) -> float:
+        """Which the browser may need for so many surfaces in 3-D, by what one took the last time; 0: not known."""
+        if self.ready:
+            self._learn()
+        return self._each * count * (MAKING if self._makes(count) else 1)
+
+    def holds_up(self, count: int) -> bool:
+        """Whether so many surfaces in 3-D, again and again, would leave a person waiting."""
+        return self.seconds(count) > LONGEST[self._makes(count)]
+
+    def _makes(self, count: int) -> bool:
+        return self._kind is None or self._kind[:2] != ("solid", count)
+
+    def _learn(self) -> None:
+        """How long the browser takes for one surface."""
+        if self._kind is not None and self._kind[0] == "solid" and self.figure.took > 0:
+            self._each = self.figure.took / self._kind[1] / (1 if self.figure.changed else MAKING)
 
     def show(self, scenes: Sequence[Scene], planes: Hashable, *, kind: Kind, dark: bool, width: int | None) -> None:
         """Only the pump calls this.
@@ -54,6 +86,7 @@ class LandscapeView:
             planes: equal as long as these scenes are on the same planes: so long they keep their scale, while it fits.
             kind: surfaces in 3-D or contours of planes, or curves along a line.
         """
+        self._let_go()
         self._fit(scenes, planes)
         assert self.scale
         drawn = (planes, self.scale, kind, dark, width, tuple(scene.title for scene in scenes))
@@ -64,6 +97,17 @@ class LandscapeView:
         self._redraw(picture_of(scenes, self.scale, kind, dark=dark), len(scenes), kind, dark=dark, width=width)
         self._drawn = drawn
 
+    def _let_go(self) -> None:
+        """Close what was replaced, once the browser speaks of the new figure: of the old one it speaks no more."""
+        if self.ready:
+            self.close()
+
+    def close(self) -> None:
+        """Of figures that were replaced; the one that is shown goes with the frame."""
+        for old in self._replaced:
+            old.close()
+        self._replaced.clear()
+
     def _fit(self, scenes: Sequence[Scene], planes: Hashable) -> None:
         now, same = Scale.of(scenes), planes == self._planes
         kept = same and self.scale is not None and fits(self.scale, now)
@@ -73,7 +117,7 @@ class LandscapeView:
     def _update(self, scenes: Sequence[Scene], kind: Kind) -> None:
         assert self.scale
         data = [part for scene in scenes for part in data_of(scene, self.scale, kind)]
-        with self.figure.batch_update():
+        with self.figure.change():
             for trace, part in zip(self.figure.data, data, strict=True):
                 trace.update(part)
 
@@ -89,21 +133,24 @@ class LandscapeView:
         form = (kind, count, len(traces), dark)
         if self._kind == form:
             self._renew(picture)
-        else:
-            self._replace(picture, form)
+            return
+        self._replace(picture, form)
+        if width:  # somebody looks
+            self.figure.expect()
 
-    def _replace(self, picture: go.Figure, kind: Hashable) -> None:
+    def _replace(self, picture: go.Figure, kind: tuple[Kind, int, int, bool]) -> None:
         """A new figure for another kind: in one that is shown, axes would keep old ranges, texts their colour."""
         old, self.figure, self._kind = self.figure, small_figure(picture), kind
+        self.figure.when_drawn(self.tell)
         self.frame.children = [self.figure]
         if old is not None:
-            old.close()
+            self._replaced.append(old)
         for name in self._spaces():
             self.figure.layout[name].on_change(self._turn, "camera")
 
     def _renew(self, picture: go.Figure) -> None:
         traces: Any = picture.data
-        with self._own_turns(), self.figure.batch_update():
+        with self._own_turns(), self.figure.change():
             self.figure.update_layout(picture.layout)
             for trace, new in zip(self.figure.data, traces, strict=True):
                 trace.update({key: value for key, value in new.to_plotly_json().items() if key not in ("type", "uid")})

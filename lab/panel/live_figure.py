@@ -1,12 +1,16 @@
-"""A FigureWidget that survives a page reload and ships plotly.js once per page.
+"""A FigureWidget that survives a page reload, ships plotly.js once per page, and never outruns the browser.
 
 Plotly's own widget carries the 5 MB library in every figure and hands a new view (a reload, a second
 view) the figure as it was when it was made. Here all figures share one invisible carrier of the library,
-and the state that a new view asks for is the present one.
+the state that a new view asks for is the present one, and the browser tells when it has drawn a change:
+one that is sent a picture before it has drawn the last is soon half a minute behind, clicks and all.
 """
 
 from __future__ import annotations
 
+import contextlib
+import time
+from collections.abc import Callable, Generator
 from copy import deepcopy
 from pathlib import Path
 from typing import Any
@@ -18,28 +22,9 @@ import traitlets
 from plotly.serializers import custom_serializers
 
 LIBRARY = Path(plotly.__file__).parent / "package_data" / "widgetbundle.js"
-LOADER = """
-async function load(model) {
-  return globalThis.__labPlotlyLibrary ??= (async () => {
-    const id = model.get('_library').slice('IPY_MODEL_'.length);
-    const carrier = await model.widget_manager.get_model(id);
-    const url = URL.createObjectURL(new Blob([carrier.get('source')], { type: 'text/javascript' }));
-    try { return (await import(/* webpackIgnore: true */ url)).default } finally { URL.revokeObjectURL(url) }
-  })();
-}
-// A function, not an object: each widget gets its own state.
-export default () => {
-  let widget;
-  const get = async (model) => widget ??= await (async () => {
-    const library = await load(model);
-    return typeof library === 'function' ? await library() : library;
-  })();
-  return {
-    async initialize(context) { return (await get(context.model)).initialize?.(context) },
-    async render(context) { return (await get(context.model)).render(context) },
-  };
-};
-"""
+PATIENCE = 10.0  # seconds without a word, after which a browser is taken to have gone
+TOO_MANY = ["zoom2d", "pan2d", "select2d", "lasso2d", "zoomIn2d", "zoomOut2d", "autoScale2d"]  # a mouse does all that
+MEANWHILE = "This picture is being drawn."
 
 
 class Library(ipywidgets.Widget):
@@ -62,23 +47,74 @@ def shared_library() -> Library:
 
 
 class LiveFigure(go.FigureWidget):
-    """`plotly.graph_objects.FigureWidget` for long-lived, changing figures."""
+    """`plotly.graph_objects.FigureWidget` for long-lived figures that change often.
 
-    _esm = LOADER
+    _meanwhile: words in its place until it is there. _sent: odd while a change is on its way, even when all of it is.
+    _drawn: up to which the browser has drawn; below 0 before it has drawn anything. _took: seconds that this took it.
+    """
+
+    _esm = (Path(__file__).parent / "live_figure.js").read_text(encoding="utf-8")
     # The browser tells the kernel its whole traces after each redraw: echoed back, they were half of all traffic.
     _js2py_traceDeltas = traitlets.Dict(allow_none=True).tag(sync=True, echo_update=False, **custom_serializers)  # noqa: N815
     _js2py_layoutDelta = traitlets.Dict(allow_none=True).tag(sync=True, echo_update=False, **custom_serializers)  # noqa: N815
     _library = traitlets.Instance(ipywidgets.Widget).tag(sync=True, **ipywidgets.widget_serialization)
+    _meanwhile = traitlets.Unicode(MEANWHILE).tag(sync=True)
+    _sent = traitlets.Int(0).tag(sync=True)
+    _drawn = traitlets.Int(-1).tag(sync=True, echo_update=False)
+    _took = traitlets.Float(0.0).tag(sync=True, echo_update=False)
+    _awaited_since = float("-inf")
 
     @traitlets.default("_library")
     def _default_library(self) -> Library:
         return shared_library()
+
+    @property
+    def ready(self) -> bool:
+        """Whether the browser has drawn the last change and had a rest; without a browser there is none to wait for."""
+        return self._drawn >= self._sent or time.monotonic() - self._awaited_since > PATIENCE
+
+    @property
+    def took(self) -> float:
+        """Seconds in which the browser drew the last change that it has drawn, or all where nothing has changed yet."""
+        return self._took
+
+    @property
+    def changed(self) -> bool:
+        """Whether there was a change since it was made."""
+        return self._sent > 0
+
+    def expect(self) -> None:
+        """There is a browser, which is going to draw what there is now."""
+        self._awaited_since = time.monotonic()
+
+    @contextlib.contextmanager
+    def change(self) -> Generator[None]:
+        """Like `batch_update`; until the browser has drawn it the figure is not `ready`."""
+        self._sent += 1
+        try:
+            with self.batch_update():
+                yield
+        finally:
+            self._sent += 1
+        if self._drawn >= 0:
+            self.expect()
+
+    def when_drawn(self, tell: Callable[[], None]) -> None:
+        """Have somebody told, in any thread, whenever the browser has drawn all that it was sent."""
+        self.observe(lambda _: tell(), "_drawn")
 
     def get_state(self, key: Any = None, drop_defaults: bool = False) -> Any:  # ipywidgets' signature
         if key is None and hasattr(self, "_waiting_edit_callbacks"):  # a new view asks for everything
             self._trait_values["_widget_data"] = deepcopy(self._data)
             self._trait_values["_widget_layout"] = deepcopy(self._layout_obj._props)
         return super().get_state(key, drop_defaults)
+
+
+def large_figure(picture: go.Figure | None = None) -> Any:
+    """A figure with those of plotly's buttons that nothing else does: all of them would cover titles."""
+    figure: Any = LiveFigure(picture)
+    figure._config = {**figure._config, "displaylogo": False, "modeBarButtonsToRemove": TOO_MANY}
+    return figure
 
 
 def small_figure(picture: go.Figure | None = None) -> Any:

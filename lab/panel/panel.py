@@ -120,8 +120,9 @@ class Panel:
         self._changed()
 
     def _build_parts(self) -> None:
-        self.curves, self.helper, self.take_away, self.progress = Curves(), Helper(), TakeAway(), Progress()
         self.toolbar, post = self._make_toolbar(), self.pump.post
+        self.curves, self.helper = Curves(lambda: post(("drawn", None))), Helper()
+        self.take_away, self.progress = TakeAway(), Progress()
         self.forecast, self.health = Forecast(post, self.device), HealthView(lambda: post(("health", None)))
         self.finding = FindingPane(self.choices.use_rate, self._work_on, post, self.device)
         self.comparing = ComparePane(lambda: self.recipe, self._recipes, post, self._work_on, self.device)
@@ -138,6 +139,7 @@ class Panel:
             "forecast": self.forecast.hear,
             "samples": self.samples.hear,
             "landscape": self.landscapes.hear,
+            "drawn": lambda _: self.landscapes.catch_up(),
             "webgl": lambda there: self.landscapes.set_webgl(there=there),
             "health": lambda _: self.health.draw(),
             "picture": self.choices.draw,
@@ -301,7 +303,7 @@ class Panel:
         moved: set[int] = set()
         for sender, content in items:
             self._guarded(partial(self._take_in, sender, content, moved))
-        self._guarded(partial(self._draw, moved))
+        self._guarded(partial(self.curves.draw, moved, self.entries))
         self._on_show()
 
     def _take_in(self, sender: Any, content: Any, moved: set[int]) -> None:
@@ -310,13 +312,6 @@ class Panel:
         else:
             hear = self.hearers.get(sender) or getattr(self, f"_on_{sender}")
             hear(content)
-
-    def _draw(self, moved: set[int]) -> None:
-        for entry in self.entries:
-            if entry.number in moved:
-                self.curves.update(entry.number, entry.run.history, entry.steps_per_epoch)
-        if moved:
-            self.curves.fit_axes(self.runs)
 
     def _hear(self, entry: Entry, event: Any) -> int:
         """Take in what a job says; the number of the run that has moved."""
@@ -333,8 +328,6 @@ class Panel:
         """Runs came or went: one line for each of them, named by what differs now."""
         self.list.show()
         self.curves.keep(self.list.names)
-        for entry in self.entries:
-            self.curves.update(entry.number, entry.run.history, entry.steps_per_epoch)
 
     def _on_options(self, _: None) -> None:
         self.choices.refresh()
@@ -359,7 +352,6 @@ class Panel:
 
     def _on_log(self, log: bool) -> None:
         self.curves.set_log_loss(log=log)
-        self.curves.fit_axes(self.runs)
 
     def _on_clear(self, _: None) -> None:
         self.jobs.forget_ended()

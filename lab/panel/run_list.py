@@ -156,7 +156,8 @@ class RunList:
 
     def show(self) -> None:
         """Draw the table and the tools anew."""
-        found = {entry.number for entry in self.entries if holds(entry, self.search.value, self.names[entry.number])}
+        words, names = self.search.value, self.names
+        found = {entry.number for entry in self.entries if not words or holds(entry, words, names[entry.number])}
         notes = {entry.number: entry.note for entry in self.entries}
         self.table.value = runs_table(self.numbered, notes, found)
         options = [(name, number) for number, name in self.names.items()]

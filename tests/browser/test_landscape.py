@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import pytest
 from jupyterlab_window import Window  # pyright: ignore[reportMissingImports]
@@ -17,6 +19,18 @@ SURFACES = f"""() => ({PLOT}?.data ?? [])
 COMPLETE = f"n => {{ const all = ({SURFACES})(); return all.length === n && all.every(t => t.size === 33) }}"
 CAMERAS = f"""() => {{ const {{ scene, scene2 }} = {PLOT}._fullLayout;
   return [scene, scene2].map(s => s.camera.eye.x) }}"""
+SUMS = f"""() => ({PLOT}?.data ?? []).filter(t => ['surface', 'contour'].includes(t.type))
+  .map(t => t.z.reduce((sum, row) => row.reduce((all, z) => all + z, sum), 0))"""
+ON_ONE_PLANE = """name => { const words = document.querySelector('.lab-trust').innerText;
+  return words.includes(name) && words.split('Joint plane of the paths').length === 3 }"""
+AXIS = "() => document.querySelector('.lab-results .js-plotly-plot').layout.yaxis.type"
+PAIRS = {
+    "skips": [
+        {"epochs": 300, "model": {"name": "resnet", "depth": 1, "width": 4, "skip": skip}} for skip in (True, False)
+    ],
+    "optimizers": [{"epochs": 2000, "optimizer": optimizer} for optimizer in ("sgd", "adam")],
+}
+NAMES = {"skips": "2 skip False", "optimizers": "2 adam"}  # of the second runs
 PLACE = f"""() => {{ const frame = {PLOT}.querySelector('#scene').getBoundingClientRect();
   return [frame.x + frame.width / 2, frame.y + frame.height / 2] }}"""
 
@@ -26,11 +40,15 @@ def unfold(window: Window) -> None:
     window.page.wait_for_selector(".lab-landscape-solid")
 
 
-def two_runs(window: Window) -> None:
-    for optimizer in ("sgd", "adam"):
-        window.recipe(optimizer=optimizer, epochs=40)
+def train(window: Window, recipes: Sequence[dict[str, Any]]) -> None:
+    for changes in recipes:
+        window.recipe(**changes)
         window.page.locator(".lab-train").click()
         window.page.wait_for_timeout(300)
+
+
+def two_runs(window: Window) -> None:
+    train(window, [{**changes, "epochs": 40} for changes in PAIRS["optimizers"]])
 
 
 def picture(window: Window, name: str) -> None:
@@ -110,4 +128,30 @@ def test_numbers_and_filters_come_on_request_and_all_can_be_saved(panel: Window)
     panel.page.wait_for_function("() => document.querySelector('.lab-landscape').innerText.includes('Saved as')")
     picture(panel, "landscape-numbers")
     panel.page.locator(".lab-landscape-glimpses").click()
+    assert panel.errors == []
+
+
+@pytest.mark.parametrize("pair", PAIRS)
+def test_two_runs_are_seen_side_by_side_on_one_plane_while_both_train(panel: Window, pair: str) -> None:
+    unfold(panel)
+    panel.kernel("panel.landscapes.share.value = 25; panel.landscapes.choices['samples'].value = 128")
+    train(panel, PAIRS[pair])
+    panel.page.wait_for_function(f"() => ({SUMS})().length === 2")
+    panel.page.wait_for_function(ON_ONE_PLANE, arg=NAMES[pair])
+    before = panel.page.evaluate(SUMS)
+    panel.page.wait_for_function(f"old => ({SUMS})().every((sum, run) => sum !== old[run])", arg=before)
+    panel.page.locator(".lab-log").click()
+    panel.page.wait_for_function(f"() => ({AXIS})() === 'log'")
+    picture(panel, f"landscape-{pair}-light")
+    panel.command("apputils:change-theme", {"theme": "JupyterLab Dark"})
+    panel.page.wait_for_function("() => document.body.dataset.jpThemeLight === 'false'")
+    panel.page.wait_for_timeout(2500)
+    picture(panel, f"landscape-{pair}-dark")
+    panel.command("apputils:change-theme", {"theme": "JupyterLab Light"})
+    assert panel.kernel("print([run.status for run in panel.runs])") == "['running', 'running']"
+    panel.kernel("panel.landscapes.share.value = 5; panel.landscapes.choices['samples'].value = 512")
+    panel.page.locator(".lab-stop").click()
+    panel.state("stopped")
+    in_3d = f"() => ({SURFACES})().every(surface => surface.type === 'surface')"
+    panel.page.wait_for_function(in_3d)  # on a busy machine they were contours until now
     assert panel.errors == []

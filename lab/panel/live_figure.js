@@ -1,0 +1,84 @@
+// A figure whose Plotly comes from a shared carrier, and which tells the kernel when it has drawn what that sent.
+
+const CHANGES = ['addTraces', 'deleteTraces', 'moveTraces', 'restyle', 'relayout', 'update', 'animate',
+  'removeLayoutProps', 'removeTraceProps'].map((name) => `_py2js_${name}`);
+const REST = 2;  // times as long as a change took, before the next may come: the page is a person's most of the time
+const FRAMES = 3;  // until a change can be seen: in 3-D, Plotly draws in the frames that follow
+
+async function load(model) {
+  return globalThis.__labPlotlyLibrary ??= (async () => {
+    const id = model.get('_library').slice('IPY_MODEL_'.length);
+    const carrier = await model.widget_manager.get_model(id);
+    const url = URL.createObjectURL(new Blob([carrier.get('source')], { type: 'text/javascript' }));
+    try { return (await import(/* webpackIgnore: true */ url)).default } finally { URL.revokeObjectURL(url) }
+  })();
+}
+
+// Changes that come before Plotly does would be lost. Gives what hands them on, in their order.
+function keepChanges(model) {
+  const kept = [];
+  const keepers = CHANGES.map((name) => [`change:${name}`, () => {
+    if (model.get(name) !== null) kept.push([name, model.get(name)]);
+  }]);
+  for (const [event, keep] of keepers) model.on(event, keep);
+  return () => {
+    for (const [event, keep] of keepers) model.off(event, keep);
+    for (const [name, change] of kept) { model.set(name, change); model.set(name, null); }
+  };
+}
+
+async function begin(context) {
+  const catchUp = keepChanges(context.model);
+  const library = await load(context.model);
+  const figure = typeof library === 'function' ? await library() : library;
+  await figure.initialize?.(context);
+  catchUp();
+  return figure;
+}
+
+// In the picture's place, and as high, until it is there.
+function sayMeanwhile({ model, el }) {
+  const words = document.createElement('div');
+  words.className = 'lab-coming';
+  words.textContent = model.get('_meanwhile');
+  words.style.minHeight = `${model.get('_widget_layout')?.height ?? 360}px`;
+  el.append(words);
+  return () => words.remove();
+}
+
+const frames = (count, then) => requestAnimationFrame(() => (count > 1 ? frames(count - 1, then) : then()));
+
+// The kernel waits for this with its next change, so that a browser that is slow is never behind.
+function tellWhenDrawn(model, began) {
+  let waiting;
+  const tell = (number, took) => { model.set('_took', took / 1000); model.set('_drawn', number); model.save_changes(); };
+  const hear = () => {
+    const number = model.get('_sent'), ends = number % 2 === 0;
+    if (!ends) { began = performance.now(); return; }
+    frames(FRAMES, () => {
+      const took = performance.now() - began;
+      waiting = setTimeout(() => tell(number, took), REST * took);
+    });
+  };
+  model.on('change:_sent', hear);
+  hear();  // this view shows what was sent before
+  return () => { clearTimeout(waiting); model.off('change:_sent', hear); };
+}
+
+// A function, not an object: each widget gets its own state.
+export default () => {
+  let figure;
+  return {
+    // Not waited for: of a model that takes longer than two seconds anywidget hears no message any more.
+    initialize(context) { figure = begin(context); },
+    async render(context) {
+      const done = sayMeanwhile(context);
+      const drawing = await figure;
+      done();
+      const began = performance.now();
+      const leave = await drawing.render(context);
+      const cease = tellWhenDrawn(context.model, began);
+      return () => { cease(); leave?.(); };
+    },
+  };
+};

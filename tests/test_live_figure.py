@@ -1,0 +1,127 @@
+"""Figures that wait for the browser: what is late is drawn in the end, and what is replaced is closed in time."""
+
+from __future__ import annotations
+
+from types import SimpleNamespace
+
+import numpy as np
+import pytest
+from small_scenes import bowl, surface_of
+
+from lab.events import History
+from lab.landscape.scenes import Scene
+from lab.panel import live_figure
+from lab.panel.curves import Curves
+from lab.panel.landscape_view import LandscapeView
+from lab.panel.live_figure import PATIENCE, LiveFigure
+from lab.recipe import Recipe
+
+
+@pytest.fixture
+def now(monkeypatch) -> list[float]:
+    seconds = [100.0]
+    monkeypatch.setattr(live_figure, "time", SimpleNamespace(monotonic=lambda: seconds[0]))
+    return seconds
+
+
+def browser_draws(figure, took=0.1) -> None:
+    figure.set_state({"_took": took, "_drawn": figure._sent})
+
+
+def entry(losses) -> SimpleNamespace:
+    return SimpleNamespace(
+        number=1, run=SimpleNamespace(history=History(loss=losses), recipe=Recipe()), steps_per_epoch=1
+    )
+
+
+def test_without_a_browser_there_is_none_to_wait_for(now) -> None:
+    figure = LiveFigure()
+    with figure.change():
+        figure.update_layout(title="changed")
+    assert figure.ready
+
+
+def test_a_change_is_waited_for_until_it_is_drawn_or_the_browser_has_gone(now) -> None:
+    figure, told = LiveFigure(), []
+    figure.when_drawn(lambda: told.append(figure.ready))
+    browser_draws(figure)
+    assert told == [True]
+    for end in (lambda: browser_draws(figure), lambda: now.append(now.pop() + PATIENCE + 1)):
+        with figure.change():
+            figure.update_layout(title=f"changed at {now}")
+        assert not figure.ready
+        end()
+        assert figure.ready
+
+
+def test_a_figure_that_a_browser_is_going_to_draw_is_waited_for_from_the_beginning(now) -> None:
+    figure = LiveFigure()
+    figure.expect()
+    assert not figure.ready
+    browser_draws(figure)
+    assert figure.ready
+
+
+def test_what_breaks_off_leaves_no_change_on_its_way() -> None:
+    figure = LiveFigure()
+    with pytest.raises(ZeroDivisionError), figure.change():
+        raise ZeroDivisionError
+    assert figure._sent % 2 == 0
+
+
+def test_curves_that_come_too_soon_are_drawn_later(now) -> None:
+    curves, run = Curves(lambda: None), entry([2.0])
+    curves.keep({1: "1 mlp"})
+    browser_draws(curves.figure)
+    curves.draw({1}, [run])
+    run.run.history.loss += [1.0, 0.5]
+    curves.draw({1}, [run])
+    assert len(curves.figure.data[2].y) == 1
+    browser_draws(curves.figure)
+    curves.draw(set(), [run])
+    assert curves.figure.data[2].y.tolist() == [2.0, 1.0, 0.5]
+
+
+def test_a_run_that_is_taken_off_while_it_is_late_is_forgotten(now) -> None:
+    curves, run = Curves(lambda: None), entry([2.0])
+    curves.keep({1: "1 mlp"})
+    browser_draws(curves.figure)
+    for _ in range(2):
+        curves.draw({1}, [run])
+    curves.keep({})
+    browser_draws(curves.figure)
+    curves.draw(set(), [])
+    assert len(curves.figure.data) == 2
+
+
+def test_a_picture_that_is_replaced_is_closed_when_the_new_one_is_drawn(now) -> None:
+    view, scenes = LandscapeView(lambda: None), [Scene(surface_of(bowl), (), name) for name in "ab"]
+
+    def show(count) -> LiveFigure:
+        view.show(scenes[:count], count, kind="contour", dark=False, width=900)
+        return view.figure
+
+    first = show(1)
+    assert not view.ready
+    browser_draws(first)
+    second = show(2)
+    assert first.comm is not None
+    browser_draws(second)
+    assert show(2) is second
+    assert first.comm is None
+    assert np.shape(second.data[1].z) == (5, 5)
+
+
+def test_surfaces_that_hold_a_browser_up_are_told_from_those_that_do_not(now) -> None:
+    view, scenes = LandscapeView(lambda: None), [Scene(surface_of(bowl), (), name) for name in "abcde"]
+
+    def show(count, took) -> None:
+        view.show(scenes[:count], count, kind="solid", dark=False, width=900)
+        browser_draws(view.figure, took)
+
+    assert not view.holds_up(5)  # nothing is known yet
+    show(1, took=1.6)  # to make it: four times as long as to draw it again
+    assert view.seconds(1) == pytest.approx(0.4)
+    assert [view.holds_up(count) for count in (1, 2, 5)] == [False, False, True]
+    show(1, took=1.2)
+    assert view.holds_up(1)

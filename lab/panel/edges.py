@@ -39,11 +39,13 @@ class EdgeView:
     def show(self, paths: Sequence[EdgePath], *, dark: bool, width: int | None) -> None:
         """Only the pump calls this."""
         self.pane.layout.display = None if self.on else "none"
+        if not self.on:
+            return
         seen = [path for path in paths if path.readings]
         self.frame.layout.display = None if seen else "none"
         said = [path.words for path in paths] or [WAITS]
         self.words.value = f'<div class="lab-trust">{"".join(f"<p>{escape(each)}</p>" for each in said)}</div>'
-        if self.on and seen:
+        if seen:
             self._draw(seen, dark=dark, width=width)
 
     def _draw(self, paths: Sequence[EdgePath], *, dark: bool, width: int | None) -> None:

@@ -186,13 +186,20 @@ def at_least_float32(logits: Tensor) -> Tensor:
     return logits.to(torch.promote_types(logits.dtype, torch.float32))
 
 
+class AllTogether(contextlib.nullcontext[None]):
+    """In place of torch's counting by layer, which hooks into every layer of every thread as long as it counts."""
+
+    parents = frozenset({"Global"})
+
+
 def flops_per_image(model: nn.Module, images: Tensor) -> float:
     """Floating-point operations of one forward pass over `images`, per image, counted by torch."""
     from torch.utils.flop_counter import FlopCounterMode  # noqa: PLC0415  # slow to import: brings a compiler
 
-    was_training = model.training
+    was_training, counter = model.training, FlopCounterMode(display=False)
+    counter.mod_tracker = AllTogether()  # pyright: ignore[reportAttributeAccessIssue]
     model.eval()
-    with FlopCounterMode(display=False) as counter, torch.no_grad():
+    with counter, torch.no_grad():
         model(images)
     model.train(was_training)
     return counter.get_total_flops() / len(images)

@@ -1,5 +1,7 @@
 """What a network costs, against numbers counted by hand."""
 
+from concurrent.futures import ThreadPoolExecutor
+
 import pytest
 import torch
 from small_runs import SMALL, trained
@@ -7,6 +9,7 @@ from torch import nn
 
 from lab.costs import Layer, costs, with_prefix, words
 from lab.models import models
+from lab.steps import flops_per_image
 from lab.training import Training
 
 MLP = SMALL.changed(model={"name": "mlp", "depth": 1, "width": 32})
@@ -198,3 +201,25 @@ def test_one_line_for_people():
 )
 def test_large_numbers_get_a_prefix(number, said):
     assert with_prefix(number) == said
+
+
+def slope_elsewhere(layer: nn.Module) -> torch.Tensor:
+    """A gradient taken in another thread."""
+
+    def slope() -> torch.Tensor:
+        x = torch.ones(3, 8, requires_grad=True)
+        return torch.autograd.grad(layer(x).sum(), x)[0]
+
+    with ThreadPoolExecutor(1) as pool:
+        return pool.submit(slope).result()
+
+
+def test_counting_leaves_the_layers_of_other_threads_alone():
+    class Meanwhile(nn.Linear):
+        def forward(self, images):
+            found.append(slope_elsewhere(other))
+            return super().forward(images)
+
+    found, other = [], nn.Sequential(nn.Linear(8, 4), nn.Tanh())
+    assert flops_per_image(Meanwhile(8, 4), torch.ones(2, 8)) == 2 * 8 * 4
+    assert torch.equal(found[0], slope_elsewhere(other))

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping
-from contextlib import suppress
 from copy import deepcopy
 from dataclasses import dataclass, field
 from math import prod
@@ -25,7 +24,7 @@ from lab.landscape.weights import Weights, norm, trained
 from lab.progress import with_bar
 from lab.recipe import Recipe, RecipeError
 from lab.runs import open_run
-from lab.steps import EVALUATION_BATCH, enough_threads
+from lab.steps import EVALUATION_BATCH, enough_threads, is_out_of_memory, no_memory
 from lab.training import Training
 from lab.views import Lens
 
@@ -54,7 +53,8 @@ class Followed:
     """A run and its snapshots; of a finished run the last one only, and no trail.
 
     model: the network at its end, as it is used. start: its weights before the first step. shown: a few validation
-    images. edge: readings of the sharpness at snapshots, where they were asked for. ended: how, in one word; reason:
+    images. edge: readings of the sharpness at snapshots, where they were asked for; edge_fault: why the last one that
+    failed has no number. ended: how, in one word; reason:
     why, in a sentence.
     """
 
@@ -68,6 +68,7 @@ class Followed:
     trail: Trail | None = None
     glimpses: list[Glimpse] = field(default_factory=list[Glimpse])
     edge: list[Reading] = field(default_factory=list[Reading])
+    edge_fault: str = ""
     ended: str = ""
     reason: str = ""
 
@@ -126,8 +127,15 @@ class Following:
         with enough_threads(self.session.device, self.session.flops_per_step):
             glimpses.append(glimpse(network, self.run, self.lens, step))
         if self.gauge is not None:
-            with suppress(ValueError):  # the loss is not finite here: there is a gap
-                self.run.edge.append(self.gauge())
+            self._read_edge(self.gauge)
+
+    def _read_edge(self, gauge: Gauge) -> None:
+        """What cannot be read is said, and is a gap: the loss is not finite here, or memory does not do."""
+        try:
+            self.run.edge.append(gauge())
+        except (ValueError, RuntimeError, MemoryError) as error:
+            why = no_memory(self.session.device) if is_out_of_memory(error) else str(error)
+            self.run.edge_fault = f"No sharpness at step {self.session.step:,}: {why}"
 
 
 def follow(

@@ -16,6 +16,7 @@ import json
 import re
 import shutil
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from importlib.resources import files as package_files
 from io import BytesIO
 from math import isfinite
@@ -102,7 +103,7 @@ def save(
     }
     if not scenes[0].surface.grid.line:
         found[PICTURE] = png(contour_picture(scenes, scale))
-    if edges := edges_of(runs):
+    if edges := read(edges_of(runs)):
         found[EDGE] = still(edge_figure(edges))
     put(folder, found)
     return facts
@@ -155,8 +156,14 @@ def arrays_of(scenes: Sequence[Scene], runs: Sequence[Followed]) -> bytes:
 
 
 def edges_of(runs: Sequence[Followed]) -> list[EdgePath]:
-    """Of the runs whose sharpness was read."""
-    return [EdgePath(run.name, number, tuple(run.edge)) for number, run in enumerate(runs) if run.edge]
+    """Of the runs whose sharpness was asked for."""
+    asked = [(number, run) for number, run in enumerate(runs) if run.edge or run.edge_fault]
+    return [EdgePath(run.name, number, tuple(run.edge), run.edge_fault) for number, run in asked]
+
+
+def read(edges: Sequence[EdgePath]) -> list[EdgePath]:
+    """Those with anything to draw."""
+    return [each for each in edges if each.readings]
 
 
 def planes_of(scenes: Sequence[Scene]) -> dict[str, Plane]:
@@ -190,7 +197,7 @@ def run_facts(run: Followed, numbers: Sequence[Number]) -> dict[str, Any]:
         "ended": run.ended,
         "reason": run.reason,
     }
-    edge = EdgePath("", 0, tuple(run.edge)).words if run.edge else ""
+    edge = "".join(replace(each, name="").words for each in edges_of([run]))
     return {**facts, "edge": edge, "numbers": [number_facts(each) for each in numbers]}
 
 
@@ -240,7 +247,7 @@ def page(facts: dict[str, Any], scenes: Sequence[Scene], scale: Scale, runs: Seq
         "words": [words_of(scene, scale) for scene in scenes]
         + beside
         + [f"Edge of stability: {each.words}" for each in edges],
-        "figures": figures_of(scenes, scale) + ([edge_part(edges)] if edges else []),
+        "figures": figures_of(scenes, scale) + ([edge_part(read(edges))] if read(edges) else []),
         "scenes": len(scenes),
         "runs": [{**told(run, number), "numbers": facts["runs"][number]["numbers"]} for number, run in enumerate(runs)],
     }

@@ -58,7 +58,8 @@ def test_a_bound_far_above_is_left_out_and_said():
 def test_the_words_say_the_rule_and_that_it_is_for_all_images():
     assert PATH.words == (
         "sgd, step 20: Sharpness 19 ± 0.4 (standard error, 512 of 1,259 training images; residual 0.03). 76% of the 25 "
-        "that the rate bears. Dashed: 2 / lr, for batches of all images; small ones stay below it."
+        "that the rate bears. Dashed: 2 / lr, for batches of all images (small ones stay below it) and for the loss as "
+        "it is measured: without augmentation, dropout and weight decay."
     )
 
 

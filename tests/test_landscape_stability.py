@@ -138,8 +138,8 @@ def test_beyond_the_bound_a_step_grows_and_below_it_shrinks(name, momentum):
         ({"optimizer": "adam"}, "adam does not step by one rate along the gradient"),
         (
             {"optimizer": {"name": "adam", "beta1": 0.9}},
-            "adam does not step by one rate along the gradient: what it keeps at the edge is the sharpness after its "
-            "own scaling, not this one, and is not measured here; its edge is 38 / lr (Cohen et al. 2022",
+            "adam does not step by one rate along the gradient, so that no sharpness is its edge. What it keeps at the "
+            "edge is the sharpness after its own scaling, whose edge is 38 / lr and which is not measured here (Cohen",
         ),
         ({"optimizer": "lion"}, "lion does not step by one rate"),
         ({"gradient": ["sam"]}, "The gradient is changed before the step"),

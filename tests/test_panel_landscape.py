@@ -490,6 +490,15 @@ def edges_of(panel) -> dict:
     return {number: path.readings for number, path in panel.landscapes.news.edges.items()}
 
 
+def test_the_edge_of_a_run_that_ended_while_it_was_folded_is_that_of_its_last_rate(panel) -> None:
+    train(panel, QUICK.changed(optimizer="sgd", schedule="linear"))
+    panel.landscapes.edges.toggle.value = True
+    unfold(panel)
+    until(panel, lambda: edges_of(panel))
+    ((*_, last),) = edges_of(panel).values()
+    assert last.bound == pytest.approx(2 / panel.runs[0].history.lr[-1])
+
+
 def test_the_edge_of_stability_grows_while_a_run_trains_and_changes_no_bit(panel) -> None:
     edges = panel.landscapes.edges
     unfold(panel)

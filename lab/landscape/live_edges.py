@@ -14,7 +14,10 @@ from lab.landscape.stability import SAMPLES, Bound, EdgePath, loss_of, reading
 from lab.steps import is_out_of_memory, no_memory
 
 READING = 0.5  # of the budget while runs train: the rest is for their surfaces
-NEWEST, EARLIER = 2.5, 5.5  # how urgent a reading is, on the scale of `LiveView.most_urgent`
+NEWEST, EARLIER = (
+    3.5,
+    6.5,
+)  # how urgent: before a picture is brought up to date, and behind the true losses of its marks
 Work = Callable[[], Generator[None]]
 Due = tuple[float, bool, Work]  # how urgent, whether its run has ended (then it can wait), and the work
 

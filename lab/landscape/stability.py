@@ -20,6 +20,10 @@ from lab.training import Training
 SAMPLES = 512
 TOLERANCE = 0.02  # of the sharpness: far less than what it moves by from step to step at the edge
 MOST_PRODUCTS = 40
+WITHOUT = (
+    "for batches of all images (small ones stay below it) and for the loss as it is measured: without augmentation, "
+    "dropout and weight decay."
+)
 ONLY_CLASSES = ("supervised", "adapted_statistics")  # objectives
 Bound = tuple[float | None, str]  # and the rule that it comes from, or why there is none
 
@@ -85,7 +89,7 @@ class EdgePath:
         if not self.readings:
             return f"{whose}{self.fault}"
         last = self.readings[-1]
-        rule = f"Dashed: {last.note}, for batches of all images; small ones stay below it." if last.bound else ""
+        rule = f"Dashed: {last.note}, {WITHOUT}" if last.bound else ""
         return " ".join(filter(None, [f"{whose}step {last.step:,}: {last.words}", rule, self.fault]))
 
 
@@ -171,9 +175,8 @@ def why_unbound(session: Training) -> str:
     recipe = session.recipe
     if type(session.optimizer) is not torch.optim.SGD:
         return (
-            f"{recipe.optimizer.name} does not step by one rate along the gradient: what it keeps at the edge is the "
-            f"sharpness after its own scaling, not this one{scaled_edge(session)} (Cohen et al. 2022, arXiv "
-            "2207.14484)."
+            f"{recipe.optimizer.name} does not step by one rate along the gradient, so that no sharpness is its "
+            f"edge.{scaled_edge(session)}"
         )
     if recipe.gradient or recipe.clip_norm:
         return "The gradient is changed before the step, so that 2 / lr is not its bound."
@@ -189,4 +192,8 @@ def scaled_edge(session: Training) -> str:
     if type(session.optimizer) not in (torch.optim.Adam, torch.optim.AdamW):
         return ""
     beta1, _ = session.optimizer.param_groups[0]["betas"]
-    return f", and is not measured here; its edge is {(2 + 2 * beta1) / (1 - beta1):.3g} / lr"
+    edge = f"{(2 + 2 * beta1) / (1 - beta1):.3g} / lr"
+    return (
+        f" What it keeps at the edge is the sharpness after its own scaling, whose edge is {edge} and which is not "
+        "measured here (Cohen et al. 2022, arXiv 2207.14484)."
+    )

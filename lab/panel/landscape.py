@@ -37,7 +37,7 @@ SOLID = Look("3-D", "cube", "Surfaces to turn, or contours seen from above", 66)
 NOTHING = "No landscape yet: press <b>Train</b>. Of a run that ended while this was folded, only the end is known."
 WAITS = "Looking around: the first points come soon."
 LETTER = 10  # pixels of one in a title
-FLAT = "contours while it trains: 3-D would hold this browser up for {:.1f} s"
+FLAT = "contours while it trains: 3-D would hold this browser up for about {:.1f} s"
 NO_WEBGL = "This browser has no WebGL: contours only."
 PLANES = {
     "of the paths": "path",
@@ -235,7 +235,8 @@ class Landscapes:
 
     def _replay(self) -> None:
         self.glimpses.replay(self.part)
-        self.draw()
+        self._late = True  # of a slider that is dragged the browser draws what it can
+        self.catch_up()
 
     @property
     def part(self) -> float:
@@ -274,7 +275,10 @@ class Landscapes:
         letters = (self.width or 900) // places(len(scenes))[1] // LETTER
         titled = [replace(scene, title=cut(scene.title, letters)) for scene in scenes]
         self.view.show(titled, planes, kind=kind, dark=self.dark, width=self.width or None)
-        texts = [in_html(scene, each) for scene, each in zip(scenes, seen, strict=False)]  # of a line there may be one
+        assert self.view.scale
+        texts = [
+            in_html(scene, each, self.view.scale) for scene, each in zip(scenes, seen, strict=False)
+        ]  # of a line there may be one
         self.words.value = f'<div class="lab-trust">{"".join(texts)}</div>'
 
     def _kind(self, scenes: Sequence[Scene]) -> Kind:

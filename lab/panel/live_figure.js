@@ -3,6 +3,7 @@
 const CHANGES = ['addTraces', 'deleteTraces', 'moveTraces', 'restyle', 'relayout', 'update', 'animate',
   'removeLayoutProps', 'removeTraceProps'].map((name) => `_py2js_${name}`);
 const REST = 2;  // times as long as a change took, before the next may come: the page is a person's most of the time
+const LONGEST_REST = 4000;  // milliseconds
 const FRAMES = 3;  // until a change can be seen: in 3-D, Plotly draws in the frames that follow
 
 async function load(model) {
@@ -50,19 +51,26 @@ const frames = (count, then) => requestAnimationFrame(() => (count > 1 ? frames(
 
 // The kernel waits for this with its next change, so that a browser that is slow is never behind.
 function tellWhenDrawn(model, began) {
-  let waiting;
+  let waiting, hidden = document.hidden;
+  const look = () => { hidden ||= document.hidden; };  // no frames come then, and the clock would count the absence
+  document.addEventListener('visibilitychange', look);
   const tell = (number, took) => { model.set('_took', took / 1000); model.set('_drawn', number); model.save_changes(); };
   const hear = () => {
     const number = model.get('_sent'), ends = number % 2 === 0;
-    if (!ends) { began = performance.now(); return; }
+    if (!ends) { began = performance.now(); hidden = document.hidden; return; }
     frames(FRAMES, () => {
-      const took = performance.now() - began;
-      waiting = setTimeout(() => tell(number, took), REST * took);
+      const took = hidden ? 1000 * model.get('_took') : performance.now() - began;
+      clearTimeout(waiting);  // an older change is drawn too
+      waiting = setTimeout(() => tell(number, took), Math.min(REST * took, LONGEST_REST));
     });
   };
   model.on('change:_sent', hear);
   hear();  // this view shows what was sent before
-  return () => { clearTimeout(waiting); model.off('change:_sent', hear); };
+  return () => {
+    clearTimeout(waiting);
+    document.removeEventListener('visibilitychange', look);
+    model.off('change:_sent', hear);
+  };
 }
 
 // A function, not an object: each widget gets its own state.

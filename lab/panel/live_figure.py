@@ -22,7 +22,7 @@ import traitlets
 from plotly.serializers import custom_serializers
 
 LIBRARY = Path(plotly.__file__).parent / "package_data" / "widgetbundle.js"
-PATIENCE = 10.0  # seconds without a word, after which a browser is taken to have gone
+PATIENCE = 30.0  # seconds without a word, after which a browser is taken to have gone
 TOO_MANY = ["zoom2d", "pan2d", "select2d", "lasso2d", "zoomIn2d", "zoomOut2d", "autoScale2d"]  # a mouse does all that
 MEANWHILE = "This picture is being drawn."
 

@@ -10,7 +10,7 @@ import numpy as np
 
 from lab.landscape import Portrait
 from lab.landscape.budgets import Cost
-from lab.landscape.scenes import Scene, share, trust_words
+from lab.landscape.scenes import Scale, Scene, share, trust_words
 from lab.landscape_numbers import bends_in_words, bent_down
 from lab.landscape_scenes import SAME_FUNCTION
 from lab.recipe import Recipe
@@ -79,7 +79,7 @@ def marks_in(count: int, part: float) -> int:
     return int(np.ceil(count * part))
 
 
-def in_html(scene: Scene, portrait: Portrait) -> str:
+def in_html(scene: Scene, portrait: Portrait, scale: Scale) -> str:
     """How far to trust a picture."""
     surface = scene.surface
     size = f"{surface.grid.size}" if surface.grid.line else f"{surface.grid.size} x {surface.grid.size}"
@@ -87,6 +87,7 @@ def in_html(scene: Scene, portrait: Portrait) -> str:
     parts = [
         f"{size} points, {kind}, through step {portrait.step:,}.",
         trust_words(scene),
+        scale.cut(surface),
         bends_in_words(bent_down(surface)) if surface.complete else "",
         f"Plane made anew at step {portrait.made_at:,}: {portrait.why}." if portrait.why else "",
     ]

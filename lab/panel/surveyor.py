@@ -151,8 +151,9 @@ class Surveyor:
         try:
             session = Training(job.recipe, device=job.device)
             session.model.load_state_dict(job.run.weights)
-            session.step, session.history = job.run.step, job.run.history
-            session.set_rate()
+            session.step, session.history = max(0, job.run.step - 1), job.run.history
+            session.set_rate()  # that of its last step: behind it a schedule may have ended at 0
+            session.step = job.run.step
             live.add(job.number, session)
         except Exception as error:  # noqa: BLE001  # shown in words, whatever it is
             self.post(("fault", f"There is no landscape of a run: {in_short(error, job.device)}"))

@@ -28,9 +28,9 @@ test: $(READY)  ## everything: units, faults, notebooks, the panel in Chromium
 
 course: $(READY)  ## the course: every line as the instructor has it, every number within its tolerance, other seeds too
 	rm -rf notebooks/course/instructor/runs
-	$(BIN)/python -m pytest --nbval --nbval-current-env --nbval-sanitize-with tests/notebooks/sanitize.cfg notebooks/course/instructor
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n auto --dist loadfile --nbval --nbval-current-env --nbval-sanitize-with tests/notebooks/sanitize.cfg notebooks/course/instructor
 	$(BIN)/python -m lab.course --compare
-	$(BIN)/python -m lab.course --execute build/course first_seed=10
+	OMP_NUM_THREADS=1 $(BIN)/python -m lab.course --execute build/course first_seed=10
 	test -z "$$(find build/course -name '*.ipynb' -size +500k)"  # no figure twice, no state of widgets
 
 course-notebooks: $(READY)  ## students' notebooks out of the instructor's, and the answers sealed

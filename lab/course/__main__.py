@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import argparse
+import os
 import sys
+from concurrent.futures import ProcessPoolExecutor, as_completed
 from pathlib import Path
 
 from lab.course.making import make
@@ -36,9 +38,12 @@ def main() -> int:
 def execute(notebooks: Path, folder: Path, words: list[str]) -> int:
     """By papermill, without the state of the panels in them: megabytes that nobody can use without a kernel."""
     folder.mkdir(parents=True, exist_ok=True)
-    for notebook in sorted(notebooks.glob("*.ipynb")):
-        print(notebook.name, flush=True)
-        executed(notebook, folder / notebook.name, parse_overrides(words))
+    given, chapters = parse_overrides(words), sorted(notebooks.glob("*.ipynb"))
+    with ProcessPoolExecutor(os.cpu_count()) as pool:
+        ended = {pool.submit(executed, chapter, folder / chapter.name, given): chapter.name for chapter in chapters}
+        for each in as_completed(ended):
+            each.result()
+            print(ended[each], flush=True)
     return 0
 
 

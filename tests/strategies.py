@@ -5,9 +5,10 @@ from typing import Literal, get_origin
 from annotated_types import Ge, Gt, Le, Lt
 from hypothesis import strategies as st
 
+from lab.augmentations import augmentations, learners, mixes
 from lab.catalogue import RecipeError, knob_of, options_of
 from lab.models import OWN_ACTIVATION
-from lab.objectives import without_labels
+from lab.objectives import with_views, without_labels
 from lab.recipe import CATALOGUES, Recipe
 from lab.transfer import cached, thawing
 
@@ -112,7 +113,7 @@ def recipes(*, usual=False, **fixed):
         key: chosen[key] if key in chosen else entries(key, field, usual=usual)
         for key, field in Recipe.model_fields.items()
     }
-    whole = st.fixed_dictionaries(keys).filter(leaves_something_to_learn)
+    whole = st.fixed_dictionaries(keys).filter(leaves_something_to_learn).filter(augments_without_labels)
     return whole.map(lambda spec: Recipe(**awake_activation(spec)))
 
 
@@ -120,6 +121,14 @@ def leaves_something_to_learn(spec):
     """Whether steps are left between the ramps, and layers that may move: a recipe refuses it otherwise."""
     rests = name_of(spec["objective"]) in without_labels and name_of(spec["transfer"]) in (*cached, *thawing)
     return 1 - spec["warmup"] - spec["cooldown"] > 0 and not rests
+
+
+def augments_without_labels(spec):
+    """Whether no augmentation needs labels, or other images, that the objective has not: a recipe refuses it."""
+    objective, names = name_of(spec["objective"]), [name_of(entry) for entry in spec["augment"]]
+    taught = objective in (*with_views, *without_labels) and any(name in learners for name in names)
+    mixed = objective in with_views and any(mixes(augmentations.functions[name]) for name in names)
+    return not taught and not mixed
 
 
 def name_of(spec):

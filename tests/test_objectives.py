@@ -12,7 +12,8 @@ import lab
 from lab.data import Split, datasets, load, modifiers
 from lab.events import Finished, Step
 from lab.export import script
-from lab.objectives import fitting, label_free, losses, objectives
+from lab.objectives import fitting, label_free, losses, objectives, with_views, without_labels
+from lab.option_tables import shipped
 from lab.plots import trace_data
 from lab.recipe import RecipeError
 from lab.stacks import Stack
@@ -287,6 +288,19 @@ def test_stacks_and_scripts_refuse_in_words():
         ),
         ({"objective": {"name": "pseudo_labels", "start": 0.5, "end": 0.5}}, "start must be less than end"),
         (
+            {"objective": "fixmatch", "augment": ["crop", "generated"]},
+            r"^generated learns from labels, .* objective fixmatch .*: leave generated out, or choose supervised\.$",
+        ),
+        (
+            {"objective": "masked_autoencoder", "augment": "generated"},
+            "^generated learns from labels, and makes images",
+        ),
+        (
+            {"objective": "simclr", "augment": "mixup"},
+            r"^mixup mixes each image with another one, but objective simclr .* by itself.*: leave mixup out\.$",
+        ),
+        ({"objective": "pseudo_labels", "augment": ["fmix"]}, "^fmix mixes each image with another one"),
+        (
             {"init": "pretrained"},
             "^init says how fresh weights are drawn; .*: set transfer=whole, and a source such as ",
         ),
@@ -295,6 +309,19 @@ def test_stacks_and_scripts_refuse_in_words():
 def test_what_cannot_be_is_refused_when_the_recipe_is_made(changes, said):
     with pytest.raises(RecipeError, match=said):
         FEW.changed(**changes)
+
+
+def test_what_has_labels_and_one_view_may_mix_and_make_images():
+    for objective in ("supervised", "multi_task", "coral"):
+        assert len(FEW.changed(objective=objective, augment=["generated", "mixup"]).augment) == 2
+    assert FEW.changed(objective="masked_autoencoder", augment="mixup").augment
+
+
+def test_what_is_named_without_labels_or_with_views_is_what_says_so_itself():
+    data = load(datasets.parse("digits"), [])
+    built = {name: objectives.build(objectives.parse(name), data, 0.0) for name in shipped("objective")}
+    assert {name for name, objective in built.items() if not objective.uses_labels} == {*without_labels}
+    assert {name for name, objective in built.items() if objective.takes_views} == {*with_views}
 
 
 def test_a_network_that_does_not_end_with_a_fully_connected_layer_is_refused():

@@ -109,6 +109,37 @@ def test_an_image_without_words_gets_the_class_whose_words_are_nearest():
     torch.testing.assert_close(hidden, torch.ones(7))
 
 
+def test_the_loss_by_hand():
+    session, images, labels = begun()
+    batch, model = (images, labels), session.model
+    place, words = (model.trunk(images).detach().numpy(), model.words(model.bags[labels]).detach().numpy())
+    cosines = [[a @ b / np.linalg.norm(a) / np.linalg.norm(b) for b in words] for a in place]
+    logits = np.array(cosines) / 0.07  # the scale at the start
+    right = labels.numpy()[:, None] == labels.numpy()[None]
+    right = right / right.sum(1, keepdims=True)
+    expected = -((right * log_softmax(logits)).sum(1).mean() + (right * log_softmax(logits.T)).sum(1).mean()) / 2
+    assert session.objective.loss(model, batch)[0].item() == pytest.approx(expected, rel=1e-6)
+
+
+def test_the_scale_is_at_most_100_and_comes_back_from_there():
+    session, images, labels = begun(optimizer={"name": "sgd", "lr": 0.1})
+    with torch.no_grad():
+        session.model.sharpness.fill_(9.0)
+    assert session.model.eval().scale.item() == pytest.approx(100.0)
+    loss, logits = session.objective.loss(session.model.train(), (images, labels))
+    assert logits.abs().max() <= 100.001
+    loss.backward()
+    assert session.model.sharpness.grad > 0  # a network that knows nothing yet is too sure
+    session.optimizer.step()
+    assert session.model.scale.item() < 100
+
+
+def begun(**changes):
+    """A training, and every tenth of its images with its label: of all classes, some twice."""
+    session = lab.Training(BASE.changed(precision="float64", **changes), device="cpu")
+    return session, session.prepare(session.data.train.images[::10]), session.data.train.labels[::10]
+
+
 # -- sequences --------------------------------------------------------------------------------------------------------
 
 NAMES = lab.Recipe(data="letter_names", epochs=2, optimizer={"name": "adam", "lr": 0.01})

@@ -19,6 +19,7 @@ from lab.objectives.objective import Batch, Moment, Objective
 from lab.objectives.trunk import OnTrunk, features_of_last, in_full
 
 without_labels = ("simclr", "masked_autoencoder")  # options that never look at a label
+with_views = ("simclr", "pseudo_labels", "fixmatch")  # those that augment images whose labels they do not know
 
 Temperature = Annotated[
     float, Field(gt=0, description="how much the nearest of the other images count"), Knob(0.05, 1, log=True)

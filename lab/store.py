@@ -187,9 +187,9 @@ def read_weights(path: Path) -> dict[str, Tensor]:
 def facts_of(session: Training) -> dict[str, str]:
     """What a file of weights says beside them: the classes that the last layer has learned, in its order.
 
-    None where it was fitted to labels only to be looked at: who takes the weights over starts without it.
+    None where no label has taught it: who takes the weights over starts with a last layer of its own.
     """
-    return {"classes": json.dumps(list(session.data.classes) if session.objective.uses_labels else [])}
+    return {"classes": json.dumps(list(session.data.classes) if session.objective.names_classes else [])}
 
 
 def encode_history(history: History) -> bytes:

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from small_runs import SMALL, trained
 
 import lab
-from lab.data import load
+from lab.data import DataError, load
 from lab.data.shapes import COLOURS, SHAPES
 from lab.diagnostics.by_words import nearest_images
 from lab.objectives.words import bag, symmetric_info_nce, tokens_of
@@ -75,6 +75,13 @@ def test_unseen_classes_are_missing_from_training_only():
     assert not torch.isin(data.train.labels, torch.tensor(data.unseen)).any()
     assert len(data.train) == len(whole.train) - torch.isin(whole.train.labels, torch.tensor(data.unseen)).sum()
     assert data.validation is whole.validation
+
+
+def test_more_unseen_classes_than_can_be_are_refused():
+    digits = BASE.changed(data="digits", modify={"name": "unseen_classes", "count": 8})
+    assert len(load(digits.data, digits.modify).unseen) == 8
+    with pytest.raises(DataError, match=r"^unseen_classes takes 9 away, but of 10 classes 2 must stay: .* at most 8 "):
+        load(digits.data, digits.changed(**{"modify.unseen_classes.count": 9}).modify)
 
 
 def test_unseen_classes_are_told_by_their_words_beside_chance(tmp_path):

@@ -11,7 +11,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from lab.catalogue import Knob, RecipeError
-from lab.data.splits import Dataset
+from lab.data.splits import DataError, Dataset
 from lab.last_layer import end_of
 from lab.objectives import objectives
 from lab.objectives.losses import masked_error, nt_xent
@@ -56,6 +56,9 @@ def masked_autoencoder(data: Dataset, smoothing: float, *, masked: Masked = 0.75
     h is what the last layer reads; W and b are of no use afterwards. Differs from the paper, so that it suits any
     network: hidden patches are set to the mean where there they are left out, and the decoder is one layer. Loss and
     accuracy on the validation images are those of a last layer fitted as for simclr.
+
+    Raises:
+        DataError: a patch is as large as the image.
 
     Source: He et al. 2022, arXiv 2111.06377, section 3; hidden patches that are seen, one layer as decoder: Xie et al.
     2022, arXiv 2111.09886 (SimMIM).
@@ -138,6 +141,12 @@ class MaskedAutoencoder(WithoutLabels):
     def __init__(self, data: Dataset, smoothing: float, masked: float, patch: int) -> None:
         super().__init__(data, smoothing)
         self.masked, self.patch = masked, patch
+        height, width = data.shape[1:]
+        if patch >= max(height, width):
+            raise DataError(
+                f"A patch of {patch} pixels hides all of an image of {height} x {width}, and nothing is left to guess "
+                f"from. Set patch to at most {max(height, width) - 1}."
+            )
 
     def network(self, model: nn.Module) -> nn.Module:
         return WithDecoder(self.at_rest(model), math.prod(self.data.shape))

@@ -67,6 +67,11 @@ class Objective:
     def __init__(self, data: Dataset, smoothing: float) -> None:
         self.data, self.smoothing = data, smoothing
 
+    @property
+    def names_classes(self) -> bool:
+        """Whether labels teach the model's last layer a number for each class: who takes weights over asks for that."""
+        return self.learns_classes
+
     def outputs(self) -> int:
         """How many numbers the recipe's model gives for an image."""
         return len(self.data.classes)

@@ -111,6 +111,10 @@ class ImageAndWords(Objective):
         self.width, self.kind = width, kind
         self.vocabulary = sorted({token for name in data.classes for token in tokens_of(name, kind)})
 
+    @property
+    def names_classes(self) -> bool:
+        return False  # the last layer gives a place in the space of words
+
     def outputs(self) -> int:
         return self.width
 

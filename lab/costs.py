@@ -16,9 +16,9 @@ from lab.augmentations.learning import learning_flops
 from lab.data import Dataset, load
 from lab.gradients import passes_of, unchanged
 from lab.objectives import Batch, Moment, Objective
-from lab.optimizers import batch_of, optimizers, parameter_groups
+from lab.optimizers import batch_of
 from lab.recipe import Recipe
-from lab.steps import build_model, build_objective, flops_per_image, update
+from lab.steps import build_model, build_objective, build_optimizer, flops_per_image, update
 
 FEW, MORE = 2, 4  # images of the two batches from which a batch of any size follows
 
@@ -178,7 +178,7 @@ def bytes_of_optimizer(
     recipe: Recipe, model: nn.Module, images: Tensor, objective: Objective, autocast: AbstractContextManager[Any]
 ) -> int:
     """What the optimizer keeps after a step, counters aside: none, one or two numbers for each weight, or more."""
-    optimizer = optimizers.build(recipe.optimizer, parameter_groups(model))
+    optimizer = build_optimizer(recipe, model)
     step = partial(update, loss_of=objective.loss, clip_norm=recipe.clip_norm, autocast=autocast, change=unchanged)
     step(model, optimizer, seen(objective, images))
     states = (value for state in optimizer.state.values() for value in state.values())

@@ -20,7 +20,7 @@ from lab.gradients import Compute
 from lab.initializers import finish, initializers
 from lab.memory import weights_that_fit
 from lab.models import initialise, models
-from lab.objectives import Batch, Objective, objectives
+from lab.objectives import Batch, Objective, beside_trunk, objectives, trunk_of
 from lab.optimizers import joined, optimizers, parameter_groups
 from lab.recipe import Recipe, RecipeError
 from lab.transfer import sources, thawing, transfers
@@ -94,10 +94,16 @@ def build_model(recipe: Recipe, data: Dataset, objective: Objective | None = Non
 
 
 def build_optimizer(recipe: Recipe, model: nn.Module) -> torch.optim.Optimizer:
-    """The recipe's optimizer over what is trained of its network, with a rate per depth where it has one."""
-    thaws = recipe.transfer.name in thawing
+    """The recipe's optimizer over what is trained of its network, with a rate per depth where it has one.
+
+    What an objective has put on the model learns at the full rate, as the model's output does.
+    """
+    thaws, trunk, others = recipe.transfer.name in thawing, trunk_of(model), beside_trunk(model)
     layered = recipe.depth_decay != 1 or thaws
-    groups = rate_groups(model, recipe.depth_decay) if layered else parameter_groups(model)
+    if layered:
+        groups = rate_groups(trunk, recipe.depth_decay, others)
+    else:
+        groups = parameter_groups(trunk) + parameter_groups(trunk, others)
     optimizer: torch.optim.Optimizer = optimizers.build(recipe.optimizer, groups)
     check_optimizer(optimizer, recipe.optimizer.name)
     # torch's fused steps want all of a group in the same state: layers that thaw apart stay apart.

@@ -13,8 +13,11 @@ from lab.data import DataError, Dataset, Split, load
 from lab.data.domains import on_backgrounds
 from lab.objectives.domains import Reversal, coral_distance, covariance, reversal_strength
 from lab.objectives.trunk import OnTrunk
-from lab.recipe import Recipe
+from lab.plans import Plan
+from lab.recipe import Recipe, RecipeError
+from lab.reports import search_words
 from lab.steps import build_model, build_objective
+from lab.trials import trial_of
 
 FEW = SMALL.changed(modify=[{"name": "subset", "per_class": 5}, "backgrounds"])
 NORMED = FEW.changed(model={"name": "mlp", "width": 8, "norm": "batch"})
@@ -283,3 +286,30 @@ def test_a_run_under_heads_is_a_source_for_others(tmp_path):
         "domain.0": ("own", "trained"),
         "domain.2": ("own", "trained"),
     }
+
+
+def test_a_search_looks_at_no_label_of_the_target():
+    recipe = FEW.changed(objective="dann")
+    session, _ = trained(recipe)
+    trial, last = trial_of("search", session), session.history.epochs[-1]
+    assert (trial.accuracy, trial.loss) == (last.also["source"], last.train_loss)
+    assert trial.curve == tuple(epoch.also["source"] for epoch in session.history.epochs)
+    final = trial_of("given", session)
+    assert (final.accuracy, final.loss) == (last.validation_accuracy, last.validation_loss)
+    plain, _ = trained(SMALL)
+    assert trial_of("search", plain).accuracy == plain.history.epochs[-1].validation_accuracy
+
+
+def test_a_report_says_in_which_domain_rates_were_judged():
+    plan = {"seeds": 2, "trials": 3, "tuning_seeds": 1, "device": "cpu"}
+    found = lab.compare({"source": FEW, "coral": FEW.changed(objective="coral")}, **plan)
+    assert search_words(found).endswith("at 1 seed, judged in the source, without a label of the target.")
+
+
+def test_arms_with_backgrounds_in_training_and_without_are_judged_on_the_same_images():
+    arms = {"plain": FEW, "shown": FEW.changed(**{"modify.backgrounds.where": "everywhere"})}
+    assert len(Plan(arms=arms).arms) == 2
+    plain, shown = (load(recipe.data, recipe.modify).test.images for recipe in arms.values())
+    assert torch.equal(plain, shown)
+    with pytest.raises(RecipeError, match="The arms must have the same data"):
+        Plan(arms={**arms, "other": FEW.changed(**{"modify.backgrounds.draw": 1})})

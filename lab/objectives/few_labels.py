@@ -85,7 +85,7 @@ class PseudoLabels(WithUnlabelled):
 
     def __init__(self, data: Dataset, smoothing: float, rise: tuple[float, float, float], ratio: int) -> None:
         super().__init__(data, smoothing, ratio)
-        self.rise, self.passes = rise, 1 + ratio
+        self.rise = rise
 
     def batch(self, images: Tensor, labels: Tensor, moment: Moment) -> Batch:
         weight, start, end = self.rise
@@ -103,7 +103,7 @@ class FixMatch(WithUnlabelled):
 
     def __init__(self, data: Dataset, smoothing: float, threshold: float, weight: float, ratio: int) -> None:
         super().__init__(data, smoothing, ratio)
-        self.threshold, self.weight, self.passes = threshold, weight, 1 + 2 * ratio
+        self.threshold, self.weight = threshold, weight
 
     def batch(self, images: Tensor, labels: Tensor, moment: Moment) -> Batch:
         others = self.drawn(len(images), moment.draws)

@@ -106,7 +106,6 @@ class WithProjection(OnTrunk):
 class SimClr(WithoutLabels):
     """Two views of each image."""
 
-    passes = 2
     takes_views = True
 
     def __init__(self, data: Dataset, smoothing: float, temperature: float, width: int) -> None:

@@ -58,7 +58,6 @@ class Look:
 class Objective:
     """Learn the class of each image; other objectives change some of this."""
 
-    passes = 1  # images that pass the network for each one of the batch
     learns_classes = True  # whether a training accuracy at chance means that nothing is learned
     uses_labels = True  # else the last layer rests, and is fitted to what it reads whenever the network is looked at
     takes_views = False  # whether its steps look at images otherwise than they have been augmented for it

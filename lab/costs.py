@@ -43,8 +43,8 @@ class Costs:
     """What a recipe's network costs on a CPU; other devices choose other kernels, which may keep a little more or less.
 
     trained, frozen: numbers of parameters. flops_forward: of one image's part in the loss, with the other images
-    that its objective looks at and what it adds to the network, forward only, as torch counts them: products of matrices and
-    convolutions; passes: of the batch in one update. bytes: of the weights (with buffers); of what the
+    that its objective looks at and what it adds to the network, forward only, as torch counts them: products of
+    matrices and convolutions; passes: of the batch in one update. bytes: of the weights (with buffers); of what the
     optimizer and an average keep beside them; of what the forward pass of one batch keeps for the backward pass, the
     images among it. What a change of the gradient holds in the middle of an update is not counted.
     learning_flops: once, of what augmentations learn before the first step.

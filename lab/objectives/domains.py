@@ -53,8 +53,8 @@ def dann(data: Dataset, smoothing: float, *, weight: DannWeight = 1.0) -> Object
 
     loss = cross-entropy on the source + mean log loss of the domain head, whose gradient reaches the features times
     -lambda ;  lambda = weight (2 / (1 + e^(-10 p)) - 1), p the share of the run
-    The head is linear, relu, linear, on what the last layer reads. Target images are drawn as for coral, and where
-    that has something look at their labels, so it is here.
+    The head is linear, relu, linear, on what the last layer reads. Target images are drawn as for coral, and
+    what is said there of who looks at their labels holds here.
 
     Source: Ganin et al. 2016, arXiv 1505.07818, eq. 13-18 and section 5.2.2.
     """

@@ -40,8 +40,8 @@ def simclr(
     z = W2 relu(W1 h) ;  l_i = -ln( exp(s_ij / t) / sum_{k != i} exp(s_ik / t) ),  s the cosine of two z
     h is what the last layer reads; W1 and W2 are of no use afterwards. The augmentations decide what is learned: what
     they change, the network learns to overlook; a recipe without any has rand_augment and cutout here, and those
-    that mix or make images are refused. Loss and accuracy on the validation images are those of a last layer fitted by softmax regression to h of training images and
-    their labels, which nothing else looks at.
+    that mix or make images are refused. Loss and accuracy on the validation images are those of a last layer fitted by
+    softmax regression to h of training images and their labels, which nothing else looks at.
 
     Source: Chen et al. 2020, arXiv 2002.05709, eq. 1 and algorithm 1.
     """

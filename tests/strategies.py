@@ -14,6 +14,8 @@ from lab.transfer import cached, thawing
 
 LEARNING = {"generated": {"steps": st.integers(1, 20), "width": st.integers(4, 16)}}  # else it takes the longest by far
 
+FITTING = {"masked_autoencoder": {"patch": st.integers(1, 7)}}  # pixels of a digit of 8 x 8: more would hide all of it
+
 OPTIONS = [(kind, name) for kind, catalogue in CATALOGUES.items() for name in catalogue]
 FEW_EPOCHS = st.integers(1, 3)
 
@@ -89,7 +91,7 @@ def specs(kind, name, *, usual=False):
     """A mapping that stands for one option of a catalogue, with all of its settings drawn."""
     catalogue = CATALOGUES[kind]
     fields = {key: values(field, usual=usual) for key, field in catalogue[name].model_fields.items() if key != "name"}
-    fields |= LEARNING.get(name, {}) if usual else {}
+    fields |= {**LEARNING, **FITTING}.get(name, {}) if usual else {}
     drawn = st.fixed_dictionaries({"name": st.just(name), **fields})
     return drawn.filter(lambda spec: keeps_the_rules(catalogue, spec))
 

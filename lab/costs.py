@@ -15,10 +15,10 @@ from torch.autograd.graph import saved_tensors_hooks
 from lab.augmentations.learning import learning_flops
 from lab.data import Dataset, load
 from lab.gradients import passes_of, unchanged
-from lab.objectives import Batch, Moment, Objective
-from lab.optimizers import batch_of, optimizers, parameter_groups
+from lab.objectives import Batch, Objective
+from lab.optimizers import batch_of
 from lab.recipe import Recipe
-from lab.steps import build_model, build_objective, flops_per_image, update
+from lab.steps import build_model, build_objective, build_optimizer, flops_of_loss, seen, update
 
 FEW, MORE = 2, 4  # images of the two batches from which a batch of any size follows
 
@@ -42,8 +42,9 @@ class Layer:
 class Costs:
     """What a recipe's network costs on a CPU; other devices choose other kernels, which may keep a little more or less.
 
-    trained, frozen: numbers of parameters. flops_forward: of one image, forward only, as torch counts them: products
-    of matrices and convolutions; passes: of the batch in one update. bytes: of the weights (with buffers); of what the
+    trained, frozen: numbers of parameters. flops_forward: of one image's part in the loss, with the other images
+    that its objective looks at and what it adds to the network, forward only, as torch counts them: products of
+    matrices and convolutions; passes: of the batch in one update. bytes: of the weights (with buffers); of what the
     optimizer and an average keep beside them; of what the forward pass of one batch keeps for the backward pass, the
     images among it. What a change of the gradient holds in the middle of an update is not counted.
     learning_flops: once, of what augmentations learn before the first step.
@@ -96,12 +97,12 @@ def _measured(recipe: Recipe, model: nn.Module, data: Dataset, objective: Object
         trained=trained,
         frozen=frozen,
         layers=tuple(layers_of(model, images[:1])),
-        flops_forward=flops_per_image(model, images[:1]),
+        flops_forward=flops_of_loss(objective, model, images, batch_size) / batch_size,
         batch_size=batch_size,
         weight_bytes=sum(tensor.nbytes for tensor in (*model.parameters(), *model.buffers())),
         activation_bytes=bytes_of_batch(model, images, batch_size, objective, autocast),
         average_bytes=0 if recipe.average.name == "nothing" else trained * dtype.itemsize,
-        passes=passes_of(recipe.gradient) * objective.passes,
+        passes=passes_of(recipe.gradient),
         learning_flops=learning_flops(recipe.augment, data.shape, len(data.classes), len(data.train)),
         optimizer_bytes=bytes_of_optimizer(recipe, model, images, objective, autocast),  # last: it moves the weights
     )
@@ -136,17 +137,6 @@ def _note(outputs: dict[str, list[Any]], name: str, layer: nn.Module, inputs: An
     outputs.setdefault(name, []).append(tuple(output.shape[1:]) if isinstance(output, Tensor) else ())
 
 
-def seen(objective: Objective, images: Tensor) -> Batch:
-    """What a step of the objective sees of these images, at the end of a run, where all parts of its loss count."""
-
-    def plainly(others: Tensor) -> Tensor:
-        return others.to(images.dtype) / 255
-
-    pixels = (255 * images).to(torch.uint8)
-    moment = Moment(torch.Generator(), 1.0, plainly, pixels, view=lambda others, _: plainly(others))
-    return objective.batch(images, torch.zeros(len(images), dtype=torch.long), moment)
-
-
 def bytes_of_batch(
     model: nn.Module, images: Tensor, batch_size: int, objective: Objective, autocast: AbstractContextManager[Any]
 ) -> int:
@@ -178,7 +168,7 @@ def bytes_of_optimizer(
     recipe: Recipe, model: nn.Module, images: Tensor, objective: Objective, autocast: AbstractContextManager[Any]
 ) -> int:
     """What the optimizer keeps after a step, counters aside: none, one or two numbers for each weight, or more."""
-    optimizer = optimizers.build(recipe.optimizer, parameter_groups(model))
+    optimizer = build_optimizer(recipe, model)
     step = partial(update, loss_of=objective.loss, clip_norm=recipe.clip_norm, autocast=autocast, change=unchanged)
     step(model, optimizer, seen(objective, images))
     states = (value for state in optimizer.state.values() for value in state.values())

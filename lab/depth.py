@@ -13,10 +13,10 @@ Groups = list[dict[str, Any]]
 Layer = list[nn.Parameter]
 
 
-def rate_groups(model: nn.Module, depth_decay: float) -> Groups:
+def rate_groups(model: nn.Module, depth_decay: float, beside: Sequence[nn.Parameter] = ()) -> Groups:
     """torch's parameter groups, the output's first; each has the `scale` of its learning rate.
 
-    scale = depth_decay ** (layers above)
+    scale = depth_decay ** (layers above) ;  1 for what stands beside the model
 
     Depth is the order in which the modules were defined, as in `model.modules()`; frozen layers count.
 
@@ -26,7 +26,7 @@ def rate_groups(model: nn.Module, depth_decay: float) -> Groups:
     for above, layer in enumerate(reversed(by_depth(model))):
         parts = parameter_groups(model, layer)  # what is decayed is decided there
         groups += [{**part, "scale": depth_decay**above} for part in parts]
-    return groups
+    return groups + [{**part, "scale": 1.0} for part in parameter_groups(model, beside) if beside]
 
 
 def by_depth(model: nn.Module) -> list[Layer]:

@@ -19,7 +19,7 @@ from lab.gradients import gradients
 from lab.initializers import after_filling, initializers
 from lab.last_layer import end_of
 from lab.models import initialise, models
-from lab.objectives import Moment, objectives
+from lab.objectives import Moment, beside_trunk, objectives
 from lab.optimizers import joined, optimizers, parameter_groups
 from lab.recipe import Recipe
 from lab.schedules import ramped, schedules
@@ -135,6 +135,7 @@ def functions_of_steps(session: Training) -> Iterator[Any]:
     recipe = session.recipe
     yield from (
         rate_groups if by_layer(recipe) else parameter_groups,
+        *([beside_trunk] if beside_trunk(session.model) else []),
         *([] if recipe.transfer.name in thawing else [joined]),
         optimizers.functions[recipe.optimizer.name],
         schedules.functions[recipe.schedule.name],

@@ -6,13 +6,21 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
+from lab.data import load
 from lab.events import Event, Finished
+from lab.provenance import made_with
 from lab.recipe import Recipe, RecipeError
 from lab.runs import open_run, restored
-from lab.store import RECIPE, WEIGHTS, Recorder, RunError, holding, make_folder
+from lab.store import RECIPE, RUN, WEIGHTS, Recorder, RunError, holding, make_folder
 from lab.training import Training
 
 ROOT = "runs"
+OTHERWISE = {  # what may have changed since, though the recipe has not
+    "lab": "by another version of the lab",
+    "commit": "by another commit of the lab",
+    "custom_options": "with other options of your own",
+    "images": "on other images",
+}
 
 
 def place_of(recipe: Recipe) -> Path:
@@ -41,9 +49,12 @@ def trained_first(recipe: Recipe, told: Callable[[Recipe, Event], None], **where
         told: hears every event; what it raises leaves a checkpoint to go on from.
         where: device, data_budget_bytes, workers of `training`.
     Raises:
-        RunError: another process trains it; it ended otherwise than finished.
+        RunError: another process trains it; it ended otherwise than finished; it was made with something else than
+            would make it now.
     """
     folder = place_of(recipe)
+    if (folder / RUN).is_file():
+        refuse_another(recipe, folder)
     if not (folder / WEIGHTS).is_file():
         make_folder(folder)
         with holding(folder) as held:
@@ -57,3 +68,14 @@ def trained_first(recipe: Recipe, told: Callable[[Recipe, Event], None], **where
                     raise RunError(event.detail)
     if (status := open_run(folder).status) != "finished":
         raise RunError(f"The run in {folder}, whose weights are to be taken over, is {status}: change its recipe.")
+
+
+def refuse_another(recipe: Recipe, folder: Path) -> None:
+    """Raises RunError when the same recipe would not give the run in this folder any more."""
+    made, now = open_run(folder).provenance, made_with(recipe, load(recipe.data, recipe.modify))
+    changed = [said for key, said in OTHERWISE.items() if made.get(key) != now[key]]
+    if changed:
+        raise RunError(
+            f"The run in {folder}, whose weights are to be taken over, was made {' and '.join(changed)}: delete it, so "
+            "that it is trained anew."
+        )

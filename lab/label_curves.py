@@ -20,10 +20,15 @@ COUNTS = (1, 2, 5, 10, 50, None)  # labelled images of each class; None: all the
 
 
 def with_labels(recipe: Recipe, count: int | None) -> Recipe:
-    """The recipe with so many labelled images of each class, whatever it had; its draw stays."""
-    others = [choice.model_dump() for choice in recipe.modify if choice.name != "subset"]
-    few = next((choice.model_dump() for choice in recipe.modify if choice.name == "subset"), {"name": "subset"})
-    return recipe.changed(modify=[*others, *([] if count is None else [{**few, "per_class": count}])])
+    """The recipe with so many labelled images of each class, whatever it had; draw and place in the list stay.
+
+    Whether few images are chosen before the others change something or after decides which ones they are.
+    """
+    if count is None:
+        return recipe.changed(modify=[choice for choice in recipe.modify if choice.name != "subset"])
+    if all(choice.name != "subset" for choice in recipe.modify):
+        return recipe.changed(modify=[*recipe.modify, {"name": "subset", "per_class": count}])
+    return recipe.changed(**{"modify.subset.per_class": count})
 
 
 def label_curve(
@@ -31,12 +36,16 @@ def label_curve(
 ) -> dict[int | None, Comparison]:
     """Run a plan for each number of labels: its arms, seeds and search are the same, its rates are sought anew.
 
+    So are its epochs, and an epoch is a pass over the labelled images: from one number to the next updates grow with
+    the labels (20 steps of the default recipe at 1 label of each digit, 400 at all). Arms at one number are compared
+    fairly; a line's rise is that of labels and updates together.
+
     Args:
         counts: labelled images of each class; None for all.
         folder: keeps a comparison for each of them, to go on from.
         where: device, data_budget_bytes, workers of `training`.
     Raises:
-        RecipeError: no number, or one twice.
+        RecipeError: no number, or one twice; a number of labels that cannot be. Nothing has been run then.
     Example:
         >>> plan = Plan(arms={"sgd": Recipe(epochs=1), "adam": Recipe(epochs=1, optimizer="adam")}, seeds=2, tune=False)
         >>> list(label_curve(plan, (1, 5)))
@@ -44,31 +53,45 @@ def label_curve(
     """
     if not counts or len(set(counts)) < len(counts):
         raise RecipeError(f"counts is {counts!r}, but must be numbers of labels, each once; None stands for all.")
+    arms = {count: {name: with_labels(arm, count) for name, arm in plan.arms.items()} for count in counts}
     found: dict[int | None, Comparison] = {}
     for count in counts:
-        arms = {name: with_labels(recipe, count) for name, recipe in plan.arms.items()}
         place = Path(folder) / f"{count or 'all'}-per-class" if folder else None
-        found[count] = Comparison(plan.model_copy(update={"arms": arms}), folder=place, **where).run()
+        found[count] = Comparison(plan.model_copy(update={"arms": arms[count]}), folder=place, **where).run()
     return found
 
 
 def label_table(found: Mapping[int | None, Comparison], phase: Phase) -> pd.DataFrame:
     """A row for each number of labels and each pair with the first arm: mean accuracies, and their paired difference.
 
-    low, high: 95% interval of (arm - first arm), corrected for all rows.
+    low, high: interval of (arm - first arm) at the plan's level, corrected for all rows; where the plan may stop early
+    one that holds whenever one stops.
+
+    Raises:
+        RecipeError: the plan has no such phase.
     """
     rows = [row for count, comparison in found.items() for row in rows_of(count, comparison, phase, len(found))]
     return frame_of(rows)
 
 
+def scores_in(comparison: Comparison, phase: Phase) -> dict[str, list[float]]:
+    """Test accuracies by arm. Raises RecipeError where the plan has no such phase."""
+    if phase not in comparison.phases:
+        there = " and ".join(comparison.phases)
+        raise RecipeError(
+            f"phase is {phase!r}, but this plan has {there} alone: its rates were not tuned (tune: false)."
+        )
+    return comparison.scores(phase)
+
+
 def rows_of(count: int | None, comparison: Comparison, phase: Phase, counts: int) -> list[dict[str, Any]]:
-    scores = comparison.scores(phase)
+    scores = scores_in(comparison, phase)
     first, *others = scores
     level = 1 - (1 - comparison.plan.level) / (counts * len(others))
     rows: list[dict[str, Any]] = []
     for name in others:
         differences = [a - b for a, b in zip(scores[name], scores[first], strict=True)]
-        span = interval(differences, level)
+        span = interval(differences, level, sequential=comparison.sequential)
         means = {which: sum(scores[which]) / len(scores[which]) for which in (first, name)}
         rows.append(
             {

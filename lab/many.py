@@ -10,6 +10,7 @@ from torch import nn
 
 from lab.events import Event, Finished, Learning, Looking, Metrics, Step
 from lab.optimizers import batch_of
+from lab.provenance import custom_sources
 from lab.recipe import Recipe, checked, flat, refuse_choices
 from lab.runs import Run, run_of
 from lab.spread import Heard, Spread, Task, packed, processors
@@ -18,7 +19,7 @@ from lab.stacks.forward import is_chain
 from lab.stacks.misfit import alone_because, misfit_of
 from lab.stacks.room import SHARE, arms_that_fit, held_that_fit
 from lab.steps import is_out_of_memory
-from lab.store import Recorder, custom_sources
+from lab.store import Recorder
 from lab.training import Training
 
 SPREAD_FLOPS = 1e12  # of training in turn, half a minute of two cores, from which on several processes pay

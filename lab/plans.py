@@ -119,8 +119,9 @@ def tested_classes(recipe: Recipe) -> str:
 
 
 def judged_on(recipe: Recipe) -> tuple[str, ...]:
-    """What decides which images accuracy is measured on."""
-    return str(recipe.data), *(str(choice) for choice in recipe.modify if choice.name in judges_elsewhere)
+    """What decides which images accuracy is measured on; the same with backgrounds in training or without."""
+    judging = (choice for choice in recipe.modify if choice.name in judges_elsewhere)
+    return str(recipe.data), *(str({key: value for key, value in choice if key != "where"}) for choice in judging)
 
 
 def with_changes(spec: Any, changes: Mapping[str, Any]) -> Any:

@@ -12,14 +12,14 @@ import yaml
 from pydantic import AfterValidator, BeforeValidator, Field, ValidationError, field_validator, model_validator
 
 from lab.activations import activations
-from lab.augmentations import augmentations
+from lab.augmentations import augmentations, learners, mixes
 from lab.averages import averages
 from lab.catalogue import Catalogue, Choice, OneOf, RecipeError, Settings, explain, unknown
 from lab.data import datasets, modifiers
 from lab.gradients import gradients
 from lab.initializers import initializers
 from lab.models import OWN_ACTIVATION, models
-from lab.objectives import objectives, without_labels
+from lab.objectives import objectives, with_views, without_labels
 from lab.optimizers import optimizers
 from lab.plain_fields import (
     BatchSize,
@@ -160,6 +160,23 @@ class Recipe(Settings):
                 f"objective {objective} trains all but the last layer, and transfer {transfer} at first that one alone"
             )
             raise RecipeError(f"{said}: choose whole or scratch.")
+        return self
+
+    @model_validator(mode="after")
+    def _images_without_labels_are_augmented_without_them(self) -> Recipe:
+        objective = self.objective.name
+        for choice in self.augment:
+            name = choice.name
+            if name in learners and objective in (*with_views, *without_labels):
+                said = (
+                    f"{name} learns from labels, and makes images of a class, but objective {objective} augments images"
+                )
+                raise RecipeError(f"{said} whose class it must not know: leave {name} out, or choose supervised.")
+            if mixes(augmentations.functions[name]) and objective in with_views:
+                said = (
+                    f"{name} mixes each image with another one, but objective {objective} looks at an image by itself"
+                )
+                raise RecipeError(f"{said}, more than once or without its label: leave {name} out.")
         return self
 
     def __reduce__(self) -> Any:

@@ -276,5 +276,6 @@ def search_words(comparison: Comparison) -> str:
         return ""
     count = f"{min(tried)}" if len(tried) == 1 else f"{min(tried)} to {max(tried)}"
     what = "settings" if comparison.plan.knobs else "rates"
-    seeds = comparison.plan.tuning_seeds
-    return f" Searched: {count} {what} for each arm, the best of them at {seeds} seed{'s' * (seeds > 1)}."
+    seeds, recipe = comparison.plan.tuning_seeds, next(iter(comparison.arms.values()))
+    domain = ", judged in the source, without a label of the target" * bool(load(recipe.data, recipe.modify).shift)
+    return f" Searched: {count} {what} for each arm, the best of them at {seeds} seed{'s' * (seeds > 1)}{domain}."

@@ -21,6 +21,7 @@ from lab.data import load
 from lab.events import Epoch, Finished, History
 from lab.frames import frame_of
 from lab.progress import with_bar
+from lab.provenance import provenance
 from lab.recipe import CATALOGUES, Recipe, RecipeError, refuse_choices
 from lab.steps import build_model, is_out_of_memory, no_memory, pick_device
 from lab.store import (
@@ -36,7 +37,6 @@ from lab.store import (
     holding,
     is_held,
     latest_state,
-    provenance,
     read_weights,
     write_atomically,
 )

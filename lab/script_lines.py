@@ -17,7 +17,7 @@ from lab.data import datasets, modifiers
 from lab.gradients import gradients
 from lab.initializers import after_filling, initializers
 from lab.models import models
-from lab.objectives import objectives, trunk_of
+from lab.objectives import beside_trunk, objectives, trunk_of
 from lab.optimizers import optimizers
 from lab.recipe import Recipe
 from lab.schedules import schedules, watches
@@ -166,11 +166,23 @@ def model_lines(session: Training) -> Iterator[str]:
     layout = ".to(memory_format=torch.channels_last)" if has(session, "Conv2d") else ""
     double = ", torch.float64" if recipe.precision == "float64" else ""
     yield f"model = {network}.to(device{double}){layout}"
-    groups = f"rate_groups(model, {recipe.depth_decay})" if by_layer(recipe) else "parameter_groups(model)"
-    optimizer = call(optimizers, recipe.optimizer, groups)
+    optimizer = call(optimizers, recipe.optimizer, groups_call(session))
     yield f"optimizer = {optimizer if recipe.transfer.name in thawing else f'joined({optimizer})'}"
     if recipe.precision == "bfloat16":
         yield "autocast = torch.autocast(device.type, torch.bfloat16)"
+
+
+def groups_call(session: Training) -> str:
+    """The groups that the optimizer gets: the model's, and what an objective has put on it."""
+    recipe, trunk, others = session.recipe, trunk_name(session), bool(beside_trunk(session.model))
+    if by_layer(recipe):
+        return f"rate_groups({trunk}, {recipe.depth_decay}{', beside_trunk(model)' if others else ''})"
+    return f"parameter_groups({trunk})" + f" + parameter_groups({trunk}, beside_trunk(model))" * others
+
+
+def trunk_name(session: Training) -> str:
+    """What the script calls the recipe's model."""
+    return "model" if trunk_of(session.model) is session.model else "model.trunk"
 
 
 def loop_lines(session: Training) -> Iterator[str]:
@@ -236,7 +248,7 @@ def features_lines(session: Training) -> Iterator[str]:
 
 def thaw_lines(session: Training) -> Iterator[str]:
     """At the start of an epoch: which layers train in it, and that the others rest."""
-    transfer, model = session.recipe.transfer, "model" if trunk_of(session.model) is session.model else "model.trunk"
+    transfer, model = session.recipe.transfer, trunk_name(session)
     if transfer.name in thawing:
         trained, settings = thawing[transfer.name]
         chosen = [f"{key}={getattr(transfer, key)!r}" for key in settings]

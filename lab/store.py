@@ -9,17 +9,12 @@ checkpoint.safetensors    while it can still go on; checkpoint.previous.safetens
 
 from __future__ import annotations
 
-import inspect
 import json
 import os
-import platform
-import subprocess
 import time
 from collections.abc import Generator, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict
-from datetime import UTC, datetime
-from importlib.metadata import version
 from math import isnan, nan
 from pathlib import Path
 from typing import Any
@@ -30,10 +25,8 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import save
 from torch import Tensor
 
-from lab.catalogue import Choice
 from lab.events import Epoch, Event, Finished, History, State, Status
-from lab.recipe import CATALOGUES, Recipe
-from lab.steps import threads_for
+from lab.provenance import learning_seconds, provenance
 from lab.training import Training
 
 CHECKPOINT, PREVIOUS = "checkpoint.safetensors", "checkpoint.previous.safetensors"
@@ -194,9 +187,9 @@ def read_weights(path: Path) -> dict[str, Tensor]:
 def facts_of(session: Training) -> dict[str, str]:
     """What a file of weights says beside them: the classes that the last layer has learned, in its order.
 
-    None where it was fitted to labels only to be looked at: who takes the weights over starts without it.
+    None where no label has taught it: who takes the weights over starts with a last layer of its own.
     """
-    return {"classes": json.dumps(list(session.data.classes) if session.objective.uses_labels else [])}
+    return {"classes": json.dumps(list(session.data.classes) if session.objective.names_classes else [])}
 
 
 def encode_history(history: History) -> bytes:
@@ -222,57 +215,6 @@ def epochs_of(history: History) -> list[dict[str, Any]]:
 def epoch_of(facts: dict[str, Any]) -> Epoch:
     plain: dict[str, Any] = {name: nan if value is None else value for name, value in facts.items()}
     return Epoch(**plain)
-
-
-def provenance(session: Training) -> dict[str, Any]:
-    """Where the numbers come from: versions, device, commit, and the source of a person's own options."""
-    return {
-        "started": datetime.now(UTC).isoformat(timespec="seconds"),
-        "python": platform.python_version(),
-        **{package: version(package) for package in ("lab", "torch", "torchvision", "numpy")},
-        "device": device_name(session.device),
-        "threads": threads_for(session.flops_per_step),
-        "commit": commit(),
-        "skipped_files": list(session.data.skipped),
-        "custom_options": custom_sources(session.recipe),
-        "learning_seconds": learning_seconds(session),
-    }
-
-
-def learning_seconds(session: Training) -> dict[str, float]:
-    """By augmentation, how long it learned before the first step; empty until it has."""
-    return {option: lesson.seconds for option, lesson in vars(session).get("lessons", {}).items()}
-
-
-def device_name(device: torch.device) -> str:
-    return torch.cuda.get_device_name(device) if device.type == "cuda" else f"{device} ({platform.machine()})"
-
-
-def commit() -> str | None:
-    command = ["git", "-C", str(Path(__file__).parent), "describe", "--always", "--dirty", "--abbrev=12"]
-    try:
-        return subprocess.run(command, capture_output=True, text=True, check=True, timeout=5).stdout.strip()
-    except (OSError, subprocess.SubprocessError):
-        return None
-
-
-def custom_sources(recipe: Recipe) -> dict[str, str]:
-    """The source of every option in the recipe that is not the lab's own."""
-    sources: dict[str, str] = {}
-    for field, catalogue in CATALOGUES.items():
-        value = getattr(recipe, field)
-        for choice in [value] if isinstance(value, Choice) else value:
-            function = catalogue.functions[choice.name]
-            if not function.__module__.startswith("lab."):
-                sources[f"{field}.{choice.name}"] = source_of(function)
-    return sources
-
-
-def source_of(function: Any) -> str:
-    try:
-        return inspect.getsource(function)
-    except (OSError, TypeError):
-        return "not available"
 
 
 class Recorder:

@@ -37,7 +37,7 @@ from lab.steps import (
     dropout_stream,
     enough_threads,
     evaluation,
-    flops_per_image,
+    flops_of_loss,
     is_out_of_memory,
     like,
     loss_and_accuracy,
@@ -138,9 +138,9 @@ class Training(Answering):
         return epochs * len(self.train_split) + min(rest * self.batch_size, len(self.train_split))
 
     def _count_flops(self) -> float:
-        probe = torch.zeros(1, *self.data.shape, dtype=self.dtype, device=self.device)
-        passes = passes_of(self.recipe.gradient) * self.objective.passes
-        return 3 * flops_per_image(self.model, probe) * passes * self.batch_size
+        probe = torch.zeros(4, *self.data.shape, dtype=self.dtype, device=self.device)
+        forward = flops_of_loss(self.objective, self.model, probe, self.batch_size)
+        return 3 * forward * passes_of(self.recipe.gradient)
 
     def __iter__(self) -> Iterator[Event]:
         """The run's events, from where it stands to its end; only the time spent here is counted."""

@@ -13,6 +13,7 @@ import torch
 
 from lab.data import Split
 from lab.data.batches import batches
+from lab.events import Epoch
 from lab.recipe import flat
 from lab.steps import EVALUATION_BATCH
 from lab.training import Training
@@ -26,9 +27,10 @@ class Trial:
     """One run of a comparison.
 
     phase: "search" for a rate, "given" for the arm as it was given, "tuned" at the rate that was found.
-    accuracy, loss: on the validation split after the last epoch; a run that diverged has the accuracy of chance.
+    accuracy, loss: on the validation split after the last epoch; a run that diverged has the accuracy of chance. A
+        search looks at no label of another domain: it has the source's accuracy instead, and training's loss.
     test_accuracy: with the final weights; not looked at in the search.
-    curve: validation accuracy after each epoch.
+    curve: that accuracy after each epoch.
     settings: what the search chose, by dotted key; the learning rate among them.
     missed: places of the test images whose class was not named, of at most 1,000 images; None where that is not kept.
     """
@@ -63,6 +65,7 @@ def trial_of(phase: Phase, session: Training) -> Trial:
     last = epochs[-1] if epochs else None
     good = last is not None and isfinite(last.validation_loss) and not session.history.diverged
     missed = missed_by(session) if good and phase != "search" else None
+    judge = in_source if phase == "search" and session.data.shift else in_validation
     steps = len(session.history.loss)  # a run that diverged went on until that was noticed, which depends on the clock
     return Trial(
         arm="",
@@ -71,17 +74,27 @@ def trial_of(phase: Phase, session: Training) -> Trial:
         rate=flat(session.recipe)["optimizer.lr"],
         recipe=session.recipe.id,
         status="",
-        accuracy=last.validation_accuracy if last and good else chance(session.validation_split),
-        loss=last.validation_loss if last and good else float("nan"),
+        accuracy=judge(last)[0] if last and good else chance(session.validation_split),
+        loss=judge(last)[1] if last and good else float("nan"),
         test_accuracy=None if phase == "search" else score_on(session.data.test, missed),
         epochs=len(epochs),
         steps=steps,
         seconds=session.seconds,
         flops=session.learning_flops + session.flops_per_image * session.images_seen * steps / max(1, session.step),
         steps_per_epoch=session.steps_per_epoch,
-        curve=tuple(epoch.validation_accuracy for epoch in epochs),
+        curve=tuple(judge(epoch)[0] for epoch in epochs),
         missed=missed if missed is None or len(session.data.test) <= MOST_LISTED else None,
     )
+
+
+def in_validation(epoch: Epoch) -> tuple[float, float]:
+    """Accuracy and loss on the validation split."""
+    return epoch.validation_accuracy, epoch.validation_loss
+
+
+def in_source(epoch: Epoch) -> tuple[float, float]:
+    """Accuracy on validation images of the domain that was learned, and the loss of training."""
+    return epoch.also["source"], epoch.train_loss
 
 
 def epochs_to(trial: Trial, target: float) -> int | None:

@@ -5,13 +5,16 @@ from typing import Literal, get_origin
 from annotated_types import Ge, Gt, Le, Lt
 from hypothesis import strategies as st
 
+from lab.augmentations import augmentations, learners, mixes
 from lab.catalogue import RecipeError, knob_of, options_of
 from lab.models import OWN_ACTIVATION
-from lab.objectives import without_labels
+from lab.objectives import with_views, without_labels
 from lab.recipe import CATALOGUES, Recipe
 from lab.transfer import cached, thawing
 
 LEARNING = {"generated": {"steps": st.integers(1, 20), "width": st.integers(4, 16)}}  # else it takes the longest by far
+
+FITTING = {"masked_autoencoder": {"patch": st.integers(1, 7)}}  # pixels of a digit of 8 x 8: more would hide all of it
 
 OPTIONS = [(kind, name) for kind, catalogue in CATALOGUES.items() for name in catalogue]
 FEW_EPOCHS = st.integers(1, 3)
@@ -88,7 +91,7 @@ def specs(kind, name, *, usual=False):
     """A mapping that stands for one option of a catalogue, with all of its settings drawn."""
     catalogue = CATALOGUES[kind]
     fields = {key: values(field, usual=usual) for key, field in catalogue[name].model_fields.items() if key != "name"}
-    fields |= LEARNING.get(name, {}) if usual else {}
+    fields |= {**LEARNING, **FITTING}.get(name, {}) if usual else {}
     drawn = st.fixed_dictionaries({"name": st.just(name), **fields})
     return drawn.filter(lambda spec: keeps_the_rules(catalogue, spec))
 
@@ -112,7 +115,7 @@ def recipes(*, usual=False, **fixed):
         key: chosen[key] if key in chosen else entries(key, field, usual=usual)
         for key, field in Recipe.model_fields.items()
     }
-    whole = st.fixed_dictionaries(keys).filter(leaves_something_to_learn)
+    whole = st.fixed_dictionaries(keys).filter(leaves_something_to_learn).filter(augments_without_labels)
     return whole.map(lambda spec: Recipe(**awake_activation(spec)))
 
 
@@ -120,6 +123,14 @@ def leaves_something_to_learn(spec):
     """Whether steps are left between the ramps, and layers that may move: a recipe refuses it otherwise."""
     rests = name_of(spec["objective"]) in without_labels and name_of(spec["transfer"]) in (*cached, *thawing)
     return 1 - spec["warmup"] - spec["cooldown"] > 0 and not rests
+
+
+def augments_without_labels(spec):
+    """Whether no augmentation needs labels, or other images, that the objective has not: a recipe refuses it."""
+    objective, names = name_of(spec["objective"]), [name_of(entry) for entry in spec["augment"]]
+    taught = objective in (*with_views, *without_labels) and any(name in learners for name in names)
+    mixed = objective in with_views and any(mixes(augmentations.functions[name]) for name in names)
+    return not taught and not mixed
 
 
 def name_of(spec):

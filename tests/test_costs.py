@@ -6,9 +6,11 @@ import pytest
 import torch
 from small_runs import SMALL, trained
 from torch import nn
+from torch.utils.flop_counter import FlopCounterMode
 
 from lab.costs import Layer, costs, with_prefix, words
 from lab.models import models
+from lab.option_tables import shipped
 from lab.steps import flops_per_image
 from lab.training import Training
 
@@ -161,6 +163,21 @@ def test_the_table_of_layers_adds_up_and_agrees_with_a_training(name):
     assert sum(layer.parameters for layer in found.layers) == found.parameters == session.started().parameters
     assert found.flops_per_image == session.flops_per_image
     assert found.layers[-1].shape == (10,)
+
+
+@pytest.mark.parametrize("size", [5, 20])
+@pytest.mark.parametrize("objective", list(shipped("objective")))
+def test_all_that_an_objective_does_to_a_batch_is_counted(objective, size):
+    """Its views, what it adds to the network, and pairs of images: what torch counts of the loss of a real batch."""
+    recipe = SMALL.changed(objective=objective, batch_size=size, model={"name": "mlp", "width": 8})
+    session = Training(recipe, device="cpu")
+    session.step = session.steps - 1
+    images, labels = session.train_split.images[:size], session.train_split.labels[:size]
+    batch = session.objective.batch(session.prepare(images), labels, session.moment(images))
+    with FlopCounterMode(display=False) as counter:
+        session.objective.loss(session.model, batch)
+    assert session.flops_per_step == 3 * counter.get_total_flops()
+    assert costs(recipe).flops_per_image == pytest.approx(session.flops_per_image)
 
 
 def test_what_augmentations_learn_is_counted_once_and_said():

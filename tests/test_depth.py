@@ -95,6 +95,26 @@ def test_one_rate_for_all_is_one_group_without_decay_and_two_with_it():
         assert all("scale" not in group for group in found)
 
 
+@pytest.mark.parametrize("objective", ["dann", "multi_task", "simclr", "image_and_words"])
+def test_what_an_objective_puts_on_the_model_is_no_layer_of_it(objective):
+    """The model's own layers have the rates that they have without it, the rest has the full one."""
+    recipe = SMALL.changed(depth_decay=0.5, optimizer={"name": "sgd", "lr": 0.1, "weight_decay": 0.01})
+    plain, headed = rates(recipe), rates(recipe.changed(objective=objective))
+    own = {name.removeprefix("trunk."): rate for name, rate in headed.items() if name.startswith("trunk.")}
+    resting = {"5.weight", "5.bias"} if objective == "simclr" else set()
+    assert own == {name: rate for name, rate in plain.items() if name not in resting}
+    assert {rate for name, rate in headed.items() if not name.startswith("trunk.")} == {0.1}
+    assert min(own.values()) == 0.025
+
+
+def rates(recipe):
+    """By name, of what is trained."""
+    session = Training(recipe, device="cpu")
+    names = {parameter: name for name, parameter in session.model.named_parameters()}
+    pairs = zip(session.optimizer.param_groups, session._base_rates, strict=True)
+    return {names[parameter]: rate for group, rate in pairs for parameter in group["params"]}
+
+
 def first_update(recipe):
     """How far each parameter moves in the first step."""
     session = Training(recipe, device="cpu")

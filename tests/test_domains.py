@@ -13,8 +13,11 @@ from lab.data import DataError, Dataset, Split, load
 from lab.data.domains import on_backgrounds
 from lab.objectives.domains import Reversal, coral_distance, covariance, reversal_strength
 from lab.objectives.trunk import OnTrunk
-from lab.recipe import Recipe
+from lab.plans import Plan
+from lab.recipe import Recipe, RecipeError
+from lab.reports import search_words
 from lab.steps import build_model, build_objective
+from lab.trials import trial_of
 
 FEW = SMALL.changed(modify=[{"name": "subset", "per_class": 5}, "backgrounds"])
 NORMED = FEW.changed(model={"name": "mlp", "width": 8, "norm": "batch"})
@@ -206,15 +209,13 @@ def test_both_domains_and_their_gap_are_told(objective):
     session, _ = trained(NORMED.changed(objective=objective))
     last = session.history.epochs[-1]
     assert last.also.keys() == {"source"}
-    assert last.gap == last.also["source"] - last.validation_accuracy
     plain = load(NORMED.data).validation
     images = Split(plain.images.expand(-1, 3, -1, -1).contiguous(), plain.labels)
-    weights = session.model.state_dict()  # as trained
     session.model.eval()
     with torch.inference_mode():
         right = (session.model(session.prepare(images.images)).argmax(1) == images.labels).double().mean()
     assert last.also["source"] == pytest.approx(right.item())
-    assert weights
+    assert last.gap == pytest.approx(right.item() - last.validation_accuracy)
 
 
 def test_adapted_statistics_train_as_the_source_alone_and_judge_by_those_of_the_target():
@@ -285,3 +286,30 @@ def test_a_run_under_heads_is_a_source_for_others(tmp_path):
         "domain.0": ("own", "trained"),
         "domain.2": ("own", "trained"),
     }
+
+
+def test_a_search_looks_at_no_label_of_the_target():
+    recipe = FEW.changed(objective="dann")
+    session, _ = trained(recipe)
+    trial, last = trial_of("search", session), session.history.epochs[-1]
+    assert (trial.accuracy, trial.loss) == (last.also["source"], last.train_loss)
+    assert trial.curve == tuple(epoch.also["source"] for epoch in session.history.epochs)
+    final = trial_of("given", session)
+    assert (final.accuracy, final.loss) == (last.validation_accuracy, last.validation_loss)
+    plain, _ = trained(SMALL)
+    assert trial_of("search", plain).accuracy == plain.history.epochs[-1].validation_accuracy
+
+
+def test_a_report_says_in_which_domain_rates_were_judged():
+    plan = {"seeds": 2, "trials": 3, "tuning_seeds": 1, "device": "cpu"}
+    found = lab.compare({"source": FEW, "coral": FEW.changed(objective="coral")}, **plan)
+    assert search_words(found).endswith("at 1 seed, judged in the source, without a label of the target.")
+
+
+def test_arms_with_backgrounds_in_training_and_without_are_judged_on_the_same_images():
+    arms = {"plain": FEW, "shown": FEW.changed(**{"modify.backgrounds.where": "everywhere"})}
+    assert len(Plan(arms=arms).arms) == 2
+    plain, shown = (load(recipe.data, recipe.modify).test.images for recipe in arms.values())
+    assert torch.equal(plain, shown)
+    with pytest.raises(RecipeError, match="The arms must have the same data"):
+        Plan(arms={**arms, "other": FEW.changed(**{"modify.backgrounds.draw": 1})})

@@ -120,6 +120,18 @@ RECIPES = {
         "average": {"name": "ema", "decay": 0.5},
         "patience": 2,
     },
+    "a head beside a rate per depth": {
+        "epochs": 1,
+        "modify": [{"name": "subset", "per_class": 3}, "backgrounds"],
+        "objective": "dann",
+        "depth_decay": 0.5,
+    },
+    "heads beside hidden weights": {
+        "epochs": 1,
+        "modify": [{"name": "subset", "per_class": 3}],
+        "objective": "multi_task",
+        "optimizer": "muon",
+    },
     "whole batches": {"epochs": 3, "optimizer": "batch_gd", "average": "ema"},
     "one name in two catalogues": {"epochs": 1, "init": "constant", "schedule": "constant"},
     "two threads": {"epochs": 1, "model": {"name": "mlp", "width": 512, "depth": 3}, "batch_size": 256},

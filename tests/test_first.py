@@ -1,5 +1,7 @@
 """What is trained first for a comparison: found by its recipe, trained once, gone on with, its classes another task."""
 
+import json
+
 import pytest
 import torch
 from small_comparisons import FEW, QUICK
@@ -7,6 +9,7 @@ from small_comparisons import FEW, QUICK
 import lab
 from lab.compare import Comparison
 from lab.data import DataError, datasets, load, modifiers
+from lab.data.splits import divide
 from lab.events import Finished, Step
 from lab.first import place_of, trained_first
 from lab.plans import Plan
@@ -78,6 +81,52 @@ def test_a_run_that_failed_gives_no_weights():
     wild = HALF.changed(optimizer={"name": "sgd", "lr": 1e9})
     with pytest.raises(RunError, match=r"^The run in runs/first-.*, whose weights are to be taken over, is diverged: "):
         trained_first(wild, lambda *_: None, device="cpu")
+
+
+@pytest.mark.parametrize(
+    ("key", "before", "said"),
+    [
+        ("lab", "0.0.1", "by another version of the lab"),
+        ("commit", "0123456789ab", "by another commit of the lab"),
+        ("custom_options", {"optimizer.mine": "def mine(): ..."}, "with other options of your own"),
+        ("images", {"count": 3, "statistics": [[0.5], [0.1]]}, "on other images"),
+    ],
+)
+def test_what_was_made_otherwise_is_not_taken_for_what_the_recipe_gives_now(key, before, said):
+    trained_first(HALF, lambda *_: None, device="cpu")
+    kept = place_of(HALF) / "run.json"
+    facts = json.loads(kept.read_text())
+    facts["provenance"][key] = before
+    kept.write_text(json.dumps(facts))
+    with pytest.raises(RunError, match=rf"^The run in runs/first-.*, was made {said}: delete it, so that it is"):
+        trained_first(HALF, lambda *_: None, device="cpu")
+
+
+def test_a_data_set_of_ones_own_that_has_changed_is_seen_even_where_its_text_is_the_same(own_data_set):
+    recipe = own_data_set(255)
+    trained_first(recipe, lambda *_: None, device="cpu")
+    heard = []
+    trained_first(recipe, lambda _, event: heard.append(event), device="cpu")
+    assert not heard  # as long as it is the same
+    with pytest.raises(RunError, match=r"was made on other images: delete it"):
+        trained_first(own_data_set(10), lambda *_: None, device="cpu")
+
+
+@pytest.fixture
+def own_data_set(own_options):
+    """A function that defines a data set anew, with a point of some brightness in the picture."""
+
+    def define(brightness):
+        def mine():
+            """Noise with a point in it. Source: none."""
+            images, labels = torch.zeros(60, 1, 6, 6, dtype=torch.uint8), torch.arange(60) % 2
+            images[torch.arange(60), 0, labels] = brightness
+            return divide(images, labels, ("a", "b"))
+
+        datasets.add(mine)
+        return lab.Recipe(data="mine", epochs=1)
+
+    return define
 
 
 def test_none_follows_another():

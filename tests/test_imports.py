@@ -46,6 +46,7 @@ ORDER = [
         "answering",
         "training",
         "stacks",
+        "provenance",
         "store",
         "run_notes",
         "trash",

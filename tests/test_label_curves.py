@@ -9,7 +9,7 @@ from lab.label_curves import label_curve, label_table, with_labels
 from lab.label_plots import accuracy_by_labels
 from lab.plans import Plan
 from lab.recipe import Recipe, RecipeError
-from lab.verdicts import interval
+from lab.verdicts import critical, interval
 
 pytestmark = pytest.mark.usefixtures("one_thread")
 
@@ -21,6 +21,16 @@ def test_only_the_number_of_labels_changes():
     assert with_labels(recipe, 9) == recipe.changed(**{"modify.subset.per_class": 9})
     assert with_labels(recipe, None) == Recipe(modify="classes")
     assert with_labels(Recipe(), 9) == Recipe(modify={"name": "subset", "per_class": 9})
+    assert with_labels(Recipe(modify="classes"), 9) == Recipe(modify=["classes", {"name": "subset", "per_class": 9}])
+
+
+@pytest.mark.parametrize("other", ["backgrounds", "classes", "random_labels"])
+def test_a_subset_stays_where_it_was(other):
+    """Behind `backgrounds` there are all images to adapt to, behind `classes` other ones are drawn."""
+    recipe = Recipe(modify=[{"name": "subset", "per_class": 3}, other])
+    assert with_labels(recipe, 3) == recipe
+    assert [choice.name for choice in with_labels(recipe, 9).modify] == ["subset", other]
+    assert with_labels(recipe, None) == Recipe(modify=other)
 
 
 def test_each_number_is_a_comparison_that_is_kept_and_gone_on_with(tmp_path):
@@ -36,8 +46,10 @@ def test_each_number_is_a_comparison_that_is_kept_and_gone_on_with(tmp_path):
 class Known:
     """A comparison that has ended."""
 
-    def __init__(self, **scores):
-        self.plan, self.known = PLAN, scores
+    phases = ("given",)
+
+    def __init__(self, sequential=False, **scores):
+        self.plan, self.known, self.sequential = PLAN, scores, sequential
 
     def scores(self, phase):
         return self.known
@@ -54,10 +66,36 @@ def test_intervals_are_paired_and_corrected_for_all_rows():
     assert table["accuracy"][0] == pytest.approx(sum(better) / 4)
 
 
+def test_intervals_of_a_plan_that_may_stop_early_hold_whenever_it_stops():
+    base, better = [0.8, 0.81, 0.79, 0.8], [0.85, 0.83, 0.82, 0.86]
+    table = label_table({1: Known(sequential=True, a=base, b=better)}, "given")
+    differences = [b - a for a, b in zip(base, better, strict=True)]
+    expected, plain = (interval(differences, 0.95, sequential=sequential) for sequential in (True, False))
+    assert (table["low"][0], table["high"][0]) == (expected.low, expected.high)
+    assert expected.low < plain.low
+    found = came_out({"sgd": [0.7, 0.74, 0.72, 0.72], "adam": better}, stop_early=True)
+    band = next(line for line in accuracy_by_labels({1: found}, "given").data if line.legendgroup == "sgd")
+    assert band.y[0] == pytest.approx(72 + critical(4, 0.95, sequential=True) * scipy.stats.sem([70, 74, 72, 72]))
+
+
 @pytest.mark.parametrize("counts", [(), (1, 1)])
 def test_numbers_of_labels_are_there_and_each_once(counts):
     with pytest.raises(RecipeError, match=r"^counts is .*, but must be numbers of labels, each once"):
         label_curve(PLAN, counts)
+
+
+def test_a_number_that_cannot_be_is_refused_before_anything_runs(monkeypatch):
+    monkeypatch.setattr(Comparison, "run", lambda _: pytest.fail("a comparison was run"))
+    with pytest.raises(RecipeError, match="per_class is 0, but must be"):
+        label_curve(PLAN, (1, 0))
+
+
+@pytest.mark.parametrize("told", [label_table, accuracy_by_labels])
+def test_a_phase_that_the_plan_has_not_is_refused(told):
+    with pytest.raises(
+        RecipeError, match=r"^phase is 'tuned', but this plan has given alone: its rates were not tuned"
+    ):
+        told({1: came_out({"sgd": [0.7] * 4, "adam": [0.9] * 4})}, "tuned")
 
 
 def test_the_figure_has_each_mean_at_its_number_and_the_interval_around_it():
@@ -72,6 +110,6 @@ def test_the_figure_has_each_mean_at_its_number_and_the_interval_around_it():
     assert list(band.y) == pytest.approx([72 + half, 77 + half, 77 - half, 72 - half])
 
 
-def came_out(scores):
+def came_out(scores, **changes):
     """A comparison that pretends to have these accuracies by seed."""
-    return Pretended(PLAN, lambda asked: scores[asked[1]][asked[3]]).run()
+    return Pretended(PLAN.model_copy(update=changes), lambda asked: scores[asked[1]][asked[3]]).run()

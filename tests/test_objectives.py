@@ -9,10 +9,11 @@ from small_runs import SMALL, TINY_CNN, same_history, same_weights, trained
 from torch import nn
 
 import lab
-from lab.data import Split, datasets, load, modifiers
+from lab.data import DataError, Split, datasets, load, modifiers
 from lab.events import Finished, Step
 from lab.export import script
-from lab.objectives import fitting, label_free, losses, objectives
+from lab.objectives import fitting, label_free, losses, objectives, with_views, without_labels
+from lab.option_tables import shipped
 from lab.plots import trace_data
 from lab.recipe import RecipeError
 from lab.stacks import Stack
@@ -268,6 +269,18 @@ def test_who_takes_its_weights_over_gets_a_last_layer_only_where_labels_taught_i
     assert set(starts.values()) == {"copied"}
 
 
+@pytest.mark.parametrize(
+    "objective",
+    [{"name": "image_and_words", "width": 10}, {"name": "multi_task", "class_weight": 0.0}],
+    ids=lambda objective: objective["name"],
+)
+def test_a_last_layer_that_no_class_has_taught_is_not_taken_over_whatever_its_width(objective, tmp_path):
+    lab.train(FEW.changed(objective=objective), folder=tmp_path / "a", progress=False, device="cpu")
+    source = {"name": "run", "folder": str(tmp_path / "a")}
+    table = lab.layer_table(FEW.changed(source=source, transfer="whole"))
+    assert {row.layer: row.start for row in table.rows}["9"] == "own (other classes)"
+
+
 def test_stacks_and_scripts_refuse_in_words():
     recipe = FEW.changed(objective="fixmatch")
     with pytest.raises(ValueError, match=r"^A recipe whose objective \(fixmatch\) is not supervised trains alone"):
@@ -287,6 +300,19 @@ def test_stacks_and_scripts_refuse_in_words():
         ),
         ({"objective": {"name": "pseudo_labels", "start": 0.5, "end": 0.5}}, "start must be less than end"),
         (
+            {"objective": "fixmatch", "augment": ["crop", "generated"]},
+            r"^generated learns from labels, .* objective fixmatch .*: leave generated out, or choose supervised\.$",
+        ),
+        (
+            {"objective": "masked_autoencoder", "augment": "generated"},
+            "^generated learns from labels, and makes images",
+        ),
+        (
+            {"objective": "simclr", "augment": "mixup"},
+            r"^mixup mixes each image with another one, but objective simclr .* by itself.*: leave mixup out\.$",
+        ),
+        ({"objective": "pseudo_labels", "augment": ["fmix"]}, "^fmix mixes each image with another one"),
+        (
             {"init": "pretrained"},
             "^init says how fresh weights are drawn; .*: set transfer=whole, and a source such as ",
         ),
@@ -297,11 +323,31 @@ def test_what_cannot_be_is_refused_when_the_recipe_is_made(changes, said):
         FEW.changed(**changes)
 
 
+def test_what_has_labels_and_one_view_may_mix_and_make_images():
+    for objective in ("supervised", "multi_task", "coral"):
+        assert len(FEW.changed(objective=objective, augment=["generated", "mixup"]).augment) == 2
+    assert FEW.changed(objective="masked_autoencoder", augment="mixup").augment
+
+
+def test_what_is_named_without_labels_or_with_views_is_what_says_so_itself():
+    data = load(datasets.parse("digits"), [])
+    built = {name: objectives.build(objectives.parse(name), data, 0.0) for name in shipped("objective")}
+    assert {name for name, objective in built.items() if not objective.uses_labels} == {*without_labels}
+    assert {name for name, objective in built.items() if objective.takes_views} == {*with_views}
+
+
 def test_a_network_that_does_not_end_with_a_fully_connected_layer_is_refused():
     objective = objectives.build(objectives.parse("masked_autoencoder"), load(datasets.parse("digits"), []), 0.0)
     ends_otherwise = nn.Sequential(nn.Flatten(), nn.Linear(64, 10), nn.ReLU())
     with pytest.raises(RecipeError, match=r"^An objective without labels learns what a last .* does not end with one"):
         objective.network(ends_otherwise)
+
+
+def test_a_patch_that_hides_all_is_refused():
+    recipe = FEW.changed(objective={"name": "masked_autoencoder", "patch": 7})
+    assert Training(recipe, device="cpu").objective.patch == 7
+    with pytest.raises(DataError, match=r"^A patch of 8 pixels hides all of an image of 8 x 8, .* to at most 7\.$"):
+        Training(recipe.changed(**{"objective.patch": 8}), device="cpu")
 
 
 def test_labels_of_other_images_stay_with_the_classes_that_are_kept():

@@ -367,6 +367,15 @@ def test_muon_turns_nothing_of_a_network_with_one_matrix():
     assert turned_by_muon(model, parameter_groups(model)) == []
 
 
+@pytest.mark.parametrize("decay", [1.0, 0.5])
+@pytest.mark.parametrize("objective", ["multi_task", "image_and_words", "dann"])
+def test_muon_turns_the_same_of_a_model_whatever_an_objective_puts_on_it(objective, decay):
+    recipe = SMALL.changed(optimizer="muon", objective=objective, depth_decay=decay)
+    session = Training(recipe, device="cpu")
+    turned = [name for name, parameter in session.model.named_parameters() if parameter in session.optimizer.hidden]
+    assert turned == ["trunk.3.weight"]
+
+
 def muon_by_hand(matrix, target, steps, lr, momentum=0.95, weight_decay=0.01):
     """Downhill on |matrix - target|^2 / 2, as the docstring has it."""
     mean = np.zeros_like(matrix)

@@ -10,7 +10,7 @@ import pytest
 from hypothesis import assume, given
 from hypothesis import strategies as st
 from pydantic import ValidationError
-from strategies import awake_activation, leaves_something_to_learn, recipes
+from strategies import augments_without_labels, awake_activation, leaves_something_to_learn, recipes
 
 from lab.catalogue import Choice
 from lab.reading import parse_overrides
@@ -37,7 +37,7 @@ def neighbours(draw):
     recipe, other = draw(recipes()), draw(recipes())
     key = draw(st.sampled_from(list(Recipe.model_fields)))
     spec = {**recipe.model_dump(), key: other.model_dump()[key]}
-    assume(leaves_something_to_learn(spec))
+    assume(leaves_something_to_learn(spec) and augments_without_labels(spec))
     assume("activation" in awake_activation(spec) or spec["activation"] == Recipe().activation.model_dump())
     return recipe, recipe.changed(**{key: spec[key]})
 

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from small_runs import SMALL, trained
 
 import lab
-from lab.data import load
+from lab.data import DataError, load
 from lab.data.shapes import COLOURS, SHAPES
 from lab.diagnostics.by_words import nearest_images
 from lab.objectives.words import bag, symmetric_info_nce, tokens_of
@@ -77,6 +77,13 @@ def test_unseen_classes_are_missing_from_training_only():
     assert data.validation is whole.validation
 
 
+def test_more_unseen_classes_than_can_be_are_refused():
+    digits = BASE.changed(data="digits", modify={"name": "unseen_classes", "count": 8})
+    assert len(load(digits.data, digits.modify).unseen) == 8
+    with pytest.raises(DataError, match=r"^unseen_classes takes 9 away, but of 10 classes 2 must stay: .* at most 8 "):
+        load(digits.data, digits.changed(**{"modify.unseen_classes.count": 9}).modify)
+
+
 def test_unseen_classes_are_told_by_their_words_beside_chance(tmp_path):
     run = lab.train(BASE, folder=tmp_path / "a", progress=False, device="cpu")
     last = run.history.epochs[-1]
@@ -107,6 +114,37 @@ def test_an_image_without_words_gets_the_class_whose_words_are_nearest():
     torch.testing.assert_close(model(images), model.sharpness.exp() * cosines, rtol=1e-4, atol=1e-4)
     hidden = model(images, "unseen").softmax(1)[:, session.data.unseen].sum(1)
     torch.testing.assert_close(hidden, torch.ones(7))
+
+
+def test_the_loss_by_hand():
+    session, images, labels = begun()
+    batch, model = (images, labels), session.model
+    place, words = (model.trunk(images).detach().numpy(), model.words(model.bags[labels]).detach().numpy())
+    cosines = [[a @ b / np.linalg.norm(a) / np.linalg.norm(b) for b in words] for a in place]
+    logits = np.array(cosines) / 0.07  # the scale at the start
+    right = labels.numpy()[:, None] == labels.numpy()[None]
+    right = right / right.sum(1, keepdims=True)
+    expected = -((right * log_softmax(logits)).sum(1).mean() + (right * log_softmax(logits.T)).sum(1).mean()) / 2
+    assert session.objective.loss(model, batch)[0].item() == pytest.approx(expected, rel=1e-6)
+
+
+def test_the_scale_is_at_most_100_and_comes_back_from_there():
+    session, images, labels = begun(optimizer={"name": "sgd", "lr": 0.1})
+    with torch.no_grad():
+        session.model.sharpness.fill_(9.0)
+    assert session.model.eval().scale.item() == pytest.approx(100.0)
+    loss, logits = session.objective.loss(session.model.train(), (images, labels))
+    assert logits.abs().max() <= 100.001
+    loss.backward()
+    assert session.model.sharpness.grad > 0  # a network that knows nothing yet is too sure
+    session.optimizer.step()
+    assert session.model.scale.item() < 100
+
+
+def begun(**changes):
+    """A training, and every tenth of its images with its label: of all classes, some twice."""
+    session = lab.Training(BASE.changed(precision="float64", **changes), device="cpu")
+    return session, session.prepare(session.data.train.images[::10]), session.data.train.labels[::10]
 
 
 # -- sequences --------------------------------------------------------------------------------------------------------

@@ -12,7 +12,7 @@ from torch import Tensor
 from lab.catalogue import Knob
 from lab.data import datasets, modifiers
 from lab.data.labels import Draw
-from lab.data.splits import Dataset, Split, divide
+from lab.data.splits import DataError, Dataset, Split, divide
 
 COLOURS = {"red": (0.9, 0.2, 0.2), "green": (0.2, 0.8, 0.2), "blue": (0.25, 0.3, 0.95), "yellow": (0.9, 0.85, 0.2)}
 SHAPES = ("circle", "square", "triangle", "cross")
@@ -45,10 +45,18 @@ def unseen_classes(dataset: Dataset, *, count: Count = 2, draw: Draw = 0) -> Dat
 
     The classes are drawn. An ordinary network never names them; `image_and_words` can, where their words are known.
 
+    Raises:
+        DataError: fewer than two classes would stay.
+
     Source: the zero-shot protocol, Xian et al. 2017, arXiv 1707.00600.
     """
-    order = torch.randperm(len(dataset.classes), generator=torch.Generator().manual_seed(draw))
-    unseen = order[: max(0, min(count, len(order) - FEWEST))]
+    known = len(dataset.classes)
+    if count > known - FEWEST:
+        raise DataError(
+            f"unseen_classes takes {count} away, but of {known} classes {FEWEST} must stay: count can be at most "
+            f"{known - FEWEST} here."
+        )
+    unseen = torch.randperm(known, generator=torch.Generator().manual_seed(draw))[:count]
     unlabelled = dataset.unlabelled and without(dataset.unlabelled, unseen)
     train = without(dataset.train, unseen)
     return replace(dataset, train=train, unlabelled=unlabelled, unseen=tuple(sorted(unseen.tolist())))

@@ -21,8 +21,19 @@ objectives = Catalogue(
 
 from lab.objectives import all_labels, domains, few_labels, label_free, tasks, words  # noqa: F401  # pyright: ignore[reportUnusedImport]  # they fill the catalogue
 from lab.objectives.fitting import readout
-from lab.objectives.label_free import without_labels
+from lab.objectives.label_free import with_views, without_labels
 from lab.objectives.objective import Batch, Look, Moment, Objective
-from lab.objectives.trunk import trunk_of
+from lab.objectives.trunk import beside_trunk, trunk_of
 
-__all__ = ["Batch", "Look", "Moment", "Objective", "objectives", "readout", "trunk_of", "without_labels"]
+__all__ = [
+    "Batch",
+    "Look",
+    "Moment",
+    "Objective",
+    "beside_trunk",
+    "objectives",
+    "readout",
+    "trunk_of",
+    "with_views",
+    "without_labels",
+]

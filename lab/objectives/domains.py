@@ -39,7 +39,8 @@ def coral(data: Dataset, smoothing: float, *, weight: CoralWeight = 100.0) -> Ob
 
     loss = cross-entropy on the source + weight |C_source - C_target|^2 / (4 d^2), C the covariances of d features
     The features are what the last layer reads, where the paper takes what it gives. Target images are drawn with
-    replacement, as many as in the batch, and not augmented; both pass the network as one batch.
+    replacement, as many as in the batch, and not augmented; both pass the network as one batch. A comparison's search
+    judges rates in the source; patience and on_plateau watch the validation images, whose labels are the target's.
 
     Source: Sun & Saenko 2016, arXiv 1607.01719, eq. 1-4.
     """
@@ -52,7 +53,8 @@ def dann(data: Dataset, smoothing: float, *, weight: DannWeight = 1.0) -> Object
 
     loss = cross-entropy on the source + mean log loss of the domain head, whose gradient reaches the features times
     -lambda ;  lambda = weight (2 / (1 + e^(-10 p)) - 1), p the share of the run
-    The head is linear, relu, linear, on what the last layer reads. Target images are drawn as for coral.
+    The head is linear, relu, linear, on what the last layer reads. Target images are drawn as for coral, and
+    what is said there of who looks at their labels holds here.
 
     Source: Ganin et al. 2016, arXiv 1505.07818, eq. 13-18 and section 5.2.2.
     """
@@ -75,7 +77,8 @@ def fine_tuned_on_target(data: Dataset, smoothing: float, *, per_class: PerClass
     """Train on the source first, then on a few labelled images of the target, all in one run.
 
     p < after: batches of the source ;  p >= after: as many images, drawn from per_class of each class of the target
-    The schedule of the rate goes on through both. Target images are not augmented.
+    The schedule of the rate goes on through both. Target images are not augmented. A comparison's search judges rates
+    in the source, which the second part may forget: compare it at given rates.
 
     Source: Yosinski et al. 2014, arXiv 1411.1792; labels in the target: Daume 2007, arXiv 0907.1815 (baselines).
     """
@@ -114,8 +117,6 @@ def reversal_strength(progress: float) -> float:
 
 class TwoDomains(Objective):
     """Batches of the source, and beside each as many images of the target."""
-
-    passes = 2
 
     def __init__(self, data: Dataset, smoothing: float, weight: float) -> None:
         super().__init__(data, smoothing)

@@ -41,7 +41,8 @@ def pseudo_labels(
 
     loss = labelled + a(t) mean_i -ln p(argmax p(x_i) | x_i) ;  a rises from 0 at start to weight at end
     Unlabelled are all training images, also those that the modifier subset has left out. They are drawn anew for each
-    step and augmented like the others; an epoch is a pass over the labelled ones.
+    step and augmented like the others; an epoch is a pass over the labelled ones. Augmentations that mix or make images
+    are refused.
 
     Source: Lee 2013, ICML workshop on challenges in representation learning (pseudo-label), eq. 15 and 16.
     """
@@ -57,7 +58,8 @@ def fixmatch(
     loss = labelled + weight mean_i [ max p(weak x_i) >= threshold ] ( -ln p(argmax p(weak x_i) | strong x_i) )
     Weak are the recipe's augmentations; strong are these, then rand_augment and cutout. Unlabelled are all training
     images, also those that the modifier subset has left out, drawn anew for each step; an epoch is a pass over the
-    labelled ones. All go through the network as one batch, as in the paper.
+    labelled ones. All go through the network as one batch, as in the paper. Augmentations that mix or make images are
+    refused.
 
     Source: Sohn et al. 2020, arXiv 2001.07685, eq. 3 and 4, algorithm 1.
     """
@@ -85,7 +87,7 @@ class PseudoLabels(WithUnlabelled):
 
     def __init__(self, data: Dataset, smoothing: float, rise: tuple[float, float, float], ratio: int) -> None:
         super().__init__(data, smoothing, ratio)
-        self.rise, self.passes = rise, 1 + ratio
+        self.rise = rise
 
     def batch(self, images: Tensor, labels: Tensor, moment: Moment) -> Batch:
         weight, start, end = self.rise
@@ -103,7 +105,7 @@ class FixMatch(WithUnlabelled):
 
     def __init__(self, data: Dataset, smoothing: float, threshold: float, weight: float, ratio: int) -> None:
         super().__init__(data, smoothing, ratio)
-        self.threshold, self.weight, self.passes = threshold, weight, 1 + 2 * ratio
+        self.threshold, self.weight = threshold, weight
 
     def batch(self, images: Tensor, labels: Tensor, moment: Moment) -> Batch:
         others = self.drawn(len(images), moment.draws)

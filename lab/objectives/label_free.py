@@ -11,7 +11,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from lab.catalogue import Knob, RecipeError
-from lab.data.splits import Dataset
+from lab.data.splits import DataError, Dataset
 from lab.last_layer import end_of
 from lab.objectives import objectives
 from lab.objectives.losses import masked_error, nt_xent
@@ -19,6 +19,7 @@ from lab.objectives.objective import Batch, Moment, Objective
 from lab.objectives.trunk import OnTrunk, features_of_last, in_full
 
 without_labels = ("simclr", "masked_autoencoder")  # options that never look at a label
+with_views = ("simclr", "pseudo_labels", "fixmatch")  # those that augment images whose labels they do not know
 
 Temperature = Annotated[
     float, Field(gt=0, description="how much the nearest of the other images count"), Knob(0.05, 1, log=True)
@@ -38,9 +39,9 @@ def simclr(
 
     z = W2 relu(W1 h) ;  l_i = -ln( exp(s_ij / t) / sum_{k != i} exp(s_ik / t) ),  s the cosine of two z
     h is what the last layer reads; W1 and W2 are of no use afterwards. The augmentations decide what is learned: what
-    they change, the network learns to overlook; a recipe without any has rand_augment and cutout here. Loss and
-    accuracy on the validation images are those of a last layer fitted by softmax regression to h of training images and
-    their labels, which nothing else looks at.
+    they change, the network learns to overlook; a recipe without any has rand_augment and cutout here, and those
+    that mix or make images are refused. Loss and accuracy on the validation images are those of a last layer fitted by
+    softmax regression to h of training images and their labels, which nothing else looks at.
 
     Source: Chen et al. 2020, arXiv 2002.05709, eq. 1 and algorithm 1.
     """
@@ -55,6 +56,9 @@ def masked_autoencoder(data: Dataset, smoothing: float, *, masked: Masked = 0.75
     h is what the last layer reads; W and b are of no use afterwards. Differs from the paper, so that it suits any
     network: hidden patches are set to the mean where there they are left out, and the decoder is one layer. Loss and
     accuracy on the validation images are those of a last layer fitted as for simclr.
+
+    Raises:
+        DataError: a patch is as large as the image.
 
     Source: He et al. 2022, arXiv 2111.06377, section 3; hidden patches that are seen, one layer as decoder: Xie et al.
     2022, arXiv 2111.09886 (SimMIM).
@@ -102,7 +106,6 @@ class WithProjection(OnTrunk):
 class SimClr(WithoutLabels):
     """Two views of each image."""
 
-    passes = 2
     takes_views = True
 
     def __init__(self, data: Dataset, smoothing: float, temperature: float, width: int) -> None:
@@ -137,6 +140,12 @@ class MaskedAutoencoder(WithoutLabels):
     def __init__(self, data: Dataset, smoothing: float, masked: float, patch: int) -> None:
         super().__init__(data, smoothing)
         self.masked, self.patch = masked, patch
+        height, width = data.shape[1:]
+        if patch >= max(height, width):
+            raise DataError(
+                f"A patch of {patch} pixels hides all of an image of {height} x {width}, and nothing is left to guess "
+                f"from. Set patch to at most {max(height, width) - 1}."
+            )
 
     def network(self, model: nn.Module) -> nn.Module:
         return WithDecoder(self.at_rest(model), math.prod(self.data.shape))

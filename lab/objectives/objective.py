@@ -58,7 +58,6 @@ class Look:
 class Objective:
     """Learn the class of each image; other objectives change some of this."""
 
-    passes = 1  # images that pass the network for each one of the batch
     learns_classes = True  # whether a training accuracy at chance means that nothing is learned
     uses_labels = True  # else the last layer rests, and is fitted to what it reads whenever the network is looked at
     takes_views = False  # whether its steps look at images otherwise than they have been augmented for it
@@ -66,6 +65,11 @@ class Objective:
 
     def __init__(self, data: Dataset, smoothing: float) -> None:
         self.data, self.smoothing = data, smoothing
+
+    @property
+    def names_classes(self) -> bool:
+        """Whether labels teach the model's last layer a number for each class: who takes weights over asks for that."""
+        return self.learns_classes
 
     def outputs(self) -> int:
         """How many numbers the recipe's model gives for an image."""

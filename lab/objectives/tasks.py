@@ -96,7 +96,6 @@ class MultiTask(Objective):
         self.weights, self.weighting = weights, weighting
         self.learned = [task for task, weight in zip(TASKS, weights, strict=True) if weight]
         self.learns_classes = "class" in self.learned
-        self.passes = 2 if "turned" in self.learned else 1
         if "turned" in self.learned and data.shape[1] != data.shape[2]:
             raise DataError(
                 f"Images of {data.shape[1]} x {data.shape[2]} pixels cannot be turned by 90 degrees. Set turned_weight "

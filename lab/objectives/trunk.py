@@ -13,6 +13,12 @@ def trunk_of(network: nn.Module) -> nn.Module:
     return network.trunk if isinstance(network, OnTrunk) else network
 
 
+def beside_trunk(network: nn.Module) -> list[nn.Parameter]:
+    """What an objective has put on the recipe's model: no layer of it, and none of those by which depth is counted."""
+    own = set(trunk_of(network).parameters())
+    return [parameter for parameter in network.parameters() if parameter not in own]
+
+
 class OnTrunk(nn.Module):
     """A model, and what reads the features that its last layer reads."""
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import re
 from collections.abc import Sequence
 from typing import Annotated, Any, Literal
@@ -18,7 +19,7 @@ from lab.objectives.objective import Batch, Look, Objective, Part
 from lab.objectives.trunk import OnTrunk, in_full
 
 TEMPERATURE = 0.07  # at the start
-SHARPEST = 100.0  # factor of the cosines, at most
+SHARPEST = math.log(100)  # of the factor of the cosines, at most
 UNSEEN = "unseen"
 
 Space = Annotated[int, Field(ge=2, le=4096, description="dimensions of the space"), Knob(8, 256, log=True)]
@@ -81,7 +82,12 @@ class Towers(OnTrunk):
 
     @property
     def scale(self) -> Tensor:
-        return self.sharpness.exp().clamp(max=SHARPEST)
+        """At most 100. Training cuts the parameter itself: behind a limit it has no gradient by which to come back."""
+        if not self.training:
+            return self.sharpness.clamp(max=SHARPEST).exp()
+        with torch.no_grad():
+            self.sharpness.clamp_(max=SHARPEST)
+        return self.sharpness.exp()
 
     def forward(self, images: Tensor, task: str = "") -> Tensor:
         """(b, c, h, w) -> logits (b, classes); for the task `unseen` classes that training has seen are left out."""
@@ -104,6 +110,10 @@ class ImageAndWords(Objective):
         super().__init__(data, smoothing)
         self.width, self.kind = width, kind
         self.vocabulary = sorted({token for name in data.classes for token in tokens_of(name, kind)})
+
+    @property
+    def names_classes(self) -> bool:
+        return False  # the last layer gives a place in the space of words
 
     def outputs(self) -> int:
         return self.width

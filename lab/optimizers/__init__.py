@@ -23,15 +23,17 @@ WHOLE = 0
 BATCH = {"batch_gd": WHOLE, "stochastic_gd": 1}  # images per update of those whose name says it
 
 
-def parameter_groups(model: nn.Module, layer: Iterable[nn.Parameter] | None = None) -> Groups:
-    """Weights in one group, biases and norms in another that is never decayed; of the model or of one layer of it.
+def parameter_groups(model: nn.Module, some: Iterable[nn.Parameter] | None = None) -> Groups:
+    """Weights in one group, biases and norms in another that is never decayed; of the model or of some of its own.
+
+    Others than its own may be among these: what stands beside the model.
 
     `hidden` tells of each weight whether it stands between the model's first matrix or kernel and its last.
 
     Source: Loshchilov & Hutter 2019 leave it open; this is the common practice since He et al. 2019,
     arXiv 1812.01187, section 3.1.
     """
-    trained = [parameter for parameter in (model.parameters() if layer is None else layer) if parameter.requires_grad]
+    trained = [parameter for parameter in (model.parameters() if some is None else some) if parameter.requires_grad]
     weights = [parameter for parameter in trained if parameter.ndim > 1]
     others = [parameter for parameter in trained if parameter.ndim <= 1]
     inner = hidden_weights(model)

@@ -14,12 +14,12 @@ from lab.export import script
 from lab.figure_parts import counted
 from lab.plans import planned_runs
 from lab.plots import colour_and_dash
+from lab.provenance import custom_sources
 from lab.recipe import Recipe, labels, overrides
 from lab.reports import arms_rows, notes, sections_of, title
 from lab.run_notes import Note
 from lab.runs import Run
 from lab.short_texts import short_text
-from lab.store import custom_sources
 
 SAY = {
     "idle": "Ready",

@@ -13,10 +13,10 @@ from lab.gradients import passes_of
 from lab.many import endless, seconds_per_step
 from lab.optimizers import batch_of
 from lab.recipe import Recipe
-from lab.steps import build_model, flops_per_image, use_threads
+from lab.steps import build_model, build_objective, flops_of_loss, use_threads
 from lab.training import Training
 
-DECIDING = ("data", "modify", "model", "activation", "gradient", "source", "transfer")  # the arithmetic of an image
+DECIDING = ("data", "modify", "model", "activation", "gradient", "source", "transfer", "objective")  # the arithmetic
 
 
 @dataclass(frozen=True)
@@ -44,16 +44,17 @@ def cost_of(recipes: Sequence[Recipe], device: str | None = None) -> Cost:
 
 
 def steps_and_flops(recipe: Recipe, known: dict[str, tuple[float, int]]) -> tuple[int, float]:
-    """Steps of a recipe and floating-point operations in each; a network is built once."""
-    key = repr([getattr(recipe, field) for field in DECIDING])
+    """Steps of a recipe and floating-point operations in each; a network is built once for each size of batches."""
+    asked = batch_of(recipe.optimizer, recipe.batch_size)
+    key = repr([asked, *(getattr(recipe, field) for field in DECIDING)])
     if key not in known:
         data = load(recipe.data, recipe.modify)
-        image = torch.zeros(1, *data.shape)
-        flops = 3 * flops_per_image(build_model(recipe, data), image) * passes_of(recipe.gradient)
-        known[key] = flops, len(data.train)
-    flops, images = known[key]
-    size = batch_of(recipe.optimizer, recipe.batch_size) or images
-    return -(-images // size) * recipe.epochs, flops * min(size, images)
+        objective, images = build_objective(recipe, data), torch.zeros(4, *data.shape)
+        size = min(asked or len(data.train), len(data.train))
+        flops = flops_of_loss(objective, build_model(recipe, data, objective), images, size)
+        known[key] = 3 * flops * passes_of(recipe.gradient), -(-len(data.train) // size)
+    flops, steps = known[key]
+    return steps * recipe.epochs, flops
 
 
 def measured(recipe: Recipe, device: str | None) -> float:

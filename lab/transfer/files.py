@@ -41,6 +41,7 @@ def run(*, folder: Folder = "runs/first") -> Weights:
     """The weights that an earlier run of the lab ended with, and the names of its classes.
 
     weights = those that its evaluation saw after the last epoch, the average where it kept one
+    Images are normalised with the mean and deviation of the new training split, not with those of that run.
 
     Raises:
         SourceError: no such folder, no run in it, a run that has not ended, a damaged file.

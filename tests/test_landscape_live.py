@@ -116,7 +116,7 @@ def test_pictures_side_by_side_grow_together_while_both_runs_move():
     live = Live(Question(size=33, lens=Lens(samples=40)), share=1.0)
     sessions = {number: Training(recipe_of(NETWORKS["mlp"], epochs=30, seed=number), device="cpu") for number in (1, 2)}
     ages = []
-    for events in zip(*sessions.values(), strict=True):
+    for events in zip(*sessions.values(), strict=False):  # how many events tell of metrics is a matter of time
         for number, event in zip(sessions, events, strict=True):
             live.hear(number, sessions[number], event)
         for _ in range(4):

@@ -20,10 +20,10 @@ Threshold = Annotated[float, Field(ge=0, le=1, description="how sure the network
 Weight = Annotated[float, Field(ge=0, description="of the loss on unlabelled images"), Knob(0, 3)]
 Ratio = Annotated[int, Field(ge=1, le=64, description="unlabelled images for each labelled one"), Knob(1, 10)]
 From = Annotated[
-    float, Field(ge=0, lt=1, description="share of the run after which the unlabelled begin to count"), Knob(0, 0.9)
+    float, Field(ge=0, lt=1, description="share of the run after which the unlabelled begin to count"), Knob(0, 0.7)
 ]
 Until = Annotated[
-    float, Field(gt=0, le=1, description="share of the run from which on they count in full"), Knob(0.1, 1)
+    float, Field(gt=0, le=1, description="share of the run from which on they count in full"), Knob(0.2, 1)
 ]
 
 

@@ -54,7 +54,7 @@ def ramp(progress: float, start: float, end: float) -> float:
     """0 before `start`, 1 from `end` on, and a straight line between.
 
     Example:
-        >>> [ramp(progress, 0.2, 0.6) for progress in (0.1, 0.4, 0.6, 1.0)]
+        >>> [ramp(progress, 0.25, 0.75) for progress in (0.1, 0.5, 0.75, 1.0)]
         [0.0, 0.5, 1.0, 1.0]
     """
     if progress >= end:

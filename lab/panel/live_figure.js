@@ -51,14 +51,19 @@ const frames = (count, then) => requestAnimationFrame(() => (count > 1 ? frames(
 
 // The kernel waits for this with its next change, so that a browser that is slow is never behind.
 function tellWhenDrawn(model, began) {
-  let waiting, hidden = document.hidden;
+  let waiting, hidden = document.hidden, gone = false;
   const look = () => { hidden ||= document.hidden; };  // no frames come then, and the clock would count the absence
   document.addEventListener('visibilitychange', look);
-  const tell = (number, took) => { model.set('_took', took / 1000); model.set('_drawn', number); model.save_changes(); };
+  const tell = (number, took) => {
+    model.set('_took', took / 1000);
+    model.set('_drawn', number);
+    try { model.save_changes(); } catch { }  // of a figure that was closed meanwhile nobody hears
+  };
   const hear = () => {
     const number = model.get('_sent'), ends = number % 2 === 0;
     if (!ends) { began = performance.now(); hidden = document.hidden; return; }
     frames(FRAMES, () => {
+      if (gone) return;
       const took = hidden ? 1000 * model.get('_took') : performance.now() - began;
       clearTimeout(waiting);  // an older change is drawn too
       waiting = setTimeout(() => tell(number, took), Math.min(REST * took, LONGEST_REST));
@@ -67,6 +72,7 @@ function tellWhenDrawn(model, began) {
   model.on('change:_sent', hear);
   hear();  // this view shows what was sent before
   return () => {
+    gone = true;
     clearTimeout(waiting);
     document.removeEventListener('visibilitychange', look);
     model.off('change:_sent', hear);

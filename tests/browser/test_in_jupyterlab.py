@@ -257,6 +257,7 @@ def test_a_rate_is_found_and_used(panel: Window) -> None:
     press(panel, "find-rate")
     use = panel.page.locator(".lab-use-valley")
     use.wait_for()
+    panel.state("idle")  # what it suggests moves no more
     use.click()
     rate = str(use.inner_text()).split()[1]
     panel.page.wait_for_function("(rate) => document.querySelector('.lab-lr input').value === rate", arg=rate)

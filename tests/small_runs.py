@@ -2,15 +2,18 @@
 
 from dataclasses import replace
 from importlib import import_module
+from pathlib import Path
 
 import torch
 from PIL import Image
 
 from lab.catalogue import knob_of
 from lab.data import datasets, load
+from lab.events import Step
 from lab.models import models
 from lab.recipe import Recipe
 from lab.runs import Run
+from lab.store import decode_state, encode_state
 from lab.training import Training
 
 loop = import_module("lab.training")  # the module: `lab.training` is its function of the same name
@@ -90,3 +93,13 @@ def as_on_another_device(monkeypatch):
     """Augmentations go the way on which nothing is looked up in between, as they do on a GPU."""
     for part in ("chain", "changes", "moves"):
         monkeypatch.setattr(import_module(f"lab.augmentations.{part}"), "at_hand", lambda images: False)
+
+
+def gone_on(recipe: Recipe, file: Path) -> Training:
+    """A training that another one has begun and kept in a file after half of its steps, at its end."""
+    session, again = (Training(recipe, device="cpu") for _ in range(2))
+    next(event for event in session if isinstance(event, Step) and event.step == session.steps // 2)
+    file.write_bytes(encode_state(session.state()))
+    again.restore(decode_state(file))
+    list(again)
+    return again

@@ -5,19 +5,18 @@ import json
 import numpy as np
 import pytest
 import torch
-from small_runs import SMALL, TINY_CNN, same_history, same_weights, trained
+from small_runs import SMALL, TINY_CNN, gone_on, same_history, same_weights, trained
 from torch import nn
 
 import lab
 from lab.data import DataError, Split, datasets, load, modifiers
-from lab.events import Finished, Step
+from lab.events import Finished
 from lab.export import script
 from lab.objectives import fitting, label_free, losses, objectives, with_views, without_labels
 from lab.option_tables import shipped
 from lab.plots import trace_data
 from lab.recipe import RecipeError
 from lab.stacks import Stack
-from lab.store import decode_state, encode_state
 from lab.training import Training
 
 pytestmark = pytest.mark.usefixtures("one_thread")
@@ -243,11 +242,7 @@ def test_an_accuracy_that_is_not_known_is_null_in_files_and_no_line_in_figures(t
 )
 def test_it_goes_on_from_the_middle_with_the_same_bits(objective, changes, tmp_path):
     recipe = FEW.changed(objective=objective, **changes)
-    whole, session, again = trained(recipe)[0], *(Training(recipe, device="cpu") for _ in range(2))
-    next(event for event in session if isinstance(event, Step) and event.step == session.steps // 2)
-    (tmp_path / "state").write_bytes(encode_state(session.state()))
-    again.restore(decode_state(tmp_path / "state"))
-    list(again)
+    whole, again = trained(recipe)[0], gone_on(recipe, tmp_path / "state")
     assert same_history(again, whole)
     assert same_weights(again, whole)
     assert all(torch.equal(tensor, again.weights()[name]) for name, tensor in whole.weights().items())

@@ -6,14 +6,13 @@ from pathlib import Path
 import pytest
 import torch
 from safetensors.torch import save_file
-from small_runs import SMALL, TINY_CNN, same_history, same_weights, trained
+from small_runs import SMALL, TINY_CNN, gone_on, same_history, same_weights, trained
 from test_export import run_all_alone
 from test_export import trained as losses_and_weights
 
 import lab
 from lab.__main__ import main
 from lab.events import Step
-from lab.store import decode_state, encode_state
 from lab.training import Training
 from lab.transfer import transfers
 
@@ -52,11 +51,7 @@ def test_every_transfer_takes_a_step_with_every_kind_of_source(transfer, kind, g
 @pytest.mark.parametrize("transfer", TAKING, ids=str)
 def test_a_run_goes_on_from_the_middle_with_the_same_bits(transfer, given, tmp_path):
     recipe = CNN.changed(source=given["run"], transfer=transfer, epochs=3)
-    whole, session, again = trained(recipe)[0], *(Training(recipe, device="cpu") for _ in range(2))
-    next(event for event in session if isinstance(event, Step) and event.step == session.steps // 2)
-    (tmp_path / "state").write_bytes(encode_state(session.state()))
-    again.restore(decode_state(tmp_path / "state"))
-    list(again)
+    whole, again = trained(recipe)[0], gone_on(recipe, tmp_path / "state")
     assert same_history(again, whole)
     assert same_weights(again, whole)
 

@@ -6,7 +6,7 @@ READY := $(VENV)/.ready
 PORT ?= 8888
 LAB_FLAGS ?=
 
-.PHONY: lab test course course-notebooks check bench clean environment
+.PHONY: lab test stress course course-notebooks check bench clean environment
 
 environment: $(READY)
 
@@ -21,10 +21,13 @@ lab: $(READY)  ## JupyterLab on the panel; prints its address, and opens a brows
 	$(BIN)/python -m jupyterlab --port=$(PORT) --ServerApp.root_dir='$(CURDIR)' --LabApp.default_url=/lab/tree/notebooks/lab.ipynb $(if $(filter 0,$(shell id -u)),--allow-root) $(LAB_FLAGS)
 
 test: $(READY)  ## everything: units, faults, notebooks, the panel in Chromium
-	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n auto --ignore=tests/browser
-	$(BIN)/python -m pytest tests/browser
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n auto -p no:nbval --ignore=tests/browser
+	$(BIN)/python -m pytest -p no:nbval tests/browser
 	$(BIN)/python -m pytest --nbval --nbval-current-env --nbval-sanitize-with tests/notebooks/sanitize.cfg notebooks/*.ipynb
 	$(MAKE) course
+
+stress: $(READY)  ## a sweep of 200 points that are killed, and 1,000 random recipes in one panel; takes an hour
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -p no:nbval tests/faults -m stress --hypothesis-profile=stress
 
 course: $(READY)  ## the course: every line as the instructor has it, every number within its tolerance, other seeds too
 	rm -rf notebooks/course/instructor/runs

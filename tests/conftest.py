@@ -16,6 +16,7 @@ from lab.panel.samples import Samples
 from lab.recipe import CATALOGUES
 
 settings.register_profile("lab", parent=settings(), deadline=None, max_examples=25)
+settings.register_profile("stress", parent=settings.get_profile("lab"), max_examples=1000)
 settings.load_profile("lab")
 collect_ignore = ["conftest.py"]  # it has no doctests, and two modules of one name would meet in the search for them
 

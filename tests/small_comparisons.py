@@ -36,6 +36,9 @@ class Pretended(Comparison):
         super().run()
         return self
 
+    def _first(self) -> None:
+        """Nor what the arms would take their weights from."""
+
     def _trained(self, phase: Phase, recipes: Sequence[Recipe]) -> Iterator[tuple[int, Trial]]:
         names = {kind_of(arm): name for name, arm in self.arms.items()}
         for index, recipe in enumerate(recipes):

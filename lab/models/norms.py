@@ -31,7 +31,7 @@ def vector_norm(kind: str, width: int) -> list[nn.Module]:
     """
     if kind == "layer":
         return [nn.LayerNorm(width, eps=EPS)]
-    return [nn.RMSNorm(width, eps=EPS)] if kind == "rms" else []
+    return [RMSNorm(width, eps=EPS)] if kind == "rms" else []
 
 
 def groups_of(channels: int) -> int:
@@ -61,3 +61,11 @@ class BatchNorm(nn.BatchNorm2d):
 
     def _check_input_dim(self, input: Tensor) -> None:  # noqa: A002
         """Any number of places, none included."""
+
+
+class RMSNorm(nn.RMSNorm):
+    """The mean square, with a weight in the precision of what it multiplies: torch warns of others, and is slower."""
+
+    def forward(self, input: Tensor) -> Tensor:  # noqa: A002
+        """(..., width) -> the same shape."""
+        return functional.rms_norm(input, self.normalized_shape, self.weight.to(input.dtype), self.eps)

@@ -1,6 +1,7 @@
 """Fixtures of the fault tests."""
 
 import multiprocessing
+from multiprocessing import forkserver
 
 import pytest
 import torch
@@ -20,9 +21,12 @@ def one_thread():
 
 @pytest.fixture(scope="module")
 def nursery():
-    """Starts processes that have imported the lab already, and have no threads of torch in them."""
+    """Starts processes that have imported what a training imports, and have no threads of torch in them."""
     context = multiprocessing.get_context("forkserver")
-    context.set_forkserver_preload(["lab"])
+    context.set_forkserver_preload(["lab", "sklearn.datasets", "torch._dynamo"])
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("OMP_NUM_THREADS", "1")  # a process that is forked beside threads may wait for them for ever
+        forkserver.ensure_running()
     return context
 
 

@@ -10,6 +10,7 @@ from collections import Counter
 from pathlib import Path
 
 import pytest
+from hypothesis import settings
 
 import lab
 from lab.own_options import add_options
@@ -19,11 +20,13 @@ from lab.sweeps.processes import Processes, places_for
 sys.path.insert(0, str(Path(__file__).parents[1]))
 from small_sweeps import DEADLY, FEW, Here, swept, written
 
+STRESSED = settings.get_current_profile_name() == "stress"
 POINTS = {
     "base": {**FEW, "epochs": 5, "activation": "deadly"},
     "grid": {"optimizer.lr": [0.1, 0.2, 0.3, 0.4, 0.5]},
-    "seeds": 4,
+    "seeds": 40 if STRESSED else 4,
 }
+PROCESSES = 4 if STRESSED else 2
 DEATHS_PER_STEP = 0.02  # of five steps a run: one run in ten
 
 
@@ -44,17 +47,18 @@ def ended(folder):
     return Counter(line["id"] for line in lines if line["status"] == "finished"), lines
 
 
+@pytest.mark.stress
 def test_one_process_in_ten_killed_at_random_loses_nothing_and_doubles_nothing(options, tmp_path, monkeypatch):
     monkeypatch.setenv("DEADLY", str(DEATHS_PER_STEP))
-    sweeping = swept(tmp_path / "sweep", POINTS, Processes(places_for(2, [], 0)), retries=50, options=[options])
+    sweeping = swept(tmp_path / "sweep", POINTS, Processes(places_for(PROCESSES, [], 0)), retries=50, options=[options])
     monkeypatch.delenv("DEADLY")
     counts, lines = ended(tmp_path / "sweep")
     assert counts == {point.id: 1 for point in sweeping.sweep.points}
-    assert len(counts) == 20
+    assert len(counts) == 5 * POINTS["seeds"]
     lost = [line for line in lines if line["status"] == "lost"]
     assert all(line["detail"] == "Its process ended before the run did (killed by signal 9)." for line in lost)
     assert sum(line["attempts"] - 1 for line in lines if line["status"] == "finished") == len(lost)
-    for point in sweeping.sweep.points[::7]:
+    for point in sweeping.sweep.points[::7][:6]:
         alone = lab.train(point.recipe, progress=False, device="cpu")
         assert lab.open_run(sweeping.folder.run(point.id)).history.loss == alone.history.loss
     names = {path.name for path in (tmp_path / "sweep" / "runs").iterdir()}
@@ -71,7 +75,7 @@ def test_a_point_that_always_kills_is_a_row_and_the_others_are_trained(options, 
 
 def test_ctrl_c_stops_a_command_and_the_next_call_goes_on(tmp_path):
     file, folder = tmp_path / "sweep.yaml", tmp_path / "out"
-    slow = {"base": {"epochs": 40, "batch_size": 8}, "grid": {"optimizer.lr": [0.01, 0.02, 0.03]}}
+    slow = {"base": {"epochs": 20, "batch_size": 8}, "grid": {"optimizer.lr": [0.01, 0.02, 0.03]}}
     file.write_text(json.dumps(slow))
     words = ["sweep", str(file), "--plain", "--folder", str(folder), "--device", "cpu", "--processes", "2"]
     command = [sys.executable, "-m", "lab_command", *words]

@@ -19,7 +19,7 @@ from lab.landscape.grids import Grid, line_grid
 from lab.landscape.planes import Plane, line, through
 from lab.landscape.scenes import RunPath, Scene
 from lab.landscape.surfaces import Surface, Survey
-from lab.landscape.trails import joint_plane, path_plane
+from lab.landscape.trails import at_once, joint_plane, path_plane
 from lab.landscape.weights import Weights, norm
 from lab.recipe import RecipeError
 from lab.views import Lens, PlaneName, View
@@ -67,13 +67,18 @@ def scenes_of(runs: Sequence[Followed], view: View, progress: Progress) -> list[
     except ValueError as error:
         endings = [ending(run.name, run.ended, run.reason) for run in runs if run.ended != "finished"]
         raise RecipeError(" ".join([str(error), *endings])) from None
-    of = sum(prod(part.grid.shape) for part in parts)
+    of = sum(points_in(part, view) for part in parts)
     count = max(enough_samples(evaluator_of(part, view), part.grid, view.enough) for part in parts)  # one for all
     scenes: list[Scene] = []
     for index, part in enumerate(parts):
-        before = sum(prod(part.grid.shape) for part in parts[:index])
+        before = sum(points_in(part, view) for part in parts[:index])
         scenes.append(scene_of(part, view, count, lambda done, before=before: progress(before + done, of)))
     return scenes if len(scenes) > 1 else [replace(scenes[0], title="")]  # the legend, or the page, names the runs
+
+
+def points_in(part: Part, view: View) -> int:
+    """That are going to be measured, as far as it goes as was asked for."""
+    return prod(replace(part.grid, size=view.exact or part.grid.size).shape)
 
 
 def default_plane(runs: Sequence[Followed]) -> PlaneName:
@@ -230,7 +235,7 @@ def scene_of(part: Part, view: View, count: int, progress: Callable[[int], None]
     """A surface on the first so many samples, and marks on all: true losses are of these."""
     evaluator = evaluator_of(part, view)
     few, most = evaluator.with_samples(evaluator.samples.first(count)), len(evaluator.samples)
-    surface = measured(few, part.grid, progress)
+    surface = measured(few, part.grid, progress, exact=view.exact)
     if len(few.samples) < most:
         surface = replace(surface, measured=replace(surface.measured, most=most, enough=view.enough))
     marked = part.members if part.name != "line" else []
@@ -238,10 +243,14 @@ def scene_of(part: Part, view: View, count: int, progress: Callable[[int], None]
     return Scene(surface, tuple(paths), ", ".join(run.name for _, run in part.members), part.plane)
 
 
-def measured(evaluator: Evaluator, grid: Grid, progress: Callable[[int], None]) -> Surface:
+def measured(evaluator: Evaluator, grid: Grid, progress: Callable[[int], None], *, exact: int | None = None) -> Surface:
+    """All points; or a spline through `exact` along a side, where one leads through them: there may be a cliff."""
     survey = Survey(evaluator, grid)
     for _ in survey:
         progress(int(survey.known.sum()))
+        few = survey.finest() if exact else None
+        if few and few.grid.size == exact and (found := few.filled(grid.size)).spline:
+            return replace(found, precision_error=at_once(survey.comparing()))
     return survey.checked()
 
 

@@ -273,8 +273,28 @@ def test_the_refined_surface_is_the_fine_grid_itself():
     plane = live._views[1].frame.plane.carried_to(weights_of(session.model))
     direct = surface(Evaluator(session.model, plane, samples_of(session, count=40)), found.grid)
     assert found.grid.size == 9
-    assert found.spline_error is None
+    assert found.spline is None
     assert found.loss == pytest.approx(direct.loss, rel=1e-6)
+
+
+def test_few_exact_points_show_the_fine_grid_at_once_and_exact_ones_replace_it(monkeypatch):
+    asked, measure = [], Evaluator.__call__
+    monkeypatch.setattr(Evaluator, "__call__", lambda self, points: (asked.extend(points), measure(self, points))[1])
+    live, seen = Live(Question(plane="random", size=17, lens=Lens(samples=40))), []
+    followed(live, recipe_of("mlp"))
+    while live.step():
+        found = live.portraits()
+        if found and (known := found[0].surface) is not None and (not seen or known.spline != seen[-1][0].spline):
+            seen.append((known, len(asked)))
+    assert [known.grid.size for known, _ in seen] == [17] * 3
+    assert [known.spline and known.spline.knots for known, _ in seen] == [5, 9, None]
+    assert seen[0][1] == 25  # nothing more is measured for the error
+    whole = seen[-1][0]
+    for known, _ in seen[:-1]:
+        assert np.array_equal(known.loss[known.exact], whole.loss[known.exact])
+        off = np.abs(known.loss / whole.loss - 1)
+        assert 0 < np.median(off) < known.spline.error.most
+    assert "17x17 points, all exact" in trust_words(Scene(whole))
 
 
 def test_no_point_is_measured_twice(monkeypatch):
@@ -303,7 +323,7 @@ def test_a_moving_run_is_followed_by_few_points_and_the_picture_says_so(monkeypa
         if len(live.runs[1].trail) > 6:
             break
     settle(live)
-    assert live.portraits()[0].surface.spline_error is None
+    assert live.portraits()[0].surface.spline is None
     asked, measure = [], Evaluator.__call__
     monkeypatch.setattr(Evaluator, "__call__", lambda self, points: (asked.extend(points), measure(self, points))[1])
     monkeypatch.setattr(Frame, "worn", lambda self: "")
@@ -315,7 +335,7 @@ def test_a_moving_run_is_followed_by_few_points_and_the_picture_says_so(monkeypa
     settle(live)
     portrait = live.portraits()[0]
     assert portrait.step == session.step
-    assert portrait.surface.spline_error.points == 8
+    assert portrait.surface.spline.error.points == 8
     assert len(asked) == 25 + 8
 
 

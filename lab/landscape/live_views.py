@@ -1,4 +1,4 @@
-"""The landscape around one run: exact points coarse first, a refresh when the run has moved on, losses of its path."""
+"""The landscape around one run: few exact points and a spline first, refreshed as it moves on; losses of its path."""
 
 from __future__ import annotations
 
@@ -46,6 +46,7 @@ class LiveView:
         self.step = 0  # through whose snapshot the plane of the surface passes
         self.on_plane: dict[int, float] = {}
         self.fault = ""
+        self._fine = 0  # exact points along an axis of what the picture was made from
         self._survey: Survey | None = None
         self._survey_step = -1
         self._off: SplineError | None = None  # what the survey is off by, in mixed precision
@@ -89,9 +90,8 @@ class LiveView:
 
     def _is_old(self, step: int) -> bool:
         """Whether the picture is of an earlier snapshot, or coarser than it could be."""
-        assert self.surface
         assert self._base
-        return self.step != step or self.surface.grid.size < self._base.grid.size
+        return self.step != step or self._fine < self._base.grid.size
 
     # -- pieces of work ------------------------------------------------------------------------------------------
 
@@ -138,8 +138,13 @@ class LiveView:
         found = self._base = replace(found, precision_error=self._off)
         if self._survey_step < self.step:
             return
-        if self.surface is None or found.grid.size >= self.surface.grid.size:
-            self.surface, self.plane, self.step = found, self._survey.evaluator.plane, self._survey_step
+        if self.surface is None or found.grid.size >= self._fine:
+            self._show(found.filled(self.size), self._survey.evaluator.plane, self._survey_step)
+
+    def _show(self, surface: Surface, plane: Plane, step: int) -> None:
+        """From now on, at the size that is aimed at: what is not measured yet comes from a spline."""
+        assert self._base
+        self.surface, self.plane, self.step, self._fine = surface, plane, step, self._base.grid.size
 
     def _refresh(self) -> Piece:
         """The picture of where the run is now, by few points; where no ratio can be had, by a survey of its own."""
@@ -149,12 +154,12 @@ class LiveView:
         evaluator = self._evaluator(newest)
         yield
         try:
-            self.surface = yield from refreshing(self._base, evaluator, REFRESH)
-            self.plane = evaluator.plane
+            found = yield from refreshing(self._base.filled(self.size), evaluator, REFRESH)
+            self._show(found, evaluator.plane, newest.step)
         except ValueError:  # losses that are not finite, or 0
             self._survey, self._survey_step = Survey(evaluator, self._survey.grid), newest.step
             self.surface = self._base = self.plane = None
-        self.step = newest.step
+            self.step, self._fine = newest.step, 0
 
     def _measure_newest(self) -> Piece:
         assert self._true

@@ -82,10 +82,8 @@ def marks_in(count: int, part: float) -> int:
 def in_html(scene: Scene, portrait: Portrait, scale: Scale) -> str:
     """How far to trust a picture."""
     surface = scene.surface
-    size = f"{surface.grid.size}" if surface.grid.line else f"{surface.grid.size} x {surface.grid.size}"
-    kind = "interpolated" if surface.spline_error else "measured"
     parts = [
-        f"{size} points, {kind}, through step {portrait.step:,}.",
+        f"Through step {portrait.step:,}.",
         trust_words(scene),
         scale.cut(surface),
         bends_in_words(bent_down(surface)) if surface.complete else "",

@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
-from hashlib import sha256
 from math import isfinite, prod
 
 import numpy as np
@@ -15,6 +14,7 @@ from lab.landscape.curvature import Curvature, reach_of
 from lab.landscape.directions import random_plane
 from lab.landscape.enough import enough_samples
 from lab.landscape.evaluators import Evaluator
+from lab.landscape.functions import Function, why_apart
 from lab.landscape.grids import Grid, line_grid
 from lab.landscape.planes import Plane, line, through
 from lab.landscape.scenes import RunPath, Scene
@@ -22,7 +22,7 @@ from lab.landscape.surfaces import Surface, Survey
 from lab.landscape.trails import at_once, joint_plane, path_plane
 from lab.landscape.weights import Weights, norm
 from lab.recipe import RecipeError
-from lab.views import Lens, PlaneName, View
+from lab.views import PlaneName, View
 
 RUNS_FOR: dict[PlaneName, range] = {
     "random": range(1, 9),
@@ -34,7 +34,6 @@ RUNS_FOR: dict[PlaneName, range] = {
 }
 MARGIN = 0.25  # of the reach, around the marks that a grid has to hold
 NARROWEST = 0.2  # of the longer side is the shorter one at least
-SAME_FUNCTION = ("data", "modify", "model", "activation")  # beside the weights these decide a loss
 
 Progress = Callable[[int, int], None]  # points measured, points in all
 
@@ -48,6 +47,7 @@ class Part:
     plane: Plane
     grid: Grid
     whole: bool = False  # the plane is made from paths, which are seen, and not only their ends
+    apart: str = ""  # why not all runs share it
 
 
 def scenes_of(runs: Sequence[Followed], view: View, progress: Progress) -> list[Scene]:
@@ -149,10 +149,18 @@ def parts_of(name: PlaneName, runs: Sequence[Followed], view: View) -> list[Part
         grid = line_grid(view.size)
     else:
         grid = grid_around(np.concatenate([places(run, plane, whole=whole) for run in runs]), view.size)
-    groups: dict[str, list[tuple[int, Followed]]] = {}
+    groups: dict[tuple[Function, int | None], list[tuple[int, Followed]]] = {}
     for number, run in numbered:
-        groups.setdefault(function_of(run, number, view.lens), []).append((number, run))
-    return [Part(name, members, plane, grid, whole) for members in groups.values()]
+        function = run.function
+        groups.setdefault((function, number if function.own(view.lens.batchnorm) else None), []).append((number, run))
+    whys = [apart(key, groups, view) for key in groups]
+    return [Part(name, members, plane, grid, whole, why) for members, why in zip(groups.values(), whys, strict=True)]
+
+
+def apart(key: tuple[Function, int | None], groups: Iterable[tuple[Function, int | None]], view: View) -> str:
+    """Why a group of runs has a surface of its own, in words."""
+    others = [function for function, number in groups if (function, number) != key]
+    return why_apart(key[0], others, view.lens.batchnorm)
 
 
 def sharpest(run: Followed, view: View) -> Part:
@@ -187,21 +195,6 @@ def line_between(runs: Sequence[Followed]) -> Plane:
     plane = line(first.start if alone else first.end, last.end)
     note = "from the start (0) to the end (1)" if alone else f"from {first.name} (0) to {last.name} (1)"
     return replace(plane, origin=replace(plane.origin, note=note))
-
-
-def function_of(run: Followed, number: int, lens: Lens) -> str:
-    """Equal for runs whose loss is one function of the weights that are trained."""
-    own = any(buffer.is_floating_point() for buffer in run.model.buffers()) and lens.batchnorm == "stored"
-    return repr([fixed(run)] + [number] * own)
-
-
-def fixed(run: Followed) -> list[str]:
-    """What decides a loss beside the weights that are trained: parts of the recipe, frozen weights to the last bit."""
-    digest = sha256()
-    for weight in run.model.parameters():
-        if not weight.requires_grad:
-            digest.update(weight.detach().cpu().numpy().tobytes())
-    return [*(repr(getattr(run.recipe, part)) for part in SAME_FUNCTION), digest.hexdigest()]
 
 
 def grid_around(coordinates: np.ndarray, size: int) -> Grid:
@@ -240,7 +233,7 @@ def scene_of(part: Part, view: View, count: int, progress: Callable[[int], None]
         surface = replace(surface, measured=replace(surface.measured, most=most, enough=view.enough))
     marked = part.members if part.name != "line" else []
     paths = (path_of(part, run, number, evaluator) for number, run in marked)
-    return Scene(surface, tuple(paths), ", ".join(run.name for _, run in part.members), part.plane)
+    return Scene(surface, tuple(paths), ", ".join(run.name for _, run in part.members), part.plane, part.apart)
 
 
 def measured(evaluator: Evaluator, grid: Grid, progress: Callable[[int], None], *, exact: int | None = None) -> Surface:

@@ -27,7 +27,7 @@ from lab.landscape_command import in_words, names_of
 from lab.landscape_folder import EDGE, FILES, put, save, tiled
 from lab.landscape_numbers import heights_between
 from lab.landscape_png import banded, coloured, contour_picture, enlarged, keyed, placed, rgb
-from lab.landscape_scenes import fixed, measured, scenes_of
+from lab.landscape_scenes import measured, scenes_of
 from lab.plots import colour_and_dash
 from lab.recipe import RecipeError
 from lab.store import RunError
@@ -306,6 +306,7 @@ def test_statistics_of_their_own_give_runs_surfaces_of_their_own(recipes, capsys
     monkeypatch.chdir(recipes)
     stored = command(recipes, capsys, "sgd.yaml", "adam.yaml", "model.norm=batch")
     assert [len(scene["paths"]) for scene in stored["scenes"]] == [1, 1]
+    assert "a picture of its own: own stored statistics of batch normalisation" in stored["scenes"][1]["words"]
     a, b = (arrays(Path(stored["folder"]))[f"{index}.loss"] for index in (0, 1))
     assert not np.allclose(a, b)
 
@@ -511,11 +512,11 @@ def test_frozen_weights_decide_whether_runs_share_a_surface():
     runs = [follow(SMALL, lens, progress=False, device="cpu", name=name) for name in "ab"]
     for run in runs:
         next(run.model.parameters()).requires_grad_(requires_grad=False)
-    assert fixed(runs[0]) == fixed(runs[1])
+    assert runs[0].function == runs[1].function
     assert len(heights_between(runs)) == 1
     with torch.no_grad():
         next(runs[1].model.parameters()).mul_(2)
-    assert fixed(runs[0]) != fixed(runs[1])
+    assert runs[0].function != runs[1].function
     assert heights_between(runs) == []
 
 

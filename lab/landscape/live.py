@@ -15,6 +15,7 @@ from typing import NamedTuple
 from lab.events import Event, Finished, Step
 from lab.landscape.budgets import SHARE, Budget, Wake
 from lab.landscape.frames import ALONE, Frame, PlaneKind, laying
+from lab.landscape.functions import Function
 from lab.landscape.live_edges import Due, LiveEdges
 from lab.landscape.live_ends import missing
 from lab.landscape.live_runs import LiveRun
@@ -64,8 +65,8 @@ class Portrait:
     """The landscape around a run as far as it is known.
 
     surface: None before the first points. plane: on which it lies. step: through whose snapshot that passes. joint:
-    with which other runs it shares directions and scale. why: the plane replaced another one, at step `made_at`. fault:
-    why there is nothing.
+    with which other runs it shares directions and scale. why: the plane replaced another one, at step `made_at`.
+    function: what decides its loss beside the weights that are trained. fault: why there is nothing.
     """
 
     number: int
@@ -77,6 +78,7 @@ class Portrait:
     joint: tuple[int, ...]
     made_at: int
     why: str
+    function: Function
     fault: str
 
 
@@ -374,9 +376,19 @@ class Live:
         if surface is not None and frame.share is not None:  # as it is now, not when the plane was made
             surface = replace(surface, origin=replace(surface.origin, explained=frame.share))
         others = tuple(each for each in sorted(self.runs) if self.runs[each] in frame.runs and each != number)
-        moving = self.runs[number].moving
+        run = self.runs[number]
         return Portrait(
-            number, surface, view.plane, view.path, view.step, moving, others, frame.made_at, frame.why, view.fault
+            number,
+            surface,
+            view.plane,
+            view.path,
+            view.step,
+            run.moving,
+            others,
+            frame.made_at,
+            frame.why,
+            run.function,
+            view.fault,
         )
 
 

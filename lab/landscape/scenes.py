@@ -67,13 +67,15 @@ class RunPath:
 class Scene:
     """A surface and the paths of the runs that it belongs to.
 
-    plane: on which it lies, where that is to be kept with the picture.
+    plane: on which it lies, where that is to be kept with the picture. apart: why others that could share the surface
+    have one of their own, in words.
     """
 
     surface: Surface
     paths: tuple[RunPath, ...] = ()
     title: str = ""
     plane: Plane | None = None
+    apart: str = ""
 
 
 @dataclass(frozen=True)
@@ -179,7 +181,7 @@ def trust_words(scene: Scene) -> str:
     """How far to trust a picture: only what was measured, and all that decides what is seen."""
     origin = scene.surface.origin
     own = [own_words(path) for path in scene.paths] if origin.kind != "path" else []
-    parts = [plane_words(origin), *own, *map(mark_words, scene.paths), *measured_words(scene.surface)]
+    parts = [plane_words(origin), scene.apart, *own, *map(mark_words, scene.paths), *measured_words(scene.surface)]
     return "; ".join(filter(None, parts)) + "."
 
 

@@ -28,7 +28,6 @@ from lab.panel.portraits import cost_in_words, in_html, scenes_of
 from lab.panel.surveyor import News, Surveyor
 from lab.panel.toolbar import Look, row, toggle
 from lab.panel.worker import Job, Post
-from lab.recipe import Recipe
 from lab.views import Lens
 
 TITLE = "Loss landscapes"
@@ -95,7 +94,6 @@ class Landscapes:
         self.helper, self.post, self.dark, self.width, self.webgl = helper, post, False, 0, True
         self.news = News((), Cost(0.0, 0.0, SHARE), rests=True)
         self._names: dict[int, tuple[int, str]] = {}  # by the job's number: the run's number and name
-        self._recipes: dict[int, Recipe] = {}
         self._kept: tuple[tuple[int, bool], ...] = ()
         self.surveyor, self.view = Surveyor(post), LandscapeView(lambda: post(("drawn", None)))
         self._late = False  # whether there is news that is not drawn yet
@@ -185,7 +183,6 @@ class Landscapes:
     def show(self, jobs: Mapping[int, Job], names: Mapping[int, str]) -> None:
         """Of these runs from now on, by their numbers."""
         self._names = {job.number: (number, names[number]) for number, job in jobs.items()}
-        self._recipes = {job.number: job.recipe for job in jobs.values()}
         self._keep(tuple(jobs.values()))
 
     def _keep(self, jobs: Sequence[Job]) -> None:
@@ -269,7 +266,7 @@ class Landscapes:
         self.edges.show(paths, dark=self.dark, width=self.width or None)
 
     def _show(self, seen: Sequence[Portrait]) -> None:
-        scenes = scenes_of(seen, self._names, self._recipes, self.part)
+        scenes = scenes_of(seen, self._names, self.part)
         planes = tuple((each.number, each.made_at, self.question.pictures) for each in seen)
         kind = self._kind(scenes)
         letters = (self.width or 900) // places(len(scenes))[1] // LETTER

@@ -10,16 +10,16 @@ import numpy as np
 
 from lab.landscape import Portrait
 from lab.landscape.budgets import Cost
+from lab.landscape.functions import Function, one, why_apart
 from lab.landscape.scenes import Scale, Scene, share, trust_words
 from lab.landscape_numbers import bends_in_words, bent_down
-from lab.landscape_scenes import SAME_FUNCTION
-from lab.recipe import Recipe
+from lab.views import BatchNormMode
 
 Names = Mapping[int, tuple[int, str]]  # by the job's number: the run's own and its name
 
 
-def scenes_of(portraits: Sequence[Portrait], names: Names, recipes: Mapping[int, Recipe], part: float) -> list[Scene]:
-    """A scene for each run that has a surface; of a line, or the plane through three ends, one for each function.
+def scenes_of(portraits: Sequence[Portrait], names: Names, part: float) -> list[Scene]:
+    """A scene for each run that has a surface; of a line, or the plane through three ends, one of one function.
 
     Args:
         part: of each path, from its beginning.
@@ -27,13 +27,20 @@ def scenes_of(portraits: Sequence[Portrait], names: Names, recipes: Mapping[int,
     scenes = [scene_of(each, *names[each.number], part) for each in portraits]
     if not scenes:
         return []
-    runs = [each.number for each in portraits]
-    same = len({repr([getattr(recipes[run], name) for name in SAME_FUNCTION]) for run in runs}) == 1
-    one = same and scenes[0].surface.measured.batchnorm != "stored"
-    if scenes[0].surface.grid.line:
-        lines = [along(scene, [names[run][0] for run in runs]) for scene in scenes]
-        return lines[:1] if one else lines
-    return [together(scenes)] if one and all(map(through_ends, portraits)) else scenes
+    line = scenes[0].surface.grid.line
+    if line:
+        scenes = [along(scene, [names[each.number][0] for each in portraits]) for scene in scenes]
+    if not line and not all(map(through_ends, portraits)):
+        return scenes
+    functions, mode = [each.function for each in portraits], scenes[0].surface.measured.batchnorm
+    if one(functions, mode):
+        return scenes[:1] if line else [together(scenes)]
+    return [set_apart(scene, place, functions, mode) for place, scene in enumerate(scenes)]
+
+
+def set_apart(scene: Scene, place: int, functions: Sequence[Function], mode: BatchNormMode | None) -> Scene:
+    """With the words that say why not all are one picture."""
+    return replace(scene, apart=why_apart(functions[place], [*functions[:place], *functions[place + 1 :]], mode))
 
 
 def along(scene: Scene, numbers: Sequence[int]) -> Scene:

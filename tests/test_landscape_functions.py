@@ -34,7 +34,10 @@ def test_frozen_weights_decide_to_the_last_bit_and_a_rate_does_not():
 def test_every_part_that_decides_is_named():
     mine = frozen_function()
     other = frozen_function(activation="tanh", modify=[])
-    assert why_apart(mine, [other], "stored") == "a picture of its own: other modifiers of the data, another activation"
+    assert (
+        why_apart(mine, [other], "stored")
+        == "a picture of its own: other modifiers of the data, another activation, other frozen weights"
+    )
 
 
 @pytest.mark.parametrize(("mode", "shared"), [("stored", False), ("batch", True)])

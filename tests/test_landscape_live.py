@@ -730,6 +730,7 @@ def test_surfaces_have_the_precision_asked_for_and_say_what_it_costs(precision, 
     off = np.abs(portrait.surface.loss / reference - 1)
     assert portrait.surface.measured.precision == precision
     assert off.max() <= (largest or {"float32": 1e-5, "float64": 1e-12}[precision])
+    assert portrait.path.on_plane[-1] == pytest.approx(portrait.path.true[-1], rel=1e-6)  # both in float32 at least
     if precision == "bfloat16":
         assert 1e-5 < portrait.surface.precision_error.largest <= 1.01 * off.max()
         assert "bfloat16, off by " in trust_words(Scene(portrait.surface))

@@ -268,6 +268,8 @@ class Live:
         self.question = asked
         self._leave()
         self._change()
+        if not asked.edge:
+            self.edges.rest()
         if asked.pictures == before.pictures:
             return
         if asked.decides_plane != before.decides_plane:

@@ -177,7 +177,7 @@ class LiveView:
     def _measure_on_plane(self) -> Piece:
         assert self._survey
         steps, places = list(self.run.trail.steps), self.frame.places(self.run)
-        found = yield from measuring(self._survey.evaluator, places)
+        found = yield from measuring(self._survey.evaluator.in_float32(), places)  # true losses are, too
         self.on_plane = dict(zip(steps, found.tolist(), strict=True))
         self._survey.evaluator.rest()
 

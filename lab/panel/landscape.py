@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
+from functools import partial
 from html import escape
 from typing import Any, ClassVar
 
@@ -95,12 +96,13 @@ class Landscapes:
         self.news = News((), Cost(0.0, 0.0, SHARE), rests=True)
         self._names: dict[int, tuple[int, str]] = {}  # by the job's number: the run's number and name
         self._kept: tuple[tuple[int, bool], ...] = ()
-        self.surveyor, self.view = Surveyor(post), LandscapeView(lambda: post(("drawn", None)))
+        drawn = partial(post, ("drawn", None))
+        self.surveyor, self.view = Surveyor(post), LandscapeView(drawn)
         self._late = False  # whether there is news that is not drawn yet
         self._flat = ""  # why there are contours in place of surfaces
         self.numbers = Numbers(self.surveyor, lambda: self._names, post)
         self.glimpses = Glimpses(self.surveyor, lambda: self._names, post)
-        self.edges = EdgeView(self._switch_edge)
+        self.edges = EdgeView(self._switch_edge, drawn)
         self.saving = Saving(self.surveyor, lambda: (self._names, self.numbers.of_runs), post)
         self._build()
         self._switch()
@@ -197,6 +199,7 @@ class Landscapes:
         """Ask for nothing any more."""
         self._cease()
         self.view.close()
+        self.edges.close()
         self.surveyor.switch(on=False)
 
     # -- what is shown; only the pump calls these ------------------------------------------------------------------

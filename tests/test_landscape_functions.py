@@ -57,7 +57,7 @@ def test_runs_with_other_frozen_weights_share_no_picture_in_the_panel(kind):
 
     def seen(functions):
         portraits = [
-            Portrait(number, surface, None, path_of(), 40, False, (9,), 0, "", function, "")
+            Portrait(number, surface, None, path_of(), 40, {}, False, (9,), 0, "", function, "")
             for number, function in enumerate(functions)
         ]
         return scenes_of(portraits, {number: (number + 1, f"run {number}") for number in range(3)}, 1.0)

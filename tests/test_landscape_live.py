@@ -377,6 +377,48 @@ def test_nothing_more_is_evaluated_of_what_was_begun_before_a_change(changed, sl
     assert old not in slow_groups.evaluators[before:]
 
 
+def test_a_replay_has_a_surface_through_every_snapshot_by_few_points(monkeypatch):
+    live = Live(Question(size=17, lens=Lens(samples=40)))
+    followed(live, recipe_of("mlp"))
+    settle(live)
+    (portrait,) = live.portraits()
+    run, frame, known = live.runs[1], live._views[1].frame, set(portrait.past)
+    assert len(known) < len(run.trail) / 2
+    asked, measure = [], Evaluator.__call__
+    monkeypatch.setattr(Evaluator, "__call__", lambda self, points: (asked.extend(points), measure(self, points))[1])
+    live.ask(live.question._replace(replay=True))
+    settle(live)
+    (again,) = live.portraits()
+    assert again.surface.loss is portrait.surface.loss
+    assert set(again.past) == set(run.trail.steps)
+    assert len(asked) == (25 + 8) * len(again.past.keys() - known)
+    for place in (0, len(run.trail) // 2):
+        snapshot, found = run.snapshot(place), again.past[run.trail.steps[place]]
+        plane = frame.plane.carried_to(snapshot.weights)
+        exact = surface(Evaluator(run.network_with(snapshot.buffers), plane, samples_of(run, count=40)), found.grid)
+        assert (found.grid.size, found.spline.knots, found.spline.error.points) == (17, 5, 8)
+        assert found.loss[::4, ::4] == pytest.approx(exact.loss[::4, ::4], rel=1e-5)
+        assert np.median(np.abs(found.loss / exact.loss - 1)) <= found.spline.error.largest
+        stale = np.abs(portrait.surface.loss / exact.loss - 1)
+        assert np.median(np.abs(found.loss / exact.loss - 1)) < np.median(stale)
+
+
+def test_what_was_seen_of_a_run_that_moves_is_kept_and_no_more_than_its_snapshots():
+    live = Live(QUICK, share=1.0)
+    followed(live, recipe_of("mlp", epochs=12), work=6)
+    past, run = live.portraits()[0].past, live.runs[1]
+    assert 1 < len(past) <= MARKS
+    assert set(past) <= {*run.trail.steps, live.portraits()[0].step}
+
+
+def test_through_ends_there_is_nothing_to_replay():
+    live = Live(QUICK._replace(plane="line", replay=True))
+    for number in (1, 2):
+        followed(live, recipe_of(NETWORKS["mlp"], seed=number), number)
+    settle(live)
+    assert [each.past for each in live.portraits()] == [{}, {}]
+
+
 # -- planes ------------------------------------------------------------------------------------------------------------
 
 

@@ -24,9 +24,9 @@ from lab.landscape_folder import EDGE, FILES
 from lab.landscape_numbers import numbers_of
 from lab.panel.curvature import gauge
 from lab.panel.edges import WAITS
-from lab.panel.landscape import REPLAYED, TOO_MANY, cut
+from lab.panel.landscape import TOO_MANY, cut
 from lab.panel.landscape_view import fits
-from lab.panel.portraits import cost_in_words
+from lab.panel.portraits import COMING, REPLAYS, cost_in_words
 from lab.panel.slices import Slices
 from lab.panel.surveyor import Surveyor
 from lab.panel.worker import _errands, do_errands, errand
@@ -168,10 +168,31 @@ def test_the_path_is_replayed(panel) -> None:
     whole = len(line.x)
     panel.landscapes.replay.value = 50
     assert len(panel.landscapes.view.figure.data[-1].x) == -(-whole // 2)
-    assert REPLAYED in panel.landscapes.said.value
+    assert COMING in panel.landscapes.said.value or REPLAYS in panel.landscapes.said.value
     panel.landscapes.replay.value = 100
     assert len(panel.landscapes.view.figure.data[-1].x) == whole
-    assert REPLAYED not in panel.landscapes.said.value
+    assert "replayed" not in panel.landscapes.said.value
+
+
+def test_surfaces_are_replayed_on_the_scale_of_the_last_one(panel) -> None:
+    unfold(panel)
+    train(panel, QUICK)
+    complete(panel, 1)
+    view, (portrait,) = panel.landscapes.view, panel.landscapes.news.portraits
+    scale, last = view.scale, traces(panel, "surface")[0].z.copy()
+    panel.landscapes.replay.value = 0
+    until(panel, lambda: panel.landscapes.news.rests and REPLAYS in panel.landscapes.said.value)
+    first = panel.landscapes.news.portraits[0].past[0]
+    shown = traces(panel, "surface")[0].z
+    assert np.array_equal(shown, scale.heights(first.loss).T)
+    assert not np.allclose(shown, last)
+    assert view.scale == scale
+    assert "Through step 0." in panel.landscapes.words.value
+    assert "9x9 points: " in panel.landscapes.words.value
+    assert "5x5 exact ones, off by " in panel.landscapes.words.value
+    panel.landscapes.replay.value = 100
+    assert np.array_equal(traces(panel, "surface")[0].z, last)
+    assert f"Through step {portrait.step:,}. " in panel.landscapes.words.value
 
 
 def test_a_turned_camera_turns_the_others(panel) -> None:

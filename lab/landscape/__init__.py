@@ -7,8 +7,9 @@ from lab.landscape.directions import random_plane
 from lab.landscape.eigenpairs import Eigenpairs, Trace, lanczos, trace_of
 from lab.landscape.evaluators import Evaluator, Values
 from lab.landscape.grids import Grid, Spline, SplineError
-from lab.landscape.live import Live, Portrait, Question
+from lab.landscape.live import Live
 from lab.landscape.planes import Origin, Plane, Projection, hessian, line, through
+from lab.landscape.portraits import Portrait, Question
 from lab.landscape.samples import Samples, samples_of
 from lab.landscape.shape import Barrier, Share, Sharpness, barrier, negative_share, sharpness
 from lab.landscape.stability import Gauge, Reading

@@ -7,79 +7,26 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Generator, Hashable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from functools import partial
 from math import isfinite
-from typing import NamedTuple
 
 from lab.events import Event, Finished, Step
 from lab.landscape.budgets import SHARE, Budget, Wake
-from lab.landscape.frames import ALONE, Frame, PlaneKind, laying
-from lab.landscape.functions import Function
+from lab.landscape.frames import ALONE, Frame, laying
 from lab.landscape.live_edges import Due, LiveEdges
 from lab.landscape.live_ends import missing
 from lab.landscape.live_runs import LiveRun
 from lab.landscape.live_views import LiveView
-from lab.landscape.planes import Plane
-from lab.landscape.scenes import RunPath
-from lab.landscape.surfaces import Surface
+from lab.landscape.portraits import Portrait, Question
 from lab.steps import enough_threads, is_out_of_memory, no_memory
 from lab.training import Training
-from lab.views import SIZE, Lens, Normalisation, Precision, View
 
 MOST_RUNS = 8  # of a joint plane
 ADVANCE = 1.0  # seconds at most that a run's first picture may take before they are earned, and
 ADVANCE_SHARE = 0.5  # of what the run is still going to earn: the rest is for following it
 BREATH = 0.005  # seconds of training between two steps that are heard
 LOOKING = 0.3  # of the budget, for snapshots: the rest is for what is seen around them
-
-
-class Question(NamedTuple):
-    """What is to be seen: which kind of plane, how many points along a side in the end, and how these are measured.
-
-    normalisation: of random directions; their seed is that of the lens. precision: of the surfaces' arithmetic. edge:
-    whether the sharpness along the paths is read beside them.
-    """
-
-    plane: PlaneKind = "path"
-    size: int = SIZE
-    lens: Lens = Lens(samples=512)
-    normalisation: Normalisation = View.normalisation
-    precision: Precision = "float32"
-    edge: bool = False
-
-    @property
-    def pictures(self) -> Question:
-        """Equal for questions that ask for the same pictures."""
-        return self._replace(edge=False)
-
-    @property
-    def decides_plane(self) -> Hashable:
-        """Equal for questions that are answered on the same plane."""
-        images = self.lens if self.plane == "hessian" else self.lens.seed
-        return self.plane, images, self.normalisation
-
-
-@dataclass(frozen=True)
-class Portrait:
-    """The landscape around a run as far as it is known.
-
-    surface: None before the first points. plane: on which it lies. step: through whose snapshot that passes. joint:
-    with which other runs it shares directions and scale. why: the plane replaced another one, at step `made_at`.
-    function: what decides its loss beside the weights that are trained. fault: why there is nothing.
-    """
-
-    number: int
-    surface: Surface | None
-    plane: Plane | None
-    path: RunPath
-    step: int
-    moving: bool
-    joint: tuple[int, ...]
-    made_at: int
-    why: str
-    function: Function
-    fault: str
 
 
 class Live:
@@ -286,7 +233,7 @@ class Live:
         due: list[Due] = [
             (urgency, not self.runs[number].moving, partial(self._guarded, number, work))
             for number, view in views
-            for urgency, work in filter(None, [view.most_urgent(still=still)])
+            for urgency, work in filter(None, [view.most_urgent(still=still, replay=self.question.replay)])
         ]
         if self.question.edge:
             due.extend(self.edges.most_urgent(still=still))
@@ -385,6 +332,7 @@ class Live:
             view.plane,
             view.path,
             view.step,
+            view.past,
             run.moving,
             others,
             frame.made_at,

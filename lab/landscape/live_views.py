@@ -16,7 +16,7 @@ from lab.landscape.live_runs import LiveRun, Snapshot, TrueLoss
 from lab.landscape.planes import Plane
 from lab.landscape.samples import Samples, samples_of
 from lab.landscape.scenes import RunPath
-from lab.landscape.surfaces import Surface, Survey, measuring, refreshing
+from lab.landscape.surfaces import Surface, Survey, carried_along, measuring, measuring_few, refreshing
 from lab.views import Lens, Precision
 
 REFRESH = 5  # points along an axis that tell how a surface has changed
@@ -27,6 +27,8 @@ class LiveView:
     """One run on the plane of a frame, carried along: parallel to itself through the run's newest snapshot.
 
     What is most urgent is done first; the pieces of work are generators that may be left between any two steps.
+
+    Memory: two evaluators at most, and a surface for each snapshot of the path (4 MB where it has 65 x 65 points).
     """
 
     def __init__(
@@ -44,6 +46,7 @@ class LiveView:
         self.surface: Surface | None = None
         self.plane: Plane | None = None  # of the surface
         self.step = 0  # through whose snapshot the plane of the surface passes
+        self.past: dict[int, Surface] = {}  # by the step of the snapshot through which each passes
         self.on_plane: dict[int, float] = {}
         self.fault = ""
         self._fine = 0  # exact points along an axis of what the picture was made from
@@ -53,11 +56,12 @@ class LiveView:
         self._base: Surface | None = None  # the finest that the survey has, which a refresh starts from
         self._true: TrueLoss | None = None
 
-    def most_urgent(self, *, still: bool) -> tuple[int, Callable[[], Piece]] | None:
+    def most_urgent(self, *, still: bool, replay: bool = False) -> tuple[int, Callable[[], Piece]] | None:
         """How urgent (0 is most) the next piece of work is, and the work; None: everything is known.
 
         Args:
             still: the run does not move for now.
+            replay: surfaces through earlier snapshots are wanted.
         """
         if self.fault:
             return None
@@ -76,6 +80,7 @@ class LiveView:
             (self._unknown_heights(newest=False), self._measure_heights),
             (not exact, self._refine),
             (exact and not behind and not self._on_plane_known, self._measure_on_plane),
+            (replay and self._base is not None and self._unseen is not None, self._look_back),
         )
         return next(((urgency, work) for urgency, (need, work) in enumerate(needed) if need), None)
 
@@ -92,6 +97,14 @@ class LiveView:
         """Whether the picture is of an earlier snapshot, or coarser than it could be."""
         assert self._base
         return self.step != step or self._fine < self._base.grid.size
+
+    @property
+    def _unseen(self) -> int | None:
+        """The place of the newest snapshot of which there is no surface; None where there is one of each."""
+        if not self.frame.carries:
+            return None
+        steps = self.run.trail.steps
+        return next((i for i in reversed(range(len(steps))) if steps[i] not in {*self.past, self.step}), None)
 
     # -- pieces of work ------------------------------------------------------------------------------------------
 
@@ -145,6 +158,12 @@ class LiveView:
         """From now on, at the size that is aimed at: what is not measured yet comes from a spline."""
         assert self._base
         self.surface, self.plane, self.step, self._fine = surface, plane, step, self._base.grid.size
+        if self.frame.carries:
+            self._keep(step, surface)
+
+    def _keep(self, step: int, surface: Surface) -> None:
+        """For a replay; what the path has forgotten is forgotten."""
+        self.past = {each: seen for each, seen in self.past.items() if each in self.run.trail.steps} | {step: surface}
 
     def _refresh(self) -> Piece:
         """The picture of where the run is now, by few points; where no ratio can be had, by a survey of its own."""
@@ -160,6 +179,20 @@ class LiveView:
             self._survey, self._survey_step = Survey(evaluator, self._survey.grid), newest.step
             self.surface = self._base = self.plane = None
             self.step, self._fine = newest.step, 0
+
+    def _look_back(self) -> Piece:
+        """Through an earlier snapshot, by as few points as a refresh."""
+        assert self.surface
+        place = self._unseen
+        assert place is not None
+        snapshot = self.run.snapshot(place)
+        evaluator = self._evaluator(snapshot)
+        yield
+        now, exact = yield from measuring_few(self.frame.grid_of(REFRESH), evaluator)
+        try:
+            self._keep(snapshot.step, carried_along(self.surface, now, exact))
+        except ValueError:  # losses that are not finite, or 0: the points alone
+            self._keep(snapshot.step, now.filled(self.size))
 
     def _measure_newest(self) -> Piece:
         assert self._true

@@ -19,6 +19,7 @@ from lab.store import write_atomically
 from lab.views import BatchNormMode, SplitName
 
 RATIOS = ("loss", "error", "difference_error")  # of what a surface keeps; an accuracy may be 0
+HELD_OUT = 8  # points beside a coarse grid
 CHECKED = 16  # points at which mixed precision is held against float32
 
 
@@ -305,13 +306,24 @@ def refreshed_surface(old: Surface, evaluator: Evaluator, size: int = 5) -> Surf
 
 def refreshing(old: Surface, evaluator: Evaluator, size: int = 5) -> Generator[None, None, Surface]:
     """The same, with chances to stop, as the evaluator gives them."""
-    coarse = replace(old.grid, size=size)
-    survey, points = Survey(evaluator, coarse), coarse.held_out(count=8)
+    now, exact = yield from measuring_few(replace(old.grid, size=size), evaluator)
+    return carried_along(old, now, exact)
+
+
+def carried_along(old: Surface, now: Surface, exact: tuple[np.ndarray, np.ndarray]) -> Surface:
+    """The better of two splines, by what they are off by at points held out."""
+    return min(old.refreshed(now, exact), now.shown(old.grid.size, exact), key=spline_off)
+
+
+def measuring_few(
+    grid: Grid, evaluator: Evaluator
+) -> Generator[None, None, tuple[Surface, tuple[np.ndarray, np.ndarray]]]:
+    """All points of a coarse grid, and points between them that are held out: coordinates (n, 2) and losses (n,)."""
+    survey, points = Survey(evaluator, grid), grid.held_out(count=HELD_OUT)
     for _ in survey:
         yield
-    exact = points, (yield from measuring(evaluator, points))
-    now = yield from survey.checking()
-    return min(old.refreshed(now, exact), now.shown(old.grid.size, exact), key=spline_off)
+    losses = yield from measuring(evaluator, points)
+    return (yield from survey.checking()), (points, losses)
 
 
 def spline_off(found: Surface) -> float:

@@ -25,7 +25,7 @@ from lab.panel.glimpses import Album, Glimpses
 from lab.panel.helper import Helper
 from lab.panel.landscape_saving import Saved, Saving
 from lab.panel.landscape_view import Kind, LandscapeView
-from lab.panel.portraits import cost_in_words, in_html, scenes_of
+from lab.panel.portraits import cost_in_words, in_html, replayed, scenes_of
 from lab.panel.surveyor import News, Surveyor
 from lab.panel.toolbar import Look, row, toggle
 from lab.panel.worker import Job, Post
@@ -73,7 +73,6 @@ CHOICES = {  # name -> label, width in pixels, options, tooltip
 }
 SEED = "Of the draws: random directions, and which images"
 REPLAY = "Replays the runs: how much of each path is drawn, and which snapshot Filters shows"
-REPLAYED = "replayed are paths, filters and answers: each surface is the last one, of the step that is named"
 NO_DIRECTIONS = "Has no effect: no directions are random here"
 NO_DRAWS = "Has no effect: all images are taken, and no directions are random"
 NO_BATCHNORM = "Has no effect: no network here has batch normalisation"
@@ -154,7 +153,8 @@ class Landscapes:
     def question(self) -> Question:
         chosen: dict[str, Any] = {name: choice.value for name, choice in self.choices.items()}
         own = {name: chosen.pop(name) for name in ("plane", "size", "normalisation", "precision")}
-        return Question(lens=Lens(**chosen, seed=int(self.seed.value)), edge=self.edges.on, **own)
+        lens = Lens(**chosen, seed=int(self.seed.value))
+        return Question(lens=lens, edge=self.edges.on, replay=self.part < 1, **own)
 
     def _ask(self) -> None:
         self.surveyor.ask(self.question, int(self.share.value) / 100)
@@ -235,6 +235,7 @@ class Landscapes:
 
     def _replay(self) -> None:
         self.glimpses.replay(self.part)
+        self._ask()
         self._late = True  # of a slider that is dragged the browser draws what it can
         self.catch_up()
 
@@ -270,14 +271,15 @@ class Landscapes:
 
     def _show(self, seen: Sequence[Portrait]) -> None:
         scenes = scenes_of(seen, self._names, self.part)
+        now = scenes_of(seen, self._names, 1.0) if self.part < 1 else scenes  # decides the scale, which a replay keeps
         planes = tuple((each.number, each.made_at, self.question.pictures) for each in seen)
         kind = self._kind(scenes)
         letters = (self.width or 900) // places(len(scenes))[1] // LETTER
         titled = [replace(scene, title=cut(scene.title, letters)) for scene in scenes]
-        self.view.show(titled, planes, kind=kind, dark=self.dark, width=self.width or None)
+        self.view.show(titled, planes, deciding=now, kind=kind, dark=self.dark, width=self.width or None)
         assert self.view.scale
         texts = [
-            in_html(scene, each, self.view.scale) for scene, each in zip(scenes, seen, strict=False)
+            in_html(scene, each, self.view.scale, self.part) for scene, each in zip(scenes, seen, strict=False)
         ]  # of a line there may be one
         self.words.value = f'<div class="lab-trust">{"".join(texts)}</div>'
 
@@ -327,7 +329,7 @@ class Landscapes:
             "" if seen else WAITS,
             cost_in_words(self.news.cost, going=any(each.moving for each in self.portraits)),
             self._flat if self.webgl else NO_WEBGL,
-            "" if self.part == 1 else REPLAYED,
+            "" if self.question.plane == "line" else replayed(seen, self.part),
             "" if len(self._names) <= MOST_RUNS else f"of {len(self._names)} runs the last {MOST_RUNS} are followed",
             "scale made anew: the old one did not fit any more" if self.view.rescaled else "",
             "" if self.news.rests or not seen else "more points come while nothing trains",

@@ -81,15 +81,25 @@ class LandscapeView:
         if self._kind is not None and self._kind[0] == "solid" and self.figure.took > 0:
             self._each = self.figure.took / self._kind[1] / (1 if self.figure.changed else MAKING)
 
-    def show(self, scenes: Sequence[Scene], planes: Hashable, *, kind: Kind, dark: bool, width: int | None) -> None:
+    def show(
+        self,
+        scenes: Sequence[Scene],
+        planes: Hashable,
+        *,
+        kind: Kind,
+        dark: bool,
+        width: int | None,
+        deciding: Sequence[Scene] = (),
+    ) -> None:
         """Only the pump calls this.
 
         Args:
             planes: equal as long as these scenes are on the same planes: so long they keep their scale, while it fits.
+            deciding: scenes that decide the scale, where they are others than those shown.
             kind: surfaces in 3-D or contours of planes, or curves along a line.
         """
         self._place.let_go()
-        self._fit(scenes, planes)
+        self._fit(deciding or scenes, planes)
         assert self.scale
         drawn = (planes, self.scale, kind, dark, width, tuple(scene.title for scene in scenes))
         if drawn == self._drawn:

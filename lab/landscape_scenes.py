@@ -230,7 +230,7 @@ def scene_of(part: Part, view: View, count: int, progress: Callable[[int], None]
     few, most = evaluator.with_samples(evaluator.samples.first(count)), len(evaluator.samples)
     surface = measured(few, part.grid, progress, exact=view.exact)
     if len(few.samples) < most:
-        surface = replace(surface, measured=replace(surface.measured, most=most, enough=view.enough))
+        surface = replace(surface, measured=replace(surface.measured, most=most, enough=view.enough, marked=most))
     marked = part.members if part.name != "line" else []
     paths = (path_of(part, run, number, evaluator) for number, run in marked)
     return Scene(surface, tuple(paths), ", ".join(run.name for _, run in part.members), part.plane, part.apart)

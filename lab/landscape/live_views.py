@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Generator
 from dataclasses import replace
+from typing import NamedTuple
 
 import numpy as np
 import scipy
@@ -23,6 +24,13 @@ REFRESH = 5  # points along an axis that tell how a surface has changed
 Piece = Generator[None, None, None]
 
 
+class Enough(NamedTuple):
+    """Samples were chosen that keep standard errors below a share of a level, of `most` at most."""
+
+    most: int
+    enough: float
+
+
 class LiveView:
     """One run on the plane of a frame, carried along: parallel to itself through the run's newest snapshot.
 
@@ -40,8 +48,10 @@ class LiveView:
         heights: dict[int, float],
         *,
         precision: Precision = "float32",
+        enough: Enough | None = None,
     ) -> None:
         self.run, self.frame, self.lens, self.size, self.precision = run, frame, lens, size, precision
+        self.enough = enough  # why there are so few samples
         self.heights = heights  # true losses by step: they do not depend on the plane
         self.surface: Surface | None = None
         self.plane: Plane | None = None  # of the surface
@@ -157,6 +167,8 @@ class LiveView:
     def _show(self, surface: Surface, plane: Plane, step: int) -> None:
         """From now on, at the size that is aimed at: what is not measured yet comes from a spline."""
         assert self._base
+        if self.enough is not None:
+            surface = replace(surface, measured=replace(surface.measured, **self.enough._asdict()))
         self.surface, self.plane, self.step, self._fine = surface, plane, step, self._base.grid.size
         if self.frame.carries:
             self._keep(step, surface)

@@ -11,20 +11,22 @@ from lab.landscape.functions import Function
 from lab.landscape.planes import Plane
 from lab.landscape.scenes import RunPath
 from lab.landscape.surfaces import Surface
-from lab.views import SIZE, Lens, Normalisation, Precision, View
+from lab.views import ENOUGH, SIZE, Lens, Normalisation, Precision, View
 
 
 class Question(NamedTuple):
     """What is to be seen: which kind of plane, how many points along a side in the end, and how these are measured.
 
-    normalisation: of random directions; their seed is that of the lens. precision: of the surfaces' arithmetic. edge:
-    whether the sharpness along the paths is read beside them. replay: whether a surface through each earlier snapshot
-    is wanted too.
+    enough: how large standard errors may be, as a share of a level's height: as many of the lens' samples are taken as
+    that needs, chosen once for runs that are seen together; 0 takes all. normalisation: of random directions; their
+    seed is that of the lens. precision: of the surfaces' arithmetic. edge: whether the sharpness along the paths is
+    read beside them. replay: whether a surface through each earlier snapshot is wanted too.
     """
 
     plane: PlaneKind = "path"
     size: int = SIZE
-    lens: Lens = Lens(samples=512)
+    lens: Lens = Lens()
+    enough: float = ENOUGH
     normalisation: Normalisation = View.normalisation
     precision: Precision = "float32"
     edge: bool = False

@@ -273,7 +273,8 @@ def enough_words(on: Measured) -> str:
     """Why there are fewer samples than there might have been; nothing where there are not."""
     if on.most is None:
         return ""
-    return f"enough for standard errors of {share(on.enough or 0)} of a level; marks on {on.most:,}"
+    words = f"enough for standard errors of {share(on.enough or 0)} of a level"
+    return f"{words}; marks on {on.marked:,}" if on.marked else f"by the first picture {words}, and kept"
 
 
 def precision_words(surface: Surface) -> str:

@@ -29,7 +29,7 @@ class Measured:
 
     batchnorm: None where the network has none. batch_size: decides values in the mode `batch` only. precision: of the
     arithmetic. most: how many samples there might have been, where fewer were enough for standard errors of `enough` of
-    a level; None where their number was given.
+    a level; None where their number was given. marked: on which the marks of paths were measured, where it is on more.
     """
 
     split: SplitName
@@ -41,6 +41,7 @@ class Measured:
     precision: str
     most: int | None = None
     enough: float | None = None
+    marked: int | None = None
 
 
 @dataclass(frozen=True)

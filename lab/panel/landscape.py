@@ -29,7 +29,7 @@ from lab.panel.portraits import cost_in_words, in_html, replayed, scenes_of
 from lab.panel.surveyor import News, Surveyor
 from lab.panel.toolbar import Look, row, toggle
 from lab.panel.worker import Job, Post
-from lab.views import Lens
+from lab.views import ENOUGH, Lens
 
 TITLE = "Loss landscapes"
 HINT = "The loss around each run, and its path: while it trains, within a share of the time"
@@ -46,6 +46,7 @@ PLANES = {
     "line of two runs": "line",
     "three points": "points",
 }
+AS_NEEDED = 0  # as a number of images
 CHOICES = {  # name -> label, width in pixels, options, tooltip
     "plane": (
         "plane",
@@ -55,7 +56,12 @@ CHOICES = {  # name -> label, width in pixels, options, tooltip
         "the ends of three runs, or the first, middle and last snapshot of one",
     ),
     "split": ("split", 130, ("validation", "training"), "On which images the loss is measured"),
-    "samples": ("images", 120, {"128": 128, "512": 512, "2048": 2048, "all": None}, "How many images, drawn once"),
+    "samples": (
+        "images",
+        130,
+        {"enough": AS_NEEDED, "128": 128, "512": 512, "2048": 2048, "all": None},
+        f"How many images, drawn once; enough: as many as noise below half a level needs, {Lens().samples:,} at most",
+    ),
     "batchnorm": ("norm", 118, ("stored", "batch"), "Batch normalisation with learned statistics, or each batch's own"),
     "size": ("size", 116, {f"{n} x {n}": n for n in (9, 17, 33, 65)}, "Points of a surface in the end"),
     "normalisation": (
@@ -119,7 +125,7 @@ class Landscapes:
 
     def _controls(self) -> widgets.Widget:
         asked = Question()
-        values = {**vars(asked.lens), **asked._asdict()}
+        values = {**vars(asked.lens), **asked._asdict(), "samples": AS_NEEDED}
         self.choices = {
             name: dropdown(name, label, width, options, values[name])
             for name, (label, width, options, _) in CHOICES.items()
@@ -153,8 +159,11 @@ class Landscapes:
     def question(self) -> Question:
         chosen: dict[str, Any] = {name: choice.value for name, choice in self.choices.items()}
         own = {name: chosen.pop(name) for name in ("plane", "size", "normalisation", "precision")}
+        as_needed = chosen["samples"] == AS_NEEDED
+        chosen |= {"samples": Lens().samples} if as_needed else {}
         lens = Lens(**chosen, seed=int(self.seed.value))
-        return Question(lens=lens, edge=self.edges.on, replay=self.part < 1, **own)
+        enough = ENOUGH if as_needed else 0.0
+        return Question(lens=lens, enough=enough, edge=self.edges.on, replay=self.part < 1, **own)
 
     def _ask(self) -> None:
         self.surveyor.ask(self.question, int(self.share.value) / 100)

@@ -62,7 +62,7 @@ def gather(closer: Closer) -> Iterator[object]:
     """What the networks saw and answered at each snapshot."""
     live = closer.live
     for job, run in closer.followed.items():
-        for found in looking_back(live.runs[job], run, live.question.lens, live.heights(job)):
+        for found in looking_back(live.runs[job], run, live.lens_of(job), live.heights(job)):
             run.glimpses.append(found)
             yield
 

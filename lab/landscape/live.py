@@ -287,7 +287,7 @@ class Live:
         else:
             why = who_changed(old, runs) if old is not None else ""
         kind, lens, normalisation = self.question.plane, self.question.lens, self.question.normalisation
-        few = replace(lens, samples=LAID) if self.question.enough else lens
+        few = replace(lens, samples=min(lens.samples or LAID, LAID)) if self.question.enough else lens
         laid = yield from laying(runs, kind, few, normalisation)
         made = Frame(runs, kind, lens.seed, why, laid)
         if old is None or old.runs != made.runs:

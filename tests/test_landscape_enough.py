@@ -178,6 +178,11 @@ def test_live_runs_on_one_plane_have_the_same_images_and_keep_them():
         assert all(each.joint for each in live.portraits())
     assert len({count for _, count in seen}) == 1
     assert len(seen) == 2
+    live.ask(live.question._replace(replay=True))
+    settle(live)
+    for portrait in live.portraits():
+        assert len(portrait.past) > 3
+        assert {seen.measured for seen in portrait.past.values()} == {portrait.surface.measured}
 
 
 def test_live_all_images_are_taken_where_their_number_was_given():

@@ -27,6 +27,7 @@ from lab.landscape import evaluators as module
 from lab.landscape.evaluators import COLUMNS
 from lab.landscape.grids import error_of, spline, spline_at
 from lab.landscape.scenes import Scene, share, trust_words
+from lab.landscape.surfaces import carried_along
 
 pytestmark = pytest.mark.usefixtures("one_thread")
 
@@ -361,6 +362,14 @@ def test_far_from_where_it_was_measured_a_surface_is_not_carried_along(evaluator
     refreshed = refreshed_surface(old, evaluator)
     assert not refreshed.spline.ratio
     assert refreshed.loss == pytest.approx(now.loss, rel=0.05)
+
+
+def test_a_cliff_between_the_few_points_lets_no_surface_be_carried_along(evaluator):
+    old, now = surface(evaluator, Grid(9)), surface(evaluator, Grid(5))
+    points = now.grid.held_out(4)
+    assert carried_along(old, now, (points, evaluator.values(points).loss)).spline
+    with pytest.raises(ValueError, match="not finite: no spline leads over a cliff"):
+        carried_along(old, now, (points, np.array([1, 1, np.inf, 1])))
 
 
 def test_what_a_refresh_refuses(evaluator):

@@ -104,8 +104,8 @@ class Spline:
     """Where the values of a picture come from that were not measured.
 
     knots: exact points along an axis. error: of losses at points held out. checked: knots of the spline that the error
-    is of: fewer where every second one was held out, so that what is shown is off by less. ratio: it is an older
-    surface times a spline of now / then.
+    is of: fewer where every second one was held out, so that what is shown is off by less as a rule. ratio: it is an
+    older surface times a spline of now / then.
     """
 
     knots: int

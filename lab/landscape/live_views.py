@@ -167,11 +167,16 @@ class LiveView:
     def _show(self, surface: Surface, plane: Plane, step: int) -> None:
         """From now on, at the size that is aimed at: what is not measured yet comes from a spline."""
         assert self._base
-        if self.enough is not None:
-            surface = replace(surface, measured=replace(surface.measured, **self.enough._asdict()))
+        surface = self._told(surface)
         self.surface, self.plane, self.step, self._fine = surface, plane, step, self._base.grid.size
         if self.frame.carries:
             self._keep(step, surface)
+
+    def _told(self, surface: Surface) -> Surface:
+        """With the reason why it was measured on so few samples."""
+        if self.enough is None:
+            return surface
+        return replace(surface, measured=replace(surface.measured, **self.enough._asdict()))
 
     def _keep(self, step: int, surface: Surface) -> None:
         """For a replay; what the path has forgotten is forgotten."""
@@ -202,9 +207,10 @@ class LiveView:
         yield
         now, exact = yield from measuring_few(self.frame.grid_of(REFRESH), evaluator)
         try:
-            self._keep(snapshot.step, carried_along(self.surface, now, exact))
+            found = carried_along(self.surface, now, exact)
         except ValueError:  # losses that are not finite, or 0: the points alone
-            self._keep(snapshot.step, now.filled(self.size))
+            found = now
+        self._keep(snapshot.step, self._told(found))
 
     def _measure_newest(self) -> Piece:
         assert self._true

@@ -312,7 +312,9 @@ def refreshing(old: Surface, evaluator: Evaluator, size: int = 5) -> Generator[N
 
 
 def carried_along(old: Surface, now: Surface, exact: tuple[np.ndarray, np.ndarray]) -> Surface:
-    """The better of two splines, by what they are off by at points held out."""
+    """The better of two splines, by what they are off by at points held out. Raises ValueError where none is sure."""
+    if not np.isfinite(exact[1]).all():
+        raise ValueError("Beside the few points there are losses that are not finite: no spline leads over a cliff.")
     return min(old.refreshed(now, exact), now.shown(old.grid.size, exact), key=spline_off)
 
 

@@ -145,8 +145,8 @@ class LandscapeView:
 
     def _replace(self, picture: go.Figure, kind: tuple[Kind, int, int, bool]) -> None:
         """A new figure for another kind: in one that is shown, axes would keep old ranges, texts their colour."""
-        self._kind = kind
         self._place.put(small_figure(picture))
+        self._kind = kind
         for name in self._spaces():
             self.figure.layout[name].on_change(self._turn, "camera")
 

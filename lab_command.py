@@ -72,6 +72,10 @@ FLAGS: dict[str, dict[str, tuple[type, str]]] = {
             "the two sharpest directions at the end of one run",
         ),
         "size": (int, "points along a side (default: {usual})"),
+        "exact": (
+            int,
+            "points along a side that are measured: a spline, whose error is printed, gives the others (default: all)",
+        ),
         "normalisation": (str, "of random directions: {choices} (default: {usual})"),
         "precision": (
             str,

@@ -231,7 +231,8 @@ def spline_errors(task: str, size: int) -> dict[str, Any]:
     true, errors = surface(evaluator, Grid(size)).loss if size in CHECKED[task] else None, {}
     for points in (13, 9):
         quick = quick_surface(evaluator, Grid(points), size)
-        errors[f"lab {points}"] = {"said": vars(quick.spline_error)}
+        assert quick.spline
+        errors[f"lab {points}"] = {"said": vars(quick.spline.error)}
         if true is not None:
             errors[f"lab {points}"]["true"] = np.quantile(np.abs(quick.loss / true - 1), [0.5, 0.95, 1]).tolist()
     return errors

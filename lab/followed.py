@@ -16,6 +16,7 @@ from torch.nn import functional
 from lab.events import Event, Finished, Started, Step
 from lab.landscape.curvature import place
 from lab.landscape.evaluators import use_batch_statistics, whole_batches
+from lab.landscape.functions import Function
 from lab.landscape.live_runs import LiveRun
 from lab.landscape.samples import Samples, Source, samples_of
 from lab.landscape.stability import Gauge, Reading
@@ -76,6 +77,11 @@ class Followed:
     def dtype(self) -> torch.dtype:
         """Of what is measured."""
         return torch.float64 if self.recipe.precision == "float64" else torch.float32
+
+    @property
+    def function(self) -> Function:
+        """What decides its loss beside the weights that are trained."""
+        return Function.of(self.recipe, self.model)
 
     @property
     def end(self) -> Weights:

@@ -2,7 +2,8 @@
 
 index.html      figures, and a slider that replays the runs
 plotly.min.js   beside it, once
-surface.npz     axes, losses, accuracies, errors; marks of every path; readings of the edge of stability
+surface.npz     axes, losses, accuracies, errors, and which points are exact; marks of every path; readings of the edge
+                of stability
 facts.json      what the numbers are of
 contours.png    the planes as bands of colour (none for a line)
 edge.png        the top eigenvalue along each run beside what its rate bears, where it was read
@@ -16,7 +17,7 @@ import json
 import re
 import shutil
 from collections.abc import Mapping, Sequence
-from dataclasses import replace
+from dataclasses import asdict, replace
 from importlib.resources import files as package_files
 from io import BytesIO
 from math import isfinite
@@ -136,6 +137,7 @@ def put(folder: Path, found: dict[str, bytes]) -> None:
 def arrays_of(scenes: Sequence[Scene], runs: Sequence[Followed]) -> bytes:
     """An npz file without objects: `0.loss` (na, nb) is of the first scene, `0.path.1.true` (k,) of its second path.
 
+    `0.exact` (na, nb) says which points were measured; a spline gave the others.
     `edge.1.sharpness` (k,) is of the second run, where it was read; a bound that there is not is nan.
     """
     arrays: dict[str, Any] = {
@@ -146,7 +148,7 @@ def arrays_of(scenes: Sequence[Scene], runs: Sequence[Followed]) -> bytes:
     }
     for index, scene in enumerate(scenes):
         a, b = scene.surface.grid.axes
-        arrays |= {f"{index}.a": a, f"{index}.b": b}
+        arrays |= {f"{index}.a": a, f"{index}.b": b, f"{index}.exact": scene.surface.exact}
         arrays |= {f"{index}.{name}": getattr(scene.surface, name) for name in COLUMNS}
         for place, path in enumerate(scene.paths):
             arrays |= {f"{index}.path.{place}.{name}": getattr(path, name) for name in MARKS}
@@ -213,6 +215,7 @@ def scene_facts(scene: Scene) -> dict[str, Any]:
         "origin": vars(surface.origin),
         "grid": vars(surface.grid),
         "measured": vars(surface.measured),
+        "spline": surface.spline and asdict(surface.spline),
         "precision_error": surface.precision_error and vars(surface.precision_error),
         "lowest_loss": number(np.fmin.reduce(surface.loss, axis=None)),
         "highest_loss": number(np.fmax.reduce(surface.loss, axis=None)),

@@ -18,7 +18,6 @@ from lab.landscape.shape import Share, barrier, negative_share, rising
 from lab.landscape.stability import MOST_PRODUCTS, TOLERANCE, loss_of
 from lab.landscape.surfaces import Surface
 from lab.landscape.weights import trained
-from lab.landscape_scenes import fixed
 from lab.views import Normalisation
 
 ErrorKind = Literal[
@@ -119,7 +118,7 @@ def measuring_edge(run: Followed, edge: tuple[float | None, str], samples: Sampl
 
 def heights_between(runs: Sequence[Followed]) -> list[Number]:
     """The barrier between the ends of two runs whose loss is one function of the weights; empty for others."""
-    if len(runs) != 2 or fixed(runs[0]) != fixed(runs[1]):
+    if len(runs) != 2 or runs[0].function != runs[1].function:
         return []
     first, last = runs
     at: list[str] = []

@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
-from hashlib import sha256
 from math import isfinite, prod
 
 import numpy as np
@@ -15,14 +14,15 @@ from lab.landscape.curvature import Curvature, reach_of
 from lab.landscape.directions import random_plane
 from lab.landscape.enough import enough_samples
 from lab.landscape.evaluators import Evaluator
+from lab.landscape.functions import Function, why_apart
 from lab.landscape.grids import Grid, line_grid
 from lab.landscape.planes import Plane, line, through
 from lab.landscape.scenes import RunPath, Scene
 from lab.landscape.surfaces import Surface, Survey
-from lab.landscape.trails import joint_plane, path_plane
+from lab.landscape.trails import at_once, joint_plane, path_plane
 from lab.landscape.weights import Weights, norm
 from lab.recipe import RecipeError
-from lab.views import Lens, PlaneName, View
+from lab.views import PlaneName, View
 
 RUNS_FOR: dict[PlaneName, range] = {
     "random": range(1, 9),
@@ -34,7 +34,6 @@ RUNS_FOR: dict[PlaneName, range] = {
 }
 MARGIN = 0.25  # of the reach, around the marks that a grid has to hold
 NARROWEST = 0.2  # of the longer side is the shorter one at least
-SAME_FUNCTION = ("data", "modify", "model", "activation")  # beside the weights these decide a loss
 
 Progress = Callable[[int, int], None]  # points measured, points in all
 
@@ -48,6 +47,7 @@ class Part:
     plane: Plane
     grid: Grid
     whole: bool = False  # the plane is made from paths, which are seen, and not only their ends
+    apart: str = ""  # why not all runs share it
 
 
 def scenes_of(runs: Sequence[Followed], view: View, progress: Progress) -> list[Scene]:
@@ -67,13 +67,18 @@ def scenes_of(runs: Sequence[Followed], view: View, progress: Progress) -> list[
     except ValueError as error:
         endings = [ending(run.name, run.ended, run.reason) for run in runs if run.ended != "finished"]
         raise RecipeError(" ".join([str(error), *endings])) from None
-    of = sum(prod(part.grid.shape) for part in parts)
+    of = sum(points_in(part, view) for part in parts)
     count = max(enough_samples(evaluator_of(part, view), part.grid, view.enough) for part in parts)  # one for all
     scenes: list[Scene] = []
     for index, part in enumerate(parts):
-        before = sum(prod(part.grid.shape) for part in parts[:index])
+        before = sum(points_in(part, view) for part in parts[:index])
         scenes.append(scene_of(part, view, count, lambda done, before=before: progress(before + done, of)))
     return scenes if len(scenes) > 1 else [replace(scenes[0], title="")]  # the legend, or the page, names the runs
+
+
+def points_in(part: Part, view: View) -> int:
+    """That are going to be measured, as far as it goes as was asked for."""
+    return prod(replace(part.grid, size=view.exact or part.grid.size).shape)
 
 
 def default_plane(runs: Sequence[Followed]) -> PlaneName:
@@ -144,10 +149,18 @@ def parts_of(name: PlaneName, runs: Sequence[Followed], view: View) -> list[Part
         grid = line_grid(view.size)
     else:
         grid = grid_around(np.concatenate([places(run, plane, whole=whole) for run in runs]), view.size)
-    groups: dict[str, list[tuple[int, Followed]]] = {}
+    groups: dict[tuple[Function, int | None], list[tuple[int, Followed]]] = {}
     for number, run in numbered:
-        groups.setdefault(function_of(run, number, view.lens), []).append((number, run))
-    return [Part(name, members, plane, grid, whole) for members in groups.values()]
+        function = run.function
+        groups.setdefault((function, number if function.own(view.lens.batchnorm) else None), []).append((number, run))
+    whys = [apart(key, groups, view) for key in groups]
+    return [Part(name, members, plane, grid, whole, why) for members, why in zip(groups.values(), whys, strict=True)]
+
+
+def apart(key: tuple[Function, int | None], groups: Iterable[tuple[Function, int | None]], view: View) -> str:
+    """Why a group of runs has a surface of its own, in words."""
+    others = [function for function, number in groups if (function, number) != key]
+    return why_apart(key[0], others, view.lens.batchnorm)
 
 
 def sharpest(run: Followed, view: View) -> Part:
@@ -184,21 +197,6 @@ def line_between(runs: Sequence[Followed]) -> Plane:
     return replace(plane, origin=replace(plane.origin, note=note))
 
 
-def function_of(run: Followed, number: int, lens: Lens) -> str:
-    """Equal for runs whose loss is one function of the weights that are trained."""
-    own = any(buffer.is_floating_point() for buffer in run.model.buffers()) and lens.batchnorm == "stored"
-    return repr([fixed(run)] + [number] * own)
-
-
-def fixed(run: Followed) -> list[str]:
-    """What decides a loss beside the weights that are trained: parts of the recipe, frozen weights to the last bit."""
-    digest = sha256()
-    for weight in run.model.parameters():
-        if not weight.requires_grad:
-            digest.update(weight.detach().cpu().numpy().tobytes())
-    return [*(repr(getattr(run.recipe, part)) for part in SAME_FUNCTION), digest.hexdigest()]
-
-
 def grid_around(coordinates: np.ndarray, size: int) -> Grid:
     """A grid that holds all these places (n, 2) and a margin."""
     low, high = coordinates.min(0), coordinates.max(0)
@@ -230,18 +228,22 @@ def scene_of(part: Part, view: View, count: int, progress: Callable[[int], None]
     """A surface on the first so many samples, and marks on all: true losses are of these."""
     evaluator = evaluator_of(part, view)
     few, most = evaluator.with_samples(evaluator.samples.first(count)), len(evaluator.samples)
-    surface = measured(few, part.grid, progress)
+    surface = measured(few, part.grid, progress, exact=view.exact)
     if len(few.samples) < most:
-        surface = replace(surface, measured=replace(surface.measured, most=most, enough=view.enough))
+        surface = replace(surface, measured=replace(surface.measured, most=most, enough=view.enough, marked=most))
     marked = part.members if part.name != "line" else []
     paths = (path_of(part, run, number, evaluator) for number, run in marked)
-    return Scene(surface, tuple(paths), ", ".join(run.name for _, run in part.members), part.plane)
+    return Scene(surface, tuple(paths), ", ".join(run.name for _, run in part.members), part.plane, part.apart)
 
 
-def measured(evaluator: Evaluator, grid: Grid, progress: Callable[[int], None]) -> Surface:
+def measured(evaluator: Evaluator, grid: Grid, progress: Callable[[int], None], *, exact: int | None = None) -> Surface:
+    """All points; or a spline through `exact` along a side, where one leads through them: there may be a cliff."""
     survey = Survey(evaluator, grid)
     for _ in survey:
         progress(int(survey.known.sum()))
+        few = survey.finest() if exact else None
+        if few and few.grid.size == exact and (found := few.filled(grid.size)).spline:
+            return replace(found, precision_error=at_once(survey.comparing()))
     return survey.checked()
 
 

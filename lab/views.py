@@ -56,7 +56,8 @@ class View:
     normalisation: of random directions; their seed is that of the lens. precision: of the surface's arithmetic; by
     default float64 for runs trained in it and float32 for all others. bfloat16 is mixed, and says what it is off by.
     enough: how large standard errors may be, as a share of a level's height: as many of the lens' samples are taken as
-    that needs; 0 takes all.
+    that needs; 0 takes all. exact: points along a side that are measured, and a spline for the others, with its error;
+    None measures all.
     """
 
     plane: PlaneName | None = None
@@ -64,6 +65,7 @@ class View:
     normalisation: Normalisation = "filter"
     precision: Precision | None = None
     enough: float = ENOUGH
+    exact: int | None = None
     lens: Lens = field(default_factory=Lens)
 
     def __post_init__(self) -> None:
@@ -72,6 +74,20 @@ class View:
             raise RecipeError(f"size is {self.size}, but must be from {SIZES[0]} to {SIZES[1]} points along a side.")
         if not 0 <= self.enough <= 1:
             raise RecipeError(f"enough is {self.enough}, but must be from 0 (all samples) to 1 (a level's height).")
+        if self.exact is not None and self.exact not in nested(self.size):
+            allowed = ", ".join(map(str, nested(self.size))) or "no number: choose another size, 33 for one"
+            raise RecipeError(f"exact is {self.exact}, but of {self.size} points along a side can be: {allowed}.")
+
+
+def nested(size: int) -> list[int]:
+    """How many points along a side may be measured, by halves: odd, so that every second one can be held out.
+
+    Example:
+        >>> nested(33)
+        [17, 9, 5]
+    """
+    half = (size + 1) // 2
+    return [half, *nested(half)] if size % 2 and half % 2 and half >= SIZES[0] else []
 
 
 def check(given: Any, *names: str) -> None:

@@ -6,16 +6,19 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from small_landscapes import plane_of, session_of
-from small_runs import SMALL
+from small_landscapes import mean_loss, plane_of, session_of
+from small_runs import SMALL, small_model
 from small_scenes import surface_of
 
 from lab.__main__ import main
 from lab.followed import follow
-from lab.landscape import Evaluator, Grid, samples_of, surface
+from lab.landscape import Evaluator, Grid, Live, Question, samples_of, surface
 from lab.landscape import enough as module
 from lab.landscape.enough import coarsest, enough_samples, noise_in_levels
+from lab.landscape.scenes import Scene, trust_words
+from lab.landscape.trails import at_once
 from lab.landscape_scenes import scenes_of
+from lab.training import Training
 from lab.views import Lens, View
 
 pytestmark = pytest.mark.usefixtures("one_thread")
@@ -50,7 +53,7 @@ def test_noise_is_a_share_of_a_levels_height_by_the_scale_of_the_picture():
 @pytest.mark.usefixtures("small_pilot")
 def test_the_number_is_the_smallest_of_the_doubled_ones_at_which_the_pilots_noise_is_small_enough(evaluator):
     total, pilot = len(evaluator.samples), evaluator.with_samples(evaluator.samples.first(16))
-    noise = noise_in_levels(coarsest(pilot, GRID)) / (1 / 16 - 1 / total) ** 0.5
+    noise = noise_in_levels(at_once(coarsest(pilot, GRID))) / (1 / 16 - 1 / total) ** 0.5
     numbers = [16, 32, 64, 128, 256, total]
     for share in (3.0, 1.0, 0.5, 0.2, 0.1, 0.05, 0.001):
         expected = next(count for count in numbers if noise * max(0, 1 / count - 1 / total) ** 0.5 <= share)
@@ -65,7 +68,8 @@ def test_what_is_enough_is_about_as_noisy_as_was_wanted(evaluator):
     for share in (1.0, 0.5):
         count = enough_samples(evaluator, GRID, share)
         assert 16 < count < len(evaluator.samples)
-        assert noise_in_levels(coarsest(evaluator.with_samples(evaluator.samples.first(count)), GRID)) < 1.3 * share
+        few = evaluator.with_samples(evaluator.samples.first(count))
+        assert noise_in_levels(at_once(coarsest(few, GRID))) < 1.3 * share
 
 
 @pytest.mark.usefixtures("small_pilot")
@@ -131,3 +135,59 @@ def test_the_command_says_how_many_were_enough(tmp_path, capsys, monkeypatch):
     assert few["paths"] == every["paths"]
     assert main([*words, "--enough", "2"]) == 2
     assert "enough is 2.0, but must be from 0 (all samples) to 1 (a level's height)." in capsys.readouterr().err
+
+
+# -- while runs train --------------------------------------------------------------------------------------------------
+
+
+def settle(live):
+    while live.step(still=True):
+        pass
+
+
+@pytest.mark.usefixtures("small_pilot")
+def test_live_the_number_is_chosen_for_the_first_picture_of_a_run_and_marks_are_of_these_images_too():
+    session = session_of(small_model("mlp"))
+    live = Live(Question(size=9, lens=Lens(samples=200), enough=1.0))
+    live.add(1, session)
+    settle(live)
+    (portrait,) = live.portraits()
+    whole = Evaluator(session.model, portrait.plane, samples_of(session, count=200))
+    count = enough_samples(whole, portrait.surface.grid, 1.0)
+    on = portrait.surface.measured
+    assert (on.samples, on.most, on.enough, on.marked) == (count, 200, 1.0, None)
+    assert 16 <= count < 200
+    words = f"{count} (draw 0) of 269 validation images; by the first picture enough for standard errors of 100%"
+    assert f"{words} of a level, and kept; " in trust_words(Scene(portrait.surface))
+    loss, place = mean_loss(session, samples_of(session, count=count))
+    assert portrait.path.true[-1] == pytest.approx(float(loss(place)), rel=1e-5)
+
+
+@pytest.mark.usefixtures("small_pilot")
+def test_live_runs_on_one_plane_have_the_same_images_and_keep_them():
+    live, seen = Live(Question(size=9, lens=Lens(samples=200), enough=1.0), share=1.0), set()
+    recipe = SMALL.changed(model=small_model("mlp"), epochs=30)
+    sessions = {number: Training(recipe.changed(seed=number), device="cpu") for number in (1, 2)}
+    events = {number: iter(session) for number, session in sessions.items()}
+    for _ in range(3):  # in between the plane of the paths replaces a random one
+        for number, session in sessions.items():
+            for _, event in zip(range(20), events[number], strict=False):
+                live.hear(number, session, event)
+        settle(live)
+        seen |= {(each.number, each.surface.measured.samples) for each in live.portraits()}
+        assert all(each.joint for each in live.portraits())
+    assert len({count for _, count in seen}) == 1
+    assert len(seen) == 2
+    live.ask(live.question._replace(replay=True))
+    settle(live)
+    for portrait in live.portraits():
+        assert len(portrait.past) > 3
+        assert {seen.measured for seen in portrait.past.values()} == {portrait.surface.measured}
+
+
+def test_live_all_images_are_taken_where_their_number_was_given():
+    live = Live(Question(size=9, lens=Lens(samples=200), enough=0.0))
+    live.add(1, session_of(small_model("mlp")))
+    settle(live)
+    on = live.portraits()[0].surface.measured
+    assert (on.samples, on.most) == (200, None)

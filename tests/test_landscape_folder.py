@@ -12,23 +12,24 @@ import numpy as np
 import pytest
 import torch
 from PIL import Image
-from small_landscapes import mean_loss, value_at
-from small_runs import SMALL, TINY_CNN
+from small_landscapes import mean_loss, session_of, value_at
+from small_runs import SMALL, TINY_CNN, small_model
 from small_scenes import ORIGIN, bowl, path_of, scene_of, with_holes
 
 from lab import runs
 from lab.__main__ import main
 from lab.events import Step
 from lab.followed import follow
-from lab.landscape import Gauge
+from lab.landscape import Evaluator, Gauge, Grid, random_plane, samples_of, trained
 from lab.landscape.planes import Plane
 from lab.landscape.scenes import BANDS, Scale
 from lab.landscape_command import in_words, names_of
 from lab.landscape_folder import EDGE, FILES, put, save, tiled
 from lab.landscape_numbers import heights_between
 from lab.landscape_png import banded, coloured, contour_picture, enlarged, keyed, placed, rgb
-from lab.landscape_scenes import fixed, scenes_of
+from lab.landscape_scenes import measured, scenes_of
 from lab.plots import colour_and_dash
+from lab.recipe import RecipeError
 from lab.store import RunError
 from lab.training import Training
 from lab.views import Lens, View
@@ -285,7 +286,7 @@ def test_the_picture_of_a_folder_is_a_png(one):
 
 def command(recipes, capsys, *words):
     output = recipes / "made" / "_".join(re.sub(r"\W", "", word) for word in words)
-    code = main(["landscape", *words, "--output", str(output), "--json", *FAST])
+    code = main(["landscape", *FAST, *words, "--output", str(output), "--json"])
     printed = capsys.readouterr()
     assert printed.err == ""
     assert code == 0
@@ -305,6 +306,7 @@ def test_statistics_of_their_own_give_runs_surfaces_of_their_own(recipes, capsys
     monkeypatch.chdir(recipes)
     stored = command(recipes, capsys, "sgd.yaml", "adam.yaml", "model.norm=batch")
     assert [len(scene["paths"]) for scene in stored["scenes"]] == [1, 1]
+    assert "a picture of its own: own stored statistics of batch normalisation" in stored["scenes"][1]["words"]
     a, b = (arrays(Path(stored["folder"]))[f"{index}.loss"] for index in (0, 1))
     assert not np.allclose(a, b)
 
@@ -356,6 +358,42 @@ def test_a_line_says_from_where_to_where(recipes, capsys, monkeypatch):
     assert two["scenes"][0]["words"].startswith("Straight line, from sgd (0) to adam (1); ")
     one = command(recipes, capsys, "sgd.yaml", "--plane", "line", "--seed", "1")
     assert one["scenes"][0]["words"].startswith("Straight line, from the start (0) to the end (1); ")
+
+
+def test_few_exact_points_are_marked_and_the_spline_says_what_it_is_off_by(recipes, capsys, monkeypatch):
+    monkeypatch.chdir(recipes)
+    asked, measure = [], Evaluator.__call__
+    monkeypatch.setattr(Evaluator, "__call__", lambda self, points: (asked.extend(points), measure(self, points))[1])
+    words = ["run", "--plane", "random", "--enough", "0"]
+    few = command(recipes, capsys, *words, "--size", "9", "--exact", "5")
+    count = len(asked)
+    whole = command(recipes, capsys, *words, "--size", "9")
+    assert len(asked) - count == count + 56
+    kept, exact = (arrays(Path(facts["folder"])) for facts in (few, whole))
+    assert exact["0.exact"].all()
+    assert kept["0.exact"].sum() == 25
+    assert kept["0.loss"][kept["0.exact"]] == pytest.approx(exact["0.loss"][kept["0.exact"]], rel=1e-6)
+    said = "9x9 points: spline of 5x5 exact ones, that of 3x3 of them off by "
+    assert said in few["scenes"][0]["words"]
+    assert said in page_words(few)
+    assert (few["scenes"][0]["spline"]["knots"], whole["scenes"][0]["spline"]) == (5, None)
+    assert "9x9 points, all exact; " in page_words(whole)
+
+
+def test_where_no_spline_leads_over_a_cliff_all_points_are_measured():
+    session = session_of(small_model("mlp"))
+    plane = random_plane(trained(session.model), seed=0)
+    far = Evaluator(session.model, plane, samples_of(session, count=40))
+    found = measured(far, Grid(9, reach=(1e30, 1e30)), lambda done: None, exact=5)
+    assert not np.isfinite(found.loss).all()
+    assert found.complete
+    assert (found.grid.size, found.spline) == (9, None)
+
+
+@pytest.mark.parametrize(("size", "allowed"), [(33, "17, 9, 5"), (25, "13, 7"), (30, "no number: choose another size")])
+def test_what_can_be_exact_is_nested_and_odd(size, allowed):
+    with pytest.raises(RecipeError, match=f"exact is 8, but of {size} points along a side can be: {allowed}"):
+        View(size=size, exact=8)
 
 
 def test_another_precision_is_said_with_what_it_is_off_by(recipes, capsys, monkeypatch):
@@ -474,11 +512,11 @@ def test_frozen_weights_decide_whether_runs_share_a_surface():
     runs = [follow(SMALL, lens, progress=False, device="cpu", name=name) for name in "ab"]
     for run in runs:
         next(run.model.parameters()).requires_grad_(requires_grad=False)
-    assert fixed(runs[0]) == fixed(runs[1])
+    assert runs[0].function == runs[1].function
     assert len(heights_between(runs)) == 1
     with torch.no_grad():
         next(runs[1].model.parameters()).mul_(2)
-    assert fixed(runs[0]) != fixed(runs[1])
+    assert runs[0].function != runs[1].function
     assert heights_between(runs) == []
 
 

@@ -273,8 +273,28 @@ def test_the_refined_surface_is_the_fine_grid_itself():
     plane = live._views[1].frame.plane.carried_to(weights_of(session.model))
     direct = surface(Evaluator(session.model, plane, samples_of(session, count=40)), found.grid)
     assert found.grid.size == 9
-    assert found.spline_error is None
+    assert found.spline is None
     assert found.loss == pytest.approx(direct.loss, rel=1e-6)
+
+
+def test_few_exact_points_show_the_fine_grid_at_once_and_exact_ones_replace_it(monkeypatch):
+    asked, measure = [], Evaluator.__call__
+    monkeypatch.setattr(Evaluator, "__call__", lambda self, points: (asked.extend(points), measure(self, points))[1])
+    live, seen = Live(Question(plane="random", size=17, lens=Lens(samples=40))), []
+    followed(live, recipe_of("mlp"))
+    while live.step():
+        found = live.portraits()
+        if found and (known := found[0].surface) is not None and (not seen or known.spline != seen[-1][0].spline):
+            seen.append((known, len(asked)))
+    assert [known.grid.size for known, _ in seen] == [17] * 3
+    assert [known.spline and known.spline.knots for known, _ in seen] == [5, 9, None]
+    assert seen[0][1] == 25  # nothing more is measured for the error
+    whole = seen[-1][0]
+    for known, _ in seen[:-1]:
+        assert np.array_equal(known.loss[known.exact], whole.loss[known.exact])
+        off = np.abs(known.loss / whole.loss - 1)
+        assert 0 < np.median(off) < known.spline.error.most
+    assert "17x17 points, all exact" in trust_words(Scene(whole))
 
 
 def test_no_point_is_measured_twice(monkeypatch):
@@ -303,7 +323,7 @@ def test_a_moving_run_is_followed_by_few_points_and_the_picture_says_so(monkeypa
         if len(live.runs[1].trail) > 6:
             break
     settle(live)
-    assert live.portraits()[0].surface.spline_error is None
+    assert live.portraits()[0].surface.spline is None
     asked, measure = [], Evaluator.__call__
     monkeypatch.setattr(Evaluator, "__call__", lambda self, points: (asked.extend(points), measure(self, points))[1])
     monkeypatch.setattr(Frame, "worn", lambda self: "")
@@ -315,7 +335,7 @@ def test_a_moving_run_is_followed_by_few_points_and_the_picture_says_so(monkeypa
     settle(live)
     portrait = live.portraits()[0]
     assert portrait.step == session.step
-    assert portrait.surface.spline_error.points == 8
+    assert portrait.surface.spline.error.points == 8
     assert len(asked) == 25 + 8
 
 
@@ -355,6 +375,57 @@ def test_nothing_more_is_evaluated_of_what_was_begun_before_a_change(changed, sl
     settle(live)
     assert len(slow_groups.evaluators) >= before + 17 * 17
     assert old not in slow_groups.evaluators[before:]
+
+
+def test_a_replay_has_a_surface_through_every_snapshot_by_few_points(monkeypatch):
+    live = Live(Question(size=17, lens=Lens(samples=40)))
+    followed(live, recipe_of("mlp"))
+    settle(live)
+    (portrait,) = live.portraits()
+    run, frame, known = live.runs[1], live._views[1].frame, set(portrait.past)
+    assert len(known) < len(run.trail) / 2
+    asked, measure = [], Evaluator.__call__
+    monkeypatch.setattr(Evaluator, "__call__", lambda self, points: (asked.extend(points), measure(self, points))[1])
+    live.ask(live.question._replace(replay=True))
+    settle(live)
+    (again,) = live.portraits()
+    assert again.surface.loss is portrait.surface.loss
+    assert set(again.past) == set(run.trail.steps)
+    assert len(asked) == (25 + 8) * len(again.past.keys() - known)
+    for place in (0, len(run.trail) // 2):
+        snapshot, found = run.snapshot(place), again.past[run.trail.steps[place]]
+        plane = frame.plane.carried_to(snapshot.weights)
+        exact = surface(Evaluator(run.network_with(snapshot.buffers), plane, samples_of(run, count=40)), found.grid)
+        assert (found.grid.size, found.spline.knots, found.spline.error.points) == (17, 5, 8)
+        assert found.loss[::4, ::4] == pytest.approx(exact.loss[::4, ::4], rel=1e-5)
+        assert np.median(np.abs(found.loss / exact.loss - 1)) <= found.spline.error.largest
+        stale = np.abs(portrait.surface.loss / exact.loss - 1)
+        assert np.median(np.abs(found.loss / exact.loss - 1)) < np.median(stale)
+
+
+def test_what_was_seen_of_a_run_that_moves_is_kept_and_no_more_than_its_snapshots(monkeypatch):
+    monkeypatch.setattr(Frame, "worn", lambda self: "")
+    live = Live(QUICK)
+    session = Training(recipe_of("mlp", epochs=60), device="cpu")
+    events = iter(session)
+    live.hear(1, session, next(events))
+    for _ in range(MARKS + 4):
+        next(events)
+        live.runs[1].look(session)
+        live._change()
+        settle(live)
+    past, steps = live.portraits()[0].past, live.runs[1].trail.steps
+    assert 10 < len(past) <= MARKS
+    assert set(past) <= set(steps)
+    assert max(past) == steps[-1]
+
+
+def test_through_ends_there_is_nothing_to_replay():
+    live = Live(QUICK._replace(plane="line", replay=True))
+    for number in (1, 2):
+        followed(live, recipe_of(NETWORKS["mlp"], seed=number), number)
+    settle(live)
+    assert [each.past for each in live.portraits()] == [{}, {}]
 
 
 # -- planes ------------------------------------------------------------------------------------------------------------
@@ -478,7 +549,7 @@ def test_each_snapshot_is_projected_once(monkeypatch):
 
 @pytest.mark.parametrize("name", NETWORKS)
 def test_the_last_mark_lies_on_the_plane_and_has_the_loss_of_the_run(name):
-    live = Live(Question(size=9, lens=Lens(samples=None)))
+    live = Live(Question(size=9, lens=Lens(samples=None), enough=0))
     session = followed(live, recipe_of(NETWORKS[name]))
     settle(live)
     path = live.portraits()[0].path
@@ -495,7 +566,7 @@ def test_the_last_mark_lies_on_the_plane_and_has_the_loss_of_the_run(name):
 )
 @pytest.mark.parametrize("name", ["mlp", "batch normalisation"])
 def test_what_is_followed_is_the_network_as_it_is_used(name, used):
-    live = Live(Question(size=9, lens=Lens(samples=None)))
+    live = Live(Question(size=9, lens=Lens(samples=None), enough=0))
     session = followed(live, recipe_of(NETWORKS[name], epochs=6).changed(**used))
     settle(live)
     path = live.portraits()[0].path
@@ -507,7 +578,7 @@ def test_what_is_followed_is_the_network_as_it_is_used(name, used):
 
 def test_each_mark_has_the_buffers_of_its_own_step():
     recipe = recipe_of(NETWORKS["batch normalisation"])
-    live = Live(Question(size=9, lens=Lens(samples=None)), share=1.0)
+    live = Live(Question(size=9, lens=Lens(samples=None), enough=0), share=1.0)
     losses, session = {}, Training(recipe, device="cpu")
     for event in session:
         live.hear(1, session, event)
@@ -710,6 +781,7 @@ def test_surfaces_have_the_precision_asked_for_and_say_what_it_costs(precision, 
     off = np.abs(portrait.surface.loss / reference - 1)
     assert portrait.surface.measured.precision == precision
     assert off.max() <= (largest or {"float32": 1e-5, "float64": 1e-12}[precision])
+    assert portrait.path.on_plane[-1] == pytest.approx(portrait.path.true[-1], rel=1e-6)  # both in float32 at least
     if precision == "bfloat16":
         assert 1e-5 < portrait.surface.precision_error.largest <= 1.01 * off.max()
         assert "bfloat16, off by " in trust_words(Scene(portrait.surface))

@@ -125,6 +125,18 @@ def test_a_reading_that_was_begun_is_left_when_it_is_switched_off():
     assert len(live.edges.paths[1].readings) == len(live.runs[1].trail)
 
 
+def test_switched_off_nothing_is_kept_for_a_next_reading():
+    live = Live(ASKED)
+    followed(live, TINY)
+    settle(live)
+    assert live.edges.of[1]._earlier is not None
+    readings = live.edges.paths[1].readings
+    live.ask(ASKED.pictures)
+    settle(live)
+    assert live.edges.of[1]._earlier is None
+    assert live.edges.paths[1].readings == readings
+
+
 def test_readings_stay_when_the_run_forgets_their_snapshots():
     session = Training(TINY.changed(epochs=6), device="cpu")
     run, edges = LiveRun(session), LiveEdges(Budget())

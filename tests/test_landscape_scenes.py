@@ -6,9 +6,9 @@ import numpy as np
 import pytest
 from small_scenes import MEASURED, ORIGIN, bowl, cliff, path_of, scene_of, surface_of, with_holes
 
-from lab.landscape.grids import SplineError
+from lab.landscape.grids import Spline, SplineError
 from lab.landscape.planes import Origin
-from lab.landscape.scenes import BANDS, Scale, Scene, gap_words, round_powers, round_steps, trust_words
+from lab.landscape.scenes import BANDS, Scale, Scene, gap_words, round_powers, round_steps, share, trust_words
 
 
 def test_a_scale_spans_all_surfaces_and_paths():
@@ -94,7 +94,7 @@ def test_trust_words_say_all_that_decides_what_is_seen():
     assert trust_words(scene) == (
         "Plane of the path, through the last point, holds 87% of the variance of the path; sgd, step 40: loss 1.25, on "
         "the plane 2.5, 5 marks off by 0% in the middle and up to 100% (2 of 5 grey: more than 10%); "
-        "100 (draw 3) of 269 validation images; standard error "
+        "5x5 points, all exact; 100 (draw 3) of 269 validation images; standard error "
         "of a loss 0.45 (median); statistics of batch normalisation as stored; float32."
     )
 
@@ -116,8 +116,8 @@ def test_what_was_not_measured_is_not_said():
     random = surface_of(bowl, origin=Origin("random", seed=7, normalisation="layer"))
     whole = replace(random, measured=replace(MEASURED, samples=269), error=np.zeros((5, 5)))
     assert trust_words(Scene(whole)) == (
-        "Plane of random directions, seed 7, normalisation layer; all 269 validation images; statistics of batch "
-        "normalisation as stored; float32."
+        "Plane of random directions, seed 7, normalisation layer; 5x5 points, all exact; all 269 validation images; "
+        "statistics of batch normalisation as stored; float32."
     )
     bare = replace(whole, measured=replace(whole.measured, batchnorm=None))
     assert trust_words(Scene(bare)).endswith("; all 269 validation images; float32.")
@@ -126,13 +126,39 @@ def test_what_was_not_measured_is_not_said():
     assert "nan" not in trust_words(with_holes(scene_of()))
 
 
+def test_a_spline_changes_no_scale():
+    uneven = np.random.default_rng(0).uniform(0.2, 1.7, (9, 9))
+    exact = scene_of(lambda a, b: uneven, paths=(), size=9)
+    fine = replace(exact, surface=exact.surface.shown(33))
+    assert fine.surface.loss.max() > 1.02 * uneven.max()
+    assert fine.surface.loss.min() < 0.98 * uneven.min()
+    assert Scale.of([fine]) == Scale.of([exact])
+
+
+def test_a_spline_says_how_many_points_are_exact_and_what_was_held_out():
+    few = surface_of(bowl, size=9).shown(33)
+    off = few.spline.error
+    assert (
+        f"; 33x33 points: spline of 9x9 exact ones, that of 5x5 of them off by {share(off.median)} in the middle and "
+        f"up to {share(off.largest)} at 56 points held out; "
+    ) in trust_words(Scene(few))
+    ratio = replace(few, spline=replace(few.spline, knots=5, ratio=True))
+    words = "33x33 points: an earlier surface times a spline of what it has changed by at 5x5 exact ones, off by "
+    assert words in trust_words(Scene(ratio))
+    line = surface_of(bowl, size=9, line=True).shown(33)
+    assert "; 33 points: spline of 9 exact ones, that of 5 of them off by " in trust_words(Scene(line))
+
+
 def test_an_interpolation_and_the_statistics_of_batches_are_said():
     surface = replace(
         surface_of(bowl, origin=replace(ORIGIN, kind="joint", note="2 runs")),
-        spline_error=SplineError(0.001, 0.004, 0.0123, 24),
+        spline=Spline(3, SplineError(0.001, 0.004, 0.0123, 24), 3),
         measured=replace(MEASURED, batchnorm="batch"),
     )
     words = trust_words(Scene(surface))
     assert words.startswith("Joint plane of the paths, 2 runs, holds 87% of the variance of all paths; ")
-    assert "interpolated, off by 0.1% in the middle and up to 1.23% at 24 points held out; " in words
+    assert (
+        "; 5x5 points: spline of 3x3 exact ones, off by 0.1% in the middle and up to 1.23% at 24 points held out; "
+        in words
+    )
     assert "statistics of batch normalisation those of each batch of 64 (mixed by seed 3); " in words

@@ -28,7 +28,7 @@ from lab.landscape import (
     surface,
     trained,
 )
-from lab.landscape.grids import SplineError
+from lab.landscape.grids import Spline, SplineError
 from lab.landscape.samples import error_over_parts
 from lab.landscape.weights import flat, shaped
 from lab.recipe import Recipe
@@ -135,12 +135,12 @@ def test_the_network_is_only_read(session, samples):
 # -- bends --------------------------------------------------------------------------------------------------
 
 
-def surface_of(loss, precision="float64", spline_error=None):
+def surface_of(loss, precision="float64", spline=None):
     loss = np.asarray(loss, dtype=float)
     loss = loss[:, None] if loss.ndim == 1 else loss
     grid = Grid(len(loss), line=loss.shape[1] == 1)
     measured = Measured("validation", 10, 10, 0, "stored", 10, precision)
-    return Surface(grid, Origin("random"), measured, loss, loss, loss, loss, spline_error)
+    return Surface(grid, Origin("random"), measured, loss, loss, loss, loss, spline)
 
 
 A, B = np.meshgrid(np.linspace(-1, 1, 9), np.linspace(-1, 1, 9), indexing="ij")
@@ -205,7 +205,7 @@ def test_an_error_over_parts_is_that_of_many_repetitions(spread):
 @pytest.mark.parametrize(
     ("surface", "said"),
     [
-        (surface_of(A, spline_error=SplineError(0, 0, 0, 3)), "These values come from a spline"),
+        (surface_of(A, spline=Spline(2, SplineError(0, 0, 0, 3), 2)), "These values come from a spline"),
         (surface_of([1, 2]), "A second difference needs 3 points in a row, not 2"),
         (surface_of([1, np.nan, 2]), "No three losses in a row are finite"),
     ],

@@ -5,9 +5,11 @@ from dataclasses import replace
 import numpy as np
 import pytest
 import torch
+from scipy.interpolate import RectBivariateSpline
 from small_landscapes import plane_of, session_of
 from small_runs import SMALL, small_model
 from small_runs import trained as ended
+from small_scenes import surface_of
 
 from lab.landscape import (
     Evaluator,
@@ -25,6 +27,7 @@ from lab.landscape import evaluators as module
 from lab.landscape.evaluators import COLUMNS
 from lab.landscape.grids import error_of, spline, spline_at
 from lab.landscape.scenes import Scene, share, trust_words
+from lab.landscape.surfaces import carried_along
 
 pytestmark = pytest.mark.usefixtures("one_thread")
 
@@ -105,7 +108,7 @@ def test_nested_refinement_is_the_direct_fine_grid_bit_for_bit(evaluator):
     coarse = surface(evaluator, Grid(5, reach=(0.8, 0.6)))
     assert np.array_equal(coarse.loss, nested.loss[::4, ::4])
     assert nested.complete
-    assert nested.spline_error is None
+    assert nested.spline is None
 
 
 @pytest.mark.parametrize("size", [9, 17, 13])
@@ -170,6 +173,7 @@ def test_a_surface_says_what_it_was_measured_on(evaluator):
         "precision": "float32",
         "most": None,
         "enough": None,
+        "marked": None,
     }
     assert (found.origin.kind, found.origin.seed) == ("random", 3)
 
@@ -186,7 +190,7 @@ def test_a_line(on_line):
     assert found.loss[:, 0].tolist() == on_line.values([(step / 8, 0) for step in range(9)]).loss.tolist()
     finer = found.shown(33, (np.array([[0.31, 0]]), on_line.values([(0.31, 0)]).loss))
     assert finer.loss.shape == (33, 1)
-    assert finer.spline_error.largest < 0.05
+    assert finer.spline.error.largest < 0.05
     with pytest.raises(ValueError, match="line=True"):
         Survey(on_line, Grid(5))
 
@@ -197,8 +201,8 @@ def test_a_saved_surface_comes_back_to_the_last_bit(evaluator, tmp_path):
         found.save(tmp_path / "surface")
         again = Surface.load(tmp_path / "surface")
         assert same_columns(found, again)
-        assert (again.grid, again.origin, again.measured, again.spline_error) == (
-            *(found.grid, found.origin, found.measured, found.spline_error),
+        assert (again.grid, again.origin, again.measured, again.spline) == (
+            *(found.grid, found.origin, found.measured, found.spline),
         )
 
 
@@ -229,7 +233,7 @@ def test_the_error_of_a_spline_is_what_it_is_off_by_at_points_it_has_not_seen(ev
     points = grid.held_out()
     columns, rows = (((point + 0.5) * 32).round().astype(int) for point in points.T)
     off = np.abs(quick.loss / exact.loss - 1)[columns, rows]
-    found = quick.spline_error
+    found = quick.spline.error
     assert found.points == len(points) == 24
     expected = (np.median(off), np.quantile(off, 0.95), off.max())
     assert (found.median, found.most, found.largest) == pytest.approx(expected, rel=1e-6)
@@ -239,11 +243,69 @@ def test_the_error_of_a_spline_is_what_it_is_off_by_at_points_it_has_not_seen(ev
     assert quick.accuracy.max() <= 1
 
 
+def formula_surface(formula, size=9):
+    grid = Grid(size, reach=(2.0, 1.0), middle=(0.5, 0.0))
+    loss = formula(*np.meshgrid(*grid.axes, indexing="ij"))
+    return surface_of(formula, size=size, reach=grid.reach, middle=grid.middle), grid, loss
+
+
+def test_a_picture_of_few_exact_points_keeps_them_and_holds_every_second_one_out():
+    wave = lambda a, b: np.exp(np.sin(2 * a) + np.cos(3 * b))  # noqa: E731
+    few, grid, loss = formula_surface(wave)
+    fine = few.shown(33)
+    assert fine.grid == replace(grid, size=33)
+    assert np.array_equal(fine.loss[fine.exact], loss.ravel())
+    assert np.array_equal(fine.loss[::4, ::4], loss)
+    a, b = (axis[::2] for axis in grid.axes)
+    of_25 = RectBivariateSpline(a, b, np.log(loss[::2, ::2]))
+    off = np.abs(np.exp(of_25(*grid.axes)) / loss - 1)
+    others = np.ones((9, 9), dtype=bool)
+    others[::2, ::2] = False
+    found = fine.spline
+    assert (found.knots, found.checked, found.error.points, found.ratio) == (9, 5, 81 - 25, False)
+    expected = (np.median(off[others]), np.quantile(off[others], 0.95), off[others].max())
+    assert (found.error.median, found.error.most, found.error.largest) == pytest.approx(expected)
+    true = np.abs(fine.loss / formula_surface(wave, 33)[2] - 1)
+    assert 0 < np.quantile(true, 0.95) < found.error.most
+    assert few.shown(9).loss.tolist() == loss.tolist()
+
+
+def test_the_coarsest_grid_is_held_against_parabolas():
+    found = formula_surface(lambda a, b: np.exp(a**2 - a * b), 5)[0].shown(17)
+    assert (found.spline.knots, found.spline.checked, found.spline.error.points) == (5, 3, 16)
+    assert found.spline.error.largest < 1e-12
+
+
+def test_a_spline_of_a_steep_loss_never_swings_below_zero():
+    few, grid, loss = formula_surface(lambda a, b: np.exp(-8 * a) + 0.01 + 0 * b, 5)
+    assert spline(grid, loss, *replace(grid, size=33).axes).min() < 0
+    assert few.shown(33).loss.min() > 0
+
+
+@pytest.mark.parametrize("wrong", [np.inf, np.nan])
+def test_over_a_cliff_the_coarse_grid_stands_alone(wrong):
+    few = formula_surface(lambda a, b: 1 + a**2 + b**2)[0]
+    few.loss[0, 0] = wrong
+    assert few.filled(33) is few
+    assert few.exact.all()
+    with pytest.raises(ValueError, match="1 of 81 values are not finite"):
+        few.shown(33)
+    words = trust_words(Scene(few))
+    assert "; 9x9 points, all exact, of 1 the loss is not finite; " in words
+
+
+def test_what_has_no_every_second_point_is_not_filled_up():
+    few = formula_surface(lambda a, b: 1 + a**2 + b**2, 4)[0]
+    assert few.filled(13) is few
+    with pytest.raises(ValueError, match="Every second of 4 points"):
+        few.shown(13)
+
+
 def test_a_spline_refuses_what_it_cannot_run_through():
     with pytest.raises(ValueError, match=r"2 of 25 values are not finite.*smaller reach"):
         spline(Grid(5), np.diag([np.inf, np.nan, 1, 1, 1]), *Grid(9).axes)
-    with pytest.raises(ValueError, match="needs 4 points along an axis, not 3"):
-        spline(Grid(3), np.ones((3, 3)), *Grid(9).axes)
+    with pytest.raises(ValueError, match="needs 3 points along an axis, not 2"):
+        spline(Grid(2), np.ones((2, 2)), *Grid(9).axes)
 
 
 def test_errors_are_relative():
@@ -264,8 +326,8 @@ def test_a_refreshed_surface_is_nearer_the_new_one_than_the_old_one_is():
     now, refreshed = surface(later, grid), refreshed_surface(old, later)
     stale, off = (float(np.median(np.abs(found.loss / now.loss - 1))) for found in (old, refreshed))
     assert off < stale / 3
-    assert refreshed.spline_error.points == 8
-    assert refreshed.spline_error.most < 3 * stale
+    assert refreshed.spline.error.points == 8
+    assert refreshed.spline.error.most < 3 * stale
 
 
 @pytest.mark.parametrize("name", ["accuracy", "error", "difference_error"])
@@ -289,7 +351,26 @@ def test_a_refresh_costs_a_coarse_grid_and_its_check(evaluator, monkeypatch):
     monkeypatch.setattr(Evaluator, "__call__", lambda self, points: (asked.extend(points), measure(self, points))[1])
     refreshed = refreshed_surface(old, evaluator)
     assert len(asked) == 25 + 8
+    assert refreshed.spline.ratio
     assert refreshed.loss == pytest.approx(old.loss, rel=1e-6)  # nothing has moved: the ratio is 1
+
+
+def test_far_from_where_it_was_measured_a_surface_is_not_carried_along(evaluator, monkeypatch):
+    """A deep bowl tells nothing of a plain: a ratio would have to undo it."""
+    now = surface(evaluator, Grid(17, reach=(0.1, 0.1)))
+    a, b = np.meshgrid(*now.grid.axes, indexing="ij")
+    old = replace(now, loss=0.001 + np.abs(np.sin(70 * a) * np.sin(70 * b)))
+    refreshed = refreshed_surface(old, evaluator)
+    assert not refreshed.spline.ratio
+    assert refreshed.loss == pytest.approx(now.loss, rel=0.05)
+
+
+def test_a_cliff_between_the_few_points_lets_no_surface_be_carried_along(evaluator):
+    old, now = surface(evaluator, Grid(9)), surface(evaluator, Grid(5))
+    points = now.grid.held_out(4)
+    assert carried_along(old, now, (points, evaluator.values(points).loss)).spline
+    with pytest.raises(ValueError, match="not finite: no spline leads over a cliff"):
+        carried_along(old, now, (points, np.array([1, 1, np.inf, 1])))
 
 
 def test_what_a_refresh_refuses(evaluator):

@@ -10,8 +10,10 @@ from small_scenes import bowl, surface_of
 
 from lab.events import History
 from lab.landscape.scenes import Scene
+from lab.landscape.stability import EdgePath, Reading
 from lab.panel import live_figure
 from lab.panel.curves import Curves
+from lab.panel.edges import EdgeView
 from lab.panel.landscape_view import LandscapeView
 from lab.panel.live_figure import PATIENCE, LiveFigure
 from lab.recipe import Recipe
@@ -110,6 +112,24 @@ def test_a_picture_that_is_replaced_is_closed_when_the_new_one_is_drawn(now) -> 
     assert show(2) is second
     assert first.comm is None
     assert np.shape(second.data[1].z) == (5, 5)
+
+
+def test_an_edge_that_is_replaced_is_closed_when_the_new_one_is_drawn(now) -> None:
+    view = EdgeView(lambda: None, lambda: None)
+    view.toggle.value = True
+    reading = Reading(3, 1.0, 0.1, 0.1, 2.0, "2 / lr", 40, 100, 4)
+
+    def show(*, dark) -> LiveFigure:
+        view.show([EdgePath("sgd", 0, (reading,))], dark=dark, width=900)
+        return view.figure
+
+    first = show(dark=False)
+    browser_draws(first)
+    second = show(dark=True)
+    assert first.comm is not None
+    browser_draws(second)
+    assert show(dark=True) is second
+    assert first.comm is None
 
 
 def test_surfaces_that_hold_a_browser_up_are_told_from_those_that_do_not(now) -> None:

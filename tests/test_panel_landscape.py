@@ -24,9 +24,9 @@ from lab.landscape_folder import EDGE, FILES
 from lab.landscape_numbers import numbers_of
 from lab.panel.curvature import gauge
 from lab.panel.edges import WAITS
-from lab.panel.landscape import REPLAYED, TOO_MANY, cut
+from lab.panel.landscape import TOO_MANY, cut
 from lab.panel.landscape_view import fits
-from lab.panel.portraits import cost_in_words
+from lab.panel.portraits import COMING, REPLAYS, cost_in_words
 from lab.panel.slices import Slices
 from lab.panel.surveyor import Surveyor
 from lab.panel.worker import _errands, do_errands, errand
@@ -36,8 +36,9 @@ from lab.views import Lens
 QUICK = SMALL.changed(model=small_model("mlp"), optimizer="adam")
 
 
-def unfold(panel, size=9) -> None:
+def unfold(panel, size=9, images=512) -> None:
     panel.landscapes.choices["size"].value = size
+    panel.landscapes.choices["samples"].value = images
     panel.landscapes.fold.value = True
     panel.pump.drain()
 
@@ -159,19 +160,38 @@ def test_contours_in_place_of_surfaces_and_where_there_is_no_webgl(panel) -> Non
     assert "no WebGL" in panel.landscapes.said.value
 
 
-def test_the_path_is_replayed(panel) -> None:
+def test_paths_and_surfaces_are_replayed_on_the_scale_of_the_last_one(panel) -> None:
     unfold(panel)
     train(panel, QUICK)
     complete(panel, 1)
     panel.landscapes.solid.value = False
-    line = panel.landscapes.view.figure.data[-1]
-    whole = len(line.x)
+    view, (portrait,) = panel.landscapes.view, panel.landscapes.news.portraits
+    scale, last, whole = view.scale, view.figure.data[0].z.copy(), len(view.figure.data[-1].x)
     panel.landscapes.replay.value = 50
-    assert len(panel.landscapes.view.figure.data[-1].x) == -(-whole // 2)
-    assert REPLAYED in panel.landscapes.said.value
+    assert len(view.figure.data[-1].x) == -(-whole // 2)
+    assert COMING in panel.landscapes.said.value or REPLAYS in panel.landscapes.said.value
+    until(panel, lambda: panel.landscapes.news.rests and REPLAYS in panel.landscapes.said.value)
+    panel.landscapes.replay.value = 0
+    first = panel.landscapes.news.portraits[0].past[0]
+    assert np.array_equal(view.figure.data[0].z, scale.heights(first.loss).T)
+    assert not np.allclose(view.figure.data[0].z, last)
+    assert view.scale == scale
+    assert "Through step 0. " in panel.landscapes.words.value
+    assert "9x9 points: " in panel.landscapes.words.value
+    assert "5x5 exact ones, off by " in panel.landscapes.words.value
     panel.landscapes.replay.value = 100
-    assert len(panel.landscapes.view.figure.data[-1].x) == whole
-    assert REPLAYED not in panel.landscapes.said.value
+    assert np.array_equal(view.figure.data[0].z, last)
+    assert len(view.figure.data[-1].x) == whole
+    assert f"Through step {portrait.step:,}. " in panel.landscapes.words.value
+    assert "replayed" not in panel.landscapes.said.value
+
+
+def test_as_many_images_as_are_enough_are_taken_unless_a_number_is_chosen(panel) -> None:
+    images = panel.landscapes.choices["samples"]
+    assert images.label == "enough"
+    assert (panel.landscapes.question.enough, panel.landscapes.question.lens) == (Question().enough, Question().lens)
+    images.value = 128
+    assert (panel.landscapes.question.enough, panel.landscapes.question.lens.samples) == (0, 128)
 
 
 def test_a_turned_camera_turns_the_others(panel) -> None:

@@ -6,9 +6,10 @@ from lab.landscape.curvature import Curvature
 from lab.landscape.directions import random_plane
 from lab.landscape.eigenpairs import Eigenpairs, Trace, lanczos, trace_of
 from lab.landscape.evaluators import Evaluator, Values
-from lab.landscape.grids import Grid, SplineError
-from lab.landscape.live import Live, Portrait, Question
+from lab.landscape.grids import Grid, Spline, SplineError
+from lab.landscape.live import Live
 from lab.landscape.planes import Origin, Plane, Projection, hessian, line, through
+from lab.landscape.portraits import Portrait, Question
 from lab.landscape.samples import Samples, samples_of
 from lab.landscape.shape import Barrier, Share, Sharpness, barrier, negative_share, sharpness
 from lab.landscape.stability import Gauge, Reading
@@ -34,6 +35,7 @@ __all__ = [
     "Samples",
     "Share",
     "Sharpness",
+    "Spline",
     "SplineError",
     "Surface",
     "Survey",

@@ -76,6 +76,11 @@ class Frame:
         return self.plane.origin.kind == "points"
 
     @property
+    def carries(self) -> bool:
+        """Whether it is carried along with a run, and so differs from snapshot to snapshot."""
+        return self.kind != "line" and not (self.through_points and len(self.runs) > 1)
+
+    @property
     def at_random(self) -> bool:
         return self.plane.origin.kind == "random"
 

@@ -7,77 +7,29 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Generator, Hashable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from functools import partial
 from math import isfinite
-from typing import NamedTuple
 
 from lab.events import Event, Finished, Step
 from lab.landscape.budgets import SHARE, Budget, Wake
-from lab.landscape.frames import ALONE, Frame, PlaneKind, laying
+from lab.landscape.enough import Count, counting
+from lab.landscape.frames import ALONE, Frame, laying
 from lab.landscape.live_edges import Due, LiveEdges
 from lab.landscape.live_ends import missing
 from lab.landscape.live_runs import LiveRun
-from lab.landscape.live_views import LiveView
-from lab.landscape.planes import Plane
-from lab.landscape.scenes import RunPath
-from lab.landscape.surfaces import Surface
+from lab.landscape.live_views import Enough, LiveView
+from lab.landscape.portraits import Portrait, Question
 from lab.steps import enough_threads, is_out_of_memory, no_memory
 from lab.training import Training
-from lab.views import SIZE, Lens, Normalisation, Precision, View
+from lab.views import Lens
 
 MOST_RUNS = 8  # of a joint plane
 ADVANCE = 1.0  # seconds at most that a run's first picture may take before they are earned, and
 ADVANCE_SHARE = 0.5  # of what the run is still going to earn: the rest is for following it
 BREATH = 0.005  # seconds of training between two steps that are heard
+LAID = 512  # images that decide a plane, before it is known how many are enough on it
 LOOKING = 0.3  # of the budget, for snapshots: the rest is for what is seen around them
-
-
-class Question(NamedTuple):
-    """What is to be seen: which kind of plane, how many points along a side in the end, and how these are measured.
-
-    normalisation: of random directions; their seed is that of the lens. precision: of the surfaces' arithmetic. edge:
-    whether the sharpness along the paths is read beside them.
-    """
-
-    plane: PlaneKind = "path"
-    size: int = SIZE
-    lens: Lens = Lens(samples=512)
-    normalisation: Normalisation = View.normalisation
-    precision: Precision = "float32"
-    edge: bool = False
-
-    @property
-    def pictures(self) -> Question:
-        """Equal for questions that ask for the same pictures."""
-        return self._replace(edge=False)
-
-    @property
-    def decides_plane(self) -> Hashable:
-        """Equal for questions that are answered on the same plane."""
-        images = self.lens if self.plane == "hessian" else self.lens.seed
-        return self.plane, images, self.normalisation
-
-
-@dataclass(frozen=True)
-class Portrait:
-    """The landscape around a run as far as it is known.
-
-    surface: None before the first points. plane: on which it lies. step: through whose snapshot that passes. joint:
-    with which other runs it shares directions and scale. why: the plane replaced another one, at step `made_at`. fault:
-    why there is nothing.
-    """
-
-    number: int
-    surface: Surface | None
-    plane: Plane | None
-    path: RunPath
-    step: int
-    moving: bool
-    joint: tuple[int, ...]
-    made_at: int
-    why: str
-    fault: str
 
 
 class Live:
@@ -105,6 +57,7 @@ class Live:
         self._frames: dict[int, Frame] = {}
         self._views: dict[int, LiveView] = {}
         self._shown: dict[int, LiveView] = {}  # those that have a picture; of an older frame until the new one has
+        self._counts: dict[Hashable, Count] = {}  # of samples that are enough, by the runs that are seen together
         self._heights: dict[tuple[int, Hashable], dict[int, float]] = {}
         self._arranged = self._rests = True  # whether planes fit the runs, and whether all is known
         self._piece: Generator[None] | None = None
@@ -266,6 +219,8 @@ class Live:
         self.question = asked
         self._leave()
         self._change()
+        if not asked.edge:
+            self.edges.rest()
         if asked.pictures == before.pictures:
             return
         if asked.decides_plane != before.decides_plane:
@@ -282,7 +237,7 @@ class Live:
         due: list[Due] = [
             (urgency, not self.runs[number].moving, partial(self._guarded, number, work))
             for number, view in views
-            for urgency, work in filter(None, [view.most_urgent(still=still)])
+            for urgency, work in filter(None, [view.most_urgent(still=still, replay=self.question.replay)])
         ]
         if self.question.edge:
             due.extend(self.edges.most_urgent(still=still))
@@ -309,10 +264,11 @@ class Live:
         for members in groups:
             yield
             frame = yield from self._framing(members)
+            lens, count = yield from self._lens_for(members, frame)
             for number in members:
                 self._frames[number] = frame
                 if number not in self._views or self._views[number].frame is not frame:
-                    self._views[number] = self._view(number, frame)
+                    self._views[number] = self._view(number, frame, lens, count)
 
     def _groups(self) -> list[list[int]]:
         if self.question.plane in ("line", "points"):
@@ -331,7 +287,8 @@ class Live:
         else:
             why = who_changed(old, runs) if old is not None else ""
         kind, lens, normalisation = self.question.plane, self.question.lens, self.question.normalisation
-        laid = yield from laying(runs, kind, lens, normalisation)
+        few = replace(lens, samples=min(lens.samples or LAID, LAID)) if self.question.enough else lens
+        laid = yield from laying(runs, kind, few, normalisation)
         made = Frame(runs, kind, lens.seed, why, laid)
         if old is None or old.runs != made.runs:
             return made
@@ -342,14 +299,32 @@ class Live:
         view = self._views.get(number)
         return view is not None and view.frame is frame and (view.surface is not None or bool(view.fault))
 
-    def _view(self, number: int, frame: Frame) -> LiveView:
-        size, lens = self.question.size, self.question.lens
-        heights = self._heights.setdefault((number, lens), {})
-        return LiveView(self.runs[number], frame, lens, size, heights, precision=self.question.precision)
+    def _lens_for(self, members: Sequence[int], frame: Frame) -> Generator[None, None, tuple[Lens, Count | None]]:
+        """With as many samples as are enough for each of these runs, by the first plane that they are seen on."""
+        lens, share = self.question.lens, self.question.enough
+        key, grid = (*members, lens, share), frame.grid_of(self.question.size)
+        if share and key not in self._counts:
+            most = Count(0, 0)
+            for number in members:
+                most = max(most, (yield from counting(self.runs[number], frame.plane, grid, lens, share)))
+            self._counts[key] = most
+        return (replace(lens, samples=self._counts[key].enough), self._counts[key]) if share else (lens, None)
+
+    def _view(self, number: int, frame: Frame, lens: Lens, count: Count | None) -> LiveView:
+        question, heights = self.question, self._heights.setdefault((number, lens), {})
+        enough = Enough(count.most, question.enough) if count and count.enough < count.most else None
+        return LiveView(
+            self.runs[number], frame, lens, question.size, heights, precision=question.precision, enough=enough
+        )
+
+    def lens_of(self, number: int) -> Lens:
+        """How a run is measured: with as many samples as are enough."""
+        view = self._views.get(number)
+        return self.question.lens if view is None else view.lens
 
     def heights(self, number: int) -> dict[int, float]:
         """Losses of a run's snapshots that are known, by step, as the question wants them measured."""
-        return self._heights.get((number, self.question.lens), {})
+        return self._heights.get((number, self.lens_of(number)), {})
 
     # -- what is seen ----------------------------------------------------------------------------------------------
 
@@ -374,9 +349,20 @@ class Live:
         if surface is not None and frame.share is not None:  # as it is now, not when the plane was made
             surface = replace(surface, origin=replace(surface.origin, explained=frame.share))
         others = tuple(each for each in sorted(self.runs) if self.runs[each] in frame.runs and each != number)
-        moving = self.runs[number].moving
+        run = self.runs[number]
         return Portrait(
-            number, surface, view.plane, view.path, view.step, moving, others, frame.made_at, frame.why, view.fault
+            number,
+            surface,
+            view.plane,
+            view.path,
+            view.step,
+            view.past,
+            run.moving,
+            others,
+            frame.made_at,
+            frame.why,
+            run.function,
+            view.fault,
         )
 
 

@@ -25,7 +25,7 @@ Due = tuple[float, bool, Work]  # how urgent, whether its run has ended (then it
 class LiveEdge:
     """The sharpness along one run's path, as far as it was read, on training images; each reading helps the next.
 
-    Memory: a `Curvature` while one is made.
+    Memory: a `Curvature` while one is made, and between two readings two vectors as long as the weights.
 
     fault: why the last one that failed has no number.
     """
@@ -35,6 +35,10 @@ class LiveEdge:
         self.fault = ""
         self._failed: set[int] = set()
         self._earlier: Eigenpairs | None = None
+
+    def rest(self) -> None:
+        """Let go of what would help the next reading."""
+        self._earlier = None
 
     def unread(self, *, newest: bool) -> int | None:
         """Which snapshot is to be read next: the newest, or of all the first; None where nothing is left."""
@@ -73,6 +77,11 @@ class LiveEdges:
 
     def forget(self, number: int) -> None:
         self.of.pop(number, None)
+
+    def rest(self) -> None:
+        """None is asked for any more; what was read stays."""
+        for edge in self.of.values():
+            edge.rest()
 
     @property
     def paths(self) -> dict[int, EdgePath]:

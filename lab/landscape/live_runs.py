@@ -11,6 +11,7 @@ from torch import nn
 from torch.func import functional_call
 
 from lab.landscape.evaluators import Evaluator, losses_and_hits, on, use_batch_statistics
+from lab.landscape.functions import Function
 from lab.landscape.stability import Reading, bound_seen
 from lab.landscape.trails import Trail
 from lab.landscape.weights import Weights, flat, trained
@@ -51,6 +52,7 @@ class LiveRun:
         start = snapshot_of(session)
         self.trail = Trail(start.weights, session.step, budget_bytes=min(TRAIL_BYTES, MARKS * 4 * count))
         self.network = without_gradients(deepcopy(session.model))
+        self.function = Function.of(session.recipe, session.model)
         self.buffers = {session.step: start.buffers}
         self.newest = start._replace(weights=self.trail.start)
         self.moving = True

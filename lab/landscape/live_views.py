@@ -1,9 +1,10 @@
-"""The landscape around one run: exact points coarse first, a refresh when the run has moved on, losses of its path."""
+"""The landscape around one run: few exact points and a spline first, refreshed as it moves on; losses of its path."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Generator
 from dataclasses import replace
+from typing import NamedTuple
 
 import numpy as np
 import scipy
@@ -16,17 +17,26 @@ from lab.landscape.live_runs import LiveRun, Snapshot, TrueLoss
 from lab.landscape.planes import Plane
 from lab.landscape.samples import Samples, samples_of
 from lab.landscape.scenes import RunPath
-from lab.landscape.surfaces import Surface, Survey, measuring, refreshing
+from lab.landscape.surfaces import Surface, Survey, carried_along, measuring, measuring_few, refreshing
 from lab.views import Lens, Precision
 
 REFRESH = 5  # points along an axis that tell how a surface has changed
 Piece = Generator[None, None, None]
 
 
+class Enough(NamedTuple):
+    """Samples were chosen that keep standard errors below a share of a level, of `most` at most."""
+
+    most: int
+    enough: float
+
+
 class LiveView:
     """One run on the plane of a frame, carried along: parallel to itself through the run's newest snapshot.
 
     What is most urgent is done first; the pieces of work are generators that may be left between any two steps.
+
+    Memory: two evaluators at most, and a surface for each snapshot of the path (4 MB where it has 65 x 65 points).
     """
 
     def __init__(
@@ -38,25 +48,30 @@ class LiveView:
         heights: dict[int, float],
         *,
         precision: Precision = "float32",
+        enough: Enough | None = None,
     ) -> None:
         self.run, self.frame, self.lens, self.size, self.precision = run, frame, lens, size, precision
+        self.enough = enough  # why there are so few samples
         self.heights = heights  # true losses by step: they do not depend on the plane
         self.surface: Surface | None = None
         self.plane: Plane | None = None  # of the surface
         self.step = 0  # through whose snapshot the plane of the surface passes
+        self.past: dict[int, Surface] = {}  # by the step of the snapshot through which each passes
         self.on_plane: dict[int, float] = {}
         self.fault = ""
+        self._fine = 0  # exact points along an axis of what the picture was made from
         self._survey: Survey | None = None
         self._survey_step = -1
         self._off: SplineError | None = None  # what the survey is off by, in mixed precision
         self._base: Surface | None = None  # the finest that the survey has, which a refresh starts from
         self._true: TrueLoss | None = None
 
-    def most_urgent(self, *, still: bool) -> tuple[int, Callable[[], Piece]] | None:
+    def most_urgent(self, *, still: bool, replay: bool = False) -> tuple[int, Callable[[], Piece]] | None:
         """How urgent (0 is most) the next piece of work is, and the work; None: everything is known.
 
         Args:
             still: the run does not move for now.
+            replay: surfaces through earlier snapshots are wanted.
         """
         if self.fault:
             return None
@@ -75,6 +90,7 @@ class LiveView:
             (self._unknown_heights(newest=False), self._measure_heights),
             (not exact, self._refine),
             (exact and not behind and not self._on_plane_known, self._measure_on_plane),
+            (replay and self._base is not None and self._unseen is not None, self._look_back),
         )
         return next(((urgency, work) for urgency, (need, work) in enumerate(needed) if need), None)
 
@@ -89,9 +105,16 @@ class LiveView:
 
     def _is_old(self, step: int) -> bool:
         """Whether the picture is of an earlier snapshot, or coarser than it could be."""
-        assert self.surface
         assert self._base
-        return self.step != step or self.surface.grid.size < self._base.grid.size
+        return self.step != step or self._fine < self._base.grid.size
+
+    @property
+    def _unseen(self) -> int | None:
+        """The place of the newest snapshot of which there is no surface; None where there is one of each."""
+        if not self.frame.carries:
+            return None
+        steps = self.run.trail.steps
+        return next((i for i in reversed(range(len(steps))) if steps[i] not in {*self.past, self.step}), None)
 
     # -- pieces of work ------------------------------------------------------------------------------------------
 
@@ -138,8 +161,26 @@ class LiveView:
         found = self._base = replace(found, precision_error=self._off)
         if self._survey_step < self.step:
             return
-        if self.surface is None or found.grid.size >= self.surface.grid.size:
-            self.surface, self.plane, self.step = found, self._survey.evaluator.plane, self._survey_step
+        if self.surface is None or found.grid.size >= self._fine:
+            self._show(found.filled(self.size), self._survey.evaluator.plane, self._survey_step)
+
+    def _show(self, surface: Surface, plane: Plane, step: int) -> None:
+        """From now on, at the size that is aimed at: what is not measured yet comes from a spline."""
+        assert self._base
+        surface = self._told(surface)
+        self.surface, self.plane, self.step, self._fine = surface, plane, step, self._base.grid.size
+        if self.frame.carries:
+            self._keep(step, surface)
+
+    def _told(self, surface: Surface) -> Surface:
+        """With the reason why it was measured on so few samples."""
+        if self.enough is None:
+            return surface
+        return replace(surface, measured=replace(surface.measured, **self.enough._asdict()))
+
+    def _keep(self, step: int, surface: Surface) -> None:
+        """For a replay; what the path has forgotten is forgotten."""
+        self.past = {each: seen for each, seen in self.past.items() if each in self.run.trail.steps} | {step: surface}
 
     def _refresh(self) -> Piece:
         """The picture of where the run is now, by few points; where no ratio can be had, by a survey of its own."""
@@ -149,12 +190,27 @@ class LiveView:
         evaluator = self._evaluator(newest)
         yield
         try:
-            self.surface = yield from refreshing(self._base, evaluator, REFRESH)
-            self.plane = evaluator.plane
+            found = yield from refreshing(self._base.filled(self.size), evaluator, REFRESH)
+            self._show(found, evaluator.plane, newest.step)
         except ValueError:  # losses that are not finite, or 0
             self._survey, self._survey_step = Survey(evaluator, self._survey.grid), newest.step
             self.surface = self._base = self.plane = None
-        self.step = newest.step
+            self.step, self._fine = newest.step, 0
+
+    def _look_back(self) -> Piece:
+        """Through an earlier snapshot, by as few points as a refresh."""
+        assert self.surface
+        place = self._unseen
+        assert place is not None
+        snapshot = self.run.snapshot(place)
+        evaluator = self._evaluator(snapshot)
+        yield
+        now, exact = yield from measuring_few(self.frame.grid_of(REFRESH), evaluator)
+        try:
+            found = carried_along(self.surface, now, exact)
+        except ValueError:  # losses that are not finite, or 0: the points alone
+            found = now
+        self._keep(snapshot.step, self._told(found))
 
     def _measure_newest(self) -> Piece:
         assert self._true
@@ -172,7 +228,7 @@ class LiveView:
     def _measure_on_plane(self) -> Piece:
         assert self._survey
         steps, places = list(self.run.trail.steps), self.frame.places(self.run)
-        found = yield from measuring(self._survey.evaluator, places)
+        found = yield from measuring(self._survey.evaluator.in_float32(), places)  # true losses are, too
         self.on_plane = dict(zip(steps, found.tolist(), strict=True))
         self._survey.evaluator.rest()
 

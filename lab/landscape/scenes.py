@@ -8,6 +8,7 @@ from math import ceil, floor, log10
 
 import numpy as np
 
+from lab.landscape.grids import Spline
 from lab.landscape.planes import ENDS, Origin, Plane
 from lab.landscape.surfaces import Measured, Surface
 
@@ -66,13 +67,15 @@ class RunPath:
 class Scene:
     """A surface and the paths of the runs that it belongs to.
 
-    plane: on which it lies, where that is to be kept with the picture.
+    plane: on which it lies, where that is to be kept with the picture. apart: why others that could share the surface
+    have one of their own, in words.
     """
 
     surface: Surface
     paths: tuple[RunPath, ...] = ()
     title: str = ""
     plane: Plane | None = None
+    apart: str = ""
 
 
 @dataclass(frozen=True)
@@ -90,7 +93,9 @@ class Scale:
     @classmethod
     def of(cls, scenes: Iterable[Scene]) -> Scale:
         """A scale for all these, from what is known of them now: up to a hundred times the median loss."""
-        parts = [part for scene in scenes for part in (scene.surface.loss, *(path.on_plane for path in scene.paths))]
+        parts = [
+            part for scene in scenes for part in (deciding(scene.surface), *(path.on_plane for path in scene.paths))
+        ]
         losses = np.concatenate([np.ravel(part) for part in parts]) if parts else np.empty(0)
         losses = losses[np.isfinite(losses)]
         if not len(losses):
@@ -139,6 +144,12 @@ class Scale:
         return f"{share(above / len(losses))} of the points lie above {self.high:.3g} and are cut off." if above else ""
 
 
+def deciding(surface: Surface) -> np.ndarray:
+    """The losses that decide a scale: what was measured, as a spline may swing beyond it."""
+    exact = surface.exact
+    return surface.loss[exact] if exact.any() else surface.loss
+
+
 def round_powers(low: float, high: float) -> list[float]:
     """1, 2 and 5 times powers of ten between two losses, or powers alone where those are too many."""
     powers = range(floor(log10(low)), ceil(log10(high)) + 1)
@@ -170,7 +181,7 @@ def trust_words(scene: Scene) -> str:
     """How far to trust a picture: only what was measured, and all that decides what is seen."""
     origin = scene.surface.origin
     own = [own_words(path) for path in scene.paths] if origin.kind != "path" else []
-    parts = [plane_words(origin), *own, *map(mark_words, scene.paths), *measured_words(scene.surface)]
+    parts = [plane_words(origin), scene.apart, *own, *map(mark_words, scene.paths), *measured_words(scene.surface)]
     return "; ".join(filter(None, parts)) + "."
 
 
@@ -224,22 +235,46 @@ def gap_words(path: RunPath) -> str:
 
 
 def measured_words(surface: Surface) -> Sequence[str]:
-    on, off = surface.measured, surface.spline_error
+    on = surface.measured
     part = "all" if on.samples == on.total else f"{on.samples:,} (draw {on.seed}) of"
-    found = [f"{part} {on.total:,} {on.split} images", enough_words(on), uncertainty(surface)]
-    if off:
-        found.append(
-            f"interpolated, off by {share(off.median)} in the middle and up to {share(off.largest)} "
-            f"at {off.points} points held out"
-        )
+    images = f"{part} {on.total:,} {on.split} images"
+    found = [points_words(surface), images, enough_words(on), uncertainty(surface)]
     return [*found, normalisation_words(on), precision_words(surface)]
+
+
+def points_words(surface: Surface) -> str:
+    """How many points were measured; and where the picture is finer, how the others were found and are off by."""
+    known = surface.spline
+    if known is None:
+        return exact_words(surface)
+    size, knots = across(surface.grid.size, surface), across(known.knots, surface)
+    how = "an earlier surface times a spline of what it has changed by at" if known.ratio else "spline of"
+    return f"{size} points: {how} {knots} exact ones, {held_out_words(known, surface)}"
+
+
+def held_out_words(known: Spline, surface: Surface) -> str:
+    off = known.error
+    found = f"off by {share(off.median)} in the middle and up to {share(off.largest)} at {off.points} points held out"
+    return found if known.checked == known.knots else f"that of {across(known.checked, surface)} of them {found}"
+
+
+def exact_words(surface: Surface) -> str:
+    """A loss that is not finite is a cliff, over which no spline leads."""
+    wrong = int((np.isinf(surface.loss) | (np.isnan(surface.loss) & ~np.isnan(surface.accuracy))).sum())
+    words = f"{across(surface.grid.size, surface)} points, all exact"
+    return f"{words}, of {wrong} the loss is not finite" if wrong else words
+
+
+def across(size: int, surface: Surface) -> str:
+    return f"{size}" if surface.grid.line else f"{size}x{size}"
 
 
 def enough_words(on: Measured) -> str:
     """Why there are fewer samples than there might have been; nothing where there are not."""
     if on.most is None:
         return ""
-    return f"enough for standard errors of {share(on.enough or 0)} of a level; marks on {on.most:,}"
+    words = f"enough for standard errors of {share(on.enough or 0)} of a level"
+    return f"{words}; marks on {on.marked:,}" if on.marked else f"by the first picture {words}, and kept"
 
 
 def precision_words(surface: Surface) -> str:

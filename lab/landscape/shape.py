@@ -149,7 +149,7 @@ def negative_share(surface: Surface) -> Share:
     Source: the house's measure; Li et al. 2018, arXiv 1712.09913, section 6, map the eigenvalues
     of the Hessian instead.
     """
-    if surface.spline_error is not None:
+    if surface.spline is not None:
         raise ValueError("These values come from a spline: measure the grid, and count on what was measured.")
     if surface.grid.size < 3:
         raise ValueError(f"A second difference needs 3 points in a row, not {surface.grid.size}.")

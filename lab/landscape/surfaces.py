@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Generator, Iterator
+from collections.abc import Generator, Iterator, Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
@@ -12,14 +12,15 @@ from safetensors import SafetensorError, safe_open
 from safetensors.numpy import save
 
 from lab.landscape.evaluators import COLUMNS, Evaluator, Found
-from lab.landscape.grids import Grid, SplineError, error_of, spline, spline_at
+from lab.landscape.grids import Grid, Spline, SplineError, error_of, loss_spline, loss_spline_at, spline
 from lab.landscape.planes import Origin
 from lab.landscape.trails import at_once
 from lab.store import write_atomically
 from lab.views import BatchNormMode, SplitName
 
+RATIOS = ("loss", "error", "difference_error")  # of what a surface keeps; an accuracy may be 0
+HELD_OUT = 8  # points beside a coarse grid
 CHECKED = 16  # points at which mixed precision is held against float32
-OFF = ("spline_error", "precision_error")
 
 
 @dataclass(frozen=True)
@@ -28,7 +29,7 @@ class Measured:
 
     batchnorm: None where the network has none. batch_size: decides values in the mode `batch` only. precision: of the
     arithmetic. most: how many samples there might have been, where fewer were enough for standard errors of `enough` of
-    a level; None where their number was given.
+    a level; None where their number was given. marked: on which the marks of paths were measured, where it is on more.
     """
 
     split: SplitName
@@ -40,6 +41,7 @@ class Measured:
     precision: str
     most: int | None = None
     enough: float | None = None
+    marked: int | None = None
 
 
 @dataclass(frozen=True)
@@ -47,9 +49,8 @@ class Surface:
     """Values at all points of a grid, (na, nb) each: row i belongs to a[i], column j to b[j]; nan is not known yet.
 
     loss: mean nats. accuracy: fraction. error: standard error of the loss; difference_error: of the loss minus that at
-    the plane's centre. spline_error: None where every value is exact; else the values come from a spline or a ratio,
-    and this is what they are off by. precision_error: what values in mixed precision are off by, at points of the grid;
-    None where they are not.
+    the plane's centre. spline: None where every value is exact; else how the others were found, and what they are off
+    by. precision_error: what values in mixed precision are off by, at points of the grid; None where they are not.
     """
 
     grid: Grid
@@ -59,7 +60,7 @@ class Surface:
     accuracy: np.ndarray
     error: np.ndarray
     difference_error: np.ndarray
-    spline_error: SplineError | None = None
+    spline: Spline | None = None
     precision_error: SplineError | None = None
 
     @property
@@ -72,28 +73,58 @@ class Surface:
         grid = replace(self.grid, size=(self.grid.size - 1) // stride + 1)
         return replace(self, grid=grid, **{name: getattr(self, name)[::stride, ::stride] for name in COLUMNS})
 
-    def shown(self, size: int, exact: tuple[np.ndarray, np.ndarray]) -> Surface:
+    @property
+    def exact(self) -> np.ndarray:
+        """(na, nb) whether a point was measured itself: of a spline its knots, where they are points of the grid."""
+        if self.spline is None:
+            return np.ones(self.loss.shape, dtype=bool)
+        found, stride = np.zeros(self.loss.shape, dtype=bool), stride_between(self.spline.knots, self.grid.size)
+        if stride:
+            found[::stride, ::stride] = True
+        return found
+
+    def shown(self, size: int, exact: tuple[np.ndarray, np.ndarray] | None = None) -> Surface:
         """A finer grid through these values by bicubic splines, with the error of the loss at held-out points.
+
+        The values themselves are taken over as they are where they are points of the finer grid.
 
         Args:
             size: points along an axis.
-            exact: coordinates (n, 2) and exact losses (n,) of points that are not on this grid.
+            exact: coordinates (n, 2) and exact losses (n,) of points that are not on this grid. By default nothing more
+                is measured: a spline through every second point is held against the others, and as a rule is off by
+                more than the one that is shown.
         Raises:
-            ValueError: a point is missing or not finite, or fewer than 4 along an axis.
+            ValueError: a point is missing or not finite, or too few along an axis.
         """
         finer = replace(self.grid, size=size)
-        loss, accuracy, error, difference = (spline(self.grid, getattr(self, name), *finer.axes) for name in COLUMNS)
-        return Surface(
-            finer,
-            self.origin,
-            self.measured,
-            loss,
-            accuracy.clip(0, 1),
-            error.clip(min=0),
-            difference.clip(min=0),
-            error_of(spline_at(self.grid, self.loss, exact[0]), exact[1]),
-            self.precision_error,
-        )
+        loss = loss_spline(self.grid, self.loss, *finer.axes)
+        accuracy, error, difference = (spline(self.grid, getattr(self, name), *finer.axes) for name in COLUMNS[1:])
+        columns = (loss, accuracy.clip(0, 1), error.clip(min=0), difference.clip(min=0))
+        pin(columns, self, size)
+        off, checked = self._every_second_held_out() if exact is None else (self._off(*exact), self.grid.size)
+        found = Spline(self.grid.size, off, checked)
+        return Surface(finer, self.origin, self.measured, *columns, found, self.precision_error)
+
+    def _off(self, points: np.ndarray, losses: np.ndarray) -> SplineError:
+        """A spline through all values, at points (n, 2) whose losses (n,) are known."""
+        return error_of(loss_spline_at(self.grid, self.loss, points), losses)
+
+    def _every_second_held_out(self) -> tuple[SplineError, int]:
+        """What a spline through every second point is off by at the others; and its points along an axis."""
+        if self.grid.size % 2 == 0:
+            raise ValueError(f"Every second of {self.grid.size} points along an axis leaves one end out: size is even.")
+        coarse, others = self.every(2), np.ones(self.loss.shape, dtype=bool)
+        others[::2, ::2] = False
+        return coarse._off(self.grid.points(np.argwhere(others)), self.loss[others]), coarse.grid.size
+
+    def filled(self, size: int) -> Surface:
+        """As `shown`, or just this where it is as fine already, or where no spline can be had: a cliff, for one."""
+        if size == self.grid.size:
+            return self
+        try:
+            return self.shown(size)
+        except ValueError:
+            return self
 
     def refreshed(self, now: Surface, held_out: tuple[np.ndarray, np.ndarray]) -> Surface:
         """This surface after the run has moved on while the plane stayed: times a spline of the ratio now / then.
@@ -108,30 +139,25 @@ class Surface:
         """
         if (now.grid.reach, now.grid.middle) != (self.grid.reach, self.grid.middle):
             raise ValueError("The two surfaces cover different parts of the plane: give them one reach and one middle.")
-        then = {name: spline(self.grid, getattr(self, name), *now.grid.axes) for name in COLUMNS}
+        then = {name: spline(self.grid, getattr(self, name), *now.grid.axes) for name in COLUMNS[1:]}
+        then["loss"] = loss_spline(self.grid, self.loss, *now.grid.axes)
         if not ((then["loss"] > 0).all() and (now.loss > 0).all() and np.isfinite(now.loss).all()):
             raise ValueError(
                 "A ratio needs losses that are finite and above 0 at all points: measure the surface anew."
             )
-        grown = {name: ratios(getattr(now, name), then[name]) for name in ("loss", "error", "difference_error")}
-        values = {name: getattr(self, name) * spline(now.grid, each, *self.grid.axes) for name, each in grown.items()}
-        risen = spline(now.grid, now.accuracy - then["accuracy"], *self.grid.axes)
-        old = spline_at(self.grid, self.loss, held_out[0])
-        return Surface(
-            self.grid,
-            self.origin,
-            now.measured,
-            values["loss"],
-            (self.accuracy + risen).clip(0, 1),
-            values["error"].clip(min=0),
-            values["difference_error"].clip(min=0),
-            error_of(old * spline_at(now.grid, grown["loss"], held_out[0]), held_out[1]),
-            now.precision_error,
-        )
+        grown = {name: ratios(getattr(now, name), then[name]) for name in RATIOS}
+        axes = self.grid.axes
+        loss, error, difference = (getattr(self, name) * loss_spline(now.grid, grown[name], *axes) for name in RATIOS)
+        accuracy = self.accuracy + spline(now.grid, now.accuracy - then["accuracy"], *axes)
+        columns = (loss, accuracy.clip(0, 1), error.clip(min=0), difference.clip(min=0))
+        pin(columns, now, self.grid.size)
+        off = loss_spline_at(self.grid, self.loss, held_out[0]) * loss_spline_at(now.grid, grown["loss"], held_out[0])
+        known = Spline(now.grid.size, error_of(off, held_out[1]), now.grid.size, ratio=True)
+        return Surface(self.grid, self.origin, now.measured, *columns, known, now.precision_error)
 
     def save(self, path: str | Path) -> None:
         """Keep the surface as a safetensors file, everything else beside the numbers."""
-        parts = ("grid", "origin", "measured", *OFF)
+        parts = ("grid", "origin", "measured", "spline", "precision_error")
         facts = {name: json.dumps(asdict(part) if (part := getattr(self, name)) else None) for name in parts}
         columns = {name: np.ascontiguousarray(getattr(self, name), dtype=float) for name in COLUMNS}
         write_atomically(Path(path), save(columns, metadata=facts))
@@ -147,7 +173,7 @@ class Surface:
             with safe_open(path, framework="np") as file:
                 facts = {name: json.loads(text) for name, text in file.metadata().items()}
                 columns = {name: file.get_tensor(name) for name in COLUMNS}
-            grid, off = facts["grid"], {name: SplineError(**facts[name]) for name in OFF if facts.get(name)}
+            grid, known, off = facts["grid"], facts.get("spline"), facts.get("precision_error")
             grid |= {"reach": tuple(grid["reach"]), "middle": tuple(grid["middle"])}  # JSON has no tuples
             return cls(
                 grid=Grid(**grid),
@@ -157,11 +183,24 @@ class Surface:
                 accuracy=columns["accuracy"],
                 error=columns["error"],
                 difference_error=columns["difference_error"],
-                spline_error=off.get("spline_error"),
-                precision_error=off.get("precision_error"),
+                spline=known and Spline(**(known | {"error": SplineError(**known["error"])})),
+                precision_error=SplineError(**off) if off else None,
             )
         except (SafetensorError, OSError, KeyError, TypeError, ValueError, AttributeError) as error:
             raise ValueError(f"There is no readable surface in {path}: {error}.") from None
+
+
+def pin(columns: Sequence[np.ndarray], exact: Surface, size: int) -> None:
+    """Put what was measured into columns (size, size) that come from splines, where it has points of theirs."""
+    if stride := stride_between(exact.grid.size, size):
+        for column, name in zip(columns, COLUMNS, strict=True):
+            column[::stride, ::stride] = getattr(exact, name)
+
+
+def stride_between(coarse: int, fine: int) -> int:
+    """Every so manieth point of a fine grid is one of a coarse grid over the same part of the plane; 0 where not."""
+    whole, rest = divmod(fine - 1, coarse - 1)
+    return 0 if rest else whole
 
 
 def ratios(now: np.ndarray, then: np.ndarray) -> np.ndarray:
@@ -258,18 +297,41 @@ def quick_surface(evaluator: Evaluator, grid: Grid, size: int) -> Surface:
 
 
 def refreshed_surface(old: Surface, evaluator: Evaluator, size: int = 5) -> Surface:
-    """An old surface made that of the weights now by `size` x `size` exact points, and its error at held-out ones."""
+    """An old surface made that of the weights now by `size` x `size` exact points, and its error at held-out ones.
+
+    Where a spline through the few points alone is off by less there, as it is far from where the old one was measured,
+    it is that.
+    """
     return at_once(refreshing(old, evaluator, size))
 
 
 def refreshing(old: Surface, evaluator: Evaluator, size: int = 5) -> Generator[None, None, Surface]:
     """The same, with chances to stop, as the evaluator gives them."""
-    coarse = replace(old.grid, size=size)
-    survey, points = Survey(evaluator, coarse), coarse.held_out(count=8)
+    now, exact = yield from measuring_few(replace(old.grid, size=size), evaluator)
+    return carried_along(old, now, exact)
+
+
+def carried_along(old: Surface, now: Surface, exact: tuple[np.ndarray, np.ndarray]) -> Surface:
+    """The better of two splines, by what they are off by at points held out. Raises ValueError where none is sure."""
+    if not np.isfinite(exact[1]).all():
+        raise ValueError("Beside the few points there are losses that are not finite: no spline leads over a cliff.")
+    return min(old.refreshed(now, exact), now.shown(old.grid.size, exact), key=spline_off)
+
+
+def measuring_few(
+    grid: Grid, evaluator: Evaluator
+) -> Generator[None, None, tuple[Surface, tuple[np.ndarray, np.ndarray]]]:
+    """All points of a coarse grid, and points between them that are held out: coordinates (n, 2) and losses (n,)."""
+    survey, points = Survey(evaluator, grid), grid.held_out(count=HELD_OUT)
     for _ in survey:
         yield
-    exact = yield from measuring(evaluator, points)
-    return old.refreshed((yield from survey.checking()), (points, exact))
+    losses = yield from measuring(evaluator, points)
+    return (yield from survey.checking()), (points, losses)
+
+
+def spline_off(found: Surface) -> float:
+    """The error that 95% of the points held out stay below."""
+    return found.spline.error.most if found.spline else 0.0
 
 
 def measuring(evaluator: Evaluator, points: np.ndarray) -> Generator[None, None, np.ndarray]:

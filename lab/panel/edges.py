@@ -11,7 +11,7 @@ import ipywidgets as widgets
 from lab.edge_plots import bound_name, edge_data, edge_figure
 from lab.landscape.stability import EdgePath
 from lab.panel.controls import wide
-from lab.panel.live_figure import small_figure
+from lab.panel.live_figure import Succession, small_figure
 from lab.panel.toolbar import Look, toggle
 
 LOOK = Look("Edge", "signal", "Edge of stability: the top eigenvalue along each run beside what its rate bears", 70)
@@ -23,14 +23,24 @@ class EdgeView:
 
     Args:
         ask: told that it was switched.
+        tell: called, in any thread, when the browser has drawn what there was.
     """
 
-    def __init__(self, ask: Callable[[], None]) -> None:
-        self.figure: Any = None
+    def __init__(self, ask: Callable[[], None], tell: Callable[[], None]) -> None:
+        self._place = Succession(tell)
         self._drawn: Hashable = None  # all but what grows in place
         self.toggle = toggle("landscape-edge", LOOK, lambda _: ask())
-        self.frame, self.words = widgets.VBox(layout=wide()), widgets.HTML(layout=wide())
+        self.frame, self.words = self._place.frame, widgets.HTML(layout=wide())
         self.pane = widgets.VBox([self.frame, self.words], layout=wide())
+
+    @property
+    def figure(self) -> Any:
+        """None before the first reading."""
+        return self._place.figure
+
+    def close(self) -> None:
+        """Figures that were replaced."""
+        self._place.close()
 
     @property
     def on(self) -> bool:
@@ -49,13 +59,14 @@ class EdgeView:
             self._draw(seen, dark=dark, width=width)
 
     def _draw(self, paths: Sequence[EdgePath], *, dark: bool, width: int | None) -> None:
+        self._place.let_go()
         drawn = (dark, width, tuple((path.name, path.number, bound_name(path)) for path in paths))
         if drawn != self._drawn:
-            old, self.figure = self.figure, small_figure(edge_figure(paths, dark=dark).update_layout(width=width))
-            self.frame.children, self._drawn = [self.figure], drawn
-            if old is not None:
-                old.close()
+            self._place.put(small_figure(edge_figure(paths, dark=dark).update_layout(width=width)))
+            self._drawn = drawn
+            if width:  # somebody looks
+                self.figure.expect()
             return
-        with self.figure.batch_update():
+        with self.figure.change():
             for trace, data in zip(self.figure.data, (d for path in paths for d in edge_data(path)), strict=True):
                 trace.update(data)

@@ -78,7 +78,8 @@ class Glimpses:
         closer = self.surveyor.closer({job: name for job, (_, name) in names.items()})
         seen: dict[int, Seen] = {}
         for job, run in closer.followed.items():
-            for found in looking_back(closer.live.runs[job], run, closer.live.question.lens, closer.live.heights(job)):
+            live = closer.live
+            for found in looking_back(live.runs[job], run, live.lens_of(job), live.heights(job)):
                 run.glimpses.append(found)
                 yield
             seen[job] = Seen(told(run, names[job][0] - 1), width_of(run.glimpses[-1].filters))

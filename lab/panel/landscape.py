@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
+from functools import partial
 from html import escape
 from typing import Any, ClassVar
 
@@ -24,12 +25,11 @@ from lab.panel.glimpses import Album, Glimpses
 from lab.panel.helper import Helper
 from lab.panel.landscape_saving import Saved, Saving
 from lab.panel.landscape_view import Kind, LandscapeView
-from lab.panel.portraits import cost_in_words, in_html, scenes_of
+from lab.panel.portraits import cost_in_words, in_html, replayed, scenes_of
 from lab.panel.surveyor import News, Surveyor
 from lab.panel.toolbar import Look, row, toggle
 from lab.panel.worker import Job, Post
-from lab.recipe import Recipe
-from lab.views import Lens
+from lab.views import ENOUGH, Lens
 
 TITLE = "Loss landscapes"
 HINT = "The loss around each run, and its path: while it trains, within a share of the time"
@@ -46,6 +46,7 @@ PLANES = {
     "line of two runs": "line",
     "three points": "points",
 }
+AS_NEEDED = 0  # as a number of images
 CHOICES = {  # name -> label, width in pixels, options, tooltip
     "plane": (
         "plane",
@@ -55,7 +56,12 @@ CHOICES = {  # name -> label, width in pixels, options, tooltip
         "the ends of three runs, or the first, middle and last snapshot of one",
     ),
     "split": ("split", 130, ("validation", "training"), "On which images the loss is measured"),
-    "samples": ("images", 120, {"128": 128, "512": 512, "2048": 2048, "all": None}, "How many images, drawn once"),
+    "samples": (
+        "images",
+        130,
+        {"enough": AS_NEEDED, "128": 128, "512": 512, "2048": 2048, "all": None},
+        f"How many images, drawn once; enough: as many as noise below half a level needs, {Lens().samples:,} at most",
+    ),
     "batchnorm": ("norm", 118, ("stored", "batch"), "Batch normalisation with learned statistics, or each batch's own"),
     "size": ("size", 116, {f"{n} x {n}": n for n in (9, 17, 33, 65)}, "Points of a surface in the end"),
     "normalisation": (
@@ -73,7 +79,6 @@ CHOICES = {  # name -> label, width in pixels, options, tooltip
 }
 SEED = "Of the draws: random directions, and which images"
 REPLAY = "Replays the runs: how much of each path is drawn, and which snapshot Filters shows"
-REPLAYED = "replayed are paths, filters and answers: each surface is the last one, of the step that is named"
 NO_DIRECTIONS = "Has no effect: no directions are random here"
 NO_DRAWS = "Has no effect: all images are taken, and no directions are random"
 NO_BATCHNORM = "Has no effect: no network here has batch normalisation"
@@ -95,14 +100,14 @@ class Landscapes:
         self.helper, self.post, self.dark, self.width, self.webgl = helper, post, False, 0, True
         self.news = News((), Cost(0.0, 0.0, SHARE), rests=True)
         self._names: dict[int, tuple[int, str]] = {}  # by the job's number: the run's number and name
-        self._recipes: dict[int, Recipe] = {}
         self._kept: tuple[tuple[int, bool], ...] = ()
-        self.surveyor, self.view = Surveyor(post), LandscapeView(lambda: post(("drawn", None)))
+        drawn = partial(post, ("drawn", None))
+        self.surveyor, self.view = Surveyor(post), LandscapeView(drawn)
         self._late = False  # whether there is news that is not drawn yet
         self._flat = ""  # why there are contours in place of surfaces
         self.numbers = Numbers(self.surveyor, lambda: self._names, post)
         self.glimpses = Glimpses(self.surveyor, lambda: self._names, post)
-        self.edges = EdgeView(self._switch_edge)
+        self.edges = EdgeView(self._switch_edge, drawn)
         self.saving = Saving(self.surveyor, lambda: (self._names, self.numbers.of_runs), post)
         self._build()
         self._switch()
@@ -120,7 +125,7 @@ class Landscapes:
 
     def _controls(self) -> widgets.Widget:
         asked = Question()
-        values = {**vars(asked.lens), **asked._asdict()}
+        values = {**vars(asked.lens), **asked._asdict(), "samples": AS_NEEDED}
         self.choices = {
             name: dropdown(name, label, width, options, values[name])
             for name, (label, width, options, _) in CHOICES.items()
@@ -154,7 +159,11 @@ class Landscapes:
     def question(self) -> Question:
         chosen: dict[str, Any] = {name: choice.value for name, choice in self.choices.items()}
         own = {name: chosen.pop(name) for name in ("plane", "size", "normalisation", "precision")}
-        return Question(lens=Lens(**chosen, seed=int(self.seed.value)), edge=self.edges.on, **own)
+        as_needed = chosen["samples"] == AS_NEEDED
+        chosen |= {"samples": Lens().samples} if as_needed else {}
+        lens = Lens(**chosen, seed=int(self.seed.value))
+        enough = ENOUGH if as_needed else 0.0
+        return Question(lens=lens, enough=enough, edge=self.edges.on, replay=self.part < 1, **own)
 
     def _ask(self) -> None:
         self.surveyor.ask(self.question, int(self.share.value) / 100)
@@ -185,7 +194,6 @@ class Landscapes:
     def show(self, jobs: Mapping[int, Job], names: Mapping[int, str]) -> None:
         """Of these runs from now on, by their numbers."""
         self._names = {job.number: (number, names[number]) for number, job in jobs.items()}
-        self._recipes = {job.number: job.recipe for job in jobs.values()}
         self._keep(tuple(jobs.values()))
 
     def _keep(self, jobs: Sequence[Job]) -> None:
@@ -200,6 +208,7 @@ class Landscapes:
         """Ask for nothing any more."""
         self._cease()
         self.view.close()
+        self.edges.close()
         self.surveyor.switch(on=False)
 
     # -- what is shown; only the pump calls these ------------------------------------------------------------------
@@ -235,6 +244,7 @@ class Landscapes:
 
     def _replay(self) -> None:
         self.glimpses.replay(self.part)
+        self._ask()
         self._late = True  # of a slider that is dragged the browser draws what it can
         self.catch_up()
 
@@ -269,15 +279,16 @@ class Landscapes:
         self.edges.show(paths, dark=self.dark, width=self.width or None)
 
     def _show(self, seen: Sequence[Portrait]) -> None:
-        scenes = scenes_of(seen, self._names, self._recipes, self.part)
+        scenes = scenes_of(seen, self._names, self.part)
+        now = scenes_of(seen, self._names, 1.0) if self.part < 1 else scenes  # decides the scale, which a replay keeps
         planes = tuple((each.number, each.made_at, self.question.pictures) for each in seen)
         kind = self._kind(scenes)
         letters = (self.width or 900) // places(len(scenes))[1] // LETTER
         titled = [replace(scene, title=cut(scene.title, letters)) for scene in scenes]
-        self.view.show(titled, planes, kind=kind, dark=self.dark, width=self.width or None)
+        self.view.show(titled, planes, deciding=now, kind=kind, dark=self.dark, width=self.width or None)
         assert self.view.scale
         texts = [
-            in_html(scene, each, self.view.scale) for scene, each in zip(scenes, seen, strict=False)
+            in_html(scene, each, self.view.scale, self.part) for scene, each in zip(scenes, seen, strict=False)
         ]  # of a line there may be one
         self.words.value = f'<div class="lab-trust">{"".join(texts)}</div>'
 
@@ -327,7 +338,7 @@ class Landscapes:
             "" if seen else WAITS,
             cost_in_words(self.news.cost, going=any(each.moving for each in self.portraits)),
             self._flat if self.webgl else NO_WEBGL,
-            "" if self.part == 1 else REPLAYED,
+            "" if self.question.plane == "line" else replayed(seen, self.part),
             "" if len(self._names) <= MOST_RUNS else f"of {len(self._names)} runs the last {MOST_RUNS} are followed",
             "scale made anew: the old one did not fit any more" if self.view.rescaled else "",
             "" if self.news.rests or not seen else "more points come while nothing trains",

@@ -18,7 +18,6 @@ from lab.panel.slices import Slices
 from lab.panel.surveyor import Closer, Surveyor
 from lab.panel.toolbar import Look, button
 from lab.panel.worker import Post, in_short
-from lab.recipe import Recipe
 
 SAVE = Look(
     "Save", "download", "Keep what is shown: a page that replays it offline, a PNG, an npz with all numbers", 72
@@ -63,7 +62,7 @@ def gather(closer: Closer) -> Iterator[object]:
     """What the networks saw and answered at each snapshot."""
     live = closer.live
     for job, run in closer.followed.items():
-        for found in looking_back(live.runs[job], run, live.question.lens, live.heights(job)):
+        for found in looking_back(live.runs[job], run, live.lens_of(job), live.heights(job)):
             run.glimpses.append(found)
             yield
 
@@ -71,8 +70,7 @@ def gather(closer: Closer) -> Iterator[object]:
 def kept(folder: Path, closer: Closer, names: Names, numbers: Mapping[int, tuple[Number, ...]]) -> str:
     """Write it, and say where."""
     runs = {each.number: closer.followed[each.number] for each in closer.portraits}
-    recipes: dict[int, Recipe] = {job: run.recipe for job, run in runs.items()}
-    scenes = scenes_of(closer.portraits, names, recipes, 1.0)
+    scenes = scenes_of(closer.portraits, names, 1.0)
     if not scenes:
         return "There is no picture to save yet."
     places = count()

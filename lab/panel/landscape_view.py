@@ -6,7 +6,6 @@ import contextlib
 from collections.abc import Callable, Generator, Hashable, Sequence
 from typing import Any, Literal
 
-import ipywidgets as widgets
 import plotly.graph_objects as go
 
 from lab.landscape.scenes import Scale, Scene
@@ -19,7 +18,7 @@ from lab.landscape_plots import (
     surface_data,
     surface_figure,
 )
-from lab.panel.live_figure import small_figure
+from lab.panel.live_figure import Succession, small_figure
 
 FITS = 0.2  # of the range of what is seen: by so much a scale may be off before it is made anew
 HEIGHTS = (300, 520)  # pixels of a row of pictures
@@ -43,9 +42,8 @@ class LandscapeView:
     """
 
     def __init__(self, tell: Callable[[], None]) -> None:
-        self.tell = tell
-        self.frame = widgets.VBox(layout=widgets.Layout(width="100%"))
-        self.figure: Any = None
+        self._place = Succession(tell)
+        self.frame = self._place.frame
         self.scale: Scale | None = None
         self.rescaled = False  # whether the last picture has another scale than the one before, on the same planes
         self._planes: Hashable = None
@@ -54,12 +52,16 @@ class LandscapeView:
         self._each = 0.0  # seconds that the browser takes to draw a surface in 3-D again; 0 while that is not known
         self._camera: Any = None  # as a person has turned it
         self._drawing = False
-        self._replaced: list[Any] = []  # figures that the browser may not have taken away yet
+
+    @property
+    def figure(self) -> Any:
+        """None before the first picture."""
+        return self._place.figure
 
     @property
     def ready(self) -> bool:
         """Whether the browser has drawn the last picture, and had a rest."""
-        return self.figure is None or self.figure.ready
+        return self._place.ready
 
     def seconds(self, count: int) -> float:
         """Which the browser may need for so many surfaces in 3-D, by what one took the last time; 0: not known."""
@@ -79,15 +81,25 @@ class LandscapeView:
         if self._kind is not None and self._kind[0] == "solid" and self.figure.took > 0:
             self._each = self.figure.took / self._kind[1] / (1 if self.figure.changed else MAKING)
 
-    def show(self, scenes: Sequence[Scene], planes: Hashable, *, kind: Kind, dark: bool, width: int | None) -> None:
+    def show(
+        self,
+        scenes: Sequence[Scene],
+        planes: Hashable,
+        *,
+        kind: Kind,
+        dark: bool,
+        width: int | None,
+        deciding: Sequence[Scene] = (),
+    ) -> None:
         """Only the pump calls this.
 
         Args:
             planes: equal as long as these scenes are on the same planes: so long they keep their scale, while it fits.
+            deciding: scenes that decide the scale, where they are others than those shown.
             kind: surfaces in 3-D or contours of planes, or curves along a line.
         """
-        self._let_go()
-        self._fit(scenes, planes)
+        self._place.let_go()
+        self._fit(deciding or scenes, planes)
         assert self.scale
         drawn = (planes, self.scale, kind, dark, width, tuple(scene.title for scene in scenes))
         if drawn == self._drawn:
@@ -97,16 +109,9 @@ class LandscapeView:
         self._redraw(picture_of(scenes, self.scale, kind, dark=dark), len(scenes), kind, dark=dark, width=width)
         self._drawn = drawn
 
-    def _let_go(self) -> None:
-        """Close what was replaced, once the browser speaks of the new figure: of the old one it speaks no more."""
-        if self.ready:
-            self.close()
-
     def close(self) -> None:
-        """Of figures that were replaced; the one that is shown goes with the frame."""
-        for old in self._replaced:
-            old.close()
-        self._replaced.clear()
+        """Figures that were replaced."""
+        self._place.close()
 
     def _fit(self, scenes: Sequence[Scene], planes: Hashable) -> None:
         now, same = Scale.of(scenes), planes == self._planes
@@ -140,11 +145,8 @@ class LandscapeView:
 
     def _replace(self, picture: go.Figure, kind: tuple[Kind, int, int, bool]) -> None:
         """A new figure for another kind: in one that is shown, axes would keep old ranges, texts their colour."""
-        old, self.figure, self._kind = self.figure, small_figure(picture), kind
-        self.figure.when_drawn(self.tell)
-        self.frame.children = [self.figure]
-        if old is not None:
-            self._replaced.append(old)
+        self._place.put(small_figure(picture))
+        self._kind = kind
         for name in self._spaces():
             self.figure.layout[name].on_change(self._turn, "camera")
 

@@ -110,6 +110,46 @@ class LiveFigure(go.FigureWidget):
         return super().get_state(key, drop_defaults)
 
 
+class Succession:
+    """A place for one figure: that which was there is closed once the browser speaks of the one that replaced it.
+
+    Of a figure that is closed before, the browser would still speak, and nobody hear.
+
+    Args:
+        tell: called, in any thread, when the browser has drawn what there was.
+    """
+
+    def __init__(self, tell: Callable[[], None]) -> None:
+        self.tell = tell
+        self.frame = ipywidgets.VBox(layout=ipywidgets.Layout(width="100%"))
+        self.figure: Any = None
+        self._replaced: list[Any] = []
+
+    @property
+    def ready(self) -> bool:
+        """Whether the browser has drawn the last picture, and had a rest."""
+        return self.figure is None or self.figure.ready
+
+    def put(self, figure: Any) -> None:
+        """In the place of the one that is there."""
+        old, self.figure = self.figure, figure
+        figure.when_drawn(self.tell)
+        self.frame.children = [figure]
+        if old is not None:
+            self._replaced.append(old)
+
+    def let_go(self) -> None:
+        """Close what was replaced, if the new one has been drawn."""
+        if self.ready:
+            self.close()
+
+    def close(self) -> None:
+        """Of figures that were replaced; the one that is shown goes with the frame."""
+        for old in self._replaced:
+            old.close()
+        self._replaced.clear()
+
+
 def large_figure(picture: go.Figure | None = None) -> Any:
     """A figure with those of plotly's buttons that nothing else does: all of them would cover titles."""
     figure: Any = LiveFigure(picture)

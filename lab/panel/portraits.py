@@ -10,16 +10,24 @@ import numpy as np
 
 from lab.landscape import Portrait
 from lab.landscape.budgets import Cost
+from lab.landscape.functions import Function, one, why_apart
+from lab.landscape.live_views import read_off
 from lab.landscape.scenes import Scale, Scene, share, trust_words
+from lab.landscape.surfaces import Surface
 from lab.landscape_numbers import bends_in_words, bent_down
-from lab.landscape_scenes import SAME_FUNCTION
-from lab.recipe import Recipe
+from lab.views import BatchNormMode
 
+REPLAYS = (
+    "replayed are paths, filters, answers and surfaces, each through the snapshot that is named, by as many exact "
+    "points as is said, on the scale of the last one"
+)
+COMING = "replayed are paths, filters and answers; surfaces through earlier snapshots come while nothing trains"
+SOME = f"{REPLAYS}; of some runs it is still to come, and the last one stands"
 Names = Mapping[int, tuple[int, str]]  # by the job's number: the run's own and its name
 
 
-def scenes_of(portraits: Sequence[Portrait], names: Names, recipes: Mapping[int, Recipe], part: float) -> list[Scene]:
-    """A scene for each run that has a surface; of a line, or the plane through three ends, one for each function.
+def scenes_of(portraits: Sequence[Portrait], names: Names, part: float) -> list[Scene]:
+    """A scene for each run that has a surface; of a line, or the plane through three ends, one of one function.
 
     Args:
         part: of each path, from its beginning.
@@ -27,13 +35,20 @@ def scenes_of(portraits: Sequence[Portrait], names: Names, recipes: Mapping[int,
     scenes = [scene_of(each, *names[each.number], part) for each in portraits]
     if not scenes:
         return []
-    runs = [each.number for each in portraits]
-    same = len({repr([getattr(recipes[run], name) for name in SAME_FUNCTION]) for run in runs}) == 1
-    one = same and scenes[0].surface.measured.batchnorm != "stored"
-    if scenes[0].surface.grid.line:
-        lines = [along(scene, [names[run][0] for run in runs]) for scene in scenes]
-        return lines[:1] if one else lines
-    return [together(scenes)] if one and all(map(through_ends, portraits)) else scenes
+    line = scenes[0].surface.grid.line
+    if line:
+        scenes = [along(scene, [names[each.number][0] for each in portraits]) for scene in scenes]
+    if not line and not all(map(through_ends, portraits)):
+        return scenes
+    functions, mode = [each.function for each in portraits], scenes[0].surface.measured.batchnorm
+    if one(functions, mode):
+        return scenes[:1] if line else [together(scenes)]
+    return [set_apart(scene, place, functions, mode) for place, scene in enumerate(scenes)]
+
+
+def set_apart(scene: Scene, place: int, functions: Sequence[Function], mode: BatchNormMode | None) -> Scene:
+    """With the words that say why not all are one picture."""
+    return replace(scene, apart=why_apart(functions[place], [*functions[:place], *functions[place + 1 :]], mode))
 
 
 def along(scene: Scene, numbers: Sequence[int]) -> Scene:
@@ -60,7 +75,31 @@ def scene_of(portrait: Portrait, number: int, name: str, part: float) -> Scene:
     path = replace(portrait.path, number=number - 1)
     of_end = portrait.surface.origin.kind == "hessian" or through_ends(portrait)
     seen = path.end if of_end else path.first(marks_in(len(path.steps), part))
-    return Scene(portrait.surface, (seen,), name, portrait.plane)
+    surface = surface_at(portrait, part)
+    if surface is not portrait.surface:
+        seen = replace(seen, on_plane=read_off(surface, seen.coordinates))
+    return Scene(surface, (seen,), name, portrait.plane)
+
+
+def step_at(portrait: Portrait, part: float) -> int:
+    """Of the snapshot at which so much of a path is drawn."""
+    steps = portrait.path.steps
+    return portrait.step if part == 1 or not len(steps) else int(steps[max(1, marks_in(len(steps), part)) - 1])
+
+
+def surface_at(portrait: Portrait, part: float) -> Surface:
+    """The one through the snapshot of a replay; the last one where that is not known."""
+    assert portrait.surface
+    step = step_at(portrait, part)
+    return portrait.surface if step == portrait.step else portrait.past.get(step, portrait.surface)
+
+
+def replayed(portraits: Sequence[Portrait], part: float) -> str:
+    """What a replay shows, in words; empty where none goes on."""
+    if part == 1:
+        return ""
+    missing = sum(surface_at(each, part) is each.surface and step_at(each, part) != each.step for each in portraits)
+    return REPLAYS if not missing else COMING if missing == len(portraits) else SOME
 
 
 def cost_in_words(cost: Cost, *, going: bool) -> str:
@@ -79,13 +118,11 @@ def marks_in(count: int, part: float) -> int:
     return int(np.ceil(count * part))
 
 
-def in_html(scene: Scene, portrait: Portrait, scale: Scale) -> str:
+def in_html(scene: Scene, portrait: Portrait, scale: Scale, part: float = 1.0) -> str:
     """How far to trust a picture."""
     surface = scene.surface
-    size = f"{surface.grid.size}" if surface.grid.line else f"{surface.grid.size} x {surface.grid.size}"
-    kind = "interpolated" if surface.spline_error else "measured"
     parts = [
-        f"{size} points, {kind}, through step {portrait.step:,}.",
+        f"Through step {portrait.step if surface is portrait.surface else step_at(portrait, part):,}.",
         trust_words(scene),
         scale.cut(surface),
         bends_in_words(bent_down(surface)) if surface.complete else "",

@@ -87,9 +87,11 @@ class Surveyor:
     def closer(self, names: Mapping[int, str]) -> Closer:
         """In the worker thread, like all below: the runs of these numbers as they stand now."""
         live = self._engine()
-        lens, runs = live.question.lens, live.runs
+        runs = live.runs
         known = {
-            number: standing(runs[number], lens, name=name, ended="running" if runs[number].moving else "")
+            number: standing(
+                runs[number], live.lens_of(number), name=name, ended="running" if runs[number].moving else ""
+            )
             for number, name in names.items()
             if number in runs
         }

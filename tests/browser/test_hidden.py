@@ -1,0 +1,57 @@
+"""A page that nobody sees: no frame comes, training goes on, and what is shown again is what is known by then."""
+
+from __future__ import annotations
+
+import pytest
+from jupyterlab_window import Window  # pyright: ignore[reportMissingImports]
+
+pytestmark = pytest.mark.browser
+
+# As a browser does with a tab behind others: it says so, and gives no frames until the page is seen again.
+SEEN = """seen => {
+  const always = (value) => ({ configurable: true, get: () => value });
+  Object.defineProperty(document, 'hidden', always(!seen));
+  Object.defineProperty(document, 'visibilityState', always(seen ? 'visible' : 'hidden'));
+  window.askForFrame ??= window.requestAnimationFrame;
+  window.keptFrames ??= [];
+  window.requestAnimationFrame = seen ? window.askForFrame : (then) => window.keptFrames.push(then);
+  if (seen) window.keptFrames.splice(0).forEach((then) => window.askForFrame(then));
+  document.dispatchEvent(new Event('visibilitychange'));
+}"""
+LAST_LOSS = "() => document.querySelector('.lab-results .js-plotly-plot').data[4].y.at(-1)"  # of the validation
+AWAY = 4  # seconds behind other tabs, at least
+
+
+def acknowledged(window: Window) -> tuple[int, int, float]:
+    """Up to which change the browser says that it has drawn, the last one that was sent, the seconds that it took."""
+    drawn, sent, took = window.kernel("f = panel.curves.figure; print(f._drawn, f._sent, f._took)").split()
+    return int(drawn), int(sent), float(took)
+
+
+def wait_for(window: Window, code: str, seconds: int = 90) -> None:
+    """Until this is true in the kernel: no frames are needed to look."""
+    for _ in range(4 * seconds):
+        if window.kernel(f"print(bool({code}))").strip() == "True":
+            return
+        window.page.wait_for_timeout(250)
+    pytest.fail(f"It never came true: {code}")
+
+
+def test_a_page_that_was_hidden_while_a_run_trained_is_current_when_it_is_shown_again(panel: Window) -> None:
+    panel.recipe(epochs=200)
+    panel.page.locator(".lab-train").click()
+    panel.state("running")
+    wait_for(panel, "panel.curves.figure._sent > 0 and panel.curves.figure._drawn == panel.curves.figure._sent")
+    panel.page.evaluate(SEEN, arg=False)
+    wait_for(panel, "panel.jobs and panel.jobs[-1].done.is_set()")
+    panel.page.wait_for_timeout(1000 * AWAY)
+    drawn, sent, _ = acknowledged(panel)
+    assert drawn < sent  # nobody claims to have drawn what no frame has shown
+    assert panel.kernel("print(panel.runs[-1].status)").strip() == "finished"
+    panel.page.evaluate(SEEN, arg=True)
+    wait_for(panel, "panel.curves.figure._drawn == panel.curves.figure._sent")
+    last = float(panel.kernel("print(panel.runs[-1].history.epochs[-1].validation_loss)"))
+    panel.page.wait_for_function(f"last => Math.abs(({LAST_LOSS})() - last) < 1e-6", arg=last)
+    assert acknowledged(panel)[2] < AWAY  # the absence is not counted as drawing
+    panel.state("finished")
+    assert panel.errors == []

@@ -1,0 +1,69 @@
+"""Runs share a picture where their loss is one function of the trained weights; where not, it is said why."""
+
+from dataclasses import replace
+
+import pytest
+import torch
+from small_runs import SMALL, small_model
+from small_scenes import ORIGIN, bowl, path_of, surface_of
+
+from lab.landscape import Portrait
+from lab.landscape.functions import Function, one, why_apart
+from lab.landscape.scenes import trust_words
+from lab.panel.portraits import scenes_of
+from lab.training import Training
+
+
+def frozen_function(factor=1.0, **changes):
+    session = Training(SMALL.changed(model=small_model("mlp"), **changes), device="cpu")
+    first = next(session.model.parameters()).requires_grad_(requires_grad=False)
+    with torch.no_grad():
+        first.mul_(factor)
+    return Function.of(session.recipe, session.model)
+
+
+def test_frozen_weights_decide_to_the_last_bit_and_a_rate_does_not():
+    plain, faster, scaled = frozen_function(), frozen_function(**{"optimizer.lr": 0.5}), frozen_function(1 + 2**-20)
+    assert plain == faster
+    assert one([plain, faster], None)
+    assert not one([plain, scaled], None)
+    assert why_apart(plain, [faster], None) == ""
+    assert why_apart(plain, [faster, scaled], None) == "a picture of its own: other frozen weights"
+
+
+def test_every_part_that_decides_is_named():
+    mine = frozen_function()
+    other = frozen_function(activation="tanh", modify=[])
+    assert (
+        why_apart(mine, [other], "stored")
+        == "a picture of its own: other modifiers of the data, another activation, other frozen weights"
+    )
+
+
+@pytest.mark.parametrize(("mode", "shared"), [("stored", False), ("batch", True)])
+def test_statistics_are_a_runs_own_where_they_are_used_as_stored(mode, shared):
+    session = Training(SMALL.changed(model={**small_model("mlp"), "norm": "batch"}), device="cpu")
+    function = Function.of(session.recipe, session.model)
+    assert one([function, function], mode) == shared
+    words = "a picture of its own: own stored statistics of batch normalisation"
+    assert why_apart(function, [function], mode) == ("" if shared else words)
+
+
+@pytest.mark.parametrize("kind", ["points", "line"])
+def test_runs_with_other_frozen_weights_share_no_picture_in_the_panel(kind):
+    surface = surface_of(bowl, origin=replace(ORIGIN, kind=kind), line=kind == "line")
+    surface = replace(surface, measured=replace(surface.measured, batchnorm=None))
+    functions = [frozen_function(), frozen_function(), frozen_function(2.0)][3 - (2 if kind == "line" else 3) :]
+
+    def seen(functions):
+        portraits = [
+            Portrait(number, surface, None, path_of(), 40, {}, False, (9,), 0, "", function, "")
+            for number, function in enumerate(functions)
+        ]
+        return scenes_of(portraits, {number: (number + 1, f"run {number}") for number in range(3)}, 1.0)
+
+    apart, together = seen(functions), seen(functions[:1] * len(functions))
+    assert len(together) == 1
+    assert "picture of its own" not in trust_words(together[0])
+    assert len(apart) == len(functions)
+    assert all("; a picture of its own: other frozen weights; " in trust_words(scene) for scene in apart)

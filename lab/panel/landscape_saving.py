@@ -20,9 +20,7 @@ from lab.panel.toolbar import Look, button
 from lab.panel.worker import Post, in_short
 from lab.recipe import Recipe
 
-SAVE = Look(
-    "Save", "download", "Keep what is shown: a page that replays it offline, a PNG, an npz with all numbers", 72
-)
+SAVE = Look("Save", "download", "Keep what is shown: a page that replays it offline, a PNG, an npz with all numbers")
 
 
 class Saved(NamedTuple):

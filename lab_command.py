@@ -26,6 +26,7 @@ COMMANDS = {
     "choose": "which way of using pretrained weights suits your own images; leaves script, weights and model card",
     "sweep": "train a grid, a list or random draws of recipes, over processes or a Ray cluster",
     "claim": "try out what a paper says: PASS, FAIL or INCONCLUSIVE, in one line",
+    "app": "serve the panel alone, by Voila: to this machine only, to whoever has the token",
     "runs": "list the runs under a folder, damaged ones included",
     "options": "list the options: settings with default, valid and usual range; source",
     "export": "turn a recipe or a run into a stand-alone PyTorch script",
@@ -59,6 +60,7 @@ FLAGS: dict[str, dict[str, tuple[type, str]]] = {
             "torchvision's by name (default: {usual})",
         ),
     },
+    "app": {"port": (int, "where it listens: this one, or the next that is free (default: {usual})")},
     "sweep": {
         "engine": (str, "{choices} (default: {usual}, of this machine)"),
         "address": (str, "of the Ray cluster; local: one of its own (default: {usual})"),

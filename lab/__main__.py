@@ -13,7 +13,7 @@ from typing import Any, get_args
 
 from tqdm import tqdm
 
-from lab import doctor, runs
+from lab import app, doctor, runs
 from lab.catalogue import RecipeError
 from lab.choosing import command as choosing
 from lab.choosing.ways import WAYS, chosen_ways
@@ -77,6 +77,7 @@ def own_hint(said: str) -> str:
 def known() -> Known:
     """What the command's help says of defaults and choices, each from where it is used."""
     usual = {"low": LOW, "high": HIGH, "steps": STEPS, "repeats": REPEATS, "strengths": STRENGTHS, "images": IMAGES}
+    usual |= {"port": app.PORT}
     usual |= vars(View()) | vars(Lens()) | vars(Wishes()) | vars(ChoiceWishes()) | {"ways": ",".join(WAYS)}
     return Known(
         usual=usual, choices={**CHOICES, "engine": ENGINES, "ways": WAYS, "kind": (*KINDS, PLAIN), "name": READERS}
@@ -272,6 +273,14 @@ def test(given: argparse.Namespace) -> int:
     return OK
 
 
+def show_app(given: argparse.Namespace) -> int:
+    place = app.new_place(given.port)
+    said = f"The panel is at {place.address}\nCtrl-C ends it, and what trains in it."
+    print(json.dumps({"address": place.address}) if given.json else said, flush=True)
+    app.serve(place, Path())
+    return OK
+
+
 def list_runs(given: argparse.Namespace) -> int:
     if not given.root.is_dir() and given.root != ROOT:  # where nobody has trained yet, there is no such folder
         raise RunError(f"There is no folder {given.root}.")
@@ -337,6 +346,7 @@ ACTIONS: dict[str, Callable[[argparse.Namespace], int]] = {
     "choose": choose,
     "sweep": sweep,
     "claim": claim,
+    "app": show_app,
     "runs": list_runs,
     "options": options,
     "export": export,

@@ -254,7 +254,8 @@ def page(facts: dict[str, Any], scenes: Sequence[Scene], scale: Scale, runs: Seq
         "scenes": len(scenes),
         "runs": [{**told(run, number), "numbers": facts["runs"][number]["numbers"]} for number, run in enumerate(runs)],
     }
-    data = json.dumps(finite(shown), ensure_ascii=False, allow_nan=False).replace("</", "<\\/")
+    # No tag in it: one could end the script that it stands in, or hide its end.
+    data = json.dumps(finite(shown), ensure_ascii=False, allow_nan=False).replace("<", "\\u003c")
     return package_files("lab").joinpath("landscape_page.html").read_text(encoding="utf-8").replace("__DATA__", data)
 
 

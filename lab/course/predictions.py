@@ -36,6 +36,7 @@ def predict(chapter: str, text: str | EllipsisType | None = None, *, folder: str
 
 def keep(place: Path, chapter: str, text: str) -> None:
     """Add a prediction, unless it is the one that stands there already. Raises RunError."""
+    text = text.encode(errors="replace").decode()  # half a letter, that a browser may send, could not be shown again
     make_folder(place.parent)
     try:
         with holding(place.parent):
@@ -52,8 +53,18 @@ def known(place: Path) -> dict[str, list[dict[str, Any]]]:
     """All predictions by chapter; none where there is no file. Raises RunError when the file is damaged."""
     try:
         made = json.loads(place.read_bytes())
+        checked(made)
     except FileNotFoundError:
         return {}
     except (OSError, ValueError) as error:
         raise RunError(f"{place} cannot be read: {error}. Move it away to start anew.") from None
     return made
+
+
+def checked(made: Any) -> None:
+    """Raises ValueError for what `keep` does not write."""
+    if not isinstance(made, dict):
+        raise ValueError("it has no predictions by chapter")  # noqa: TRY004  # like all that is damaged
+    for chapter, each in made.items():
+        if not (isinstance(each, list) and each and all(isinstance(one, dict) and "text" in one for one in each)):
+            raise ValueError(f"what it has of chapter {chapter} is no list of predictions")

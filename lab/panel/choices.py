@@ -17,6 +17,7 @@ from lab.panel.locks import Locks
 from lab.panel.offers import ManyChoices, OneChoice, rest
 from lab.panel.ordered import OrderedChoices
 from lab.panel.pictures import PICTURES
+from lab.panel.words import heading
 from lab.panel.worker import Post, errand, forget, in_short
 from lab.recipe import CATALOGUES, Recipe
 
@@ -65,9 +66,9 @@ class Choices:
 
     def _rows(self, sections: Mapping[str, Sequence[str]]) -> list[widgets.Widget]:
         rows: list[widgets.Widget] = []
-        for heading, fields in sections.items():
+        for title, fields in sections.items():
             if shown := [field for field in fields if field not in self.hidden]:
-                rows.append(widgets.HTML(f'<div class="lab-heading" role="heading" aria-level="3">{heading}</div>'))
+                rows.append(widgets.HTML(heading(title)))
                 rows += [self.controls[field].widget for field in shown]
         return rows
 

@@ -21,14 +21,14 @@ from lab.panel.comparing import newest
 from lab.panel.controls import wide
 from lab.panel.live_figure import LiveFigure
 from lab.panel.toolbar import Look, button, row
-from lab.panel.words import bullets, html_table, message
+from lab.panel.words import bullets, heading, html_table, message
 from lab.panel.worker import Post, Task, in_words
 from lab.reading import parse_overrides
 from lab.reports import edges
 
 BUTTONS = {
-    "choose-price": Look("What will it take?", "clock-o", "Read the images and measure a moment of each way", 140),
-    "choose-start": Look("Choose", "balance-scale", "Compare the ways on these images, and take the winner home", 92),
+    "choose-price": Look("What will it take?", "clock-o", "Read the images and measure a moment of each way"),
+    "choose-start": Look("Choose", "balance-scale", "Compare the ways on these images, and take the winner home"),
 }
 LABEL = {"description_width": "88px"}
 News = Asked | Contest | Taken | Exception | str
@@ -113,10 +113,10 @@ class ChoosePane:
         self.buttons["choose-start"].button_style = "primary"
         self.cost, self.problem, self.result = (widgets.HTML(layout=wide()) for _ in range(3))
         self.frame = widgets.VBox(layout=hidden())
-        heading = widgets.HTML('<div class="lab-heading" role="heading" aria-level="3">Choose for my images</div>')
+        title = widgets.HTML(heading("Choose for my images"))
         wishes = row("lab-toolbar", [self.seeds, self.seconds, *self.buttons.values()])
         fields = [self.path, self.source, self.changes, self.out, row("lab-toolbar", list(self.ways.values()))]
-        parts = [heading, *fields, wishes, self.cost, self.problem, self.frame, self.result]
+        parts = [title, *fields, wishes, self.cost, self.problem, self.frame, self.result]
         self.widget = widgets.VBox(parts, layout=hidden())
         self.widget.add_class("lab-choose-pane")
 

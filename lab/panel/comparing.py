@@ -16,7 +16,7 @@ from lab.comparison_plots import accuracy_by_rate, curves_with_bands, difference
 from lab.panel.about import redraw
 from lab.panel.controls import wide
 from lab.panel.live_figure import large_figure
-from lab.panel.words import comparison_in_html, duration, how_far, message
+from lab.panel.words import comparison_in_html, duration, heading, how_far, message
 from lab.panel.worker import Post, Task, in_words, submit
 from lab.plans import Plan, arm_names, planned_runs, seconds_per_epoch
 from lab.recipe import Recipe
@@ -165,9 +165,9 @@ class ComparePane:
         self.picture.layout.display = "none"
         self.picture.add_class("lab-compare-picture")
         self.picture.observe(lambda _: self._draw_again(), "value")
-        heading = widgets.HTML('<div class="lab-heading" role="heading" aria-level="3">Compare fairly</div>')
+        title = widgets.HTML(heading("Compare fairly"))
         settings = _row([self.seeds, self.budget, self.tune, self.early])
-        parts = [heading, self._buttons(), self.arms.widget, settings, self.cost, self.problem]
+        parts = [title, self._buttons(), self.arms.widget, settings, self.cost, self.problem]
         parts += [self.picture, self.frame, self.result]
         self.widget = widgets.VBox(parts, layout=_hidden())
         self.widget.add_class("lab-compare-pane")
@@ -182,7 +182,7 @@ class ComparePane:
         return _row([add, runs, self.go])
 
     def _button(self, name: str, icon: str, hint: str, action: Callable[[], None]) -> widgets.Button:
-        button = widgets.Button(description=name, icon=icon, tooltip=hint, layout=_narrow("112px"))
+        button = widgets.Button(description=name, icon=icon, tooltip=hint, layout=_narrow())
         button.on_click(lambda _: self._guarded(action))
         return button
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Iterable
+from html import escape
 from typing import Any, Protocol
 
 import ipywidgets as widgets
@@ -163,7 +164,7 @@ class Number:
     def _say_fault(self) -> None:
         """Where the number is, and not only where the results are: a column of controls is long."""
         fault = fault_of(self.field, self.value)
-        self.fault.value = f'<div class="lab-fault">{fault}</div>' if fault else ""
+        self.fault.value = f'<div class="lab-fault">{escape(fault)}</div>' if fault else ""
         self.fault.layout.display = None if fault else "none"
         marked(self.widget, "lab-refused", on=bool(fault))
 

@@ -20,8 +20,8 @@ from lab.panel.toolbar import Look, button
 from lab.panel.words import line_sample, message
 from lab.panel.worker import Post, in_short
 
-MEASURE = Look("Measure", "calculator", "Curvature and sharpness where each run stands, and how near the edge", 92)
-CEASE = Look("Cease", "times", "Measure no further; what was found stays", 92)
+MEASURE = Look("Measure", "calculator", "Curvature and sharpness where each run stands, and how near the edge")
+CEASE = Look("Cease", "times", "Measure no further; what was found stays")
 UNITS = "Eigenvalues and trace: nats per squared distance of weights. Sharpness: nats within a tenth of the weights."
 ERRORS = "± is the standard error; of an eigenvalue, together with its residual."
 

@@ -9,7 +9,7 @@ import numpy as np
 
 from lab.panel.entries import Entry
 from lab.panel.live_figure import large_figure
-from lab.plots import empty_curves, loss_top, run_traces, titles, trace_data
+from lab.plots import empty_curves, letters, loss_top, run_traces, titles, trace_data
 
 HINT = "No runs yet:<br>choose on the left,<br>then press <b>Train</b>."
 MEANWHILE = "Curves of loss and accuracy come here as soon as the page has loaded what draws them."
@@ -61,7 +61,7 @@ class Curves:
         with self.figure.batch_update():
             for number, label in labels.items():
                 for trace in self._lines[number]:
-                    trace.name = trace.legendgroup = label
+                    trace.name = trace.legendgroup = letters(label)
 
     def draw(self, moved: set[int], entries: Iterable[Entry]) -> None:
         """Show all runs that have moved, by number, now or since they were drawn, once the browser is ready."""

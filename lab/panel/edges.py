@@ -14,7 +14,7 @@ from lab.panel.controls import wide
 from lab.panel.live_figure import Succession, small_figure
 from lab.panel.toolbar import Look, toggle
 
-LOOK = Look("Edge", "signal", "Edge of stability: the top eigenvalue along each run beside what its rate bears", 70)
+LOOK = Look("Edge", "signal", "Edge of stability: the top eigenvalue along each run beside what its rate bears")
 WAITS = "No eigenvalue yet: the first comes after the first picture of a run."
 
 

@@ -16,12 +16,12 @@ from lab.panel.about import redraw, untitled
 from lab.panel.controls import close
 from lab.panel.live_figure import small_figure
 from lab.panel.toolbar import Look, button, row
-from lab.panel.words import message
+from lab.panel.words import heading, message
 from lab.panel.worker import Post, Task, in_words
 from lab.recipe import Recipe
 
 OTHER = "Of another recipe than the one shown now."
-CLOSE = Look("", "times", "Take the range test off", 28)
+CLOSE = Look("", "times", "Take the range test off")
 
 
 class FindingJob(Task):
@@ -56,12 +56,12 @@ class FindingPane:
         self._shown: Recipe | None = None
         self._said = ""
         self.dark, self.width, self.figure = False, 0, None
-        heading = widgets.HTML('<div class="lab-heading" role="heading" aria-level="3">Learning-rate range test</div>')
+        title = widgets.HTML(heading("Learning-rate range test"))
         self.words = widgets.HTML()
         self.words.add_class("lab-finding-words")
         self.frame = widgets.VBox(layout=widgets.Layout(width="100%", display="none"))
         self.uses = row("lab-toolbar", [])
-        head = row("lab-toolbar", [heading, button("finding-close", CLOSE, self.hide)])
+        head = row("lab-toolbar", [title, button("finding-close", CLOSE, self.hide)])
         parts = [head, self.words, self.frame, self.uses]
         self.widget = widgets.VBox(parts, layout=widgets.Layout(width="100%", display="none"))
         self.widget.add_class("lab-finding-pane")
@@ -130,7 +130,7 @@ class FindingPane:
     def _use_button(self, rule: str, rate: float) -> widgets.Button:
         rounded, named = float(f"{rate:.2g}"), rule.replace("minimum_tenth", "min/10")
         where = first_sentence(RULES[rule].__doc__)
-        look = Look(f"use {rounded:g} ({named})", "", f"Set the learning rate to {rounded:g}. {named}: {where}", 160)
+        look = Look(f"use {rounded:g} ({named})", "", f"Set the learning rate to {rounded:g}. {named}: {where}")
         return button(f"use-{rule}", look, lambda: self._use(rounded))
 
     def set_width(self, pixels: int) -> None:

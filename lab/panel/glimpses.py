@@ -19,7 +19,7 @@ from lab.panel.toolbar import Look, toggle
 from lab.panel.words import message
 from lab.panel.worker import Post, in_short
 
-LOOK = Look("Filters", "eye", "What the first layer looks for and what is answered, at the snapshot of the slider", 76)
+LOOK = Look("Filters", "eye", "What the first layer looks for and what is answered, at the snapshot of the slider")
 WAITS = "Looking back at the snapshots ..."
 WIDEST = 300  # pixels of the filters
 

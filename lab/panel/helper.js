@@ -7,14 +7,24 @@ function keepKeys(panel) {
   for (const element of panel.querySelectorAll(FOCUSABLE)) element.dataset.lmSuppressShortcuts = 'true';
 }
 
-// ipywidgets gives a slider's handle no name; the row carries it as a class and a label.
-function nameSliders(panel) {
-  for (const row of panel.querySelectorAll('.lab-row')) {
-    const label = row.querySelector('label, .widget-label')?.textContent;  // innerText would lay the page out anew
-    if (!label) continue;
-    for (const handle of row.querySelectorAll('[role=slider]')) handle.setAttribute('aria-label', label);
-    for (const box of row.querySelectorAll('input[type=number], input[type=text]'))
-      if (!box.labels?.length || !box.labels[0].textContent) box.setAttribute('aria-label', label);
+const labelIn = (place) => place?.querySelector('label, .widget-label')?.textContent;  // innerText would lay the page out
+
+// ipywidgets gives a slider's handle no name, nor a field that has no description: what stands beside it names it,
+// or else what it explains about itself.
+function nameFields(panel) {
+  for (const field of panel.querySelectorAll('[role=slider], select, input, textarea')) {
+    if (field.labels?.[0]?.textContent) continue;
+    const said = labelIn(field.closest('.widget-slider')) || labelIn(field.closest('.lab-row'));
+    const name = said || field.title || field.placeholder;
+    if (name && field.ariaLabel !== name) field.ariaLabel = name;
+  }
+}
+
+// Whether a toggle is pressed ipywidgets says by a colour only; what unfolds something is expanded.
+function tellToggles(panel) {
+  for (const toggle of panel.querySelectorAll('.widget-toggle-button, .widget-toggle-buttons button')) {
+    const folds = toggle.matches('.lab-fold, .lab-entry-fold, .lab-about-button');
+    toggle.setAttribute(folds ? 'aria-expanded' : 'aria-pressed', toggle.classList.contains('mod-active'));
   }
 }
 
@@ -26,6 +36,42 @@ function explain(panel, titles) {
       if (element.title !== text) element.title = text;
       if (element.matches('img') && element.alt !== text) element.alt = text;
     }
+}
+
+// A browser leaves letters out of a number without a word, and ipywidgets puts back what stood there.
+const IN_NUMBERS = new Set(['0123456789+-eE. ', (1.5).toLocaleString(navigator.language)].join(''));
+
+function sayWhatIsNoNumber(panel) {
+  const refused = new WeakMap();
+  const rowOf = (field) => field.closest('.lab-row, .lab-toolbar');
+  const ask = (event, act) => { if (event.target.matches('input[type=number]')) act(event.target, rowOf(event.target)); };
+  const hush = (field, row) => { refused.delete(field); row?.querySelector('.lab-no-number')?.remove(); };
+  const say = (row, text) => {
+    const place = row?.querySelector('.lab-no-number') ?? Object.assign(document.createElement('div'),
+      { className: 'lab-fault lab-no-number', role: 'alert' });
+    place.textContent = `${text} not part of a number: left out.`;
+    row?.append(place);
+  };
+  panel.addEventListener('beforeinput', (event) => ask(event, (field, row) => {
+    const typed = event.data ?? '';
+    if ([...typed.trim()].every((letter) => IN_NUMBERS.has(letter))) return;
+    refused.set(field, (refused.get(field) ?? '') + typed);
+    say(row, `“${refused.get(field)}” is`);
+  }));
+  // Before ipywidgets hears of it: then it is too late to see what a person left.
+  panel.addEventListener('change', (event) => ask(event, (field, row) => {
+    if (field.validity.badInput) say(row, 'What was typed is');
+    else if (!refused.has(field)) hush(field, row);
+    refused.delete(field);  // said; the next time it begins anew
+  }), true);
+  panel.addEventListener('focusout', (event) => ask(event, (field) => refused.delete(field)));
+  panel.addEventListener('pointerdown', ({ target }) => hush(target, target.closest('.lab-row')));
+}
+
+// What is wider than its place is scrolled by keys too.
+function reachTables(panel) {
+  for (const table of panel.querySelectorAll('.lab-run-table, .lab-numbers, .lab-layers table'))
+    if (table.tabIndex < 0) Object.assign(table, { tabIndex: 0, role: table.role ?? 'group', ariaLabel: 'Table' });
 }
 
 // Where on a grid of samples a person clicked, as fractions of its size.
@@ -60,7 +106,7 @@ function copyOnClick(panel) {
   });
 }
 
-// Calls `mend` soon after controls have come or gone. What Plotly does to its pictures, many times a second, is no such
+// Calls `mend` soon after controls have come, gone or been pressed. What Plotly does to its pictures, many times a second, is no such
 // change, and a page on which dozens come at once is mended once.
 function watchControls(panel, mend) {
   let waiting;
@@ -68,7 +114,7 @@ function watchControls(panel, mend) {
     if (waiting || records.every(({ target }) => target.closest?.('.js-plotly-plot'))) return;
     waiting = setTimeout(() => { waiting = undefined; mend(); }, MEND_MILLISECONDS);
   });
-  changes.observe(panel, { childList: true, subtree: true });
+  changes.observe(panel, { childList: true, subtree: true, attributes: true, attributeFilter: ['class'] });
   return () => { clearTimeout(waiting); changes.disconnect(); };
 }
 
@@ -95,22 +141,29 @@ function render({ model, el }) {
   requestAnimationFrame(() => {
     const panel = el.closest('.lab-panel');
     if (!panel) return;
-    const mend = () => { keepKeys(panel); nameSliders(panel); explain(panel, model.get('titles')); };
+    const mend = () => {
+      keepKeys(panel);
+      explain(panel, model.get('titles'));
+      nameFields(panel);
+      tellToggles(panel);
+      reachTables(panel);
+    };
     model.on('change:titles', mend);
     mend();
     speakStatus(panel);
     copyOnClick(panel);
     tellClicks(panel, model);
+    sayWhatIsNoNumber(panel);
     cease = watchControls(panel, mend);
-    width.observe(panel.querySelector('.lab-results'));
+    width.observe(panel.querySelector('.lab-main'));
   });
 
-  // Plotly does not follow its container: tell the kernel how wide the results are.
+  // Plotly does not follow its container: tell the kernel how wide a column of results is.
   let waiting;
-  const width = new ResizeObserver(([results]) => {
+  const width = new ResizeObserver(([column]) => {
     clearTimeout(waiting);
     waiting = setTimeout(() => {
-      const pixels = Math.floor(results.contentRect.width);
+      const pixels = Math.floor(column.contentRect.width);
       if (pixels > 0 && model.get('width') !== pixels) { model.set('width', pixels); model.save_changes(); }
     }, 100);
   });

@@ -15,7 +15,7 @@ class Helper(anywidget.AnyWidget):
 
     dark: whether JupyterLab's theme is dark.
     titles: CSS class of a control -> its tooltip.
-    width: of the results beside the controls, in pixels; 0 while nothing is shown.
+    width: of a column of results beside the controls, in pixels; 0 while nothing is shown.
     webgl: whether the browser can draw in 3-D.
     clicked: where on a grid of samples, as fractions of its width and height, and a count that makes each click new.
     Clicks on the Copy button are its own affair.

@@ -33,7 +33,7 @@ from lab.views import ENOUGH, Lens
 
 TITLE = "Loss landscapes"
 HINT = "The loss around each run, and its path: while it trains, within a share of the time"
-SOLID = Look("3-D", "cube", "Surfaces to turn, or contours seen from above", 66)
+SOLID = Look("3-D", "cube", "Surfaces to turn, or contours seen from above")
 NOTHING = "No landscape yet: press <b>Train</b>. Of a run that ended while this was folded, only the end is known."
 WAITS = "Looking around: the first points come soon."
 LETTER = 10  # pixels of one in a title

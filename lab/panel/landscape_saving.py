@@ -19,9 +19,7 @@ from lab.panel.surveyor import Closer, Surveyor
 from lab.panel.toolbar import Look, button
 from lab.panel.worker import Post, in_short
 
-SAVE = Look(
-    "Save", "download", "Keep what is shown: a page that replays it offline, a PNG, an npz with all numbers", 72
-)
+SAVE = Look("Save", "download", "Keep what is shown: a page that replays it offline, a PNG, an npz with all numbers")
 
 
 class Saved(NamedTuple):

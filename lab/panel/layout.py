@@ -8,6 +8,8 @@ import ipywidgets as widgets
 
 from lab.panel.controls import wide
 
+MAIN = ("curves", "health", "runs")  # panes that stay in view where there is room for two columns
+
 
 def captioned(figure: widgets.Widget, caption: str) -> widgets.VBox:
     return widgets.VBox([figure, widgets.HTML(f'<div class="lab-caption">{caption}</div>')], layout=wide())
@@ -16,10 +18,20 @@ def captioned(figure: widgets.Widget, caption: str) -> widgets.VBox:
 def results(
     head: Sequence[widgets.Widget], panes: Mapping[str, widgets.Widget], hidden: Collection[str]
 ) -> widgets.VBox:
-    """What always shows, and below it the panes in their order, without those that are hidden."""
-    shown = [pane for name, pane in panes.items() if name not in hidden]
-    made = widgets.VBox([*head, *shown], layout=widgets.Layout(flex="1 1 520px", min_width="0", width="auto"))
+    """What always shows, and below it the panes in their order, without those that are hidden: one column or two."""
+    shown = {name: pane for name, pane in panes.items() if name not in hidden}
+    main = column("lab-main", [pane for name, pane in shown.items() if name in MAIN])
+    more = column("lab-more", [pane for name, pane in shown.items() if name not in MAIN])
+    parts = [column("lab-head", head), widgets.Box([main, more], layout=wide())]
+    parts[1].add_class("lab-panes")
+    made = widgets.VBox(parts, layout=widgets.Layout(flex="1 1 420px", min_width="0", width="auto"))
     made.add_class("lab-results")
+    return made
+
+
+def column(css: str, children: Sequence[widgets.Widget]) -> widgets.VBox:
+    made = widgets.VBox(children, layout=wide())
+    made.add_class(css)
     return made
 
 

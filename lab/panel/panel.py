@@ -30,7 +30,7 @@ from lab.panel.locks import Locks, checked_seconds
 from lab.panel.one_thread import keep_to_main_thread
 from lab.panel.parts import SECTIONS, checked_parts
 from lab.panel.pump import Pump
-from lab.panel.run_list import TITLES, RunList
+from lab.panel.run_list import RunList
 from lab.panel.samples import Samples
 from lab.panel.start import Start
 from lab.panel.take_away import TakeAway
@@ -83,14 +83,14 @@ class Panel:
         _current = weakref.ref(self)
         keep_to_main_thread()
         self.folder, self.device = Path(folder) if folder else None, device
-        self.jobs = Jobs()
+        self.jobs, self.helper = Jobs(), Helper()
         self.pump = Pump(self._flush)
         self._numbers_shown = 0.0
         self.watching = threading.Event()  # whether the layers' health is looked at
         where = self.pump.post, self.device
         self.choices = Choices(start, SECTIONS, self._changed, *where, locks=locks, hidden=self.hidden)
         self.controls = self.choices.controls
-        self.list = RunList(self._restore, lambda: self.pump.post(("listed", None)), self._guarded)
+        self.list = RunList(self.helper, self._restore, lambda: self.pump.post(("listed", None)), self._guarded)
         self.start_from = Start(locks.fitting(presets()), self._restore)
         self._build()
         for catalogue in CATALOGUES.values():
@@ -121,7 +121,7 @@ class Panel:
 
     def _build_parts(self) -> None:
         self.toolbar, post = self._make_toolbar(), self.pump.post
-        self.curves, self.helper = Curves(lambda: post(("drawn", None))), Helper()
+        self.curves = Curves(lambda: post(("drawn", None)))
         self.take_away, self.progress = TakeAway(), Progress()
         self.forecast, self.health = Forecast(post, self.device), HealthView(lambda: post(("health", None)))
         self.finding = FindingPane(self.choices.use_rate, self._work_on, post, self.device)
@@ -193,8 +193,7 @@ class Panel:
 
     def _changed(self) -> None:
         """A control changed: say at once whether the recipe is valid, and show what follows from it."""
-        parts = self.choices, self.start_from, self.samples, self.landscapes
-        self.helper.titles = TITLES | gathered(parts)
+        self.helper.titles = gathered((self.choices, self.start_from, self.list, self.samples, self.landscapes))
         recipe, fault = None, ""
         try:
             self.start_from.show(recipe := self.recipe)

@@ -11,6 +11,7 @@ import ipywidgets as widgets
 from lab.catalogue import RecipeError
 from lab.panel.controls import wide
 from lab.panel.entries import Entry
+from lab.panel.helper import Helper
 from lab.panel.toolbar import Look, button, row, toggle
 from lab.panel.words import run_names, runs_table
 from lab.panel.worker import Job, Task
@@ -23,13 +24,13 @@ from lab.trash import discard, put_back
 
 TITLES = {
     "lab-search": "Show only runs that hold these words: options, settings, notes, status",
-    "lab-which": "Which run the buttons beside are about",
     "lab-note": "A note on this run, kept in its folder",
 }
-PIN = Look("Pin", "thumb-tack", "Keep this run at the top, and when the others are cleared", 58)
-LOAD = Look("Load", "arrow-left", "Set the controls to this run's choices", 64)
-DELETE = Look("Delete", "trash", "Take this run away; its folder goes into the trash", 74)
-UNDO = Look("Undo", "undo", "Bring the run back that was deleted last", 66)
+WHICH = "Which run the buttons beside are about"
+PIN = Look("Pin", "thumb-tack", "Keep this run at the top, and when the others are cleared")
+LOAD = Look("Load", "arrow-left", "Set the controls to this run's choices")
+DELETE = Look("Delete", "trash", "Take this run away; its folder goes into the trash")
+UNDO = Look("Undo", "undo", "Bring the run back that was deleted last")
 
 
 class Deleted(NamedTuple):
@@ -43,31 +44,31 @@ class RunList:
     """The table, a row of tools above it, and the runs themselves.
 
     Args:
+        helper: names the tools.
         load: takes a recipe into the controls; told: a run came or went, or was renamed.
         guarded: does something, and says what goes wrong.
     """
 
     def __init__(
         self,
+        helper: Helper,
         load: Callable[[Recipe], None],
         told: Callable[[], None],
         guarded: Callable[[Callable[[], None]], None],
     ) -> None:
-        self._load, self._told, self._guarded = load, told, guarded
+        self.helper, self._load, self._told, self._guarded = helper, load, told, guarded
         self.entries: list[Entry] = []
         self.deleted: list[Deleted] = []
         self._last_number, self._showing = 0, False
         self.table = widgets.HTML(layout=wide())
+        self.table.add_class("lab-run-table")
         self._build()
         self.show()
 
     def _build(self) -> None:
-        narrow = widgets.Layout
-        self.search = widgets.Text(placeholder="search runs", layout=narrow(width="150px"))
-        self.which = widgets.Dropdown(layout=narrow(width="150px"))
-        self.note = widgets.Text(
-            placeholder="note", continuous_update=False, layout=narrow(flex="1 1 90px", width="auto", min_width="0")
-        )
+        self.search = widgets.Text(placeholder="search", layout=elastic("1 1 80px"))
+        self.which = widgets.Dropdown(layout=elastic("2 1 90px"))
+        self.note = widgets.Text(placeholder="note", continuous_update=False, layout=elastic("2 1 70px"))
         self.pin = toggle("pin-run", PIN, lambda on: self._edit(pinned=on))
         actions = {"load": (LOAD, self.load), "delete": (DELETE, self.delete), "undo": (UNDO, self.undo)}
         self.load_button, self.delete_button, self.undo_button = (
@@ -82,6 +83,11 @@ class RunList:
         buttons = [self.load_button, self.delete_button, self.undo_button]
         self.tools = row("lab-run-tools", [self.search, self.which, self.pin, self.note, *buttons])
         self.widget = widgets.VBox([self.tools, self.table], layout=wide())
+
+    @property
+    def titles(self) -> dict[str, str]:
+        """Tooltips by CSS class; of the list, the whole name that it may have no room for."""
+        return {**TITLES, "lab-which": f"{WHICH}: {self.names[self.chosen.number]}" if self.chosen else WHICH}
 
     @property
     def numbered(self) -> dict[int, Run]:
@@ -180,6 +186,11 @@ class RunList:
             control.disabled = chosen is None
         self.delete_button.disabled = chosen is None or not chosen.job.done.is_set()
         self.undo_button.disabled = not self.deleted
+        self.helper.titles = self.helper.titles | self.titles
+
+
+def elastic(flex: str) -> widgets.Layout:
+    return widgets.Layout(flex=flex, width="auto", min_width="0")
 
 
 def holds(entry: Entry, words: str, name: str) -> bool:

@@ -26,13 +26,13 @@ from lab.recipe import Recipe
 from lab.sample_grids import MOST_POLICIES, Policy
 
 LOOKS = {
-    "samples-roll": Look("Re-roll", "random", "Other images and other random draws; of a pinned image other draws", 84),
-    "samples-keep": Look("Keep", "bookmark", "Keep these augmentations as a side of their own, to compare with", 74),
-    "samples-drop": Look("Drop kept", "times", "Take the sides away that were kept", 106),
-    "samples-export": Look("Export PNG", "download", "Write all sides to a file beside the notebook", 118),
+    "samples-roll": Look("Re-roll", "random", "Other images and other random draws; of a pinned image other draws"),
+    "samples-keep": Look("Keep", "bookmark", "Keep these augmentations as a side of their own, to compare with"),
+    "samples-drop": Look("Drop kept", "times", "Take the sides away that were kept"),
+    "samples-export": Look("Export PNG", "download", "Write all sides to a file beside the notebook"),
 }
-PIN = Look("Pin", "thumb-tack", "Fill the sides with draws of one image; or click on the image", 66)
-STAGES = Look("Stages", "film", "One image through each stage of the list", 82)
+PIN = Look("Pin", "thumb-tack", "Fill the sides with draws of one image; or click on the image")
+STAGES = Look("Stages", "film", "One image through each stage of the list")
 COUNTS = (4, 9, 16, 25, 36, 64)
 NOTHING = "No augmentations: add some on the left, and see here what they do to the images."
 TITLE = "Augmented samples"

@@ -6,7 +6,7 @@ import ipywidgets as widgets
 
 from lab.panel.controls import wide
 from lab.panel.toolbar import Look, button, row
-from lab.panel.words import TAKE_AWAY, known_here_only, message
+from lab.panel.words import TAKE_AWAY, heading, known_here_only, message
 from lab.panel.worker import in_words
 from lab.recipe import Recipe
 
@@ -19,15 +19,15 @@ class TakeAway:
     def __init__(self) -> None:
         hints = [hint for _, hint in TAKE_AWAY.values()]
         self.recipe: Recipe | None = None
-        self.format = widgets.ToggleButtons(options=list(TAKE_AWAY), tooltips=hints, style={"button_width": "92px"})
+        self.format = widgets.ToggleButtons(options=list(TAKE_AWAY), tooltips=hints, style={"button_width": "auto"})
         self.copy = button("copy", COPY, lambda: None)  # the helper copies
         self.text = widgets.Textarea(layout=widgets.Layout(width="100%", height="260px"), disabled=True)
         self.text.add_class("lab-code")
         self.format.add_class("lab-format")
         self.format.observe(lambda _: self.show(self.recipe), "value")
         self.invalid = widgets.HTML(layout=wide())
-        heading = widgets.HTML('<div class="lab-heading" role="heading" aria-level="3">Take this recipe with you</div>')
-        parts = [heading, row("lab-formats", [self.format, self.copy]), self.invalid, self.text]
+        title = widgets.HTML(heading("Take this recipe with you"))
+        parts = [title, row("lab-formats", [self.format, self.copy]), self.invalid, self.text]
         self.widget = widgets.VBox(parts, layout=wide())
 
     def show(self, recipe: Recipe | None) -> None:

@@ -16,26 +16,25 @@ Action = Callable[[], None]
 
 
 class Look(NamedTuple):
-    """Of a button: its text, icon and tooltip, and its width in pixels."""
+    """Of a button: its text, icon and tooltip."""
 
     text: str
     icon: str
     hint: str
-    width: int = 70
 
 
 BUTTONS = {
     "train": Look("Train", "play", f"Train this recipe; up to {AT_ONCE} take turns, others wait"),
-    "pause": Look("Pause", "pause", "Hold all training where it is, or go on", 76),
+    "pause": Look("Pause", "pause", "Hold all training where it is, or go on"),
     "stop": Look("Stop", "stop", "Stop all after the current step; empty the queue"),
     "clear": Look("Clear", "trash", "Take ended runs and arms off the screen; folders stay"),
-    "find-rate": Look("Find rate", "search", "Try rates from tiny to huge on this recipe, and suggest some", 92),
+    "find-rate": Look("Find rate", "search", "Try rates from tiny to huge on this recipe, and suggest some"),
 }
 TOGGLES = {
-    "log": Look("log loss", "", "Logarithmic axis for the loss", 66),
-    "health": Look("health", "", "Watch every layer as it trains: a tenth of the time, and no number changes", 56),
-    "compare": Look("Compare", "", "Which recipe is better? Tuned rates, paired seeds, an interval", 70),
-    "choose": Look("Choose", "", "Which way of using pretrained weights suits my own images?", 64),
+    "log": Look("log loss", "", "Logarithmic axis for the loss"),
+    "health": Look("health", "", "Watch every layer as it trains: a tenth of the time, and no number changes"),
+    "compare": Look("Compare", "", "Which recipe is better? Tuned rates, paired seeds, an interval"),
+    "choose": Look("Choose", "", "Which way of using pretrained weights suits my own images?"),
 }
 PANE_OF = {"find-rate": "rates", "log": "curves", "health": "health", "compare": "compare", "choose": "choose"}
 
@@ -97,22 +96,19 @@ def row(css: str, children: Sequence[widgets.Widget]) -> widgets.HBox:
 
 
 def button(name: str, look: Look, action: Action) -> widgets.Button:
-    made: Any = widgets.Button(
-        description=look.text, icon=look.icon, tooltip=look.hint, layout=widgets.Layout(width=f"{look.width}px")
-    )
+    made: Any = widgets.Button(description=look.text, icon=look.icon, tooltip=look.hint, layout=snug())
     made.add_class(f"lab-{name}")
     made.on_click(lambda _: action())
     return made
 
 
 def toggle(name: str, look: Look, toggled: Callable[[bool], None]) -> widgets.ToggleButton:
-    made = widgets.ToggleButton(
-        value=False,
-        description=look.text,
-        icon=look.icon,
-        tooltip=look.hint,
-        layout=widgets.Layout(width=f"{look.width}px"),
-    )
+    made = widgets.ToggleButton(value=False, description=look.text, icon=look.icon, tooltip=look.hint, layout=snug())
     made.add_class(f"lab-{name}")
     made.observe(lambda change: toggled(change["new"]), "value")
     return made
+
+
+def snug() -> widgets.Layout:
+    """As wide as the text, however large a person has it."""
+    return widgets.Layout(width="auto", flex="0 0 auto")

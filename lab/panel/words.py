@@ -12,6 +12,7 @@ import yaml
 from lab.compare import Comparison
 from lab.export import script
 from lab.figure_parts import counted
+from lab.objectives import without_labels
 from lab.plans import planned_runs
 from lab.plots import colour_and_dash
 from lab.provenance import custom_sources
@@ -36,6 +37,7 @@ SAY = {
     "out_of_memory": "Out of memory",
     "failed": "Failed",
 }
+FITTED = "Without labels: of a last layer that is fitted to the features"
 SVG_DASHES = {
     "solid": "",
     "dot": "2 3",
@@ -51,6 +53,11 @@ def status_line(state: str, numbers: Sequence[int] = ()) -> str:
     *before, last = map(str, numbers or [""])
     runs = f" runs {', '.join(before)} and {last}" if before else f" run {last}" if last else ""
     return f'<span class="lab-status" data-state="{state}">{SAY[state]}{runs}</span>'
+
+
+def heading(text: str) -> str:
+    """Of a part of the panel; a notebook has its title above."""
+    return f'<div class="lab-heading" role="heading" aria-level="2">{escape(text)}</div>'
 
 
 def message(text: str) -> str:
@@ -91,7 +98,7 @@ def runs_table(
     """
     if not runs:
         return '<div class="lab-empty">Runs appear here, with what differs between them.</div>'
-    heads = ["", "run", "what differs", "status", "epochs", "best accuracy", "its loss", "seconds"]
+    heads = ["line", "run", "what differs", "status", "epochs", "best accuracy", "its loss", "seconds"]
     head = "".join(f'<th scope="col" class="{"number" if i > 3 else ""}">{text}</th>' for i, text in enumerate(heads))
     what = differences(runs)
     shown = [number for number in runs if found is None or number in found]
@@ -105,8 +112,8 @@ def table_row(number: int, run: Run, what: str, note: Note) -> str:
     best = run.best
     numbers = [
         f"{len(run.history.epochs)} of {run.recipe.epochs}",
-        f"{best.validation_accuracy:.4f}" if best else "-",
-        f"{best.validation_loss:.4f}" if best else "-",
+        f"{best.validation_accuracy:.4f}{fitted(run)}" if best else "-",
+        short_loss(best.validation_loss) if best else "-",
         f"{run.seconds:.1f}",
     ]
     cells = "".join(f'<td class="number">{text}</td>' for text in numbers)
@@ -116,6 +123,16 @@ def table_row(number: int, run: Run, what: str, note: Note) -> str:
     said = f'<div class="lab-noted">{escape(note.text)}</div>' if note.text else ""
     named = f"<td>{pin}{number}</td><td>{escape(what)}{said}</td>"
     return f"<tr><td>{line_sample(number - 1)}</td>{named}<td>{status}</td>{cells}</tr>"
+
+
+def short_loss(loss: float) -> str:
+    """Four digits after the point, of one that is huge only as many as there is room for."""
+    return f"{loss:.4f}" if loss < 100 else f"{loss:.4g}"
+
+
+def fitted(run: Run) -> str:
+    """Said beside an accuracy that no training of labels has brought about."""
+    return f' <abbr title="{FITTED}">fitted</abbr>' if run.recipe.objective.name in without_labels else ""
 
 
 def line_sample(index: int) -> str:

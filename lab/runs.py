@@ -342,7 +342,10 @@ def _status(facts: Facts, *, held: bool) -> str:
 
 
 def table(root: str | Path = "runs") -> pd.DataFrame:
-    """All runs under a folder, newest first: one row each, damaged ones included with what is wrong."""
+    """All runs under a folder, newest first: one row each, damaged ones included with what is wrong.
+
+    gap: with two domains, how much more is right in the source than in the target, whose accuracy stands beside it.
+    """
     places = sorted(Path(root).glob("[!.]*"), reverse=True) if Path(root).is_dir() else []
     folders = [place for place in places if place.is_dir() and might_be_run(place)]
     columns = [
@@ -352,6 +355,7 @@ def table(root: str | Path = "runs") -> pd.DataFrame:
         "epochs",
         "validation_accuracy",
         "validation_loss",
+        "gap",
         "seconds",
         "test_looks",
         "problem",
@@ -385,6 +389,7 @@ def _row(folder: Path) -> dict[str, Any]:
         "epochs": len(run.history.epochs),
         "validation_accuracy": best.validation_accuracy if best else None,
         "validation_loss": best.validation_loss if best else None,
+        "gap": best.gap if best else None,
         "seconds": round(run.seconds, 3),
         "test_looks": run.test_looks,
         "problem": " ".join(run.problems),

@@ -13,8 +13,9 @@ from torch import Tensor, nn
 from torch.autograd.graph import saved_tensors_hooks
 
 from lab.augmentations.learning import learning_flops
-from lab.data import Dataset, load
+from lab.data import Dataset
 from lab.gradients import passes_of, unchanged
+from lab.loading import data_of
 from lab.objectives import Batch, Objective
 from lab.optimizers import batch_of
 from lab.recipe import Recipe
@@ -80,7 +81,7 @@ def costs(recipe: Recipe, data: Dataset | None = None) -> Costs:
     Raises:
         DataError: the data set is missing; ValueError: the network cannot read its images.
     """
-    data = data or load(recipe.data, recipe.modify)
+    data = data or data_of(recipe)
     with torch.random.fork_rng(devices=[]):  # dropout draws
         objective = build_objective(recipe, data)
         return _measured(recipe, build_model(recipe, data, objective), data, objective)

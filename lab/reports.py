@@ -11,7 +11,7 @@ from statistics import mean, stdev
 from typing import Any
 
 from lab.compare import FAILURES, Comparison, Phase
-from lab.data import load
+from lab.loading import data_of
 from lab.sentences import KINDS, footing, furthest, in_points, ranking_claim, words
 from lab.targets import target_lines
 from lab.trials import Trial
@@ -116,7 +116,7 @@ def title(comparison: Comparison) -> str:
     if comparison.uneven >= 0.005:
         length += f", equal up to {100 * comparison.uneven:.0f}%"
     equal = {"target": "epochs at most"}.get(comparison.plan.budget, comparison.plan.budget)
-    data = load(recipes[0].data, recipes[0].modify)
+    data = data_of(recipes[0])
     seeds = min(map(len, comparison.scores("given").values()))
     return (
         f"{len(recipes)} arms on {recipes[0].data.name}, equal {equal} ({length}), "
@@ -297,5 +297,5 @@ def search_words(comparison: Comparison) -> str:
     count = f"{min(tried)}" if len(tried) == 1 else f"{min(tried)} to {max(tried)}"
     what = "settings" if comparison.plan.knobs else "rates"
     seeds, recipe = comparison.plan.tuning_seeds, next(iter(comparison.arms.values()))
-    domain = ", judged in the source, without a label of the target" * bool(load(recipe.data, recipe.modify).shift)
+    domain = ", judged in the source, without a label of the target" * bool(data_of(recipe).shift)
     return f" Searched: {count} {what} for each arm, the best of them at {seeds} seed{'s' * (seeds > 1)}{domain}."

@@ -17,9 +17,9 @@ import torch
 from pydantic import BaseModel, Field, ValidationError
 from torch import Tensor
 
-from lab.data import load
 from lab.events import Epoch, Finished, History
 from lab.frames import frame_of
+from lab.loading import data_of
 from lab.progress import with_bar
 from lab.provenance import provenance
 from lab.recipe import CATALOGUES, Recipe, RecipeError, refuse_choices
@@ -104,7 +104,7 @@ class Run:
 
     def model(self) -> torch.nn.Module:
         """The network with its trained weights, on the CPU, in evaluation mode."""
-        model = build_model(self.recipe, load(self.recipe.data, self.recipe.modify))
+        model = build_model(self.recipe, data_of(self.recipe))
         self._fill(model)
         return model.eval()
 

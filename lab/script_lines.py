@@ -100,6 +100,8 @@ def data_lines(session: Training) -> Iterator[str]:
     yield f"data = {call(datasets, recipe.data)}"
     for choice in recipe.modify:
         yield f"data = {call(modifiers, choice, 'data')}"
+    if session.data.normalisation:
+        yield "data = data.normalised_by({}, {})".format(*session.data.normalisation)
     read = "torch.stack([images[i] for i in range(len(images))])" if recipe.data.name == "folder" else "images"
     for part in ("train", "validation"):
         yield f"images = data.{part}.images"

@@ -239,6 +239,24 @@ def test_seeds_run_as_long_as_they_fit_and_the_verdict_is_of_those() -> None:
     assert not contest.sequential  # the clock has stopped it, not a look
 
 
+def test_what_measuring_took_is_taken_off_the_seconds() -> None:
+    contest = timed(SEARCH + 9.5 + 30, spent=30)
+    contest.run()
+    assert seeds_of(contest) == [0, 1, 2, 3]  # as with so much less
+    with pytest.raises(OutOfTimeError, match=r"^The 46 s are over"):
+        timed(46, spent=30).run()
+
+
+def test_the_plan_fits_into_what_measuring_has_left() -> None:
+    prices = dict.fromkeys(ARMS, Price(0.0, 1.0))
+    least = seconds_of(plan_of(ARMS, 2, 3), prices) / 0.8
+    assert fitted(ARMS, 3, least + 100.1, prices, fixed=False, spent=100).arms["features"].epochs == 2
+    with pytest.raises(
+        RecipeError, match=rf"^2 ways take about {least + 100:.0f} s even .* only {least + 99:g} s were given"
+    ):
+        fitted(ARMS, 3, least + 99, prices, fixed=False, spent=100)
+
+
 def test_a_search_widens_only_where_all_seeds_have_time_left() -> None:
     def higher(name: str, rate: float, seed: int) -> float:
         return round(min(0.9, 0.5 + 0.1 * np.log10(1 + rate)), 6)  # ever better

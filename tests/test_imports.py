@@ -32,6 +32,7 @@ ORDER = [
         "reading",
         "own_options",
         "recipe",
+        "loading",
         "short_texts",
         "presets",
         "idle",

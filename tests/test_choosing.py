@@ -99,6 +99,15 @@ def test_a_comparison_of_which_nothing_learned_is_told() -> None:
     assert choice.sentences()[-1].startswith("No way is better than always naming the most frequent class (25.0%)")
 
 
+def test_a_way_at_chance_is_not_taken_for_being_cheap() -> None:
+    ways = [stood("learned", [0.5, 0.5, 0.25]), stood("slow", [0.25, 0.5, 0.5], seconds=9)]
+    choice = choose([*ways, stood("idle", [0.25] * 3, seconds=0.1)], images=4, chance=0.25)
+    assert choice.winner.name == "learned"
+    assert {each.name for each in choice.tied} == {"learned", "slow", "idle"}
+    none = choose([stood("a", [0.25, 0.2]), stood("b", [0.2, 0.2], seconds=0.1)], images=4, chance=0.25)
+    assert none.winner.name == "b"
+
+
 # -- the ways ---------------------------------------------------------------------------------------------------------
 
 

@@ -101,10 +101,11 @@ def fitted(
         if seconds_of(plan, prices) <= SHARE * (seconds - spent):
             return plan
     assert plan is not None
+    smaller = dict(next(iter(arms.values())).data).get("size", 64) // 2
     raise RecipeError(
         f"{len(arms)} ways take about {spent + seconds_of(plan, prices) / SHARE:.0f} s even with "
         f"{next(iter(plan.arms.values())).epochs} epochs and {plan.seeds} seeds, but only {seconds:g} s were given. "
-        "Give more --seconds, fewer --ways, or smaller images (data.size=32)."
+        f"Give more --seconds, fewer --ways, or smaller images (data.size={smaller})."
     )
 
 

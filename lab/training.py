@@ -22,7 +22,7 @@ from lab.averages import averages, blend
 from lab.data.batches import batches, place
 from lab.endings import diverged, stopped_early, verdict
 from lab.events import Epoch, Event, Finished, History, Looking, Metrics, Started, State, Step
-from lab.gradients import Compute, gradients, passes_of
+from lab.gradients import Compute, from_within, gradients, passes_of
 from lab.loading import data_of
 from lab.objectives import Moment, trunk_of
 from lab.optimizers import batch_of
@@ -275,7 +275,7 @@ class Training(Answering):
 
     def _changed(self, compute: Compute) -> Compute:
         """The computation of the gradient with the recipe's changes around it, the first one innermost."""
-        for choice in self.recipe.gradient:
+        for choice in from_within(self.recipe.gradient):
             draws = noise_stream(self.recipe.seed, self.step, self.device)
             compute = partial(gradients.build, choice, compute, self.model, draws, self.step)
         return compute

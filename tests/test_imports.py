@@ -23,7 +23,7 @@ ORDER = [
         "augmentations",
         "plain_fields",
     ),
-    *("gradients", "used_weights", "averages", "memory"),
+    *("checkpointing", "gradients", "used_weights", "averages", "memory"),
     *(
         "depth",
         "last_layer",
@@ -44,6 +44,7 @@ ORDER = [
         "layer_tables",
         "sight",
         "features",
+        "savings",
         "answering",
         "training",
         "stacks",

@@ -9,7 +9,7 @@ from small_comparisons import FEW, noise
 
 from lab.catalogue import RecipeError
 from lab.choosing import WAYS, OutOfTimeError, choose
-from lab.choosing.pricing import Price, fitted, plan_of, runs_each, seconds_of, sizes
+from lab.choosing.pricing import Price, fitted, plan_of, runs_each, seconds_of, sizes, smaller_images
 from lab.choosing.recommending import by_image
 from lab.choosing.ways import arms_of, chosen_ways, shared_recipe
 from lab.compare import Comparison
@@ -188,6 +188,17 @@ def test_the_plan_that_fits_has_fewer_epochs_before_fewer_seeds() -> None:
         fitted(arms, 5, 60, PRICES, fixed=False)
     with pytest.raises(RecipeError, match="even with 10 epochs and 3 seeds"):
         fitted(arms, 5, 250, PRICES, fixed=True)
+
+
+@pytest.mark.parametrize(
+    ("size", "advice"),
+    [(64, ", or smaller images (data.size=32)"), (24, ", or smaller images (data.size=12)"), (15, "")],
+)
+def test_smaller_images_are_advised_where_they_can_be_smaller(size: int, advice: str) -> None:
+    arms = {name: arm.changed(data={"name": "folder", "size": size}) for name, arm in ARMS.items()}
+    assert smaller_images(arms) == advice
+    from_run = {name: arm.changed(source="run") for name, arm in arms.items()}
+    assert not smaller_images(from_run)
 
 
 def test_what_a_person_asked_for_is_never_made_larger() -> None:

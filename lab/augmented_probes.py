@@ -15,10 +15,10 @@ from pydantic import Field
 from lab.augmentations import augmentations, augmented, learners, mixes
 from lab.catalogue import Choice
 from lab.checks import Finding, Name, margin
-from lab.data import load
 from lab.data.batches import batches
 from lab.diagnostics.predictions import filled
 from lab.landscape_probes import checks
+from lab.loading import data_of
 from lab.many import train_many
 from lab.probes import Device, Rate, Rates, Recipes, Seeds, grid_of, percent, result_of
 from lab.recipe import Recipe, RecipeError
@@ -97,7 +97,7 @@ def scores_of(
 def accuracy_on_changed(run: Run, changes: tuple[Choice, ...], device: Device) -> float:
     """Of a run's last weights, on its validation images, changed with draws of the run's seed."""
     if run.status == "diverged":
-        return chance(load(run.recipe.data, run.recipe.modify).validation)
+        return chance(data_of(run.recipe).validation)
     session = filled(run, device, count_look=False)
     split, weights, right = session.validation_split, session.other_weights(), 0
     draws = torch.Generator(session.device)

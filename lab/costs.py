@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from contextlib import AbstractContextManager
+from collections.abc import Collection, Iterator, Mapping
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 from functools import partial
 from typing import Any
@@ -13,8 +13,10 @@ from torch import Tensor, nn
 from torch.autograd.graph import saved_tensors_hooks
 
 from lab.augmentations.learning import learning_flops
-from lab.data import Dataset, load
-from lab.gradients import passes_of, unchanged
+from lab.checkpointing import in_pieces
+from lab.data import Dataset
+from lab.gradients import at_once, passes_of, unchanged
+from lab.loading import data_of
 from lab.objectives import Batch, Objective
 from lab.optimizers import batch_of
 from lab.recipe import Recipe
@@ -45,8 +47,9 @@ class Costs:
     trained, frozen: numbers of parameters. flops_forward: of one image's part in the loss, with the other images
     that its objective looks at and what it adds to the network, forward only, as torch counts them: products of
     matrices and convolutions; passes: of the batch in one update. bytes: of the weights (with buffers); of what the
-    optimizer and an average keep beside them; of what the forward pass of one batch keeps for the backward pass, the
-    images among it. What a change of the gradient holds in the middle of an update is not counted.
+    optimizer and an average keep beside them; of what the forward pass of one batch, or of the part of it that is in
+    the network at once, keeps for the backward pass, the images among it. What other changes of the gradient hold in
+    the middle of an update is not counted.
     learning_flops: once, of what augmentations learn before the first step.
     """
 
@@ -59,7 +62,7 @@ class Costs:
     optimizer_bytes: int
     activation_bytes: int
     average_bytes: int
-    passes: int
+    passes: float
     learning_flops: float = 0.0
 
     @property
@@ -80,7 +83,7 @@ def costs(recipe: Recipe, data: Dataset | None = None) -> Costs:
     Raises:
         DataError: the data set is missing; ValueError: the network cannot read its images.
     """
-    data = data or load(recipe.data, recipe.modify)
+    data = data or data_of(recipe)
     with torch.random.fork_rng(devices=[]):  # dropout draws
         objective = build_objective(recipe, data)
         return _measured(recipe, build_model(recipe, data, objective), data, objective)
@@ -100,7 +103,14 @@ def _measured(recipe: Recipe, model: nn.Module, data: Dataset, objective: Object
         flops_forward=flops_of_loss(objective, model, images, batch_size) / batch_size,
         batch_size=batch_size,
         weight_bytes=sum(tensor.nbytes for tensor in (*model.parameters(), *model.buffers())),
-        activation_bytes=bytes_of_batch(model, images, batch_size, objective, autocast),
+        activation_bytes=bytes_of_batch(
+            model,
+            images,
+            objective,
+            autocast,
+            count=at_once(recipe.gradient, batch_size),
+            again=any(change.name == "recompute" for change in recipe.gradient),
+        ),
         average_bytes=0 if recipe.average.name == "nothing" else trained * dtype.itemsize,
         passes=passes_of(recipe.gradient),
         learning_flops=learning_flops(recipe.augment, data.shape, len(data.classes), len(data.train)),
@@ -138,30 +148,61 @@ def _note(outputs: dict[str, list[Any]], name: str, layer: nn.Module, inputs: An
 
 
 def bytes_of_batch(
-    model: nn.Module, images: Tensor, batch_size: int, objective: Objective, autocast: AbstractContextManager[Any]
+    model: nn.Module,
+    images: Tensor,
+    objective: Objective,
+    autocast: AbstractContextManager[Any],
+    *,
+    count: int,
+    again: bool,
 ) -> int:
-    """What the forward pass of a batch keeps: a part for each image, and a part that all share."""
+    """What the forward pass of so many images keeps: a part for each of them, and a part that all share."""
     few, more = (
-        kept_bytes(model, seen(objective, images[:count].clone()), objective, autocast) for count in (FEW, MORE)
+        kept_bytes(model, seen(objective, images[:size].clone()), objective, autocast, again=again)
+        for size in (FEW, MORE)
     )
     each = (more - few) / (MORE - FEW)
-    return round(few + each * (batch_size - FEW))
+    return round(few + each * (count - FEW))
 
 
-def kept_bytes(model: nn.Module, batch: Batch, objective: Objective, autocast: AbstractContextManager[Any]) -> int:
-    """Bytes that the forward pass keeps for the backward pass beside the weights; memory that is shared counts once."""
+def kept_bytes(
+    model: nn.Module, batch: Batch, objective: Objective, autocast: AbstractContextManager[Any], *, again: bool = False
+) -> int:
+    """Bytes that the forward pass keeps for the backward pass beside the weights; memory that is shared counts once.
+
+    again: of each piece of the network only what goes in stays; when the way back comes to it, the rest is there again.
+    """
     kept: dict[int, int] = {}
+    within: list[dict[int, int]] = [{}]  # of each piece
 
-    def keep(tensor: Tensor) -> Tensor:
-        memory = tensor.untyped_storage()
-        kept[memory.data_ptr()] = memory.nbytes()
-        return tensor.detach()  # the tensor itself would hold the graph that holds it
+    signals: list[Tensor] = []  # as long as they are held no memory is used twice
 
-    with saved_tensors_hooks(keep, lambda tensor: tensor), autocast:
+    def counted(piece: nn.Module, signal: Tensor) -> Tensor:
+        signals.append(signal)
+        note(kept, signal)
+        within.append({})
+        with saved_tensors_hooks(partial(note, within[-1]), lambda tensor: tensor):
+            return piece(signal)
+
+    pieces = in_pieces(model, counted) if again else nullcontext()
+    with saved_tensors_hooks(partial(note, kept), lambda tensor: tensor), autocast, pieces:
         loss, logits = objective.loss(model, batch)
     own = {tensor.untyped_storage().data_ptr() for tensor in (*model.parameters(), *model.buffers())}
     del loss, logits  # until here it held what was kept, so that no memory was used twice
-    return sum(size for address, size in kept.items() if address not in own)
+    signals.clear()
+    return without(own, kept) + max(without({*own, *kept}, found) for found in within)
+
+
+def note(kept: dict[int, int], tensor: Tensor) -> Tensor:
+    """By address, how large its memory is."""
+    memory = tensor.untyped_storage()
+    kept[memory.data_ptr()] = memory.nbytes()
+    return tensor.detach()  # the tensor itself would hold the graph that holds it
+
+
+def without(others: Collection[int], kept: Mapping[int, int]) -> int:
+    """Bytes at addresses that are none of the others."""
+    return sum(size for address, size in kept.items() if address not in others)
 
 
 def bytes_of_optimizer(

@@ -92,6 +92,11 @@ class Epoch:
         """How much more is right in the domain that was learned than in that which is judged; None with one domain."""
         return self.also["source"] - self.validation_accuracy if "source" in self.also else None
 
+    @property
+    def beside(self) -> dict[str, float]:
+        """All that was measured beside the accuracy, by name: other accuracies, and the gap between two domains."""
+        return self.also | ({} if self.gap is None else {"gap": self.gap})
+
 
 @dataclass(frozen=True)
 class Finished:

@@ -15,7 +15,7 @@ from lab.bundle import Bundle, bound_names
 from lab.data import batches, datasets, modifiers
 from lab.depth import rate_groups
 from lab.features import features_of
-from lab.gradients import gradients
+from lab.gradients import INNERMOST, from_within, gradients
 from lab.initializers import after_filling, initializers
 from lab.last_layer import end_of
 from lab.models import initialise, models
@@ -40,6 +40,7 @@ from lab.steps import (
     learning_stream,
     noise_stream,
     objective_stream,
+    parts_of,
     seed_dropout,
     stalled,
 )
@@ -147,6 +148,7 @@ def functions_of_steps(session: Training) -> Iterator[Any]:
     yield from (gradients.functions[choice.name] for choice in recipe.gradient)
     if recipe.gradient:
         yield noise_stream
+        yield from [parts_of] * (from_within(recipe.gradient)[0].name in INNERMOST)
     if averaging(session):
         yield from (averages.functions[recipe.average.name], blend)
     if has_other_weights(session):

@@ -6,8 +6,8 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
-from lab.data import load
 from lab.events import Event, Finished
+from lab.loading import data_of
 from lab.provenance import made_with
 from lab.recipe import Recipe, RecipeError
 from lab.runs import open_run, restored
@@ -72,7 +72,7 @@ def trained_first(recipe: Recipe, told: Callable[[Recipe, Event], None], **where
 
 def refuse_another(recipe: Recipe, folder: Path) -> None:
     """Raises RunError when the same recipe would not give the run in this folder any more."""
-    made, now = open_run(folder).provenance, made_with(recipe, load(recipe.data, recipe.modify))
+    made, now = open_run(folder).provenance, made_with(recipe, data_of(recipe))
     changed = [said for key, said in OTHERWISE.items() if made.get(key) != now[key]]
     if changed:
         raise RunError(

@@ -2,7 +2,8 @@
 
 Each option gets `compute`, which fills every parameter's `.grad` from the batch at the weights as they stand and
 returns what was measured; it calls that once or more, leaves in `.grad` what it wants, and returns what the first call
-gave. Options wrap each other: what stands first in the recipe's list is innermost. Gradients may be None: no part in
+gave. Options wrap each other: what stands first in the recipe's list is innermost, but for what takes parts of a batch,
+which always is. Gradients may be None: no part in
 the loss.
 """
 
@@ -17,10 +18,11 @@ from pydantic import Field
 from torch import Tensor, nn
 
 from lab.catalogue import Catalogue, Choice, Knob
+from lab.checkpointing import in_pieces, run_again_backwards
 
 gradients = Catalogue("gradient change", gives="what its first call of compute() gave")
 
-Compute = Callable[[], Any]
+Compute = Callable[..., Any]  # innermost with a number of images, of which so many go through the network at once
 Radius = Annotated[
     float, Field(gt=0, description="distance at which the worst loss is sought"), Knob(0.001, 1, log=True)
 ]
@@ -33,7 +35,9 @@ Fall = Annotated[float, Field(ge=0, le=10, description="how fast the noise falls
 Limit = Annotated[
     float, Field(gt=0, le=1e6, description="largest size of any gradient's entry"), Knob(1e-4, 10, log=True)
 ]
-PASSES = {"sam": 2}  # passes of the batch that a change takes, where it is not one
+AtOnce = Annotated[int, Field(ge=1, le=1_000_000, description="images in the network at once"), Knob(1, 256, log=True)]
+PASSES = {"sam": 2.0, "recompute": 4 / 3}  # passes of the batch that a change takes, where it is not one
+INNERMOST = ("in_parts",)  # changes that ask for a part of the batch
 
 
 @gradients.add
@@ -137,6 +141,33 @@ def centralise(compute: Compute, model: nn.Module, draws: torch.Generator, step:
     return measured
 
 
+@gradients.add
+def in_parts(compute: Compute, model: nn.Module, draws: torch.Generator, step: int, *, images: AtOnce = 16) -> Any:
+    """Gradient accumulation: the batch goes through the network part by part, and the parts' gradients are added up.
+
+    g = sum over parts of (images in the part / images in the batch) g_part
+    The gradient of the whole batch up to rounding, with the memory of a part and the same arithmetic; batch
+    normalisation and objectives that compare images see one part at a time. Innermost, wherever it is in the list.
+
+    Source: the linearity of the gradient; Goyal et al. 2017, arXiv 1706.02677, section 3 (over workers).
+    """
+    return compute(images)
+
+
+@gradients.add
+def recompute(compute: Compute, model: nn.Module, draws: torch.Generator, step: int) -> Any:
+    """Activation checkpointing: memory for time. Of pieces of the network only what goes in is kept for the way back.
+
+    n layers in sqrt(n) pieces: sqrt(n) inputs and one piece's layers are kept, not n ;  one forward pass more
+    The gradient is the same to the last bit, dropout and batch normalisation among it. Networks without a chain of
+    layers (those that read sequences) have no pieces, and save nothing.
+
+    Source: Chen et al. 2016, arXiv 1604.06174, section 4.1; torch.utils.checkpoint.
+    """
+    with in_pieces(model, run_again_backwards):
+        return compute()
+
+
 def unchanged(compute: Compute) -> Compute:
     """No change at all."""
     return compute
@@ -181,9 +212,19 @@ def buffers_kept(model: nn.Module) -> Generator[None]:
             buffer.copy_(value)
 
 
-def passes_of(changes: tuple[Choice, ...]) -> int:
-    """How often a batch goes through the network for one update."""
-    passes = 1
+def at_once(changes: tuple[Choice, ...], batch_size: int) -> int:
+    """How many images of a batch are in the network together."""
+    return min([batch_size, *(getattr(change, "images") for change in changes if change.name == "in_parts")])  # noqa: B009  # its type has no such field
+
+
+def from_within(changes: tuple[Choice, ...]) -> list[Choice]:
+    """In the order in which they wrap each other, the innermost first."""
+    return sorted(changes, key=lambda change: change.name not in INNERMOST)
+
+
+def passes_of(changes: tuple[Choice, ...]) -> float:
+    """How often a batch goes through the network for one update, forward and backward."""
+    passes = 1.0
     for change in changes:
         passes *= PASSES.get(change.name, 1)
     return passes

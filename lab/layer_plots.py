@@ -12,7 +12,8 @@ import torch
 from lab.activation_plots import axis_title, small_figure
 from lab.activations import activations
 from lab.costs import Layer, layers_of
-from lab.data import Dataset, load
+from lab.data import Dataset
+from lab.loading import data_of
 from lab.models import models
 from lab.plots import COLOURS
 from lab.recipe import Recipe
@@ -29,7 +30,7 @@ def parameters_by_layer(recipe: Recipe, *, dark: bool = False) -> go.Figure:
     Raises:
         DataError: the data set is missing; ValueError: the network cannot read its images.
     """
-    rows = grouped(layers(recipe, load(recipe.data, recipe.modify)))
+    rows = grouped(layers(recipe, data_of(recipe)))
     figure = small_figure(dark=dark)
     figure.add_trace(bars(rows))
     total = sum(row.parameters for row in rows)

@@ -5,12 +5,14 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
-from lab.data import Dataset, load
+from lab.data import Dataset
+from lab.loading import data_of
 from lab.objectives import trunk_of
 from lab.recipe import Recipe, checked
 from lab.steps import build_model
-from lab.transfer import Row, rows
+from lab.transfer import Row, preprocessing_of, rows
 from lab.transfer.matching import report_on
+from lab.transfer.preprocessing import in_words as preprocessing_words
 from lab.transfer.table import as_lines, in_words
 
 
@@ -43,6 +45,13 @@ def layer_table(recipe: Recipe, data: Dataset | None = None) -> LayerTable:
         >>> [(row.layer, row.training) for row in table.rows]
         [('1', 'frozen'), ('3', 'frozen'), ('5', 'trained')]
     """
-    model = build_model(checked(recipe), data or load(recipe.data, recipe.modify))
+    data = data or data_of(recipe)
+    model = build_model(checked(recipe), data)
     table = tuple(rows(model, recipe.transfer, recipe.epochs, trunk_of(model)))
-    return LayerTable(table, in_words(table, report_on(model)))
+    return LayerTable(table, " ".join([in_words(table, report_on(model)), *seen_words(recipe, data)]))
+
+
+def seen_words(recipe: Recipe, data: Dataset) -> list[str]:
+    """How images are seen, where the source has a say in it."""
+    found = preprocessing_of(recipe.source, recipe.transfer)
+    return [preprocessing_words(found, data, dict(recipe.model).get("pixels") or data.shape[1])] if found else []

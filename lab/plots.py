@@ -2,28 +2,30 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from html import escape
+from typing import Any
 
 import numpy as np
 import plotly.graph_objects as go
 from plotly.subplots import make_subplots
 
-from lab.events import History
+from lab.events import Epoch, History
 from lab.objectives import without_labels
-from lab.recipe import Recipe, labels
+from lab.recipe import labels
 from lab.runs import Run
 
 # Six hues of middle lightness, apart for the common kinds of colour blindness and on white and black alike
 # (after Okabe & Ito 2008); the dash repeats what the colour says.
 COLOURS = ("#2f7fc1", "#d55e00", "#009e73", "#c46a9c", "#a77f0e", "#7a68c8")
 DASHES = ("solid", "dash", "dot", "dashdot", "longdash", "longdashdot")
-DRAWN_POINTS = 250  # of each of a run's four curves: together at most 1,000
+DRAWN_POINTS = 250  # of each of a run's four curves: together at most 1,000, and 250 more with a second domain
 MARKED_POINTS = 40  # more marks than that only make a line thick
 LARGEST = float(np.finfo(np.float32).max) / 1e4  # a mean of such losses still is a float32
 MEASURES = ("loss", "accuracy")
 TITLES = ("Loss (nats per example)", "Accuracy (fraction)")
 TITLES_WITHOUT_LABELS = ("Loss (training: the objective's)", "Accuracy (without labels: fitted)")
+TITLES_OF_DOMAINS = ("Loss (thin: training, dots: target)", "Accuracy (diamonds: source, dots: target)")
 
 
 def colour_and_dash(index: int) -> tuple[str, str]:
@@ -68,16 +70,26 @@ def empty_curves() -> go.Figure:
     return figure
 
 
-def titles(recipes: Iterable[Recipe]) -> tuple[str, str]:
-    """What the axes show: without labels a run's two losses differ, and its accuracy is that of a fitted last layer."""
-    free = any(recipe.objective.name in without_labels for recipe in recipes)
-    return TITLES_WITHOUT_LABELS if free else TITLES
+def titles(runs: Collection[Run]) -> tuple[str, str]:
+    """What the axes show: without labels a run's two losses differ, and its accuracy is that of a fitted last layer.
+
+    With two domains a run learns in the source; its validation is of the target, and beside that of the source.
+    """
+    if any(run.recipe.objective.name in without_labels for run in runs):
+        return TITLES_WITHOUT_LABELS
+    return TITLES_OF_DOMAINS if any(has_domains(run.history) for run in runs) else TITLES
+
+
+def has_domains(history: History) -> bool:
+    """Whether it was looked at in two domains; not known before the first epoch is over."""
+    return bool(history.epochs) and history.epochs[0].gap is not None
 
 
 def run_traces(label: str, index: int) -> list[go.Scatter]:
-    """Four empty traces of one run: training loss and accuracy (thin), validation loss and accuracy (marked).
+    """Five empty traces of one run: training loss and accuracy (thin), validation loss and accuracy (marked); source.
 
-    The legend has one entry a run, the marked line.
+    The legend has one entry a run, the marked line. The last one is of the validation images of the domain that was
+    learned, where another one is judged: open marks on a thinner line, and the gap under the pointer.
     """
     colour, dash = colour_and_dash(index)
     named, traces = letters(label), []
@@ -98,7 +110,17 @@ def run_traces(label: str, index: int) -> list[go.Scatter]:
                     hovertemplate=f"{part} {measure} %{{y:.4f}}, epoch %{{x:.2f}}",
                 )
             )
-    return traces
+    return [*traces, source_trace(traces[-1])]
+
+
+def source_trace(target: go.Scatter) -> go.Scatter:
+    """The accuracy in the source, in the look of that in the target."""
+    return go.Scatter(target).update(
+        line_width=1.5,
+        marker={"size": 6, "symbol": "diamond-open"},
+        opacity=0.85,
+        hovertemplate="in the source %{y:.4f}, gap %{customdata:.4f}, epoch %{x:.2f}",
+    )
 
 
 def letters(text: str) -> str:
@@ -107,18 +129,26 @@ def letters(text: str) -> str:
 
 
 def trace_data(history: History, steps_per_epoch: int) -> list[dict[str, object]]:
-    """What the four traces of `run_traces` show: means of equal bins for training, every n-th epoch for validation."""
+    """What the five traces of `run_traces` show: means of equal bins for training, every n-th epoch for validation."""
     data: list[dict[str, object]] = []
     for measure in MEASURES:
         width, means = decimate(known(getattr(history, measure)))
         data.append({"y": means, "x0": (width + 1) / 2 / steps_per_epoch, "dx": width / steps_per_epoch})
     stride = -(-len(history.epochs) // DRAWN_POINTS) or 1
     shown = history.epochs[stride - 1 :: stride]
+    marked = len(shown) <= MARKED_POINTS
+    place = {"x0": float(stride), "dx": float(stride)}
     for measure in MEASURES:
         values = np.array([getattr(epoch, f"validation_{measure}") for epoch in shown], dtype=np.float32)
-        size = 5 if len(shown) <= MARKED_POINTS else 0
-        data.append({"y": values, "x0": float(stride), "dx": float(stride), "marker.size": size})
-    return data
+        data.append({"y": values, **place, "marker.size": 5 if marked else 0})
+    return [*data, {**source_data(shown), **place, "marker.size": 6 if marked else 0}]
+
+
+def source_data(epochs: Sequence[Epoch]) -> dict[str, np.ndarray]:
+    """Accuracies in the source, and the gaps; nothing with one domain."""
+    told = [(epoch.also["source"], epoch.gap) for epoch in epochs if epoch.gap is not None]
+    accuracies, gaps = np.array(told, dtype=np.float32).reshape(-1, 2).T
+    return {"y": accuracies, "customdata": gaps}
 
 
 def known(values: Sequence[float]) -> Sequence[float]:
@@ -129,7 +159,8 @@ def known(values: Sequence[float]) -> Sequence[float]:
 def curves(runs: Sequence[Run]) -> go.Figure:
     """Loss and accuracy of one or several runs, one colour and dash each; named by what differs between them."""
     figure = empty_curves()
-    for annotation, title in zip(figure.layout.annotations, titles(run.recipe for run in runs), strict=True):
+    layout: Any = figure.layout
+    for annotation, title in zip(layout.annotations, titles(runs), strict=True):
         annotation.text = title
     for index, (run, label) in enumerate(zip(runs, labels([run.recipe for run in runs]), strict=True)):
         name = run.recipe.id if len(runs) == 1 else label

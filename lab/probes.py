@@ -15,8 +15,8 @@ from pydantic import Field
 
 from lab.catalogue import Choice
 from lab.checks import Finding, Name, Result, Within, checks
-from lab.data import load
 from lab.diagnostics import InitReport, examine, range_test
+from lab.loading import data_of
 from lab.many import train_many
 from lab.optimizers import optimizers
 from lab.recipe import Recipe, RecipeError
@@ -174,7 +174,7 @@ def learns_by_heart(
         np.array([getattr(run.history.epochs[-1], part) for run in runs])
         for part in ("train_accuracy", "validation_accuracy")
     )
-    guessing = chance(load(recipes[a].data, recipes[a].modify).validation)
+    guessing = chance(data_of(recipes[a]).validation)
     fitted, off = train >= fits, abs(validation - guessing) > near
     said = f"Training {between(train)}, validation {between(validation)}, chance {percent(guessing)}"
     measured = {"training": train.tolist(), "validation": validation.tolist()}

@@ -70,8 +70,7 @@ def _scores(epoch: Epoch) -> str:
 
 def others(epoch: Epoch) -> str:
     """`source 0.9851, gap 0.3702, `: what the objective has measured beside; nothing where it has nothing."""
-    found = epoch.also | ({} if epoch.gap is None else {"gap": epoch.gap})
-    return "".join(f"{name} {value:.4f}, " for name, value in found.items())
+    return "".join(f"{name} {value:.4f}, " for name, value in epoch.beside.items())
 
 
 def time_words(seconds: float) -> str:

@@ -17,9 +17,9 @@ import torch
 from pydantic import BaseModel, Field, ValidationError
 from torch import Tensor
 
-from lab.data import load
 from lab.events import Epoch, Finished, History
 from lab.frames import frame_of
+from lab.loading import data_of
 from lab.progress import with_bar
 from lab.provenance import provenance
 from lab.recipe import CATALOGUES, Recipe, RecipeError, refuse_choices
@@ -104,7 +104,7 @@ class Run:
 
     def model(self) -> torch.nn.Module:
         """The network with its trained weights, on the CPU, in evaluation mode."""
-        model = build_model(self.recipe, load(self.recipe.data, self.recipe.modify))
+        model = build_model(self.recipe, data_of(self.recipe))
         self._fill(model)
         return model.eval()
 
@@ -342,7 +342,10 @@ def _status(facts: Facts, *, held: bool) -> str:
 
 
 def table(root: str | Path = "runs") -> pd.DataFrame:
-    """All runs under a folder, newest first: one row each, damaged ones included with what is wrong."""
+    """All runs under a folder, newest first: one row each, damaged ones included with what is wrong.
+
+    gap: with two domains, how much more is right in the source than in the target, whose accuracy stands beside it.
+    """
     places = sorted(Path(root).glob("[!.]*"), reverse=True) if Path(root).is_dir() else []
     folders = [place for place in places if place.is_dir() and might_be_run(place)]
     columns = [
@@ -352,6 +355,7 @@ def table(root: str | Path = "runs") -> pd.DataFrame:
         "epochs",
         "validation_accuracy",
         "validation_loss",
+        "gap",
         "seconds",
         "test_looks",
         "problem",
@@ -385,6 +389,7 @@ def _row(folder: Path) -> dict[str, Any]:
         "epochs": len(run.history.epochs),
         "validation_accuracy": best.validation_accuracy if best else None,
         "validation_loss": best.validation_loss if best else None,
+        "gap": best.gap if best else None,
         "seconds": round(run.seconds, 3),
         "test_looks": run.test_looks,
         "problem": " ".join(run.problems),

@@ -14,7 +14,7 @@ from lab.augmentations.learning import settings_of
 from lab.averages import averages
 from lab.catalogue import Catalogue, Choice
 from lab.data import datasets, modifiers
-from lab.gradients import gradients
+from lab.gradients import INNERMOST, from_within, gradients
 from lab.initializers import after_filling, initializers
 from lab.models import models
 from lab.objectives import beside_trunk, objectives, trunk_of
@@ -100,6 +100,8 @@ def data_lines(session: Training) -> Iterator[str]:
     yield f"data = {call(datasets, recipe.data)}"
     for choice in recipe.modify:
         yield f"data = {call(modifiers, choice, 'data')}"
+    if session.data.normalisation:
+        yield "data = data.normalised_by({}, {})".format(*session.data.normalisation)
     read = "torch.stack([images[i] for i in range(len(images))])" if recipe.data.name == "folder" else "images"
     for part in ("train", "validation"):
         yield f"images = data.{part}.images"
@@ -290,7 +292,7 @@ def step_lines(session: Training) -> Iterator[str]:
         given = ["batch"]
     if recipe.gradient:
         yield f"compute = partial(backward, {', '.join(given)})"
-        for choice in recipe.gradient:
+        for choice in from_within(recipe.gradient):
             yield f"compute = {partial_call(choice)}"
         yield "loss = compute()"
     else:
@@ -310,8 +312,8 @@ def gradient_lines(session: Training, *given: str) -> Iterator[str]:
     Args:
         given: what the script calls its images and labels, or the batch of an objective.
     """
-    yield from objective_lines(session, *given) if learns_other(session) else loss_lines(session, *given)
     yield "optimizer.zero_grad()"
+    yield from objective_lines(session, *given) if learns_other(session) else loss_lines(session, *given)
     yield "loss.backward()"
 
 
@@ -339,10 +341,29 @@ def loss_lines(session: Training, images: str, labels: str) -> Iterator[str]:
 def backward_lines(session: Training) -> Iterator[str]:
     yield ""
     given = ["batch"] if learns_other(session) else ["images", "labels"]
+    if from_within(session.recipe.gradient)[0].name in INNERMOST:
+        yield from parted_lines(session, given)
+        return
     yield f"def backward({', '.join(given)}):"
     for line in gradient_lines(session, *given):
         yield f"    {line}"
     yield "    return loss"
+    yield ""
+
+
+def parted_lines(session: Training, given: list[str]) -> Iterator[str]:
+    """One pass of a batch part by part, whose gradients are added up."""
+    whole = "batch" if given == ["batch"] else f"({', '.join(given)})"
+    yield f"def backward({', '.join(given)}, count):"
+    yield "    optimizer.zero_grad()"
+    yield "    losses_of_parts = []"
+    yield f"    for {whole}, share in parts_of({whole}, count):"
+    for line in objective_lines(session, *given) if learns_other(session) else loss_lines(session, *given):
+        yield f"        {line}"
+    yield "        loss = loss if share == 1 else loss * share"
+    yield "        loss.backward()"
+    yield "        losses_of_parts.append(loss.detach())"
+    yield "    return torch.stack(losses_of_parts).sum()"
     yield ""
 
 

@@ -141,12 +141,20 @@ def update(
         change: what the recipe makes of the computation of the gradient.
     """
 
-    def compute() -> tuple[Tensor, Tensor | None]:
-        with autocast:
-            loss, logits = loss_of(model, batch)
+    def compute(images: int | None = None) -> tuple[Tensor, Tensor | None]:
         optimizer.zero_grad()
+        found = [backward(*part) for part in parts_of(batch, images)]
+        if len(found) == 1:
+            return found[0]
+        losses, logits = zip(*found, strict=True)
+        return torch.stack(losses).sum(), None if logits[0] is None else torch.cat(logits)
+
+    def backward(part: Batch, share: float) -> tuple[Tensor, Tensor | None]:
+        with autocast:
+            loss, logits = loss_of(model, part)
+        loss = loss if share == 1 else loss * share
         loss.backward()
-        return loss, logits
+        return loss.detach(), logits
 
     loss, logits = change(compute)()
     if clip_norm:
@@ -155,6 +163,21 @@ def update(
     if logits is None:
         return loss.detach(), torch.full_like(loss, torch.nan, requires_grad=False)
     return loss.detach(), (logits.detach().argmax(1) == main_class(batch[1])).to(loss.dtype).mean()
+
+
+def parts_of(batch: Batch, images: int | None = None) -> list[tuple[Batch, float]]:
+    """A batch in parts of so many images, each with its share of them; what is not of single images is in each part."""
+    count = len(batch[0])
+    if images is None or images >= count:
+        return [(batch, 1.0)]
+    rows = [slice(start, min(start + images, count)) for start in range(0, count, images)]
+    return [
+        (
+            tuple(entry[row] if entry.ndim and len(entry) == count else entry for entry in batch),
+            (row.stop - row.start) / count,
+        )
+        for row in rows
+    ]
 
 
 def main_class(labels: Tensor) -> Tensor:

@@ -19,11 +19,11 @@ from torch import Tensor, nn
 
 from lab.answering import Answering
 from lab.averages import averages, blend
-from lab.data import load
 from lab.data.batches import batches, place
 from lab.endings import diverged, stopped_early, verdict
 from lab.events import Epoch, Event, Finished, History, Looking, Metrics, Started, State, Step
-from lab.gradients import Compute, gradients, passes_of
+from lab.gradients import Compute, from_within, gradients, passes_of
+from lab.loading import data_of
 from lab.objectives import Moment, trunk_of
 from lab.optimizers import batch_of
 from lab.recipe import Recipe, checked, refuse_choices
@@ -94,7 +94,7 @@ class Training(Answering):
         like: Training | None = None,
     ) -> None:
         self.recipe, self.device, self.workers = checked(recipe), pick_device(device), workers
-        self.data = like.data if like else load(recipe.data, recipe.modify)
+        self.data = like.data if like else data_of(recipe)
         self.train_split = like.train_split if like else place(self.data.train, self.device, data_budget_bytes)
         self.validation_split = (
             like.validation_split if like else place(self.data.validation, self.device, data_budget_bytes)
@@ -275,7 +275,7 @@ class Training(Answering):
 
     def _changed(self, compute: Compute) -> Compute:
         """The computation of the gradient with the recipe's changes around it, the first one innermost."""
-        for choice in self.recipe.gradient:
+        for choice in from_within(self.recipe.gradient):
             draws = noise_stream(self.recipe.seed, self.step, self.device)
             compute = partial(gradients.build, choice, compute, self.model, draws, self.step)
         return compute

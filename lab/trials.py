@@ -33,6 +33,7 @@ class Trial:
     curve: that accuracy after each epoch.
     settings: what the search chose, by dotted key; the learning rate among them.
     missed: places of the test images whose class was not named, of at most 1,000 images; None where that is not kept.
+    also: what the objective measures beside the accuracy, by name, with the final weights: on test images too.
     """
 
     arm: str
@@ -52,11 +53,18 @@ class Trial:
     curve: tuple[float, ...] = ()
     settings: tuple[tuple[str, float], ...] = ()
     missed: tuple[int, ...] | None = None
+    also: tuple[tuple[str, float], ...] = ()
 
     @property
     def score(self) -> float:
         """What verdicts are about: accuracy on the test split where it was looked at."""
         return self.accuracy if self.test_accuracy is None else self.test_accuracy
+
+    @property
+    def beside(self) -> dict[str, float]:
+        """What stands in `also`; with two domains their gap too: how much more is right in the source."""
+        told = dict(self.also)
+        return told | ({"gap": told["source"] - self.score} if "source" in told else {})
 
 
 def trial_of(phase: Phase, session: Training) -> Trial:
@@ -84,6 +92,7 @@ def trial_of(phase: Phase, session: Training) -> Trial:
         steps_per_epoch=session.steps_per_epoch,
         curve=tuple(judge(epoch)[0] for epoch in epochs),
         missed=missed if missed is None or len(session.data.test) <= MOST_LISTED else None,
+        also=() if missed is None else tuple(session.also("test").items()),
     )
 
 
@@ -137,6 +146,7 @@ def read_trials(path: Path) -> list[Trial]:
             fields["curve"] = tuple(fields["curve"])
             fields["settings"] = tuple((key, value) for key, value in fields["settings"])
             fields["missed"] = None if fields.get("missed") is None else tuple(fields["missed"])
+            fields["also"] = tuple((name, value) for name, value in fields.get("also", ()))
             trials.append(Trial(**fields))
         except (ValueError, TypeError, KeyError):
             continue

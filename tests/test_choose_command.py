@@ -229,7 +229,8 @@ def test_words_that_cannot_be_done(words, said, few, tmp_path, capsys) -> None:
 
 def test_too_few_seconds_are_refused_before_anything_is_trained(few, earlier, tmp_path, capsys) -> None:
     words = [str(few), "--source", str(earlier), "--seconds", "0.01", "--out", f"{tmp_path}/out"]
-    assert "Give more --seconds, fewer --ways, or smaller images" in refusal(words, capsys)
+    said = refusal(words, capsys)
+    assert said.endswith("Give more --seconds, or fewer --ways.\n")  # how large images are is the run's matter
     assert not (tmp_path / "out").exists()
 
 

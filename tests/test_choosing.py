@@ -9,7 +9,7 @@ from small_comparisons import FEW, noise
 
 from lab.catalogue import RecipeError
 from lab.choosing import WAYS, OutOfTimeError, choose
-from lab.choosing.pricing import Price, fitted, plan_of, runs_each, seconds_of, sizes
+from lab.choosing.pricing import Price, fitted, plan_of, runs_each, seconds_of, sizes, smaller_images
 from lab.choosing.recommending import by_image
 from lab.choosing.ways import arms_of, chosen_ways, shared_recipe
 from lab.compare import Comparison
@@ -99,6 +99,15 @@ def test_a_comparison_of_which_nothing_learned_is_told() -> None:
     assert choice.sentences()[-1].startswith("No way is better than always naming the most frequent class (25.0%)")
 
 
+def test_a_way_at_chance_is_not_taken_for_being_cheap() -> None:
+    ways = [stood("learned", [0.5, 0.5, 0.25]), stood("slow", [0.25, 0.5, 0.5], seconds=9)]
+    choice = choose([*ways, stood("idle", [0.25] * 3, seconds=0.1)], images=4, chance=0.25)
+    assert choice.winner.name == "learned"
+    assert {each.name for each in choice.tied} == {"learned", "slow", "idle"}
+    none = choose([stood("a", [0.25, 0.2]), stood("b", [0.2, 0.2], seconds=0.1)], images=4, chance=0.25)
+    assert none.winner.name == "b"
+
+
 # -- the ways ---------------------------------------------------------------------------------------------------------
 
 
@@ -181,6 +190,17 @@ def test_the_plan_that_fits_has_fewer_epochs_before_fewer_seeds() -> None:
         fitted(arms, 5, 250, PRICES, fixed=True)
 
 
+@pytest.mark.parametrize(
+    ("size", "advice"),
+    [(64, ", or smaller images (data.size=32)"), (24, ", or smaller images (data.size=12)"), (15, "")],
+)
+def test_smaller_images_are_advised_where_they_can_be_smaller(size: int, advice: str) -> None:
+    arms = {name: arm.changed(data={"name": "folder", "size": size}) for name, arm in ARMS.items()}
+    assert smaller_images(arms) == advice
+    from_run = {name: arm.changed(source="run") for name, arm in arms.items()}
+    assert not smaller_images(from_run)
+
+
 def test_what_a_person_asked_for_is_never_made_larger() -> None:
     assert list(sizes(2, 2, fixed=False)) == [(2, 2)]
 
@@ -237,6 +257,24 @@ def test_seeds_run_as_long_as_they_fit_and_the_verdict_is_of_those() -> None:
     assert contest.now <= contest.seconds
     assert contest.plan.seeds == len(seeds_of(contest)) == contest.verdicts("tuned")[0].seeds
     assert not contest.sequential  # the clock has stopped it, not a look
+
+
+def test_what_measuring_took_is_taken_off_the_seconds() -> None:
+    contest = timed(SEARCH + 9.5 + 30, spent=30)
+    contest.run()
+    assert seeds_of(contest) == [0, 1, 2, 3]  # as with so much less
+    with pytest.raises(OutOfTimeError, match=r"^The 46 s are over"):
+        timed(46, spent=30).run()
+
+
+def test_the_plan_fits_into_what_measuring_has_left() -> None:
+    prices = dict.fromkeys(ARMS, Price(0.0, 1.0))
+    least = seconds_of(plan_of(ARMS, 2, 3), prices) / 0.8
+    assert fitted(ARMS, 3, least + 100.1, prices, fixed=False, spent=100).arms["features"].epochs == 2
+    with pytest.raises(
+        RecipeError, match=rf"^2 ways take about {least + 100:.0f} s even .* only {least + 99:g} s were given"
+    ):
+        fitted(ARMS, 3, least + 99, prices, fixed=False, spent=100)
 
 
 def test_a_search_widens_only_where_all_seeds_have_time_left() -> None:

@@ -111,7 +111,7 @@ def test_the_search_does_not_look_at_the_test_split(guarded: str, monkeypatch: p
     data = load(FEW.data, FEW.modify)
     untouchable: Any = Untouchable()
     data = replace(data, test=replace(data.test, **{guarded: untouchable}))
-    monkeypatch.setattr(loop, "load", lambda *_: data)  # pyright: ignore[reportUnknownLambdaType]
+    monkeypatch.setattr(loop, "data_of", lambda _: data)  # pyright: ignore[reportUnknownLambdaType]
     comparison = Comparison(Plan(arms={"sgd": FEW, "adam": ADAM}, **QUICK), device="cpu")
     with pytest.raises((AssertionError, TypeError)):  # the final runs do
         comparison.run()
@@ -218,7 +218,7 @@ def no_zeros(monkeypatch: pytest.MonkeyPatch) -> float:
     data = load(FEW.data, FEW.modify)
     parts = {name: getattr(data, name) for name in ("validation", "test")}
     data = replace(data, **{name: part.take(part.labels.nonzero().flatten()) for name, part in parts.items()})
-    monkeypatch.setattr(loop, "load", lambda *_: data)  # pyright: ignore[reportUnknownLambdaType]
+    monkeypatch.setattr(loop, "data_of", lambda _: data)  # pyright: ignore[reportUnknownLambdaType]
     assert len(data.test) == len(data.validation)
     return data.test.labels.bincount().max().item() / len(data.test)
 

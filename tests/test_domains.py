@@ -9,13 +9,16 @@ from small_runs import SMALL, trained
 from torch import nn
 
 import lab
+from lab.__main__ import main
+from lab.compare import compare
 from lab.data import DataError, Dataset, Split, load
 from lab.data.domains import on_backgrounds
 from lab.objectives.domains import Reversal, coral_distance, covariance, reversal_strength
 from lab.objectives.trunk import OnTrunk
+from lab.panel.words import runs_table
 from lab.plans import Plan
 from lab.recipe import Recipe, RecipeError
-from lab.reports import search_words
+from lab.reports import report, search_words
 from lab.steps import build_model, build_objective
 from lab.trials import trial_of
 
@@ -313,3 +316,39 @@ def test_arms_with_backgrounds_in_training_and_without_are_judged_on_the_same_im
     assert torch.equal(plain, shown)
     with pytest.raises(RecipeError, match="The arms must have the same data"):
         Plan(arms={**arms, "other": FEW.changed(**{"modify.backgrounds.draw": 1})})
+
+
+# -- what is shown ----------------------------------------------------------------------------------------------------
+
+
+def test_runs_are_listed_with_both_domains_and_their_gap(tmp_path, capsys):
+    runs = [lab.train(each, folder=tmp_path / each.id, progress=False, device="cpu") for each in (SMALL, FEW)]
+    plain, shifted = (run.best for run in runs)
+    said = f"source {shifted.also['source']:.4f}, gap {shifted.gap:.4f}"
+    assert said in runs_table(dict(enumerate(runs, 1)))
+    assert "beside it" not in runs_table({1: runs[0]})
+    assert plain.gap is None
+    assert set(lab.runs.table(tmp_path)["gap"].dropna()) == {shifted.gap}
+    assert main(["runs", str(tmp_path)]) == 0
+    assert f"{shifted.gap:.6f}" in capsys.readouterr().out
+
+
+def test_a_list_of_runs_with_one_domain_has_no_gap(tmp_path, capsys):
+    lab.train(SMALL, folder=tmp_path / "plain", progress=False, device="cpu")
+    assert main(["runs", str(tmp_path)]) == 0
+    assert "gap" not in capsys.readouterr().out
+
+
+def test_a_comparison_tells_both_domains_on_their_test_images(tmp_path):
+    arms = {"source only": NORMED, "adapted": NORMED.changed(objective="adapted_statistics")}
+    found = compare(arms, seeds=2, tune=False, folder=tmp_path, device="cpu")
+    session, _ = trained(NORMED.changed(seed=0))
+    (first, *_) = found.of("source only", "given")
+    assert first.seed == 0
+    source = session.evaluate(session.data.shift.test)[1]
+    assert first.beside == {"source": source, "gap": source - first.score}
+    both = [trial.beside["gap"] for trial in found.of("adapted", "given")]
+    said = report(found).partition("Beside the accuracy, at the rates given")[2].splitlines()
+    assert f"gap {100 * np.mean(both):.1f} ± {100 * np.std(both, ddof=1):.1f}" in said[2]
+    again = lab.Comparison(found.plan, folder=tmp_path, device="cpu").run()
+    assert again.of("adapted", "given")[0].beside == found.of("adapted", "given")[0].beside

@@ -21,6 +21,7 @@ from lab.training import Training
 NEAR = {"rtol": 0, "atol": 1e-12}
 EXACT = SMALL.changed(precision="float64")
 ALL = list(gradients)
+SAME = ("in_parts", "recompute")  # the gradient stays what it is: see test_checkpointing
 
 
 @pytest.fixture
@@ -43,7 +44,7 @@ class Problem:
     def loss(self):
         return (self.model(self.images) ** 2).mean()
 
-    def compute(self):
+    def compute(self, images=None):
         self.model.zero_grad()
         loss = self.loss()
         loss.backward()
@@ -185,7 +186,7 @@ def test_what_changes_nothing_leaves_every_bit(spec):
     assert same_weights(changed, plain)
 
 
-@pytest.mark.parametrize("spec", ALL)
+@pytest.mark.parametrize("spec", [name for name in ALL if name not in SAME])
 def test_every_change_reaches_the_training(spec):
     if spec == "clip_value":
         spec = {"name": "clip_value", "limit": 0.01}

@@ -222,9 +222,10 @@ def test_an_accuracy_that_is_not_known_is_null_in_files_and_no_line_in_figures(t
     assert kept["accuracy"] == [None] * len(run.history.loss)
     assert [epoch["train_accuracy"] for epoch in kept["epochs"]] == [None] * 2
     assert np.isnan(lab.open_run(tmp_path / "a").history.accuracy).all()
-    loss, accuracy, *validation = trace_data(run.history, 7)
+    loss, accuracy, *validation, source = trace_data(run.history, 7)
     assert len(accuracy["y"]) == 0
     assert all(len(data["y"]) for data in (loss, *validation))
+    assert len(source["y"]) == 0
 
 
 # -- beside the rest ------------------------------------------------------------------------------------------

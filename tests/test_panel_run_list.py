@@ -51,7 +51,7 @@ def numbers(panel: lab.Panel) -> list[int]:
 
 
 def lines_of(panel: lab.Panel) -> int:
-    return (len(panel.curves.figure.data) - 2) // 4
+    return (len(panel.curves.figure.data) - 2) // 5
 
 
 def test_search_shows_runs_with_all_words_in_choices_notes_and_status(kept) -> None:
@@ -122,7 +122,7 @@ def test_a_deleted_run_goes_into_the_trash_and_comes_back_as_it_was(kept) -> Non
     assert numbers(kept) == [1, 2]
     assert lab.open_run(folder).history.loss == kept.runs[0].history.loss
     assert not list((folder.parent / TRASH).iterdir())
-    assert sorted(len(trace.y) for trace in kept.curves.figure.data[2::4]) == [number_of_points] * 2
+    assert sorted(len(trace.y) for trace in kept.curves.figure.data[2::5]) == [number_of_points] * 2
     assert kept.list.undo_button.disabled
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -13,6 +14,7 @@ from lab.plots import (
     COLOURS,
     DRAWN_POINTS,
     TITLES,
+    TITLES_OF_DOMAINS,
     TITLES_WITHOUT_LABELS,
     colour_and_dash,
     curves,
@@ -44,7 +46,7 @@ def test_a_run_draws_at_most_a_thousand_points() -> None:
 
 
 def test_training_points_stand_at_the_middle_of_their_bins() -> None:
-    loss, _, validation, _ = trace_data(history([1.0] * 1000, per_epoch=10), 10)
+    loss, _, validation, *_ = trace_data(history([1.0] * 1000, per_epoch=10), 10)
     assert (loss["x0"], loss["dx"]) == (0.25, 0.4)  # bins of 4 steps; steps 1 to 4 of 10 have their middle at 2.5
     assert (validation["x0"], validation["dx"]) == (1.0, 1.0)
 
@@ -87,7 +89,20 @@ def test_curves_name_runs_by_what_differs() -> None:
 
 def test_without_labels_the_axes_say_that_the_two_losses_differ_and_what_answers() -> None:
     recipe = lab.Recipe()
-    assert titles([recipe]) == TITLES
+    assert titles([lab.Run(recipe, history([1.0] * 10), "finished")]) == TITLES
     runs = [lab.Run(each, history([1.0] * 10), "finished") for each in (recipe.changed(objective="simclr"), recipe)]
     figure = curves(runs)
     assert [title.text for title in figure.layout.annotations] == list(TITLES_WITHOUT_LABELS)
+
+
+def test_with_two_domains_the_source_has_a_curve_of_its_own_and_the_gap_under_the_pointer() -> None:
+    plain = history([1.0] * 20)
+    shifted = replace(plain, epochs=[replace(e, also={"source": 0.95 + 0.02 * e.epoch}) for e in plain.epochs])
+    runs = [lab.Run(lab.Recipe(), each, "finished") for each in (plain, shifted)]
+    figure = curves(runs)
+    alone, source = figure.data[6], figure.data[11]  # after two empty ones, five of each run
+    assert len(alone.y) == 0
+    assert source.y == pytest.approx([0.95, 0.97])
+    assert source.customdata == pytest.approx([0.05, 0.07])  # the target's is 0.9
+    assert (source.xaxis, source.yaxis, source.line.color) == ("x2", "y2", figure.data[10].line.color)
+    assert [title.text for title in figure.layout.annotations] == list(TITLES_OF_DOMAINS)

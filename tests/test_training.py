@@ -173,7 +173,7 @@ def test_the_test_split_is_never_touched(monkeypatch):
         __len__ = __getitem__ = __iter__ = __getattr__
 
     guarded = replace(load(SMALL.data, SMALL.modify), test=Split(Untouchable(), Untouchable()))
-    monkeypatch.setattr(loop, "load", lambda *_: guarded)
+    monkeypatch.setattr(loop, "data_of", lambda _: guarded)
     session, events = trained(SMALL)
     assert events[-1].status == "finished"
     with pytest.raises((AssertionError, TypeError)):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Mapping
 from contextlib import suppress
 from dataclasses import dataclass
@@ -15,6 +16,7 @@ from lab.choosing.pricing import Price, fitted, plan_of, prices_of, runs_each, s
 from lab.choosing.ways import arms_of, shared_recipe
 from lab.choosing.wishes import Wishes
 from lab.data import Dataset, load
+from lab.loading import data_of
 from lab.plans import Plan
 from lab.progress import time_words
 from lab.recipe import Recipe
@@ -30,7 +32,8 @@ FILES = (COMPARISON, RUN, SCRIPT, WEIGHTS, CARD, FACTS)
 class Asked:
     """A choice to be made: the plan that fits the seconds, what a run of each way costs, and the images.
 
-    prices: none where a plan from before goes on, which was priced then.
+    prices: none where a plan from before goes on, which was priced then. spent: of the seconds, what reading the images
+    and measuring took.
     """
 
     plan: Plan
@@ -38,11 +41,12 @@ class Asked:
     folder: Path
     wishes: Wishes
     device: str | None
+    spent: float = 0.0
 
     @property
     def data(self) -> Dataset:
         recipe = self.recipe
-        return load(recipe.data, recipe.modify)
+        return data_of(recipe)
 
     @property
     def name(self) -> str:
@@ -55,9 +59,9 @@ class Asked:
         return next(iter(self.plan.arms.values()))
 
     def contest(self) -> Contest:
-        """To be iterated; its seconds count from now on."""
+        """To be iterated; what is left of the seconds counts from now on."""
         folder = self.folder / COMPARISON
-        return Contest(self.plan, seconds=self.wishes.seconds, folder=folder, device=self.device)
+        return Contest(self.plan, seconds=self.wishes.seconds, spent=self.spent, folder=folder, device=self.device)
 
     def sentence(self) -> str:
         """What is to be done and what it will cost, said before it begins."""
@@ -71,7 +75,7 @@ class Asked:
         budget = f"of the {time_words(self.wishes.seconds)} given"
         if not self.prices:
             return f"{said}: goes on in {self.folder}, {budget}."
-        return f"{said}: about {time_words(seconds_of(plan, self.prices))} {budget}."
+        return f"{said}: about {time_words(self.spent + seconds_of(plan, self.prices))} {budget}."
 
 
 def ask(path: str | Path, wishes: Wishes, changes: Mapping[str, Any], *, device: str | None = None) -> Asked:
@@ -83,20 +87,23 @@ def ask(path: str | Path, wishes: Wishes, changes: Mapping[str, Any], *, device:
         DataError, SourceError: images or weights that are missing or unfit; RunError: the folder holds something else;
         RecipeError: a wish that cannot be met.
     """
+    start = time.monotonic()
     check_wishes(wishes)
     folder = (wishes.out or FOLDERS / Path(path).expanduser().resolve().name).expanduser()
     check_folder(folder)
     check_apart(wishes.source, folder)
     load(shared_recipe(path, {}, with_form(changes)).data)  # what is wrong with the images comes first
     shared = shared_recipe(path, source_changes(wishes.source), changes)
-    data = load(shared.data, shared.modify)
+    data = data_of(shared)
     arms = arms_of(shared, wishes.ways, changes, data)
     fixed = "epochs" in changes
     if begun := epochs_of(folder):
-        return Asked(plan_of(arms, shared.epochs if fixed else begun, wishes.seeds), {}, folder, wishes, device)
+        plan = plan_of(arms, shared.epochs if fixed else begun, wishes.seeds)
+        return Asked(plan, {}, folder, wishes, device, time.monotonic() - start)
     prices = prices_of(arms, device=device)
-    plan = fitted(arms, wishes.seeds, wishes.seconds, prices, fixed=fixed)
-    return Asked(plan, prices, folder, wishes, device)
+    spent = time.monotonic() - start
+    plan = fitted(arms, wishes.seeds, wishes.seconds, prices, fixed=fixed, spent=spent)
+    return Asked(plan, prices, folder, wishes, device, spent)
 
 
 def with_form(changes: Mapping[str, Any]) -> dict[str, Any]:

@@ -20,6 +20,7 @@ from lab.choosing.ways import WAYS
 from lab.costs import with_prefix
 from lab.data import Dataset
 from lab.diagnostics.predictions import wilson
+from lab.loading import data_of
 from lab.models import models
 from lab.reports import search_words
 from lab.runs import Run
@@ -140,7 +141,7 @@ def limits(choice: Choice, data: Dataset) -> list[str]:
 
 def use(data: Dataset, run: Run) -> list[str]:
     network = call(models, run.recipe.model, str(data.shape), str(len(data.classes)), "torch.nn.ReLU")
-    mean, std = data.statistics
+    mean, std = data_of(run.recipe).statistics  # of a source, where it is one's
     return [
         f"`python {SCRIPT}` trains this run again and gives its losses; on a CPU, with the same versions and number of "
         f"threads, to the last digit. `{WEIGHTS}` has its weights. With the lab: `lab test {RUN}`, "

@@ -8,7 +8,8 @@ from statistics import fmean
 from lab.choosing.contest import Contest
 from lab.choosing.recommending import Choice, Standing, choose
 from lab.costs import costs
-from lab.data import Dataset, load
+from lab.data import Dataset
+from lab.loading import data_of
 from lab.recipe import Recipe
 from lab.trials import Trial, chance
 
@@ -16,7 +17,7 @@ from lab.trials import Trial, chance
 def images_of(contest: Contest) -> Dataset:
     """What all ways were trained and judged on."""
     recipe = next(iter(contest.arms.values()))
-    return load(recipe.data, recipe.modify)
+    return data_of(recipe)
 
 
 def concluded(contest: Contest) -> Choice:

@@ -26,8 +26,8 @@ class Contest(Comparison):
     """A comparison of tuned arms that keeps to its seconds; how far it comes depends on the clock, on no result.
 
     Args:
-        seconds: from now on, by `clock`. A search widens only where that leaves time for all seeds, seeds come in
-            portions of which each must fit, and what still runs at the end is left.
+        seconds: from now on, by `clock`, less those that are `spent` already. A search widens only where that leaves
+            time for all seeds, seeds come in portions of which each must fit, and what still runs at the end is left.
     """
 
     def __init__(
@@ -35,11 +35,12 @@ class Contest(Comparison):
         plan: Plan,
         *,
         seconds: float,
+        spent: float = 0.0,
         folder: str | Path | None = None,
         clock: Callable[[], float] = time.monotonic,
         **where: Any,
     ) -> None:
-        self.clock, self.seconds, self.deadline = clock, seconds, clock() + seconds
+        self.clock, self.seconds, self.deadline = clock, seconds, clock() + seconds - spent
         self._passed, self._trained_for = 0.0, 0.0  # by the clock, and by the runs' own
         super().__init__(plan, folder=folder, **where)
         self.told = lambda *_: self.keep_to_time()

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any, get_args
 
 from lab.catalogue import Choice, RecipeError
-from lab.data import load
+from lab.loading import data_of
 from lab.recipe import Recipe
 from lab.runs import open_run
 from lab.transfer import SourceError, sources
@@ -64,7 +64,7 @@ def network_of(weights: str) -> str:
 def changes_of_run(folder: Path) -> dict[str, Any]:
     """An earlier run's network, and images of the size and the colours that it learned from."""
     recipe: Recipe = open_run(folder).recipe
-    channels, height, width = load(recipe.data, recipe.modify).shape
+    channels, height, width = data_of(recipe).shape
     if height != width:
         raise RecipeError(f"The run in {folder} learned from {height} x {width} sequences, not from square images.")
     network = {key: getattr(recipe, key).model_dump() for key in ("model", "activation")}

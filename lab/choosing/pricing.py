@@ -18,6 +18,7 @@ from lab.training import Training
 from lab.transfer import thawing
 
 LEAST_EPOCHS, LEAST_SEEDS = 5, 3  # below these a comparison says little
+SMALLEST = 8  # pixels that are worth a try
 SHARE = 0.8  # of the seconds, what the plan may take: a search that has to widen takes more
 RATES, TUNING_SEEDS = 5, 2  # rates tried of each way, and seeds that the best of them meet
 
@@ -79,25 +80,40 @@ def seconds_of(plan: Plan, prices: Mapping[str, Price]) -> float:
     return runs_each(plan) * sum(each) + max(each)
 
 
-def fitted(arms: Mapping[str, Recipe], seeds: int, seconds: float, prices: Mapping[str, Price], *, fixed: bool) -> Plan:
+def fitted(
+    arms: Mapping[str, Recipe],
+    seeds: int,
+    seconds: float,
+    prices: Mapping[str, Price],
+    *,
+    fixed: bool,
+    spent: float = 0.0,
+) -> Plan:
     """The largest plan within the seconds: epochs go first, then seeds.
 
     Args:
-        fixed: whether the person has said how many epochs.
+        fixed: whether the person has said how many epochs; spent: of the seconds, what reading and measuring took.
     Raises:
         RecipeError: not even the smallest fits, with what it takes and what would help.
     """
     plan, least = None, next(iter(arms.values())).epochs
     for epochs, count in sizes(least, seeds, fixed=fixed):
         plan = plan_of(arms, epochs, count)
-        if seconds_of(plan, prices) <= SHARE * seconds:
+        if seconds_of(plan, prices) <= SHARE * (seconds - spent):
             return plan
     assert plan is not None
     raise RecipeError(
-        f"{len(arms)} ways take about {seconds_of(plan, prices) / SHARE:.0f} s even with "
+        f"{len(arms)} ways take about {spent + seconds_of(plan, prices) / SHARE:.0f} s even with "
         f"{next(iter(plan.arms.values())).epochs} epochs and {plan.seeds} seeds, but only {seconds:g} s were given. "
-        "Give more --seconds, fewer --ways, or smaller images (data.size=32)."
+        f"Give more --seconds, or fewer --ways{smaller_images(arms)}."
     )
+
+
+def smaller_images(arms: Mapping[str, Recipe]) -> str:
+    """`, or smaller images (data.size=32)`; nothing where a run decides their size, or they are small already."""
+    smaller = min(dict(arm.data).get("size", 0) for arm in arms.values()) // 2
+    given = any(arm.source.name == "run" for arm in arms.values())
+    return f", or smaller images (data.size={smaller})" if smaller >= SMALLEST and not given else ""
 
 
 def sizes(epochs: int, seeds: int, *, fixed: bool) -> Iterator[tuple[int, int]]:

@@ -91,9 +91,17 @@ class Choice:
 
     @cached_property
     def winner(self) -> Standing:
-        """Of those that are tied the cheapest; of several that are about as cheap the one with the best mean."""
-        least = min(each.seconds for each in self.tied)
-        return next(each for each in self.tied if each.seconds <= ABOUT_AS_CHEAP * least)
+        """Of those that are tied the cheapest; of several that are about as cheap the one with the best mean.
+
+        Not one that is no better than chance, where another is: few test images tell no two ways apart.
+        """
+        least = min(each.seconds for each in self.able)
+        return next(each for each in self.able if each.seconds <= ABOUT_AS_CHEAP * least)
+
+    @property
+    def able(self) -> tuple[Standing, ...]:
+        """Those tied that are better than chance; all, where none is."""
+        return tuple(each for each in self.tied if each.mean > self.chance) or self.tied
 
     @property
     def runner_up(self) -> Judgement:
@@ -114,7 +122,8 @@ class Choice:
             return f"{tied}. Take {self.winner.name}: none of these is clearly cheaper."
         cost = f"{in_seconds(self.winner)}, {self.best.name} {in_seconds(self.best)}"
         guess = f"Where that does not matter, {self.best.name} is the better guess."
-        return f"{tied}. Take the cheapest, {self.winner.name}: a run takes {cost}. {guess}"
+        which = "the cheapest" if self.able == self.tied else "the cheapest of those that are better than chance"
+        return f"{tied}. Take {which}, {self.winner.name}: a run takes {cost}. {guess}"
 
     def evidence(self) -> str:
         found = self.runner_up

@@ -68,6 +68,7 @@ class Dataset:
 
     unlabelled: training images whose labels nobody may look at, those of `train` among them; None: just these.
     unseen: classes that have no training images on purpose.
+    normalisation: mean and deviation of each channel with which images are to be seen; None: their own.
     """
 
     train: Split
@@ -78,6 +79,7 @@ class Dataset:
     unlabelled: Split | None = None
     shift: Shift | None = None
     unseen: tuple[int, ...] = ()
+    normalisation: tuple[list[float], list[float]] | None = None
 
     @property
     def shape(self) -> tuple[int, int, int]:
@@ -87,11 +89,15 @@ class Dataset:
 
     @cached_property
     def statistics(self) -> tuple[list[float], list[float]]:
-        """Mean and standard deviation of each channel in [0, 1], over at most 2,000 training images."""
-        return channel_statistics(self.train.images)
+        """Mean and standard deviation of each channel in [0, 1], over at most 2,000 training images; or those given."""
+        return self.normalisation or channel_statistics(self.train.images)
 
     def with_train(self, train: Split) -> Dataset:
         return replace(self, train=train)
+
+    def normalised_by(self, mean: list[float], std: list[float]) -> Dataset:
+        """Seen with another mean and deviation of each channel than its own."""
+        return replace(self, normalisation=(mean, std))
 
 
 def channel_statistics(images: Tensor | Images) -> tuple[list[float], list[float]]:

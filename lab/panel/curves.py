@@ -16,7 +16,7 @@ MEANWHILE = "Curves of loss and accuracy come here as soon as the page has loade
 
 
 class Curves:
-    """Loss and accuracy of the panel's runs; each run, by its number, has four traces.
+    """Loss and accuracy of the panel's runs; each run, by its number, has the traces of `run_traces`.
 
     Args:
         tell: called, in any thread, when the browser has drawn what there was.
@@ -49,8 +49,9 @@ class Curves:
     def keep(self, labels: Mapping[int, str]) -> None:
         """Have lines for these runs and no others, by number; those that stay keep their colour and dash."""
         for number in labels.keys() - self._lines.keys():
-            self.figure.add_traces(run_traces(labels[number], number - 1))
-            self._lines[number] = list(self.figure.data[-4:])
+            new = run_traces(labels[number], number - 1)
+            self.figure.add_traces(new)
+            self._lines[number] = list(self.figure.data[-len(new) :])
         self._lines = {number: lines for number, lines in self._lines.items() if number in labels}
         self.figure.data = (*self.figure.data[:2], *(trace for lines in self._lines.values() for trace in lines))
         self._show_hint(visible=not self._lines)
@@ -86,12 +87,12 @@ class Curves:
 
     def _fit_axes(self, entries: Sequence[Entry]) -> None:
         """Say what they show, and keep a linear loss readable when some are huge; a logarithmic one shows them all."""
-        recipes = [entry.run.recipe for entry in entries]
-        for title, text in zip(self.figure.layout.annotations, titles(recipes), strict=False):
+        runs = [entry.run for entry in entries]
+        for title, text in zip(self.figure.layout.annotations, titles(runs), strict=False):
             if title.text != text:
                 title.text = text
         axis = self.figure.layout.yaxis
-        top = None if axis.type == "log" else loss_top([entry.run for entry in entries])
+        top = None if axis.type == "log" else loss_top(runs)
         if top == self._top:
             return
         self._top = top

@@ -25,6 +25,7 @@ from lab.panel.layers import in_html as layers_in_html
 from lab.panel.live_figure import small_figure
 from lab.panel.worker import Post, errand, forget, in_short
 from lab.recipe import Recipe
+from lab.savings import savings
 from lab.schedule_plots import rate_over_run
 
 PAUSE = 0.15  # seconds without a change before anything is computed: a slider passes many values
@@ -65,6 +66,11 @@ def cost_key(recipe: Recipe) -> tuple[Any, ...]:
 def layers_key(recipe: Recipe) -> tuple[Any, ...]:
     """All that the table of layers depends on: what thaws does so at an epoch."""
     return (*(getattr(recipe, field) for field in NETWORK), recipe.epochs)
+
+
+def cost_lines(recipe: Recipe) -> list[str]:
+    """What the recipe costs, and below that what its ways of saving are worth."""
+    return [costs_in_words(costs(recipe)), *savings(recipe)]
 
 
 class Forecast:
@@ -142,7 +148,7 @@ class Forecast:
         """What is quick first."""
         try:
             yield "rate", rate_over_run(recipe)
-            yield "costs", self._costs.find(recipe) or self._costs.keep(recipe, costs_in_words(costs(recipe)))
+            yield "costs", self._costs.find(recipe) or self._costs.keep(recipe, cost_lines(recipe))
             yield "layers", self._table(recipe)
             for report in self._reports(recipe):
                 yield "doctor", (report, init_doctor(replace(report, sentence=""), compact=True))
@@ -194,8 +200,8 @@ class Forecast:
         self.problem.value = ""
         self._draw("rate", picture)
 
-    def _on_costs(self, text: str) -> None:
-        self.costs.value = f'<div class="lab-detail">{escape(text)}</div>'
+    def _on_costs(self, lines: list[str]) -> None:
+        self.costs.value = "".join(f'<div class="lab-detail">{escape(line)}</div>' for line in lines)
 
     def _on_layers(self, table: LayerTable | None) -> None:
         self.layers.value = layers_in_html(table) if table else ""

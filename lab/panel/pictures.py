@@ -9,10 +9,10 @@ import plotly.graph_objects as go
 
 from lab.activation_plots import activation_curve, initial_weights
 from lab.activations import gain_of
-from lab.data import load
 from lab.diagnostics.pre_activations import pre_activations
 from lab.diagnostics.signals import matrices
 from lab.layer_plots import parameters_by_layer
+from lab.loading import data_of
 from lab.optimizer_plots import path_in_valley
 from lab.recipe import Recipe
 from lab.schedule_plots import rate_over_run
@@ -33,7 +33,7 @@ def of_activation(recipe: Recipe, device: str | None) -> go.Figure | None:
 
 def of_init(recipe: Recipe, device: str | None) -> go.Figure | None:  # noqa: ARG001  # a Picture's signature
     """The first layer's weights; None of a layer that is too large to draw."""
-    model = build_model(recipe, load(recipe.data, recipe.modify))
+    model = build_model(recipe, data_of(recipe))
     shape = next((tuple(weights[0].shape) for module in model.modules() if (weights := matrices(module))), None)
     if shape is None or prod(shape) > LARGEST:
         return None

@@ -10,6 +10,7 @@ from types import MappingProxyType
 import yaml
 
 from lab.compare import Comparison
+from lab.events import Epoch
 from lab.export import script
 from lab.figure_parts import counted
 from lab.objectives import without_labels
@@ -99,22 +100,27 @@ def runs_table(
     if not runs:
         return '<div class="lab-empty">Runs appear here, with what differs between them.</div>'
     heads = ["line", "run", "what differs", "status", "epochs", "best accuracy", "its loss", "seconds"]
+    heads += ["beside it"] * (wide := any(run.best and run.best.beside for run in runs.values()))
     head = "".join(f'<th scope="col" class="{"number" if i > 3 else ""}">{text}</th>' for i, text in enumerate(heads))
     what = differences(runs)
     shown = [number for number in runs if found is None or number in found]
     shown.sort(key=lambda number: not notes.get(number, Note()).pinned)
-    rows = "".join(table_row(number, runs[number], what[number], notes.get(number, Note())) for number in shown)
+    rows = "".join(
+        table_row(number, runs[number], what[number], notes.get(number, Note()), wide=wide) for number in shown
+    )
     left_out = f'<div class="lab-detail">{len(shown)} of {len(runs)} runs</div>' if len(shown) < len(runs) else ""
     return f'<table class="lab-runs"><thead><tr>{head}</tr></thead><tbody>{rows}</tbody></table>{left_out}'
 
 
-def table_row(number: int, run: Run, what: str, note: Note) -> str:
+def table_row(number: int, run: Run, what: str, note: Note, *, wide: bool) -> str:
+    """wide: with a cell for what the objective measures beside the accuracy."""
     best = run.best
     numbers = [
         f"{len(run.history.epochs)} of {run.recipe.epochs}",
         f"{best.validation_accuracy:.4f}{fitted(run)}" if best else "-",
         short_loss(best.validation_loss) if best else "-",
         f"{run.seconds:.1f}",
+        *([beside_words(best)] if wide else []),
     ]
     cells = "".join(f'<td class="number">{text}</td>' for text in numbers)
     title = escape(run.detail, quote=True)
@@ -133,6 +139,11 @@ def short_loss(loss: float) -> str:
 def fitted(run: Run) -> str:
     """Said beside an accuracy that no training of labels has brought about."""
     return f' <abbr title="{FITTED}">fitted</abbr>' if run.recipe.objective.name in without_labels else ""
+
+
+def beside_words(best: Epoch | None) -> str:
+    """`source 0.9851, gap 0.3702`."""
+    return escape(", ".join(f"{name} {value:.4f}" for name, value in best.beside.items())) if best else ""
 
 
 def line_sample(index: int) -> str:

@@ -23,13 +23,14 @@ import torch
 
 from lab import steps
 from lab.events import Event, Finished, History, Learning, Looking, Step
+from lab.loading import data_of
 from lab.panel.pulse import Pulse
 from lab.panel.turns import Held, Turn, Turns
 from lab.recipe import Recipe
 from lab.runs import Run, new_folder, run_of
 from lab.steps import is_out_of_memory, no_memory, pick_device
 from lab.store import Recorder
-from lab.training import Training, load
+from lab.training import Training
 
 POLL_SECONDS = 0.1
 
@@ -324,7 +325,7 @@ def warm_up(recipe: Recipe) -> None:
     """Read the data before the first click, so that the first point comes at once."""
     if recipe.data.name != "folder":  # which may be large
         with contextlib.suppress(ValueError):  # shown when the person presses Train
-            load(recipe.data, recipe.modify)
+            data_of(recipe)
 
 
 def _work_forever(cores: int) -> None:

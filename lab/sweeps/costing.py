@@ -8,8 +8,8 @@ from dataclasses import dataclass
 
 import torch
 
-from lab.data import load
 from lab.gradients import passes_of
+from lab.loading import data_of
 from lab.many import endless, seconds_per_step
 from lab.optimizers import batch_of
 from lab.recipe import Recipe
@@ -48,7 +48,7 @@ def steps_and_flops(recipe: Recipe, known: dict[str, tuple[float, int]]) -> tupl
     asked = batch_of(recipe.optimizer, recipe.batch_size)
     key = repr([asked, *(getattr(recipe, field) for field in DECIDING)])
     if key not in known:
-        data = load(recipe.data, recipe.modify)
+        data = data_of(recipe)
         objective, images = build_objective(recipe, data), torch.zeros(4, *data.shape)
         size = min(asked or len(data.train), len(data.train))
         flops = flops_of_loss(objective, build_model(recipe, data, objective), images, size)

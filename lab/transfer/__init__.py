@@ -18,6 +18,7 @@ transfers = Catalogue(
 from lab.transfer import files, published, ways  # noqa: F401  # pyright: ignore[reportUnusedImport]  # they fill the catalogues
 from lab.transfer.freezing import before_epoch, cached, freezes, settle, thawing, trained_layers
 from lab.transfer.matching import Copied, Match
+from lab.transfer.preprocessing import as_seen, preprocessing, preprocessing_of
 from lab.transfer.published import fetch_weights
 from lab.transfer.table import Row, rows
 from lab.transfer.weights import SourceError, Weights
@@ -28,10 +29,13 @@ __all__ = [
     "Row",
     "SourceError",
     "Weights",
+    "as_seen",
     "before_epoch",
     "cached",
     "fetch_weights",
     "freezes",
+    "preprocessing",
+    "preprocessing_of",
     "rows",
     "settle",
     "sources",

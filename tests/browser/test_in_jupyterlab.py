@@ -31,7 +31,9 @@ def grows(window: Window, trace: int = 0) -> None:
 
 def drawn(window: Window, *points: int) -> None:
     """The first traces get so many points in the end: the last ones come when the browser has drawn those before."""
-    lengths = "document.querySelector('.lab-results .js-plotly-plot').data.slice(2).map((trace) => trace.y?.length)"
+    lengths = (
+        "document.querySelector('.lab-results .js-plotly-plot').data.slice(2).map((trace) => trace.y?.length ?? 0)"
+    )
     window.page.wait_for_function(f"(points) => JSON.stringify({lengths}) === JSON.stringify(points)", arg=[*points])
 
 
@@ -44,7 +46,7 @@ def test_from_empty_state_to_a_trained_network(panel: Window) -> None:
     assert "Finished" in row
     assert "20 of 20" in row
     assert float(panel.kernel("print(panel.runs[0].best.validation_accuracy)")) > 0.95
-    drawn(panel, 200, 200, 20, 20)
+    drawn(panel, 200, 200, 20, 20, 0)
     assert panel.errors == []
 
 
@@ -147,7 +149,7 @@ def test_reloading_the_page_shows_the_same_state_and_goes_on(panel: Window) -> N
     panel.page.reload(wait_until="domcontentloaded")
     panel.ready()
     panel.state("running")
-    panel.page.wait_for_function("() => document.querySelector('.lab-results .js-plotly-plot')?.data?.length === 6")
+    panel.page.wait_for_function("() => document.querySelector('.lab-results .js-plotly-plot')?.data?.length === 7")
     assert panel.traces()[2]["points"] >= before
     grows(panel)
     press(panel, "stop")

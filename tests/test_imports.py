@@ -113,6 +113,7 @@ ORDER = [
         "sweeps",
         "doctor",
         "option_tables",
+        "app",
     ),
     *("course", "panel", "__main__"),
 ]

@@ -29,8 +29,8 @@ from lab.script_lines import call
 RULE = (
     "Rates were judged by the validation images, with seeds of their own; the table is of other seeds and of the test "
     "images, which no search looked at. A difference counts only where the intervals over seeds and over test images "
-    "both exclude 0; of ways that are not told apart the cheapest is taken. Copied batch normalisation keeps the "
-    "source's statistics."
+    "both exclude 0; of ways that are not told apart, and whose means are near the best, the cheapest is taken. Copied "
+    "batch normalisation keeps the source's statistics."
 )
 FLATTERED = (
     "- The way was chosen by the very test images that the table is about: where ways are close, the winner's number "

@@ -12,6 +12,7 @@ from lab.sentences import furthest, in_points, words
 from lab.verdicts import LEVEL, WORTH, Interval, Verdict, interval, oriented, verdicts
 
 ABOUT_AS_CHEAP = 1.25  # times the seconds of the cheapest: a clock tells no closer
+NEAR = 0.02  # of accuracy: what a cheaper way may seem to lose; few seeds tell no two ways apart, however far they lie
 FEW_IMAGES = 100  # below these one image is more than a point
 
 Missed = Sequence[int] | None
@@ -91,17 +92,14 @@ class Choice:
 
     @cached_property
     def winner(self) -> Standing:
-        """Of those that are tied the cheapest; of several that are about as cheap the one with the best mean.
-
-        Not one that is no better than chance, where another is: few test images tell no two ways apart.
-        """
-        least = min(each.seconds for each in self.able)
-        return next(each for each in self.able if each.seconds <= ABOUT_AS_CHEAP * least)
+        """Of those tied and near the cheapest; of several that are about as cheap the one with the best mean."""
+        least = min(each.seconds for each in self.near)
+        return next(each for each in self.near if each.seconds <= ABOUT_AS_CHEAP * least)
 
     @property
-    def able(self) -> tuple[Standing, ...]:
-        """Those tied that are better than chance; all, where none is."""
-        return tuple(each for each in self.tied if each.mean > self.chance) or self.tied
+    def near(self) -> tuple[Standing, ...]:
+        """Those tied whose mean is near the best, too: that no difference is shown does not make two ways equal."""
+        return tuple(each for each in self.tied if each.mean >= self.best.mean - NEAR)
 
     @property
     def runner_up(self) -> Judgement:
@@ -118,11 +116,12 @@ class Choice:
             return f"Take {self.winner.name}: it is better than every other way."
         others = [each.name for each in self.tied if each is not self.best]
         tied = f"No difference is shown between {self.best.name}, which has the best mean, and {listed(others)}"
+        within = "" if self.near == self.tied else f" whose mean is within {100 * NEAR:g} points of it"
         if self.winner is self.best:
-            return f"{tied}. Take {self.winner.name}: none of these is clearly cheaper."
+            return f"{tied}. Take {self.winner.name}: none of these{within} is clearly cheaper."
         cost = f"{in_seconds(self.winner)}, {self.best.name} {in_seconds(self.best)}"
         guess = f"Where that does not matter, {self.best.name} is the better guess."
-        which = "the cheapest" if self.able == self.tied else "the cheapest of those that are better than chance"
+        which = f"the cheapest{within and ' of those'}{within}"
         return f"{tied}. Take {which}, {self.winner.name}: a run takes {cost}. {guess}"
 
     def evidence(self) -> str:

@@ -66,6 +66,6 @@ class BatchNorm(nn.BatchNorm2d):
 class RMSNorm(nn.RMSNorm):
     """The mean square, with a weight in the precision of what it multiplies: torch warns of others, and is slower."""
 
-    def forward(self, input: Tensor) -> Tensor:  # noqa: A002
+    def forward(self, x: Tensor) -> Tensor:
         """(..., width) -> the same shape."""
-        return functional.rms_norm(input, self.normalized_shape, self.weight.to(input.dtype), self.eps)
+        return functional.rms_norm(x, self.normalized_shape, self.weight.to(x.dtype), self.eps)

@@ -23,7 +23,7 @@ def one_thread():
 def nursery():
     """Starts processes that have imported what a training imports, and have no threads of torch in them."""
     context = multiprocessing.get_context("forkserver")
-    context.set_forkserver_preload(["lab", "sklearn.datasets", "torch._dynamo"])
+    context.set_forkserver_preload(["lab", "torch._dynamo"])
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("OMP_NUM_THREADS", "1")  # a process that is forked beside threads may wait for them for ever
         forkserver.ensure_running()

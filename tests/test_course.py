@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 
 import lab
 from lab.course import check, predict, profile, verdict
-from lab.course.answers import Exercise, exercise_of, read_exercises, sealed
+from lab.course.answers import Exercise, exercise_of, read_exercises, said_of, seal, sealed
 from lab.course.making import make, student, without_solution
 from lab.course.verdict_lines import judged, strays
 from lab.store import RunError
@@ -39,6 +39,12 @@ def answers(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     [
         ("05-1", "b", "right. Twice as many."),
         ("05-1", " B ", "right. Twice as many."),
+        ("05-1", "(b)", "right. Twice as many."),
+        ("05-1", "b)", "right. Twice as many."),
+        ("05-1", "B.", "right. Twice as many."),
+        ("05-1", "(c)", "not yet. That is the other one."),
+        ("05-1", "(ab)", "not yet. Count again."),
+        ("05-1", "()", "not yet. Count again."),
         ("05-1", "a", "not yet. Count again."),
         ("05-1", "c", "not yet. That is the other one."),
         ("05-1", 2, "2 was given, but a choice, such as 'a' is wanted."),
@@ -129,6 +135,13 @@ def test_a_verdict_is_one_stable_line_and_leaves_its_numbers(tmp_path, capsys, v
     assert not any(str(value) in line for value in values if value not in bounds.values())
     kept = json.loads((tmp_path / "verdicts" / "02.json").read_text())
     assert (kept["result"], kept["tolerance"]) == (result, 0.1)
+
+
+def test_a_verdict_says_what_its_values_are_of(tmp_path, capsys) -> None:
+    verdict("02", "It holds.", [1.0, 2.0], above=0.5, tolerance=0.1, unit="group", folder=tmp_path)
+    verdict("02", "It holds.", [1.0], above=0.5, tolerance=0.1, unit="group", folder=tmp_path)
+    said = capsys.readouterr().out.splitlines()
+    assert [line.rpartition(" at ")[2] for line in said] == ["each of 2 groups.", "one group."]
 
 
 @given(st.lists(st.floats(-2, 2), min_size=1), st.floats(-1, 1))
@@ -224,6 +237,22 @@ def test_verdicts_that_are_expected_belong_to_chapters() -> None:
     assert {path.stem[:2] for path in (COURSE / "instructor" / "verdicts").glob("*.json")} == numbers
 
 
-def test_the_answers_of_the_course_can_be_read() -> None:
-    exercises = read_exercises(COURSE / "instructor" / "answers.yaml")
-    assert len({exercise.why for exercise in exercises.values()}) == len(exercises)
+EXERCISES = read_exercises(COURSE / "instructor" / "answers.yaml")
+FRACTIONS = {name: exercise for name, exercise in EXERCISES.items() if exercise.number and exercise.number % 1}
+
+
+def test_the_answers_of_the_course_say_each_its_own_why() -> None:
+    assert len({exercise.why for exercise in EXERCISES.values()}) == len(EXERCISES)
+
+
+@pytest.mark.parametrize("name", FRACTIONS)
+def test_an_answer_of_the_course_is_right_with_two_digits(name: str) -> None:
+    exercise = FRACTIONS[name]
+    assert said_of(name, seal(name, exercise), f"{exercise.number:.2g}").startswith("right. ")
+
+
+@pytest.mark.parametrize("name", EXERCISES)
+def test_a_mistake_that_is_known_gets_its_hint(name: str) -> None:
+    sealed_one = seal(name, EXERCISES[name])
+    for mistake in EXERCISES[name].wrong:
+        assert said_of(name, sealed_one, mistake.answer) == f"not yet. {mistake.hint}"

@@ -61,7 +61,7 @@ def check(exercise: str, answer: Answer | EllipsisType, *, file: str | Path | No
     """Print whether an answer is right; if not, a hint.
 
     Args:
-        exercise: such as "05-2"; answer: a choice (a word, capitals or not) or a number.
+        exercise: such as "05-2"; answer: a number, or a choice (capitals, brackets and a full stop do not count).
         file: the sealed answers; those beside the notebook by default.
     Raises:
         RecipeError: there is no such exercise, or no file with answers.
@@ -112,7 +112,7 @@ def hint_for(spec: Mapping[str, Any], answer: Answer) -> str:
 
 
 def same(known: Answer, given: Answer) -> bool:
-    """Words up to capitals and spaces, numbers up to one percent."""
+    """Words as `plain` has them, numbers up to one percent."""
     try:
         return math.isclose(float(known), float(given), rel_tol=0.01)
     except (TypeError, ValueError):
@@ -120,7 +120,8 @@ def same(known: Answer, given: Answer) -> bool:
 
 
 def plain(answer: Answer) -> str:
-    return " ".join(str(answer).split()).lower()
+    """Without capitals, spaces, and what a choice is written with, as in `(b)`, `b)` and `b.`"""
+    return " ".join(str(answer).lower().split()).strip("()[]. ")
 
 
 def hashed(exercise: str, answer: Answer) -> str:

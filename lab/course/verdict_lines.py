@@ -22,6 +22,7 @@ def verdict(
     above: float | None = None,
     below: float | None = None,
     tolerance: float,
+    unit: str = "seed",
     folder: str | Path = RUNS,
 ) -> None:
     """Say in one line whether a claim held at every seed, and leave the numbers in `verdicts/<chapter>.json`.
@@ -30,9 +31,10 @@ def verdict(
     was asked for and not what was measured, so that it is the same on every machine where the result is.
 
     Args:
-        values: one per seed, such as differences of accuracies.
+        values: one per seed (or other unit), such as differences of accuracies.
         above, below: what is asked for; one of the two, or both.
         tolerance: how far each value may be from those of another machine; kept with the numbers.
+        unit: what there is one value of.
     Raises:
         ValueError: no values, or nothing is asked for.
     Example:
@@ -49,8 +51,8 @@ def verdict(
     place = Path(folder) / FOLDER
     make_folder(place)
     write_atomically(place / f"{chapter}.json", json.dumps(numbers, indent=1).encode())
-    seeds = f"each of {len(values)} seeds" if len(values) > 1 else "one seed"
-    print(f"{result}  {chapter}  {claim} Asked for: {asked} at {seeds}.")
+    where = f"each of {len(values)} {unit}s" if len(values) > 1 else f"one {unit}"
+    print(f"{result}  {chapter}  {claim} Asked for: {asked} at {where}.")
 
 
 def judged(values: Sequence[float], above: float | None, below: float | None) -> Result:

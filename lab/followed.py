@@ -218,12 +218,19 @@ def standing(run: LiveRun, lens: Lens, *, name: str, ended: str = "") -> Followe
 
 
 def looking_back(run: LiveRun, followed: Followed, lens: Lens, losses: Mapping[int, float]) -> Iterator[Glimpse]:
-    """A glimpse of each snapshot that `standing` found, a chance to stop each; the run may have forgotten some since.
+    """A glimpse of each snapshot that `standing` found, a chance to stop each; the run may forget some from now on.
 
     Args:
         losses: those that are known already, by step.
     """
-    trail, buffers = followed.trail, run.buffers.copy()
+    assert followed.trail
+    return glimpses_of(run, followed, lens, losses, run.buffers.copy())  # now, not when the first is asked for
+
+
+def glimpses_of(
+    run: LiveRun, followed: Followed, lens: Lens, losses: Mapping[int, float], buffers: Mapping[int, Weights]
+) -> Iterator[Glimpse]:
+    trail = followed.trail
     assert trail
     for index, step in enumerate(trail.steps):
         network = network_at(run, trail.weights(index), buffers[step])

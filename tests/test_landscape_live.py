@@ -339,6 +339,36 @@ def test_a_moving_run_is_followed_by_few_points_and_the_picture_says_so(monkeypa
     assert len(asked) == 25 + 8
 
 
+def test_beside_a_cliff_a_picture_stays_until_there_is_a_newer_one(monkeypatch):
+    live, measure = Live(QUICK, share=1.0), Evaluator.__call__
+    monkeypatch.setattr(Frame, "worn", lambda self: "")
+
+    def with_a_cliff(self, points):
+        frame = live._views[1].frame
+        for indices, values in measure(self, points):
+            values.loss[(points[indices] - np.array(frame.middle)).sum(1) < -1.5 * frame.reach] = np.inf
+            yield indices, values
+
+    session, seen = Training(recipe_of("mlp", epochs=40), device="cpu"), []
+    for event in session:
+        live.hear(1, session, event)
+        if len(live.runs[1].trail) > 6:
+            break
+    settle(live)
+    monkeypatch.setattr(Evaluator, "__call__", with_a_cliff)
+    for event in session:
+        live.hear(1, session, event)
+        for _ in range(40):
+            live.step()
+            seen += live.portraits()
+        if len(live.runs[1].trail) > 16:
+            break
+    assert all(each.surface is not None and each.moving for each in seen)
+    assert np.isinf(seen[-1].surface.loss).any()
+    settle(live)
+    assert live.portraits()[0].step == live.runs[1].newest.step > seen[0].step
+
+
 def test_a_question_that_changes_ends_what_was_begun_for_another():
     live = Live(Question(size=65, lens=Lens(samples=None)))
     followed(live, recipe_of("mlp"))

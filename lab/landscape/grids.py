@@ -83,6 +83,11 @@ class Grid:
         cells = self.between()
         return np.random.default_rng(seed).permutation(cells)[:count]
 
+    def anywhere(self, count: int, seed: int = 0) -> np.ndarray:
+        """(count, 2) coordinates drawn evenly over this part of the plane: points of no nested grid, as middles are."""
+        draw = np.random.default_rng(seed)
+        return np.stack([draw.uniform(axis[0], axis[-1], count) for axis in self.axes], 1)
+
 
 def line_grid(size: int) -> Grid:
     """From one end of a line (0) to the other (1), and some way beyond both."""
@@ -104,14 +109,17 @@ class Spline:
     """Where the values of a picture come from that were not measured.
 
     knots: exact points along an axis. error: of losses at points held out. checked: knots of the spline that the error
-    is of: fewer where every second one was held out, so that what is shown is off by less as a rule. ratio: it is an
-    older surface times a spline of now / then.
+    is of: fewer where every second one was held out, so that what is shown is off by less as a rule. ratio: it is
+    another surface times a spline of here / there. there: at which step, where that is known. base: exact points along
+    an axis of the other surface, where not all of it are.
     """
 
     knots: int
     error: SplineError
     checked: int
     ratio: bool = False
+    there: int | None = None
+    base: int | None = None
 
 
 def spline(grid: Grid, values: np.ndarray, a: np.ndarray, b: np.ndarray) -> np.ndarray:

@@ -85,6 +85,7 @@ class LiveView:
             (self.surface is None, self._refine),
             (self._unknown_heights(newest=True), self._measure_newest),
             (not self._can_refresh and not exact, self._refine),  # or it would stay where it is while others move
+            (not self._can_refresh and exact and behind, self._begin),
             (self._can_refresh and behind and self._is_old(newest), self._refresh),
             (behind and not moving, self._begin),
             (self._unknown_heights(newest=False), self._measure_heights),
@@ -96,7 +97,9 @@ class LiveView:
 
     @property
     def _can_refresh(self) -> bool:
-        return self._base is not None and self._base.grid.size > REFRESH
+        """Whether few points do where the run has moved on: not beside a cliff, over which no spline leads."""
+        base = self._base
+        return base is not None and base.grid.size > REFRESH and bool(np.isfinite(base.loss).all())
 
     @property
     def fineness(self) -> int:
@@ -183,19 +186,19 @@ class LiveView:
         self.past = {each: seen for each, seen in self.past.items() if each in self.run.trail.steps} | {step: surface}
 
     def _refresh(self) -> Piece:
-        """The picture of where the run is now, by few points; where no ratio can be had, by a survey of its own."""
+        """The picture of where the run is now, by few points; where no spline leads through, by a survey of its own."""
         assert self._survey
         assert self._base
         newest = self.run.newest
         evaluator = self._evaluator(newest)
         yield
         try:
-            found = yield from refreshing(self._base.filled(self.size), evaluator, REFRESH)
+            base = self._base.filled(self.size)
+            found = yield from refreshing(base, evaluator, REFRESH, step=self._survey_step)
             self._show(found, evaluator.plane, newest.step)
-        except ValueError:  # losses that are not finite, or 0
+        except ValueError:  # losses that are not finite: the old picture stays until there is a new one, however coarse
             self._survey, self._survey_step = Survey(evaluator, self._survey.grid), newest.step
-            self.surface = self._base = self.plane = None
-            self.step, self._fine = newest.step, 0
+            self._base, self._fine = None, 0
 
     def _look_back(self) -> Piece:
         """Through an earlier snapshot, by as few points as a refresh."""
@@ -207,8 +210,8 @@ class LiveView:
         yield
         now, exact = yield from measuring_few(self.frame.grid_of(REFRESH), evaluator)
         try:
-            found = carried_along(self.surface, now, exact)
-        except ValueError:  # losses that are not finite, or 0: the points alone
+            found = carried_along(self.surface, now, exact, step=self.step)
+        except ValueError:  # losses that are not finite: the points alone
             found = now
         self._keep(snapshot.step, self._told(found))
 

@@ -248,8 +248,14 @@ def points_words(surface: Surface) -> str:
     if known is None:
         return exact_words(surface)
     size, knots = across(surface.grid.size, surface), across(known.knots, surface)
-    how = "an earlier surface times a spline of what it has changed by at" if known.ratio else "spline of"
+    how = f"{other_words(known, surface)} times a spline of the ratio to it at" if known.ratio else "spline of"
     return f"{size} points: {how} {knots} exact ones, {held_out_words(known, surface)}"
+
+
+def other_words(known: Spline, surface: Surface) -> str:
+    """The surface that was carried along: where it was measured, and how far it is a spline itself."""
+    where = "another surface" if known.there is None else f"the surface at step {known.there:,}"
+    return where if known.base is None else f"{where}, itself of {across(known.base, surface)} exact ones,"
 
 
 def held_out_words(known: Spline, surface: Surface) -> str:

@@ -98,6 +98,7 @@ ORDER = [
         "landscape_plots",
         "edge_plots",
         "landscape_png",
+        "landscape_replays",
         "landscape_folder",
         "landscape_command",
     ),

@@ -21,7 +21,7 @@ from lab.landscape.frames import Frame
 from lab.landscape.grids import Grid, line_grid
 from lab.landscape.live import ADVANCE
 from lab.landscape.live_runs import LEAST_MARKS, MARKS, LiveRun
-from lab.landscape.live_views import read_off
+from lab.landscape.replays import read_off
 from lab.landscape.scenes import Scene, trust_words
 from lab.landscape.trails import Trail, scatter
 from lab.landscape.weights import flat

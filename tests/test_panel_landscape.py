@@ -458,6 +458,9 @@ def test_what_is_shown_can_be_saved(panel, tmp_path, monkeypatch) -> None:
     assert all(len(run["numbers"]) == 6 for run in facts["runs"])
     with np.load(folder / "surface.npz", allow_pickle=False) as kept:
         assert np.array_equal(kept["1.loss"], surfaces(panel)[1].loss)
+        for number, portrait in enumerate(panel.landscapes.news.portraits):
+            steps = portrait.path.steps[:-1].tolist()  # the slider was not touched: they were measured to be kept
+            assert [kept[f"{number}.past.{step}.loss"].shape for step in steps] == [(9, 9)] * len(steps)
 
 
 def test_snapshots_that_a_run_forgets_while_another_is_looked_at_are_gathered_all_the_same() -> None:

@@ -334,6 +334,11 @@ class Live:
         kind = self.question.plane
         return missing(kind, list(self.runs.values())) if kind in ("line", "points") else ""
 
+    def looking_back(self) -> Generator[None]:
+        """Surfaces through all snapshots of the runs that are seen, for what is to be kept; chances to stop."""
+        for view in list(self._shown.values()):
+            yield from view.looking_back()
+
     @property
     def seen(self) -> int:
         """Of how many runs there is a picture."""

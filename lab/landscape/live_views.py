@@ -7,7 +7,6 @@ from dataclasses import replace
 from typing import NamedTuple
 
 import numpy as np
-import scipy
 import torch
 
 from lab.landscape.evaluators import Evaluator
@@ -15,12 +14,12 @@ from lab.landscape.frames import Frame
 from lab.landscape.grids import SplineError
 from lab.landscape.live_runs import LiveRun, Snapshot, TrueLoss
 from lab.landscape.planes import Plane
+from lab.landscape.replays import looking_through, path_on
 from lab.landscape.samples import Samples, samples_of
 from lab.landscape.scenes import RunPath
-from lab.landscape.surfaces import Surface, Survey, carried_along, measuring, measuring_few, refreshing
+from lab.landscape.surfaces import FEW, Surface, Survey, measuring, refreshing
 from lab.views import Lens, Precision
 
-REFRESH = 5  # points along an axis that tell how a surface has changed
 Piece = Generator[None, None, None]
 
 
@@ -99,7 +98,7 @@ class LiveView:
     def _can_refresh(self) -> bool:
         """Whether few points do where the run has moved on: not beside a cliff, over which no spline leads."""
         base = self._base
-        return base is not None and base.grid.size > REFRESH and bool(np.isfinite(base.loss).all())
+        return base is not None and base.grid.size > FEW and bool(np.isfinite(base.loss).all())
 
     @property
     def fineness(self) -> int:
@@ -194,7 +193,7 @@ class LiveView:
         yield
         try:
             base = self._base.filled(self.size)
-            found = yield from refreshing(base, evaluator, REFRESH, step=self._survey_step)
+            found = yield from refreshing(base, evaluator, step=self._survey_step)
             self._show(found, evaluator.plane, newest.step)
         except ValueError:  # losses that are not finite: the old picture stays until there is a new one, however coarse
             self._survey, self._survey_step = Survey(evaluator, self._survey.grid), newest.step
@@ -208,12 +207,14 @@ class LiveView:
         snapshot = self.run.snapshot(place)
         evaluator = self._evaluator(snapshot)
         yield
-        now, exact = yield from measuring_few(self.frame.grid_of(REFRESH), evaluator)
-        try:
-            found = carried_along(self.surface, now, exact, step=self.step)
-        except ValueError:  # losses that are not finite: the points alone
-            found = now
+        found = yield from looking_through(self.surface, evaluator, step=self.step)
         self._keep(snapshot.step, self._told(found))
+
+    def looking_back(self) -> Piece:
+        """All surfaces through earlier snapshots that there are now, whether a replay is asked for or not."""
+        for _ in list(self.run.trail.steps):
+            if self._base is not None and self._unseen is not None:
+                yield from self._look_back()
 
     def _measure_newest(self) -> Piece:
         assert self._true
@@ -251,16 +252,7 @@ class LiveView:
         steps, places = self.run.trail.steps, self.frame.places(self.run)
         true = np.array([self.heights.get(step, np.nan) for step in steps])
         on_plane = np.array([self.on_plane.get(step, np.nan) for step in steps])
-        if self.surface is not None and not self._on_plane_known:
-            on_plane = read_off(self.surface, places)
-        return RunPath("", 0, places, np.array(steps), true, on_plane, self.frame.own(self.run))
-
-
-def read_off(surface: Surface, places: np.ndarray) -> np.ndarray:
-    """(k,) losses of a surface at places (k, 2), straight from point to point; nan outside of it.
-
-    Not by a spline: over a steep loss on a coarse grid it would overshoot, even below 0.
-    """
-    losses = surface.loss.squeeze()  # of a line (size,)
-    axes = surface.grid.axes[: losses.ndim]
-    return scipy.interpolate.interpn(axes, losses, places[:, : losses.ndim], bounds_error=False)
+        path = RunPath("", 0, places, np.array(steps), true, on_plane, self.frame.own(self.run))
+        if self.surface is None or self._on_plane_known:
+            return path
+        return path_on(self.surface, path, self.step)

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from math import ceil, floor, log10
 
 import numpy as np
@@ -25,7 +25,8 @@ class RunPath:
     """The marks of one run on a plane, (k,) each; nan where something was not measured.
 
     number: of the run, from 0 on: its colour and dash. coordinates: (k, 2); on a line the second ones are 0.
-    true: loss at the snapshot itself. on_plane: loss where the snapshot is projected to.
+    true: loss at the snapshot itself. on_plane: loss where the snapshot is projected to. read_off: that is not measured
+    but read off the picture's surface, at points between those of its grid.
     explained: share of this path's own variance that lies in the plane; None where that is not known.
     """
 
@@ -36,6 +37,7 @@ class RunPath:
     true: np.ndarray
     on_plane: np.ndarray
     explained: float | None = None
+    read_off: bool = False
 
     def first(self, count: int) -> RunPath:
         """As it was after so many marks."""
@@ -68,7 +70,8 @@ class Scene:
     """A surface and the paths of the runs that it belongs to.
 
     plane: on which it lies, where that is to be kept with the picture. apart: why others that could share the surface
-    have one of their own, in words.
+    have one of their own, in words. step: of the snapshot that the surface passes through; None where it passes through
+    none, or that is not known. past: surfaces on parallel planes through earlier snapshots of its one path, by step.
     """
 
     surface: Surface
@@ -76,6 +79,8 @@ class Scene:
     title: str = ""
     plane: Plane | None = None
     apart: str = ""
+    step: int | None = None
+    past: Mapping[int, Surface] = field(default_factory=dict[int, Surface])
 
 
 @dataclass(frozen=True)
@@ -221,7 +226,8 @@ def mark_words(path: RunPath) -> str:
     if not len(path.steps) or np.isnan([path.true[-1], path.on_plane[-1]]).any():
         return ""
     name = f"{path.name}, " if path.name else ""
-    words = f"{name}step {path.steps[-1]:,}: loss {path.true[-1]:.4g}, on the plane {path.on_plane[-1]:.4g}"
+    where = "read off the surface" if path.read_off else "on the plane"
+    words = f"{name}step {path.steps[-1]:,}: loss {path.true[-1]:.4g}, {where} {path.on_plane[-1]:.4g}"
     return ", ".join(filter(None, [words, gap_words(path)]))
 
 
@@ -230,7 +236,8 @@ def gap_words(path: RunPath) -> str:
     gaps, grey = path.gaps, int(path.off.sum())
     if len(gaps) < 2:
         return ""
-    words = f"{len(gaps)} marks off by {share(np.median(gaps))} in the middle and up to {share(gaps.max())}"
+    marks = "marks read off it" if path.read_off else "marks"
+    words = f"{len(gaps)} {marks} off by {share(np.median(gaps))} in the middle and up to {share(gaps.max())}"
     return f"{words} ({grey} of {len(gaps)} grey: more than {share(OFF)})" if grey else words
 
 

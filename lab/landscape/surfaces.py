@@ -20,6 +20,7 @@ from lab.store import write_atomically
 from lab.views import BatchNormMode, SplitName
 
 RATIOS = ("loss", "error", "difference_error")  # of what a surface keeps; an accuracy may be 0
+FEW = 5  # points along an axis that tell how a surface has changed
 BESIDE = 8  # points held out of what a coarse grid is made to show
 CHECKED = 16  # points at which mixed precision is held against float32
 
@@ -300,7 +301,7 @@ def quick_surface(evaluator: Evaluator, grid: Grid, size: int) -> Surface:
     return surface(evaluator, grid).shown(size, (points, evaluator.values(points).loss))
 
 
-def refreshed_surface(old: Surface, evaluator: Evaluator, size: int = 5) -> Surface:
+def refreshed_surface(old: Surface, evaluator: Evaluator, size: int = FEW) -> Surface:
     """An old surface made that of the weights now by `size` x `size` exact points, and its error at held-out ones.
 
     Where a spline through the few points alone is off by less there, as it is far from where the old one was measured,
@@ -310,7 +311,7 @@ def refreshed_surface(old: Surface, evaluator: Evaluator, size: int = 5) -> Surf
 
 
 def refreshing(
-    old: Surface, evaluator: Evaluator, size: int = 5, *, step: int | None = None
+    old: Surface, evaluator: Evaluator, size: int = FEW, *, step: int | None = None
 ) -> Generator[None, None, Surface]:
     """The same, with chances to stop, as the evaluator gives them; `step` is that of the old surface."""
     now, exact = yield from measuring_few(replace(old.grid, size=size), evaluator)

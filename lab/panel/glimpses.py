@@ -117,7 +117,7 @@ def width_of(filters: Tensor | None) -> int:
 def in_html(seen: Seen, part: float) -> str:
     """A run at one snapshot: what its first layer looks for, and what it answers."""
     run = seen.told
-    mark = max(1, marks_in(len(run["marks"]), part)) - 1
+    mark = marks_in(len(run["marks"]), part) - 1
     filters = sheet(run["filters"][mark], seen.width) if seen.width else ""
     answers = "".join(map(answer, run["images"], run["said"][mark]))
     head = f"<div><b>{escape(run['name'])}</b> {escape(run['marks'][mark])}</div>"

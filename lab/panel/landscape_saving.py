@@ -51,6 +51,7 @@ class Saving:
 
     def _save(self, names: Names, numbers: Mapping[int, tuple[Number, ...]]) -> Iterator[object]:
         """In the worker thread."""
+        yield from self.surveyor.looking_back()
         closer = self.surveyor.closer({job: name for job, (_, name) in names.items()})
         yield from closer.gather()
         folder = fresh_folder()

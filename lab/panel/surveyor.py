@@ -109,6 +109,10 @@ class Surveyor:
         }
         return Closer(live, tuple(each for each in live.portraits() if each.surface and each.number in known), known)
 
+    def looking_back(self) -> Iterator[object]:
+        """Measure what a replay shows and nobody has seen yet."""
+        yield from self._engine().looking_back()
+
     # -- in the worker thread --------------------------------------------------------------------------------------
 
     def follow(self, job: Job, event: Event) -> None:

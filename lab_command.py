@@ -78,8 +78,8 @@ FLAGS: dict[str, dict[str, tuple[type, str]]] = {
         ),
         "replay": (
             int,
-            "of how many earlier snapshots, at most, the page has a surface too: each costs 33 points (default: {usual}; "
-            "0: of none)",
+            "of how many earlier snapshots, at most, the page has a surface too: each costs 33 points, and 0 is for "
+            "none (default: {usual})",
         ),
         "normalisation": (str, "of random directions: {choices} (default: {usual})"),
         "precision": (

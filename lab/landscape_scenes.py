@@ -12,7 +12,7 @@ import torch
 from lab.followed import LARGEST, Followed
 from lab.landscape.curvature import Curvature, reach_of
 from lab.landscape.directions import random_plane
-from lab.landscape.enough import enough_samples
+from lab.landscape.enough import enough_samples, noise_in_levels
 from lab.landscape.evaluators import Evaluator
 from lab.landscape.functions import Function, why_apart
 from lab.landscape.grids import Grid, line_grid
@@ -239,13 +239,20 @@ def scene_of(part: Part, view: View, count: int, progress: Callable[[int], None]
     evaluator = evaluator_of(part, view)
     few, most = evaluator.with_samples(evaluator.samples.first(count)), len(evaluator.samples)
     surface = measured(few, part.grid, progress, exact=view.exact)
-    if len(few.samples) < most:
-        surface = replace(surface, measured=replace(surface.measured, most=most, enough=view.enough, marked=most))
     past = past_of(part, view, few, surface, progress)
+    if len(few.samples) < most:
+        surface = on_few(surface, view.enough, most)
+        past = {step: on_few(seen, view.enough, most) for step, seen in past.items()}
     marked = part.members if part.name != "line" else []
     paths = (path_of(part, run, number, evaluator) for number, run in marked)
     names, step = ", ".join(run.name for _, run in part.members), last_step(part)
     return Scene(surface, tuple(paths), names, part.plane, part.apart, step, past)
+
+
+def on_few(surface: Surface, enough: float, most: int) -> Surface:
+    """With the reason why it was measured on so few samples, and how noisy that is."""
+    known = replace(surface.measured, most=most, enough=enough, noise=noise_in_levels(surface), marked=most)
+    return replace(surface, measured=known)
 
 
 def last_step(part: Part) -> int | None:
@@ -264,8 +271,7 @@ def past_of(
         assert run.trail
         step, weights = run.trail.steps[place], run.trail.weights(place)
         there = few.carried_to(weights, run.network_at(step))
-        looked = at_once(looking_through(surface, there, step=run.trail.steps[-1]))
-        found[step] = replace(looked, measured=surface.measured)
+        found[step] = at_once(looking_through(surface, there, step=run.trail.steps[-1]))
         progress(begun + len(found) * (FEW**2 + BESIDE))
     return found
 

@@ -133,6 +133,7 @@ def test_a_spline_changes_no_scale():
     assert fine.surface.loss.max() > 1.02 * uneven.max()
     assert fine.surface.loss.min() < 0.98 * uneven.min()
     assert Scale.of([fine]) == Scale.of([exact])
+    assert Scale.of([fine]).cut(fine.surface) == ""  # where a spline swings above, nothing was measured
 
 
 def test_a_spline_says_how_many_points_are_exact_and_what_was_held_out():

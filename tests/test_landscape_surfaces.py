@@ -322,6 +322,12 @@ def test_a_spline_refuses_what_it_cannot_run_through():
         spline(Grid(2), np.ones((2, 2)), *Grid(9).axes)
 
 
+def test_an_error_beside_a_loss_of_0_is_a_number():
+    off = error_of(np.array([1e-9, 1.1, 2.0]), np.array([0.0, 1.0, 2.0]))
+    assert off.largest == pytest.approx(0.1)
+    assert error_of(np.array([1e-14, 0.0]), np.zeros(2)).largest < 1
+
+
 def test_errors_are_relative():
     found = error_of(np.array([1.1, 2.0, -3.3]), np.array([1.0, 2.0, -3.0]))
     assert (found.median, found.largest, found.points) == (pytest.approx(0.1), pytest.approx(0.1), 3)

@@ -25,7 +25,7 @@ from lab.landscape_folder import EDGE, FILES
 from lab.landscape_numbers import numbers_of
 from lab.panel.curvature import gauge
 from lab.panel.edges import WAITS
-from lab.panel.landscape import TOO_MANY, cut
+from lab.panel.landscape import NO_REPLAY, TOO_MANY, cut
 from lab.panel.landscape_view import fits
 from lab.panel.portraits import COMING, REPLAYS, cost_in_words
 from lab.panel.slices import Slices
@@ -613,6 +613,8 @@ def test_three_runs_that_are_one_function_are_one_picture_of_the_plane_through_t
     marks = traces(panel, "scatter3d")
     assert [len(each.x) for each in marks] == [1, 1, 1]
     assert len({each.line.color for each in marks}) == 3
+    assert landscapes.replay.disabled
+    assert landscapes.titles["lab-landscape-replay"] == NO_REPLAY
     landscapes.saving.button.click()
     until(panel, lambda: "Saved as" in landscapes.saved.value)
     (folder,) = (tmp_path / "landscapes").iterdir()

@@ -13,6 +13,7 @@ HELD_OUT = 24
 BEYOND = 0.25  # of the length of a line
 LEAST_POINTS = 4  # along an axis, of the coarsest grid
 PARABOLA, CUBIC = 2, 3  # degrees
+NEXT_TO_0 = 1e-6  # of the median value, below which a relative error tells nothing
 
 
 @dataclass(frozen=True)
@@ -174,5 +175,8 @@ def through(grid: Grid, values: np.ndarray) -> scipy.interpolate.CubicSpline | s
 
 
 def error_of(shown: np.ndarray, exact: np.ndarray) -> SplineError:
-    off = np.abs(shown - exact) / np.maximum(np.abs(exact), np.finfo(float).tiny)
+    """Where an exact value is next to 0, as of a network that fits all, off by a share of the typical one instead."""
+    sizes = np.abs(exact)
+    floor = max(NEXT_TO_0 * float(np.median(sizes)), NEXT_TO_0**2)
+    off = np.abs(shown - exact) / np.maximum(sizes, floor)
     return SplineError(float(np.median(off)), float(np.quantile(off, 0.95)), float(off.max()), len(off))

@@ -9,6 +9,7 @@ from typing import NamedTuple
 import numpy as np
 import torch
 
+from lab.landscape.enough import noise_in_levels
 from lab.landscape.evaluators import Evaluator
 from lab.landscape.frames import Frame
 from lab.landscape.grids import SplineError
@@ -175,10 +176,11 @@ class LiveView:
             self._keep(step, surface)
 
     def _told(self, surface: Surface) -> Surface:
-        """With the reason why it was measured on so few samples."""
+        """With the reason why it was measured on so few samples, and how noisy that is."""
         if self.enough is None:
             return surface
-        return replace(surface, measured=replace(surface.measured, **self.enough._asdict()))
+        noise = noise_in_levels(surface)
+        return replace(surface, measured=replace(surface.measured, **self.enough._asdict(), noise=noise))
 
     def _keep(self, step: int, surface: Surface) -> None:
         """For a replay; what the path has forgotten is forgotten."""

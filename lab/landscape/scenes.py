@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from math import ceil, floor, log10
+from math import ceil, floor, isnan, log10
 
 import numpy as np
 
@@ -143,8 +143,9 @@ class Scale:
         return "loss, log scale" if self.log else "loss"
 
     def cut(self, surface: Surface) -> str:
-        """Which part of a surface lies above, in words; empty if none does."""
-        losses = surface.loss[~np.isnan(surface.loss)]
+        """Which part of what was measured of a surface lies above, in words; empty if none does."""
+        losses = deciding(surface)
+        losses = losses[~np.isnan(losses)]
         above = int((losses > self.high * (1 + 1e-9)).sum())
         return f"{share(above / len(losses))} of the points lie above {self.high:.3g} and are cut off." if above else ""
 
@@ -286,7 +287,8 @@ def enough_words(on: Measured) -> str:
     """Why there are fewer samples than there might have been; nothing where there are not."""
     if on.most is None:
         return ""
-    words = f"enough for standard errors of {share(on.enough or 0)} of a level"
+    here = "" if on.noise is None or isnan(on.noise) else f" ({share(on.noise)} here)"
+    words = f"enough for standard errors of {share(on.enough or 0)} of a level{here}"
     return f"{words}; marks on {on.marked:,}" if on.marked else f"by the first picture {words}, and kept"
 
 

@@ -31,7 +31,8 @@ class Measured:
 
     batchnorm: None where the network has none. batch_size: decides values in the mode `batch` only. precision: of the
     arithmetic. most: how many samples there might have been, where fewer were enough for standard errors of `enough` of
-    a level; None where their number was given. marked: on which the marks of paths were measured, where it is on more.
+    a level; None where their number was given. noise: what standard errors are, as such a share. marked: on which the
+    marks of paths were measured, where it is on more.
     """
 
     split: SplitName
@@ -43,6 +44,7 @@ class Measured:
     precision: str
     most: int | None = None
     enough: float | None = None
+    noise: float | None = None
     marked: int | None = None
 
 
@@ -67,7 +69,7 @@ class Surface:
 
     @property
     def complete(self) -> bool:
-        """Whether every point was measured; a loss may be nan all the same, an accuracy never is."""
+        """Whether there is a value at every point; a loss may be nan all the same, an accuracy never is."""
         return not np.isnan(self.accuracy).any()
 
     def every(self, stride: int) -> Surface:

@@ -99,7 +99,8 @@ def surface_at(portrait: Portrait, part: float) -> Surface:
 
 def replayed(portraits: Sequence[Portrait], part: float) -> str:
     """What a replay shows, in words; empty where none goes on."""
-    if part == 1:
+    portraits = [each for each in portraits if not through_ends(each)]
+    if part == 1 or not portraits:
         return ""
     missing = sum(surface_at(each, part) is each.surface and step_at(each, part) != each.step for each in portraits)
     return REPLAYS if not missing else COMING if missing == len(portraits) else SOME

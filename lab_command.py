@@ -78,6 +78,11 @@ FLAGS: dict[str, dict[str, tuple[type, str]]] = {
             int,
             "points along a side that are measured: a spline, whose error is printed, gives the others (default: all)",
         ),
+        "replay": (
+            int,
+            "of how many earlier snapshots, at most, the page has a surface too: each costs 33 points, and 0 is for "
+            "none (default: {usual})",
+        ),
         "normalisation": (str, "of random directions: {choices} (default: {usual})"),
         "precision": (
             str,

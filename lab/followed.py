@@ -54,9 +54,9 @@ class Followed:
     """A run and its snapshots; of a finished run the last one only, and no trail.
 
     model: the network at its end, as it is used. start: its weights before the first step. shown: a few validation
-    images. edge: readings of the sharpness at snapshots, where they were asked for; edge_fault: why the last one that
-    failed has no number. ended: how, in one word; reason:
-    why, in a sentence.
+    images. buffers: statistics of batch normalisation, say, at each snapshot, by step. edge: readings of the sharpness
+    at snapshots, where they were asked for; edge_fault: why the last one that failed has no number. ended: how, in one
+    word; reason: why, in a sentence.
     """
 
     recipe: Recipe
@@ -68,6 +68,7 @@ class Followed:
     classes: tuple[str, ...]
     trail: Trail | None = None
     glimpses: list[Glimpse] = field(default_factory=list[Glimpse])
+    buffers: dict[int, Weights] = field(default_factory=dict[int, Weights])
     edge: list[Reading] = field(default_factory=list[Reading])
     edge_fault: str = ""
     ended: str = ""
@@ -87,6 +88,13 @@ class Followed:
     def end(self) -> Weights:
         """Its weights at the end, on the host."""
         return {name: tensor.cpu() for name, tensor in trained(self.model).items()}
+
+    def network_at(self, step: int) -> nn.Module:
+        """A copy with the buffers of a snapshot; its weights are those of the end."""
+        network = deepcopy(self.model)
+        for name, buffer in network.named_buffers():
+            buffer.copy_(self.buffers[step][name])
+        return network
 
 
 class Following:
@@ -130,6 +138,7 @@ class Following:
             return
         if glimpses:
             self.trail.add(weights, step)
+        self.run.buffers[step] = {name: buffer.to("cpu", copy=True) for name, buffer in network.named_buffers()}
         with enough_threads(self.session.device, self.session.flops_per_step):
             glimpses.append(glimpse(network, self.run, self.lens, step))
         if self.gauge is not None:
@@ -218,12 +227,19 @@ def standing(run: LiveRun, lens: Lens, *, name: str, ended: str = "") -> Followe
 
 
 def looking_back(run: LiveRun, followed: Followed, lens: Lens, losses: Mapping[int, float]) -> Iterator[Glimpse]:
-    """A glimpse of each snapshot that `standing` found, a chance to stop each; the run may have forgotten some since.
+    """A glimpse of each snapshot that `standing` found, a chance to stop each; the run may forget some from now on.
 
     Args:
         losses: those that are known already, by step.
     """
-    trail, buffers = followed.trail, run.buffers.copy()
+    assert followed.trail
+    return glimpses_of(run, followed, lens, losses, run.buffers.copy())  # now, not when the first is asked for
+
+
+def glimpses_of(
+    run: LiveRun, followed: Followed, lens: Lens, losses: Mapping[int, float], buffers: Mapping[int, Weights]
+) -> Iterator[Glimpse]:
+    trail = followed.trail
     assert trail
     for index, step in enumerate(trail.steps):
         network = network_at(run, trail.weights(index), buffers[step])

@@ -47,6 +47,7 @@ from lab.landscape_plots import (
     surface_figure,
 )
 from lab.landscape_png import contour_picture
+from lab.landscape_replays import drawing, replay_of, replay_words, thinned
 from lab.plots import colour_and_dash
 from lab.prediction_plots import pixels
 from lab.sheets import png
@@ -93,7 +94,7 @@ def save(
         RunError: the folder holds something else, or cannot be written.
     """
     check_folder(folder)
-    folder = folder.resolve()
+    folder, scenes = folder.resolve(), thinned(scenes)
     scale, facts = Scale.of(scenes), facts_of(title, scenes, runs, numbers or [()] * len(runs), lost or {})
     found = {
         LIBRARY: get_plotlyjs().encode(),
@@ -137,7 +138,8 @@ def put(folder: Path, found: dict[str, bytes]) -> None:
 def arrays_of(scenes: Sequence[Scene], runs: Sequence[Followed]) -> bytes:
     """An npz file without objects: `0.loss` (na, nb) is of the first scene, `0.path.1.true` (k,) of its second path.
 
-    `0.exact` (na, nb) says which points were measured; a spline gave the others.
+    `0.exact` (na, nb) says which points were measured; a spline gave the others. `0.past.120.loss` (na, nb) in float32
+    is of the surface through the snapshot of step 120, where it is replayed.
     `edge.1.sharpness` (k,) is of the second run, where it was read; a bound that there is not is nan.
     """
     arrays: dict[str, Any] = {
@@ -152,6 +154,8 @@ def arrays_of(scenes: Sequence[Scene], runs: Sequence[Followed]) -> bytes:
         arrays |= {f"{index}.{name}": getattr(scene.surface, name) for name in COLUMNS}
         for place, path in enumerate(scene.paths):
             arrays |= {f"{index}.path.{place}.{name}": getattr(path, name) for name in MARKS}
+        for step, surface in scene.past.items():
+            arrays |= {f"{index}.past.{step}.{name}": getattr(surface, name).astype(np.float32) for name in COLUMNS}
     file = BytesIO()
     np.savez_compressed(file, **arrays)
     return file.getvalue()
@@ -221,6 +225,7 @@ def scene_facts(scene: Scene) -> dict[str, Any]:
         "highest_loss": number(np.fmax.reduce(surface.loss, axis=None)),
         "bent_down": share_facts(bent_down(surface)),
         "paths": [path_facts(path) for path in scene.paths],
+        "replayed": {str(step): past.spline and asdict(past.spline) for step, past in scene.past.items()},
     }
 
 
@@ -244,14 +249,17 @@ def number(value: float) -> float | None:
 def page(facts: dict[str, Any], scenes: Sequence[Scene], scale: Scale, runs: Sequence[Followed]) -> str:
     """The page with everything that it shows, but plotly.js."""
     edges = edges_of(runs)
+    moves = any(len(run.glimpses) > 1 for run in runs)
     beside = [each["sentence"] for each in facts["between"]] + [run["why"] for run in facts["left_out"]]
     shown = {
         "title": facts["title"],
-        "words": [words_of(scene, scale) for scene in scenes]
+        "words": [" ".join([words_of(scene, scale), replay_words(scene) if moves else ""]) for scene in scenes]
         + beside
         + [f"Edge of stability: {each.words}" for each in edges],
         "figures": figures_of(scenes, scale) + ([edge_part(read(edges))] if read(edges) else []),
         "scenes": len(scenes),
+        "drawing": drawing(scale),
+        "past": [replay_of(scene) for scene in scenes],
         "runs": [{**told(run, number), "numbers": facts["runs"][number]["numbers"]} for number, run in enumerate(runs)],
     }
     # No tag in it: one could end the script that it stands in, or hide its end.
@@ -269,12 +277,12 @@ def words_of(scene: Scene, scale: Scale) -> str:
 def figures_of(scenes: Sequence[Scene], scale: Scale) -> list[dict[str, Any]]:
     if scenes[0].surface.grid.line:
         return [figure_of("lines", lines_figure(scenes), lines_figure(scenes, dark=True), [])]
-    flat = [part for scene in scenes for part in contour_data(scene, scale)]
+    flat = [(place, part) for place, scene in enumerate(scenes) for part in contour_data(scene, scale)]
     found = [
         figure_of("contours", contour_figure(scenes, scale), contour_figure(scenes, scale, dark=True), flat),
     ]
     if len(scenes) <= MOST_SURFACES:
-        high = [part for scene in scenes for part in surface_data(scene, scale)]
+        high = [(place, part) for place, scene in enumerate(scenes) for part in surface_data(scene, scale)]
         light, dark = surface_figure(scenes, scale), surface_figure(scenes, scale, dark=True)
         if len(scenes) == 1:  # beside the contours, whose bar of colours is the same
             for figure in (light, dark):
@@ -288,12 +296,24 @@ def edge_part(edges: Sequence[EdgePath]) -> dict[str, Any]:
     return figure_of("edge", edge_figure(edges), edge_figure(edges, dark=True), [])
 
 
-def figure_of(name: str, light: go.Figure, dark: go.Figure, data: Sequence[dict[str, Any]]) -> dict[str, Any]:
-    """A figure with both its layouts; its lines once more as lists, of which a replay shows the beginning."""
+def figure_of(
+    name: str, light: go.Figure, dark: go.Figure, data: Sequence[tuple[int, dict[str, Any]]]
+) -> dict[str, Any]:
+    """A figure with both its layouts; its lines once more as lists, of which a replay shows the beginning.
+
+    Args:
+        data: of each trace the place of its scene, and what it shows.
+    """
     drawn = json.loads(light.to_json() or "")
     other = json.loads(dark.to_json() or "")["layout"]
-    lines = [{"trace": place, "full": as_lists(part)} for place, part in enumerate(data) if is_path(part)]
-    return {"name": name, "data": drawn["data"], "light": drawn["layout"], "dark": other, "lines": lines}
+    lines = [
+        {"trace": trace, "scene": scene, "full": as_lists(part)}
+        for trace, (scene, part) in enumerate(data)
+        if is_path(part)
+    ]
+    surfaces = [{"trace": trace, "scene": scene} for trace, (scene, part) in enumerate(data) if not is_path(part)]
+    replayed = {"lines": lines, "surfaces": surfaces}
+    return {"name": name, "data": drawn["data"], "light": drawn["layout"], "dark": other, **replayed}
 
 
 def is_path(part: dict[str, Any]) -> bool:

@@ -12,13 +12,14 @@ import torch
 from lab.followed import LARGEST, Followed
 from lab.landscape.curvature import Curvature, reach_of
 from lab.landscape.directions import random_plane
-from lab.landscape.enough import enough_samples
+from lab.landscape.enough import enough_samples, noise_in_levels
 from lab.landscape.evaluators import Evaluator
 from lab.landscape.functions import Function, why_apart
 from lab.landscape.grids import Grid, line_grid
 from lab.landscape.planes import Plane, line, through
+from lab.landscape.replays import looking_through, spaced
 from lab.landscape.scenes import RunPath, Scene
-from lab.landscape.surfaces import Surface, Survey
+from lab.landscape.surfaces import BESIDE, FEW, Surface, Survey
 from lab.landscape.trails import at_once, joint_plane, path_plane
 from lab.landscape.weights import Weights, norm
 from lab.recipe import RecipeError
@@ -49,6 +50,11 @@ class Part:
     whole: bool = False  # the plane is made from paths, which are seen, and not only their ends
     apart: str = ""  # why not all runs share it
 
+    def replayed(self, most: int) -> list[int]:
+        """Of which earlier snapshots there is to be a surface: of none where several runs share one that stays."""
+        trail = self.members[0][1].trail
+        return spaced(len(trail) - 1, most) if self.whole and trail and len(self.members) == 1 else []
+
 
 def scenes_of(runs: Sequence[Followed], view: View, progress: Progress) -> list[Scene]:
     """A scene for each different surface, with the paths of the runs that it belongs to.
@@ -78,6 +84,10 @@ def scenes_of(runs: Sequence[Followed], view: View, progress: Progress) -> list[
 
 def points_in(part: Part, view: View) -> int:
     """That are going to be measured, as far as it goes as was asked for."""
+    return surface_points(part, view) + len(part.replayed(view.replay)) * (FEW**2 + BESIDE)
+
+
+def surface_points(part: Part, view: View) -> int:
     return prod(replace(part.grid, size=view.exact or part.grid.size).shape)
 
 
@@ -229,11 +239,41 @@ def scene_of(part: Part, view: View, count: int, progress: Callable[[int], None]
     evaluator = evaluator_of(part, view)
     few, most = evaluator.with_samples(evaluator.samples.first(count)), len(evaluator.samples)
     surface = measured(few, part.grid, progress, exact=view.exact)
+    past = past_of(part, view, few, surface, progress)
     if len(few.samples) < most:
-        surface = replace(surface, measured=replace(surface.measured, most=most, enough=view.enough, marked=most))
+        surface = on_few(surface, view.enough, most)
+        past = {step: on_few(seen, view.enough, most) for step, seen in past.items()}
     marked = part.members if part.name != "line" else []
     paths = (path_of(part, run, number, evaluator) for number, run in marked)
-    return Scene(surface, tuple(paths), ", ".join(run.name for _, run in part.members), part.plane, part.apart)
+    names, step = ", ".join(run.name for _, run in part.members), last_step(part)
+    return Scene(surface, tuple(paths), names, part.plane, part.apart, step, past)
+
+
+def on_few(surface: Surface, enough: float, most: int) -> Surface:
+    """With the reason why it was measured on so few samples, and how noisy that is."""
+    known = replace(surface.measured, most=most, enough=enough, noise=noise_in_levels(surface), marked=most)
+    return replace(surface, measured=known)
+
+
+def last_step(part: Part) -> int | None:
+    """Of the snapshot that a plane passes through: not a joint one, which lies amid the ends."""
+    trail = part.members[0][1].trail
+    return trail.steps[-1] if trail and len(part.members) == 1 and part.name != "joint" else None
+
+
+def past_of(
+    part: Part, view: View, few: Evaluator, surface: Surface, progress: Callable[[int], None]
+) -> dict[int, Surface]:
+    """Surfaces through earlier snapshots of the one run, by step, each with the buffers of its own."""
+    found: dict[int, Surface] = {}
+    (_, run), begun = part.members[0], surface_points(part, view)
+    for place in part.replayed(view.replay):
+        assert run.trail
+        step, weights = run.trail.steps[place], run.trail.weights(place)
+        there = few.carried_to(weights, run.network_at(step))
+        found[step] = at_once(looking_through(surface, there, step=run.trail.steps[-1]))
+        progress(begun + len(found) * (FEW**2 + BESIDE))
+    return found
 
 
 def measured(evaluator: Evaluator, grid: Grid, progress: Callable[[int], None], *, exact: int | None = None) -> Surface:

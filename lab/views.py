@@ -57,7 +57,7 @@ class View:
     default float64 for runs trained in it and float32 for all others. bfloat16 is mixed, and says what it is off by.
     enough: how large standard errors may be, as a share of a level's height: as many of the lens' samples are taken as
     that needs; 0 takes all. exact: points along a side that are measured, and a spline for the others, with its error;
-    None measures all.
+    None measures all. replay: of how many earlier snapshots at most there is a surface too, by 33 points each.
     """
 
     plane: PlaneName | None = None
@@ -66,6 +66,7 @@ class View:
     precision: Precision | None = None
     enough: float = ENOUGH
     exact: int | None = None
+    replay: int = 20
     lens: Lens = field(default_factory=Lens)
 
     def __post_init__(self) -> None:
@@ -74,6 +75,8 @@ class View:
             raise RecipeError(f"size is {self.size}, but must be from {SIZES[0]} to {SIZES[1]} points along a side.")
         if not 0 <= self.enough <= 1:
             raise RecipeError(f"enough is {self.enough}, but must be from 0 (all samples) to 1 (a level's height).")
+        if self.replay < 0:
+            raise RecipeError(f"replay is {self.replay}, but must be a number of snapshots: 0 replays no surface.")
         if self.exact is not None and self.exact not in nested(self.size):
             allowed = ", ".join(map(str, nested(self.size))) or "no number: choose another size, 33 for one"
             raise RecipeError(f"exact is {self.exact}, but of {self.size} points along a side can be: {allowed}.")

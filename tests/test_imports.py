@@ -100,6 +100,7 @@ ORDER = [
         "landscape_plots",
         "edge_plots",
         "landscape_png",
+        "landscape_replays",
         "landscape_folder",
         "landscape_command",
     ),

@@ -14,8 +14,9 @@ from lab.__main__ import main
 from lab.followed import follow
 from lab.landscape import Evaluator, Grid, Live, Question, samples_of, surface
 from lab.landscape import enough as module
-from lab.landscape.enough import coarsest, enough_samples, noise_in_levels
+from lab.landscape.enough import Count, coarsest, enough_samples, noise_in_levels
 from lab.landscape.scenes import Scene, trust_words
+from lab.landscape.scenes import share as share_of
 from lab.landscape.trails import at_once
 from lab.landscape_scenes import scenes_of
 from lab.training import Training
@@ -128,8 +129,8 @@ def test_the_command_says_how_many_were_enough(tmp_path, capsys, monkeypatch):
     count = few["measured"]["samples"]
     assert count < 200 == every["measured"]["samples"] == few["measured"]["most"]
     assert (
-        f"{count} (draw 0) of 269 validation images; enough for standard errors of 100% of a level; marks on 200"
-        in (few["words"])
+        f"{count} (draw 0) of 269 validation images; enough for standard errors of 100% of a level "
+        f"({share_of(few['measured']['noise'])} here); marks on 200" in few["words"]
     )
     assert "enough for" not in every["words"]
     assert few["paths"] == every["paths"]
@@ -157,8 +158,9 @@ def test_live_the_number_is_chosen_for_the_first_picture_of_a_run_and_marks_are_
     on = portrait.surface.measured
     assert (on.samples, on.most, on.enough, on.marked) == (count, 200, 1.0, None)
     assert 16 <= count < 200
+    assert on.noise == noise_in_levels(portrait.surface) > 0
     words = f"{count} (draw 0) of 269 validation images; by the first picture enough for standard errors of 100%"
-    assert f"{words} of a level, and kept; " in trust_words(Scene(portrait.surface))
+    assert f"{words} of a level ({share_of(on.noise)} here), and kept; " in trust_words(Scene(portrait.surface))
     loss, place = mean_loss(session, samples_of(session, count=count))
     assert portrait.path.true[-1] == pytest.approx(float(loss(place)), rel=1e-5)
 
@@ -182,7 +184,41 @@ def test_live_runs_on_one_plane_have_the_same_images_and_keep_them():
     settle(live)
     for portrait in live.portraits():
         assert len(portrait.past) > 3
-        assert {seen.measured for seen in portrait.past.values()} == {portrait.surface.measured}
+        on = [replace(seen.measured, noise=None) for seen in portrait.past.values()]
+        assert set(on) == {replace(portrait.surface.measured, noise=None)}
+
+
+@pytest.mark.usefixtures("small_pilot")
+@pytest.mark.parametrize("plane", ["random", "path"])
+def test_live_runs_that_share_no_plane_have_the_same_images_as_many_as_the_noisiest_needs(plane, monkeypatch):
+    counts = {1: 16, 2: 64, 3: 32}
+    live = Live(Question(plane=plane, size=9, lens=Lens(samples=200), enough=1.0))
+
+    def known(run, *_):
+        yield
+        return Count(counts[next(number for number, each in live.runs.items() if each is run)], 200)
+
+    monkeypatch.setattr("lab.landscape.live.counting", known)
+    for number, width in ((1, 8), (2, 12), (3, 16)):  # three architectures
+        live.add(number, session_of({**small_model("mlp"), "width": width}))
+        settle(live)
+    assert [each.surface.measured.samples for each in live.portraits()] == [64] * 3
+    live.forget(2)
+    settle(live)
+    assert [each.surface.measured.samples for each in live.portraits()] == [64] * 2
+
+
+@pytest.mark.usefixtures("small_pilot")
+def test_live_what_is_enough_on_one_plane_is_not_said_of_another():
+    live = Live(Question(plane="random", size=9, lens=Lens(samples=200), enough=1.0))
+    live.add(1, session_of(small_model("mlp")))
+    settle(live)
+    live.ask(live.question._replace(plane="hessian"))
+    settle(live)
+    (portrait,) = live.portraits()
+    whole = samples_of(live.runs[1], count=200)
+    evaluator = Evaluator(live.runs[1].network, portrait.plane, whole)
+    assert portrait.surface.measured.samples == enough_samples(evaluator, portrait.surface.grid, 1.0)
 
 
 def test_live_all_images_are_taken_where_their_number_was_given():

@@ -49,6 +49,16 @@ def test_statistics_are_a_runs_own_where_they_are_used_as_stored(mode, shared):
     assert why_apart(function, [function], mode) == ("" if shared else words)
 
 
+def test_what_a_network_keeps_beside_its_weights_is_no_statistics():
+    recipe = SMALL.changed(model={**small_model("transformer"), "positions": "sine"})
+    networks = [Training(recipe.changed(seed=seed), device="cpu").model for seed in (0, 1, 2)]
+    assert any(buffer.is_floating_point() for buffer in networks[0].buffers())
+    next(networks[2].buffers()).mul_(2)
+    same, too, other = (Function.of(recipe, network) for network in networks)
+    assert one([same, too], "stored")
+    assert why_apart(same, [other], "stored") == "a picture of its own: other frozen weights"
+
+
 @pytest.mark.parametrize("kind", ["points", "line"])
 def test_runs_with_other_frozen_weights_share_no_picture_in_the_panel(kind):
     surface = surface_of(bowl, origin=replace(ORIGIN, kind=kind), line=kind == "line")

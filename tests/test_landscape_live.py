@@ -21,10 +21,11 @@ from lab.landscape.frames import Frame
 from lab.landscape.grids import Grid, line_grid
 from lab.landscape.live import ADVANCE
 from lab.landscape.live_runs import LEAST_MARKS, MARKS, LiveRun
-from lab.landscape.live_views import read_off
-from lab.landscape.scenes import Scene, trust_words
+from lab.landscape.replays import read_off
+from lab.landscape.scenes import Scene, share, trust_words
 from lab.landscape.trails import Trail, scatter
 from lab.landscape.weights import flat
+from lab.panel.portraits import replayed, scenes_of
 from lab.training import Training
 from lab.views import Lens
 
@@ -339,6 +340,36 @@ def test_a_moving_run_is_followed_by_few_points_and_the_picture_says_so(monkeypa
     assert len(asked) == 25 + 8
 
 
+def test_beside_a_cliff_a_picture_stays_until_there_is_a_newer_one(monkeypatch):
+    live, measure = Live(QUICK, share=1.0), Evaluator.__call__
+    monkeypatch.setattr(Frame, "worn", lambda self: "")
+
+    def with_a_cliff(self, points):
+        frame = live._views[1].frame
+        for indices, values in measure(self, points):
+            values.loss[(points[indices] - np.array(frame.middle)).sum(1) < -1.5 * frame.reach] = np.inf
+            yield indices, values
+
+    session, seen = Training(recipe_of("mlp", epochs=40), device="cpu"), []
+    for event in session:
+        live.hear(1, session, event)
+        if len(live.runs[1].trail) > 6:
+            break
+    settle(live)
+    monkeypatch.setattr(Evaluator, "__call__", with_a_cliff)
+    for event in session:
+        live.hear(1, session, event)
+        for _ in range(40):
+            live.step()
+            seen += live.portraits()
+        if len(live.runs[1].trail) > 16:
+            break
+    assert all(each.surface is not None and each.moving for each in seen)
+    assert np.isinf(seen[-1].surface.loss).any()
+    settle(live)
+    assert live.portraits()[0].step == live.runs[1].newest.step > seen[0].step
+
+
 def test_a_question_that_changes_ends_what_was_begun_for_another():
     live = Live(Question(size=65, lens=Lens(samples=None)))
     followed(live, recipe_of("mlp"))
@@ -390,6 +421,9 @@ def test_a_replay_has_a_surface_through_every_snapshot_by_few_points(monkeypatch
     settle(live)
     (again,) = live.portraits()
     assert again.surface.loss is portrait.surface.loss
+    live._views[1].frame.share = 0.123
+    (later,) = live.portraits()
+    assert {each.origin.explained for each in (later.surface, *later.past.values())} == {0.123}
     assert set(again.past) == set(run.trail.steps)
     assert len(asked) == (25 + 8) * len(again.past.keys() - known)
     for place in (0, len(run.trail) // 2):
@@ -420,12 +454,31 @@ def test_what_was_seen_of_a_run_that_moves_is_kept_and_no_more_than_its_snapshot
     assert max(past) == steps[-1]
 
 
-def test_through_ends_there_is_nothing_to_replay():
-    live = Live(QUICK._replace(plane="line", replay=True))
-    for number in (1, 2):
+@pytest.mark.parametrize(("plane", "runs"), [("line", 2), ("points", 3)])
+def test_through_ends_there_is_nothing_to_replay(plane, runs):
+    live = Live(QUICK._replace(plane=plane, replay=True))
+    for number in range(runs):
         followed(live, recipe_of(NETWORKS["mlp"], seed=number), number)
     settle(live)
-    assert [each.past for each in live.portraits()] == [{}, {}]
+    seen = live.portraits()
+    assert [each.past for each in seen] == [{}] * runs
+    assert all(each.surface is not None for each in seen)
+    if plane == "points":
+        assert replayed(seen, 0.5) == ""  # nothing comes, and nothing is waited for
+
+
+def test_a_replay_on_the_sharpest_plane_shows_the_mark_of_its_snapshot():
+    live = Live(QUICK._replace(plane="hessian", replay=True))
+    followed(live, recipe_of("mlp"))
+    settle(live)
+    (portrait,) = live.portraits()
+    steps = portrait.path.steps
+    for part, place in ((0.0, 0), (0.5, -(-len(steps) // 2) - 1), (1.0, -1)):
+        (scene,) = scenes_of([portrait], {1: (1, "run 1")}, part)
+        (path,) = scene.paths
+        assert path.steps.tolist() == [steps[place]]
+        assert path.on_plane == pytest.approx(path.true, rel=1e-5)  # on its own surface
+        assert (scene.surface is portrait.surface) == (part == 1)
 
 
 # -- planes ------------------------------------------------------------------------------------------------------------
@@ -509,6 +562,21 @@ def test_a_joint_plane_says_what_it_shows_of_each_path_and_is_made_anew_for_the_
     walk(sessions[1], short, [(2, 200.0), (2, 200.0), (2, 200.0)])
     assert "of one of the paths" in frame.worn()
     assert Frame(runs, "path", 0).serves_better_than(frame)
+
+
+@pytest.mark.parametrize("plane", ["path", "random", "hessian", "points"])
+def test_each_plane_that_carries_a_path_says_what_it_shows_of_it(plane):
+    live = Live(QUICK._replace(plane=plane))
+    followed(live, recipe_of("mlp"))
+    settle(live)
+    (portrait,), trail = live.portraits(), live.runs[1].trail
+    assert portrait.surface.origin.kind == plane
+    assert 0 < portrait.path.explained == pytest.approx(trail.explained_by(portrait.plane), rel=1e-3)
+    assert (live._views[1].frame.worst() is None) == (plane in ("random", "hessian"))
+    if plane != "path":
+        assert f"{share(portrait.path.explained)} of the variance of this path" in trust_words(
+            Scene(portrait.surface, (portrait.path,))
+        )
 
 
 def test_a_plane_through_ends_alone_says_so():
@@ -639,8 +707,18 @@ def test_the_sharpest_plane_is_that_of_the_dense_hessian_and_is_looked_for_again
     values = torch.linalg.eigvalsh(torch.autograd.functional.hessian(loss, place))
     assert portrait.surface.origin.kind == "hessian"
     assert portrait.surface.origin.note.startswith(f"eigenvalues {float(values[-1]):.3g} +- ")
-    assert portrait.surface.origin.note.endswith(f"at step {session.step:,}")
+    assert portrait.surface.origin.note.endswith(f"at step {session.step:,} on 40 images")
     assert portrait.surface.grid.reach[0] == pytest.approx((2 / float(values[-1])) ** 0.5, rel=1e-3)
+
+
+def test_the_sharpest_plane_says_on_how_many_images_it_was_looked_for(monkeypatch):
+    monkeypatch.setattr("lab.landscape.live.LAID", 30)
+    live = Live(Question(plane="hessian", size=9, lens=Lens(samples=40)))
+    followed(live, recipe_of("mlp"))
+    for enough, images in ((0.5, 30), (0.0, 40)):
+        live.ask(live.question._replace(enough=enough))
+        settle(live)
+        assert live.portraits()[0].surface.origin.note.endswith(f" on {images} images")
 
 
 def test_eigenvectors_are_looked_for_again_after_twice_the_steps():
@@ -710,7 +788,7 @@ def test_eigenvectors_that_were_looked_for_when_the_run_ended_are_looked_for_ane
         live.hear(1, session, event)
     settle(live)
     (portrait,) = live.portraits()
-    assert portrait.surface.origin.note.endswith(f"at step {session.step:,}")
+    assert portrait.surface.origin.note.endswith(f"at step {session.step:,} on 40 images")
 
 
 # -- three points, precision -------------------------------------------------------------------------------------------

@@ -133,6 +133,7 @@ def test_a_spline_changes_no_scale():
     assert fine.surface.loss.max() > 1.02 * uneven.max()
     assert fine.surface.loss.min() < 0.98 * uneven.min()
     assert Scale.of([fine]) == Scale.of([exact])
+    assert Scale.of([fine]).cut(fine.surface) == ""  # where a spline swings above, nothing was measured
 
 
 def test_a_spline_says_how_many_points_are_exact_and_what_was_held_out():
@@ -142,9 +143,11 @@ def test_a_spline_says_how_many_points_are_exact_and_what_was_held_out():
         f"; 33x33 points: spline of 9x9 exact ones, that of 5x5 of them off by {share(off.median)} in the middle and "
         f"up to {share(off.largest)} at 56 points held out; "
     ) in trust_words(Scene(few))
-    ratio = replace(few, spline=replace(few.spline, knots=5, ratio=True))
-    words = "33x33 points: an earlier surface times a spline of what it has changed by at 5x5 exact ones, off by "
+    ratio = replace(few, spline=replace(few.spline, knots=5, ratio=True, there=1200))
+    words = "33x33 points: the surface at step 1,200 times a spline of the ratio to it at 5x5 exact ones, off by "
     assert words in trust_words(Scene(ratio))
+    twice = replace(ratio, spline=replace(ratio.spline, base=9))
+    assert "the surface at step 1,200, itself of 9x9 exact ones, times a spline " in trust_words(Scene(twice))
     line = surface_of(bowl, size=9, line=True).shown(33)
     assert "; 33 points: spline of 9 exact ones, that of 5 of them off by " in trust_words(Scene(line))
 

@@ -1,6 +1,7 @@
 """Grids that nest, surfaces that can be left and gone on with, splines that say how far they are off."""
 
 from dataclasses import replace
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -27,7 +28,8 @@ from lab.landscape import evaluators as module
 from lab.landscape.evaluators import COLUMNS
 from lab.landscape.grids import error_of, spline, spline_at
 from lab.landscape.scenes import Scene, share, trust_words
-from lab.landscape.surfaces import carried_along
+from lab.landscape.surfaces import carried_along, measuring_few, refreshing
+from lab.landscape.trails import at_once
 
 pytestmark = pytest.mark.usefixtures("one_thread")
 
@@ -94,6 +96,18 @@ def test_held_out_points_are_middles_of_cells_and_none_twice():
     for axis, column in zip(grid.axes, points.T, strict=True):
         assert set(column) <= set((axis[1:] + axis[:-1]) / 2)
     assert len(Grid(3).held_out(count=24)) == 4
+
+
+def test_points_anywhere_are_within_the_grid_and_none_of_a_nested_one():
+    grid = Grid(9, reach=(2.0, 1.0), middle=(1.0, -1.0))
+    points = grid.anywhere(count=24, seed=1)
+    assert points.shape == (24, 2)
+    assert (np.abs(points - np.array(grid.middle)) <= np.array(grid.reach)).all()
+    for axis, found in zip(replace(grid, size=65).axes, points.T, strict=True):
+        assert np.abs(found[:, None] - axis).min() > 1e-6
+    a, b = Grid(5, line=True).anywhere(4).T
+    assert len(set(a)) == 4
+    assert b.tolist() == [0] * 4
 
 
 # -- surfaces ----------------------------------------------------------------------------------------------------------
@@ -308,6 +322,12 @@ def test_a_spline_refuses_what_it_cannot_run_through():
         spline(Grid(2), np.ones((2, 2)), *Grid(9).axes)
 
 
+def test_an_error_beside_a_loss_of_0_is_a_number():
+    off = error_of(np.array([1e-9, 1.1, 2.0]), np.array([0.0, 1.0, 2.0]))
+    assert off.largest == pytest.approx(0.1)
+    assert error_of(np.array([1e-14, 0.0]), np.zeros(2)).largest < 1
+
+
 def test_errors_are_relative():
     found = error_of(np.array([1.1, 2.0, -3.3]), np.array([1.0, 2.0, -3.0]))
     assert (found.median, found.largest, found.points) == (pytest.approx(0.1), pytest.approx(0.1), 3)
@@ -353,6 +373,30 @@ def test_a_refresh_costs_a_coarse_grid_and_its_check(evaluator, monkeypatch):
     assert len(asked) == 25 + 8
     assert refreshed.spline.ratio
     assert refreshed.loss == pytest.approx(old.loss, rel=1e-6)  # nothing has moved: the ratio is 1
+
+
+def test_what_a_spline_between_the_points_of_the_old_surface_is_off_by_is_seen(evaluator, monkeypatch):
+    """A loss that is one and the same on all points of 9x9, and waves between them."""
+
+    def wavy(self, points):
+        one = np.ones(len(points))
+        loss = 1 + 4 * (np.sin(4 * np.pi * points) ** 2).sum(1)
+        yield np.arange(len(points)), SimpleNamespace(loss=loss, accuracy=one, error=one, difference_error=one)
+
+    monkeypatch.setattr(Evaluator, "__call__", wavy)
+    base = surface(evaluator, Grid(9)).filled(33)
+    found = at_once(refreshing(base, evaluator, step=3))
+    off = error_of(found.loss, surface(evaluator, Grid(33)).loss)
+    assert found.spline.error.largest > off.median > 0.1
+    refreshed = base.refreshed(*at_once(measuring_few(Grid(5), evaluator)), step=3)
+    assert (refreshed.spline.there, refreshed.spline.base) == (3, 9)
+
+
+def test_where_there_is_no_ratio_the_few_points_do(evaluator):
+    now = surface(evaluator, Grid(5))
+    points = now.grid.anywhere(4)
+    old = replace(surface(evaluator, Grid(9)), loss=np.zeros((9, 9)))
+    assert not carried_along(old, now, (points, evaluator.values(points).loss)).spline.ratio
 
 
 def test_far_from_where_it_was_measured_a_surface_is_not_carried_along(evaluator, monkeypatch):

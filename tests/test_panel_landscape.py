@@ -18,13 +18,14 @@ import lab
 from lab.landscape import Gauge, Live, Plane, Question, samples_of, trained
 from lab.landscape.budgets import Cost
 from lab.landscape.live import ADVANCE, MOST_RUNS
+from lab.landscape.live_runs import MARKS, LiveRun
 from lab.landscape.scenes import Scale
 from lab.landscape.weights import flat
 from lab.landscape_folder import EDGE, FILES
 from lab.landscape_numbers import numbers_of
 from lab.panel.curvature import gauge
 from lab.panel.edges import WAITS
-from lab.panel.landscape import TOO_MANY, cut
+from lab.panel.landscape import NO_REPLAY, TOO_MANY, cut
 from lab.panel.landscape_view import fits
 from lab.panel.portraits import COMING, REPLAYS, cost_in_words
 from lab.panel.slices import Slices
@@ -457,6 +458,33 @@ def test_what_is_shown_can_be_saved(panel, tmp_path, monkeypatch) -> None:
     assert all(len(run["numbers"]) == 6 for run in facts["runs"])
     with np.load(folder / "surface.npz", allow_pickle=False) as kept:
         assert np.array_equal(kept["1.loss"], surfaces(panel)[1].loss)
+        for number, portrait in enumerate(panel.landscapes.news.portraits):
+            steps = portrait.path.steps[:-1].tolist()  # the slider was not touched: they were measured to be kept
+            assert [kept[f"{number}.past.{step}.loss"].shape for step in steps] == [(9, 9)] * len(steps)
+
+
+def test_snapshots_that_a_run_forgets_while_another_is_looked_at_are_gathered_all_the_same() -> None:
+    surveyor = Surveyor(lambda *_, **__: None)
+    live = surveyor._live = Live(Question(size=9, lens=Lens(samples=40)))
+    sessions = [Training(QUICK.changed(seed=seed), device="cpu") for seed in (1, 2)]
+    for number, session in enumerate(sessions):
+        live.runs[number] = LiveRun(session)
+        move(live.runs[number], session, 5)
+    closer = surveyor.closer({0: "one", 1: "other"})
+    assert closer.followed.keys() == {0, 1}
+    work = closer.gather()
+    next(work)
+    move(live.runs[1], sessions[1], MARKS)
+    assert 1 not in live.runs[1].buffers
+    list(work)
+    assert [[each.step for each in run.glimpses] for run in closer.followed.values()] == [list(range(6))] * 2
+
+
+def move(run, session, steps) -> None:
+    """A snapshot of each of so many steps."""
+    for _ in range(steps):
+        session.step += 1
+        run.look(session)
 
 
 def test_what_following_takes_is_seconds_until_the_first_picture_is_paid_off() -> None:
@@ -585,6 +613,8 @@ def test_three_runs_that_are_one_function_are_one_picture_of_the_plane_through_t
     marks = traces(panel, "scatter3d")
     assert [len(each.x) for each in marks] == [1, 1, 1]
     assert len({each.line.color for each in marks}) == 3
+    assert landscapes.replay.disabled
+    assert landscapes.titles["lab-landscape-replay"] == NO_REPLAY
     landscapes.saving.button.click()
     until(panel, lambda: "Saved as" in landscapes.saved.value)
     (folder,) = (tmp_path / "landscapes").iterdir()

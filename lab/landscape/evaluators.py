@@ -11,7 +11,7 @@ import time
 from collections.abc import Generator, Iterator, Sequence
 from copy import copy, deepcopy
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, TypeGuard
 
 import numpy as np
 import torch
@@ -294,12 +294,16 @@ def losses_and_hits(logits: Tensor, labels: Tensor) -> tuple[Tensor, Tensor]:
 def use_batch_statistics(network: nn.Module) -> None:
     """Batch normalisation with the statistics of each batch; none move, and a single number keeps the stored ones."""
     for layer in network.modules():
-        if isinstance(layer, _BatchNorm):
+        if is_batchnorm(layer):
             layer.training, layer.track_running_stats = True, False
 
 
 def has_batchnorm(network: nn.Module) -> bool:
-    return any(isinstance(layer, _BatchNorm) for layer in network.modules())
+    return any(map(is_batchnorm, network.modules()))
+
+
+def is_batchnorm(layer: nn.Module) -> TypeGuard[_BatchNorm]:
+    return isinstance(layer, _BatchNorm)
 
 
 def whole_batches(samples: Samples, size: int) -> Samples:

@@ -17,7 +17,7 @@ from lab.landscape.live_runs import LiveRun
 from lab.landscape.planes import ENDS, Plane, line
 from lab.landscape.samples import samples_of
 from lab.landscape.trails import at_once, centred, laying_joint, laying_path, scatter
-from lab.landscape.weights import norm
+from lab.landscape.weights import inner, norm
 from lab.views import Lens, Normalisation, View
 
 KEPT = 0.9  # of the share of a path that a plane showed when it was made: below that it is made anew
@@ -57,6 +57,7 @@ class Frame:
         self.runs, self.kind, self.why = tuple(runs), kind, why
         self.made_at = max(run.newest.step for run in runs)
         self.plane, self._reach = laid or at_once(laying(runs, kind, Lens(seed=seed)))
+        self._lengths = products(self.plane)
         self._rows: dict[LiveRun, dict[int, np.ndarray]] = {run: {} for run in runs}
         self.share = self.plane.origin.explained  # of the variance of all paths together, as far as `worn` has looked
         self.middle, self.reach = self._extent()
@@ -138,14 +139,18 @@ class Frame:
         return mine is None or theirs is None or KEPT * mine > theirs
 
     def own(self, run: LiveRun) -> float | None:
-        """Share of a run's variance that lies in the plane; None where there is no path, or a random plane."""
+        """Share of a run's variance that lies along the plane; None where no path is seen on it."""
         total = float(np.trace(centred(run.trail.gram)))
-        if not self.shows_paths or len(run.trail) < LEAST_SNAPSHOTS or total <= 0:
+        if not self.carries or len(run.trail) < LEAST_SNAPSHOTS or total <= 0:
             return None
-        return spread(self.places(run)) / total
+        places = self.places(run)
+        away = places - places.mean(0)
+        return float(((away @ self._lengths) * away).sum() / total)
 
     def worst(self) -> float | None:
-        """The share of the path that the plane shows least of: what all have together hides one beside the plane."""
+        """The share of the path that a plane of paths shows least of: that of all together hides one beside it."""
+        if not self.shows_paths:
+            return None
         return min((own for run in self.runs if (own := self.own(run)) is not None), default=None)
 
     @property
@@ -186,15 +191,20 @@ def noted(plane: Plane, note: str) -> Plane:
 
 
 def laying_hessian(run: LiveRun, lens: Lens) -> Generator[None, None, Laid]:
-    """The two sharpest directions where a run is, on the images of the picture."""
+    """The two sharpest directions where a run is, on the images of a lens."""
     newest = run.newest
     samples = samples_of(run, split=lens.split, count=lens.samples, seed=lens.seed)
     curvature = Curvature(run.network_with(newest.buffers), samples, weights=newest.weights, dtype=run.dtype)
     yield
     pairs = yield from curvature.seeking(seed=lens.seed)
     plane = curvature.plane(pairs)
-    note = f"{plane.origin.note} at step {newest.step:,}"
+    note = f"{plane.origin.note} at step {newest.step:,} on {len(samples):,} images"
     return Laid(noted(plane, note), reach_of(float(pairs.values[0]), norm(plane.centre)))
+
+
+def products(plane: Plane) -> np.ndarray:
+    """(d, d) inner products of a plane's directions: random ones are neither of length 1 nor at right angles."""
+    return np.array([[inner(one, other) for other in plane.directions] for one in plane.directions])
 
 
 def spread(places: np.ndarray) -> float:

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from hashlib import sha256
 
-from torch import nn
+from torch import Tensor, nn
 
+from lab.landscape.evaluators import has_batchnorm, is_batchnorm
 from lab.recipe import Recipe
 from lab.views import BatchNormMode
 
@@ -25,8 +26,8 @@ STATISTICS = "own stored statistics of batch normalisation"
 class Function:
     """What decides a loss beside the weights that are trained: equal for runs whose loss is one function of them.
 
-    data, modify, model, activation: of the recipe. frozen: the weights that rest for good, to the last bit.
-    statistics: whether the network keeps some, of batch normalisation, which each run has its own of.
+    data, modify, model, activation: of the recipe. frozen: the weights that rest for good, and what else a network
+    keeps, to the last bit. statistics: whether it keeps some of batch normalisation, of which each run has its own.
     """
 
     data: str
@@ -39,16 +40,22 @@ class Function:
     @classmethod
     def of(cls, recipe: Recipe, network: nn.Module) -> Function:
         digest = sha256()
-        for weight in network.parameters():
-            if not weight.requires_grad:
-                digest.update(weight.detach().cpu().numpy().tobytes())
+        for tensor in resting(network):
+            digest.update(tensor.detach().cpu().numpy().tobytes())
         data, modify, model, activation = map(repr, (recipe.data, recipe.modify, recipe.model, recipe.activation))
-        statistics = any(buffer.is_floating_point() for buffer in network.buffers())
-        return cls(data, modify, model, activation, digest.hexdigest(), statistics)
+        return cls(data, modify, model, activation, digest.hexdigest(), has_batchnorm(network))
 
     def own(self, mode: BatchNormMode | None) -> bool:
         """Whether no other run shares it, as its statistics are used as they are stored."""
         return self.statistics and mode == "stored"
+
+
+def resting(network: nn.Module) -> Iterator[Tensor]:
+    """What no step changes: frozen weights, and buffers that are no statistics, of positions, say."""
+    yield from (weight for weight in network.parameters() if not weight.requires_grad)
+    for layer in network.modules():
+        if not is_batchnorm(layer):
+            yield from layer.buffers(recurse=False)
 
 
 def one(functions: Iterable[Function], mode: BatchNormMode | None) -> bool:

@@ -13,6 +13,7 @@ HELD_OUT = 24
 BEYOND = 0.25  # of the length of a line
 LEAST_POINTS = 4  # along an axis, of the coarsest grid
 PARABOLA, CUBIC = 2, 3  # degrees
+NEXT_TO_0 = 1e-6  # of the median value, below which a relative error tells nothing
 
 
 @dataclass(frozen=True)
@@ -83,6 +84,11 @@ class Grid:
         cells = self.between()
         return np.random.default_rng(seed).permutation(cells)[:count]
 
+    def anywhere(self, count: int, seed: int = 0) -> np.ndarray:
+        """(count, 2) coordinates drawn evenly over this part of the plane: points of no nested grid, as middles are."""
+        draw = np.random.default_rng(seed)
+        return np.stack([draw.uniform(axis[0], axis[-1], count) for axis in self.axes], 1)
+
 
 def line_grid(size: int) -> Grid:
     """From one end of a line (0) to the other (1), and some way beyond both."""
@@ -104,14 +110,17 @@ class Spline:
     """Where the values of a picture come from that were not measured.
 
     knots: exact points along an axis. error: of losses at points held out. checked: knots of the spline that the error
-    is of: fewer where every second one was held out, so that what is shown is off by less as a rule. ratio: it is an
-    older surface times a spline of now / then.
+    is of: fewer where every second one was held out, so that what is shown is off by less as a rule. ratio: it is
+    another surface times a spline of here / there. there: at which step, where that is known. base: exact points along
+    an axis of the other surface, where not all of it are.
     """
 
     knots: int
     error: SplineError
     checked: int
     ratio: bool = False
+    there: int | None = None
+    base: int | None = None
 
 
 def spline(grid: Grid, values: np.ndarray, a: np.ndarray, b: np.ndarray) -> np.ndarray:
@@ -166,5 +175,8 @@ def through(grid: Grid, values: np.ndarray) -> scipy.interpolate.CubicSpline | s
 
 
 def error_of(shown: np.ndarray, exact: np.ndarray) -> SplineError:
-    off = np.abs(shown - exact) / np.maximum(np.abs(exact), np.finfo(float).tiny)
+    """Where an exact value is next to 0, as of a network that fits all, off by a share of the typical one instead."""
+    sizes = np.abs(exact)
+    floor = max(NEXT_TO_0 * float(np.median(sizes)), NEXT_TO_0**2)
+    off = np.abs(shown - exact) / np.maximum(sizes, floor)
     return SplineError(float(np.median(off)), float(np.quantile(off, 0.95)), float(off.max()), len(off))

@@ -6,7 +6,7 @@ The engine knows no widgets and no threads. Whoever trains lets it `hear` each e
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Generator, Hashable, Sequence
+from collections.abc import Callable, Generator, Hashable, Mapping, Sequence
 from dataclasses import replace
 from functools import partial
 from math import isfinite
@@ -20,6 +20,7 @@ from lab.landscape.live_ends import missing
 from lab.landscape.live_runs import LiveRun
 from lab.landscape.live_views import Enough, LiveView
 from lab.landscape.portraits import Portrait, Question
+from lab.landscape.surfaces import Surface
 from lab.steps import enough_threads, is_out_of_memory, no_memory
 from lab.training import Training
 from lab.views import Lens
@@ -57,7 +58,7 @@ class Live:
         self._frames: dict[int, Frame] = {}
         self._views: dict[int, LiveView] = {}
         self._shown: dict[int, LiveView] = {}  # those that have a picture; of an older frame until the new one has
-        self._counts: dict[Hashable, Count] = {}  # of samples that are enough, by the runs that are seen together
+        self._counts: dict[tuple[int, Hashable], Count] = {}  # of samples that are enough, by run and what is asked
         self._heights: dict[tuple[int, Hashable], dict[int, float]] = {}
         self._arranged = self._rests = True  # whether planes fit the runs, and whether all is known
         self._piece: Generator[None] | None = None
@@ -261,14 +262,16 @@ class Live:
         for number in {*self._views, *self._shown} - {number for members in groups for number in members}:
             self._views.pop(number, None)
             self._shown.pop(number, None)
+        frames: dict[int, Frame] = {}
         for members in groups:
             yield
-            frame = yield from self._framing(members)
-            lens, count = yield from self._lens_for(members, frame)
-            for number in members:
-                self._frames[number] = frame
-                if number not in self._views or self._views[number].frame is not frame:
-                    self._views[number] = self._view(number, frame, lens, count)
+            frames |= dict.fromkeys(members, (yield from self._framing(members)))
+        lens, count = yield from self._lens_for(frames)
+        self._frames |= frames
+        for number, frame in frames.items():
+            view = self._views.get(number)
+            if view is None or view.frame is not frame or view.lens != lens:
+                self._views[number] = self._view(number, frame, lens, count)
 
     def _groups(self) -> list[list[int]]:
         if self.question.plane in ("line", "points"):
@@ -299,16 +302,21 @@ class Live:
         view = self._views.get(number)
         return view is not None and view.frame is frame and (view.surface is not None or bool(view.fault))
 
-    def _lens_for(self, members: Sequence[int], frame: Frame) -> Generator[None, None, tuple[Lens, Count | None]]:
-        """With as many samples as are enough for each of these runs, by the first plane that they are seen on."""
-        lens, share = self.question.lens, self.question.enough
-        key, grid = (*members, lens, share), frame.grid_of(self.question.size)
-        if share and key not in self._counts:
-            most = Count(0, 0)
-            for number in members:
-                most = max(most, (yield from counting(self.runs[number], frame.plane, grid, lens, share)))
-            self._counts[key] = most
-        return (replace(lens, samples=self._counts[key].enough), self._counts[key]) if share else (lens, None)
+    def _lens_for(self, frames: Mapping[int, Frame]) -> Generator[None, None, tuple[Lens, Count | None]]:
+        """With as many samples as are enough for each run that was seen so far, by the first plane it was seen on.
+
+        Never fewer for a run that has left: nothing that is shown changes because of that.
+        """
+        asked = self.question
+        lens, share, key = asked.lens, asked.enough, (asked.plane, asked.lens, asked.enough)
+        if not share or not frames:
+            return lens, None
+        for number, frame in frames.items():
+            if (number, key) not in self._counts:
+                grid = frame.grid_of(asked.size)
+                self._counts[number, key] = yield from counting(self.runs[number], frame.plane, grid, lens, share)
+        most = max(count for (_, about), count in self._counts.items() if about == key)
+        return replace(lens, samples=most.enough), most
 
     def _view(self, number: int, frame: Frame, lens: Lens, count: Count | None) -> LiveView:
         question, heights = self.question, self._heights.setdefault((number, lens), {})
@@ -334,6 +342,11 @@ class Live:
         kind = self.question.plane
         return missing(kind, list(self.runs.values())) if kind in ("line", "points") else ""
 
+    def looking_back(self) -> Generator[None]:
+        """Surfaces through all snapshots of the runs that are seen, for what is to be kept; chances to stop."""
+        for view in list(self._shown.values()):
+            yield from view.looking_back()
+
     @property
     def seen(self) -> int:
         """Of how many runs there is a picture."""
@@ -345,18 +358,16 @@ class Live:
 
     def _portrait(self, number: int) -> Portrait:
         view = self._shown.get(number) or self._views[number]
-        frame, surface = view.frame, view.surface
-        if surface is not None and frame.share is not None:  # as it is now, not when the plane was made
-            surface = replace(surface, origin=replace(surface.origin, explained=frame.share))
+        frame = view.frame
         others = tuple(each for each in sorted(self.runs) if self.runs[each] in frame.runs and each != number)
         run = self.runs[number]
         return Portrait(
             number,
-            surface,
+            view.surface and sharing(view.surface, frame),
             view.plane,
             view.path,
             view.step,
-            view.past,
+            {step: sharing(surface, frame) for step, surface in view.past.items()},
             run.moving,
             others,
             frame.made_at,
@@ -364,6 +375,13 @@ class Live:
             run.function,
             view.fault,
         )
+
+
+def sharing(surface: Surface, frame: Frame) -> Surface:
+    """With the share of the variance that its plane shows now, not when it was made."""
+    if frame.share is None:
+        return surface
+    return replace(surface, origin=replace(surface.origin, explained=frame.share))
 
 
 def who_changed(old: Frame, runs: Sequence[LiveRun]) -> str:

@@ -7,20 +7,20 @@ from dataclasses import replace
 from typing import NamedTuple
 
 import numpy as np
-import scipy
 import torch
 
+from lab.landscape.enough import noise_in_levels
 from lab.landscape.evaluators import Evaluator
 from lab.landscape.frames import Frame
 from lab.landscape.grids import SplineError
 from lab.landscape.live_runs import LiveRun, Snapshot, TrueLoss
 from lab.landscape.planes import Plane
+from lab.landscape.replays import looking_through, path_on
 from lab.landscape.samples import Samples, samples_of
 from lab.landscape.scenes import RunPath
-from lab.landscape.surfaces import Surface, Survey, carried_along, measuring, measuring_few, refreshing
+from lab.landscape.surfaces import FEW, Surface, Survey, measuring, refreshing
 from lab.views import Lens, Precision
 
-REFRESH = 5  # points along an axis that tell how a surface has changed
 Piece = Generator[None, None, None]
 
 
@@ -85,6 +85,7 @@ class LiveView:
             (self.surface is None, self._refine),
             (self._unknown_heights(newest=True), self._measure_newest),
             (not self._can_refresh and not exact, self._refine),  # or it would stay where it is while others move
+            (not self._can_refresh and exact and behind, self._begin),
             (self._can_refresh and behind and self._is_old(newest), self._refresh),
             (behind and not moving, self._begin),
             (self._unknown_heights(newest=False), self._measure_heights),
@@ -96,7 +97,9 @@ class LiveView:
 
     @property
     def _can_refresh(self) -> bool:
-        return self._base is not None and self._base.grid.size > REFRESH
+        """Whether few points do where the run has moved on: not beside a cliff, over which no spline leads."""
+        base = self._base
+        return base is not None and base.grid.size > FEW and bool(np.isfinite(base.loss).all())
 
     @property
     def fineness(self) -> int:
@@ -173,29 +176,30 @@ class LiveView:
             self._keep(step, surface)
 
     def _told(self, surface: Surface) -> Surface:
-        """With the reason why it was measured on so few samples."""
+        """With the reason why it was measured on so few samples, and how noisy that is."""
         if self.enough is None:
             return surface
-        return replace(surface, measured=replace(surface.measured, **self.enough._asdict()))
+        noise = noise_in_levels(surface)
+        return replace(surface, measured=replace(surface.measured, **self.enough._asdict(), noise=noise))
 
     def _keep(self, step: int, surface: Surface) -> None:
         """For a replay; what the path has forgotten is forgotten."""
         self.past = {each: seen for each, seen in self.past.items() if each in self.run.trail.steps} | {step: surface}
 
     def _refresh(self) -> Piece:
-        """The picture of where the run is now, by few points; where no ratio can be had, by a survey of its own."""
+        """The picture of where the run is now, by few points; where no spline leads through, by a survey of its own."""
         assert self._survey
         assert self._base
         newest = self.run.newest
         evaluator = self._evaluator(newest)
         yield
         try:
-            found = yield from refreshing(self._base.filled(self.size), evaluator, REFRESH)
+            base = self._base.filled(self.size)
+            found = yield from refreshing(base, evaluator, step=self._survey_step)
             self._show(found, evaluator.plane, newest.step)
-        except ValueError:  # losses that are not finite, or 0
+        except ValueError:  # losses that are not finite: the old picture stays until there is a new one, however coarse
             self._survey, self._survey_step = Survey(evaluator, self._survey.grid), newest.step
-            self.surface = self._base = self.plane = None
-            self.step, self._fine = newest.step, 0
+            self._base, self._fine = None, 0
 
     def _look_back(self) -> Piece:
         """Through an earlier snapshot, by as few points as a refresh."""
@@ -205,12 +209,14 @@ class LiveView:
         snapshot = self.run.snapshot(place)
         evaluator = self._evaluator(snapshot)
         yield
-        now, exact = yield from measuring_few(self.frame.grid_of(REFRESH), evaluator)
-        try:
-            found = carried_along(self.surface, now, exact)
-        except ValueError:  # losses that are not finite, or 0: the points alone
-            found = now
+        found = yield from looking_through(self.surface, evaluator, step=self.step)
         self._keep(snapshot.step, self._told(found))
+
+    def looking_back(self) -> Piece:
+        """All surfaces through earlier snapshots that there are now, whether a replay is asked for or not."""
+        for _ in list(self.run.trail.steps):
+            if self._base is not None and self._unseen is not None:
+                yield from self._look_back()
 
     def _measure_newest(self) -> Piece:
         assert self._true
@@ -248,16 +254,7 @@ class LiveView:
         steps, places = self.run.trail.steps, self.frame.places(self.run)
         true = np.array([self.heights.get(step, np.nan) for step in steps])
         on_plane = np.array([self.on_plane.get(step, np.nan) for step in steps])
-        if self.surface is not None and not self._on_plane_known:
-            on_plane = read_off(self.surface, places)
-        return RunPath("", 0, places, np.array(steps), true, on_plane, self.frame.own(self.run))
-
-
-def read_off(surface: Surface, places: np.ndarray) -> np.ndarray:
-    """(k,) losses of a surface at places (k, 2), straight from point to point; nan outside of it.
-
-    Not by a spline: over a steep loss on a coarse grid it would overshoot, even below 0.
-    """
-    losses = surface.loss.squeeze()  # of a line (size,)
-    axes = surface.grid.axes[: losses.ndim]
-    return scipy.interpolate.interpn(axes, losses, places[:, : losses.ndim], bounds_error=False)
+        path = RunPath("", 0, places, np.array(steps), true, on_plane, self.frame.own(self.run))
+        if self.surface is None or self._on_plane_known:
+            return path
+        return path_on(self.surface, path, self.step)

@@ -18,7 +18,7 @@ class Question(NamedTuple):
     """What is to be seen: which kind of plane, how many points along a side in the end, and how these are measured.
 
     enough: how large standard errors may be, as a share of a level's height: as many of the lens' samples are taken as
-    that needs, chosen once for runs that are seen together; 0 takes all. normalisation: of random directions; their
+    that needs, as many for all runs; 0 takes all. normalisation: of random directions; their
     seed is that of the lens. precision: of the surfaces' arithmetic. edge: whether the sharpness along the paths is
     read beside them. replay: whether a surface through each earlier snapshot is wanted too.
     """
@@ -40,7 +40,7 @@ class Question(NamedTuple):
     @property
     def decides_plane(self) -> Hashable:
         """Equal for questions that are answered on the same plane."""
-        images = self.lens if self.plane == "hessian" else self.lens.seed
+        images = (self.lens, self.enough) if self.plane == "hessian" else self.lens.seed
         return self.plane, images, self.normalisation
 
 

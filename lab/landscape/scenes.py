@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, replace
-from math import ceil, floor, log10
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from math import ceil, floor, isnan, log10
 
 import numpy as np
 
@@ -25,7 +25,8 @@ class RunPath:
     """The marks of one run on a plane, (k,) each; nan where something was not measured.
 
     number: of the run, from 0 on: its colour and dash. coordinates: (k, 2); on a line the second ones are 0.
-    true: loss at the snapshot itself. on_plane: loss where the snapshot is projected to.
+    true: loss at the snapshot itself. on_plane: loss where the snapshot is projected to. read_off: that is not measured
+    but read off the picture's surface, at points between those of its grid.
     explained: share of this path's own variance that lies in the plane; None where that is not known.
     """
 
@@ -36,6 +37,7 @@ class RunPath:
     true: np.ndarray
     on_plane: np.ndarray
     explained: float | None = None
+    read_off: bool = False
 
     def first(self, count: int) -> RunPath:
         """As it was after so many marks."""
@@ -68,7 +70,8 @@ class Scene:
     """A surface and the paths of the runs that it belongs to.
 
     plane: on which it lies, where that is to be kept with the picture. apart: why others that could share the surface
-    have one of their own, in words.
+    have one of their own, in words. step: of the snapshot that the surface passes through; None where it passes through
+    none, or that is not known. past: surfaces on parallel planes through earlier snapshots of its one path, by step.
     """
 
     surface: Surface
@@ -76,6 +79,8 @@ class Scene:
     title: str = ""
     plane: Plane | None = None
     apart: str = ""
+    step: int | None = None
+    past: Mapping[int, Surface] = field(default_factory=dict[int, Surface])
 
 
 @dataclass(frozen=True)
@@ -138,8 +143,9 @@ class Scale:
         return "loss, log scale" if self.log else "loss"
 
     def cut(self, surface: Surface) -> str:
-        """Which part of a surface lies above, in words; empty if none does."""
-        losses = surface.loss[~np.isnan(surface.loss)]
+        """Which part of what was measured of a surface lies above, in words; empty if none does."""
+        losses = deciding(surface)
+        losses = losses[~np.isnan(losses)]
         above = int((losses > self.high * (1 + 1e-9)).sum())
         return f"{share(above / len(losses))} of the points lie above {self.high:.3g} and are cut off." if above else ""
 
@@ -221,7 +227,8 @@ def mark_words(path: RunPath) -> str:
     if not len(path.steps) or np.isnan([path.true[-1], path.on_plane[-1]]).any():
         return ""
     name = f"{path.name}, " if path.name else ""
-    words = f"{name}step {path.steps[-1]:,}: loss {path.true[-1]:.4g}, on the plane {path.on_plane[-1]:.4g}"
+    where = "read off the surface" if path.read_off else "on the plane"
+    words = f"{name}step {path.steps[-1]:,}: loss {path.true[-1]:.4g}, {where} {path.on_plane[-1]:.4g}"
     return ", ".join(filter(None, [words, gap_words(path)]))
 
 
@@ -230,7 +237,8 @@ def gap_words(path: RunPath) -> str:
     gaps, grey = path.gaps, int(path.off.sum())
     if len(gaps) < 2:
         return ""
-    words = f"{len(gaps)} marks off by {share(np.median(gaps))} in the middle and up to {share(gaps.max())}"
+    marks = "marks read off it" if path.read_off else "marks"
+    words = f"{len(gaps)} {marks} off by {share(np.median(gaps))} in the middle and up to {share(gaps.max())}"
     return f"{words} ({grey} of {len(gaps)} grey: more than {share(OFF)})" if grey else words
 
 
@@ -248,8 +256,14 @@ def points_words(surface: Surface) -> str:
     if known is None:
         return exact_words(surface)
     size, knots = across(surface.grid.size, surface), across(known.knots, surface)
-    how = "an earlier surface times a spline of what it has changed by at" if known.ratio else "spline of"
+    how = f"{other_words(known, surface)} times a spline of the ratio to it at" if known.ratio else "spline of"
     return f"{size} points: {how} {knots} exact ones, {held_out_words(known, surface)}"
+
+
+def other_words(known: Spline, surface: Surface) -> str:
+    """The surface that was carried along: where it was measured, and how far it is a spline itself."""
+    where = "another surface" if known.there is None else f"the surface at step {known.there:,}"
+    return where if known.base is None else f"{where}, itself of {across(known.base, surface)} exact ones,"
 
 
 def held_out_words(known: Spline, surface: Surface) -> str:
@@ -273,7 +287,8 @@ def enough_words(on: Measured) -> str:
     """Why there are fewer samples than there might have been; nothing where there are not."""
     if on.most is None:
         return ""
-    words = f"enough for standard errors of {share(on.enough or 0)} of a level"
+    here = "" if on.noise is None or isnan(on.noise) else f" ({share(on.noise)} here)"
+    words = f"enough for standard errors of {share(on.enough or 0)} of a level{here}"
     return f"{words}; marks on {on.marked:,}" if on.marked else f"by the first picture {words}, and kept"
 
 

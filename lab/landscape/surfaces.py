@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 from collections.abc import Generator, Iterator, Sequence
 from dataclasses import asdict, dataclass, replace
@@ -19,7 +20,8 @@ from lab.store import write_atomically
 from lab.views import BatchNormMode, SplitName
 
 RATIOS = ("loss", "error", "difference_error")  # of what a surface keeps; an accuracy may be 0
-HELD_OUT = 8  # points beside a coarse grid
+FEW = 5  # points along an axis that tell how a surface has changed
+BESIDE = 8  # points held out of what a coarse grid is made to show
 CHECKED = 16  # points at which mixed precision is held against float32
 
 
@@ -29,7 +31,8 @@ class Measured:
 
     batchnorm: None where the network has none. batch_size: decides values in the mode `batch` only. precision: of the
     arithmetic. most: how many samples there might have been, where fewer were enough for standard errors of `enough` of
-    a level; None where their number was given. marked: on which the marks of paths were measured, where it is on more.
+    a level; None where their number was given. noise: what standard errors are, as such a share. marked: on which the
+    marks of paths were measured, where it is on more.
     """
 
     split: SplitName
@@ -41,6 +44,7 @@ class Measured:
     precision: str
     most: int | None = None
     enough: float | None = None
+    noise: float | None = None
     marked: int | None = None
 
 
@@ -65,7 +69,7 @@ class Surface:
 
     @property
     def complete(self) -> bool:
-        """Whether every point was measured; a loss may be nan all the same, an accuracy never is."""
+        """Whether there is a value at every point; a loss may be nan all the same, an accuracy never is."""
         return not np.isnan(self.accuracy).any()
 
     def every(self, stride: int) -> Surface:
@@ -126,14 +130,16 @@ class Surface:
         except ValueError:
             return self
 
-    def refreshed(self, now: Surface, held_out: tuple[np.ndarray, np.ndarray]) -> Surface:
+    def refreshed(self, now: Surface, held_out: tuple[np.ndarray, np.ndarray], *, step: int | None = None) -> Surface:
         """This surface after the run has moved on while the plane stayed: times a spline of the ratio now / then.
 
         So are the standard errors; to the accuracy, which may be 0, a spline of the difference now - then is added.
 
         Args:
             now: a coarse surface of the same plane and reach, 5 points along an axis, say.
-            held_out: coordinates (n, 2) and losses (n,) now at points that are not on the coarse grid.
+            held_out: coordinates (n, 2) and losses (n,) now at points that are neither on the coarse grid nor known of
+                this surface, whose own error would not be seen there.
+            step: through whose snapshot this surface passes.
         Raises:
             ValueError: another part of the plane, or losses that are not finite and above 0.
         """
@@ -152,7 +158,8 @@ class Surface:
         columns = (loss, accuracy.clip(0, 1), error.clip(min=0), difference.clip(min=0))
         pin(columns, now, self.grid.size)
         off = loss_spline_at(self.grid, self.loss, held_out[0]) * loss_spline_at(now.grid, grown["loss"], held_out[0])
-        known = Spline(now.grid.size, error_of(off, held_out[1]), now.grid.size, ratio=True)
+        base, size = self.spline.knots if self.spline else None, now.grid.size
+        known = Spline(size, error_of(off, held_out[1]), size, ratio=True, there=step, base=base)
         return Surface(self.grid, self.origin, now.measured, *columns, known, now.precision_error)
 
     def save(self, path: str | Path) -> None:
@@ -296,7 +303,7 @@ def quick_surface(evaluator: Evaluator, grid: Grid, size: int) -> Surface:
     return surface(evaluator, grid).shown(size, (points, evaluator.values(points).loss))
 
 
-def refreshed_surface(old: Surface, evaluator: Evaluator, size: int = 5) -> Surface:
+def refreshed_surface(old: Surface, evaluator: Evaluator, size: int = FEW) -> Surface:
     """An old surface made that of the weights now by `size` x `size` exact points, and its error at held-out ones.
 
     Where a spline through the few points alone is off by less there, as it is far from where the old one was measured,
@@ -305,24 +312,34 @@ def refreshed_surface(old: Surface, evaluator: Evaluator, size: int = 5) -> Surf
     return at_once(refreshing(old, evaluator, size))
 
 
-def refreshing(old: Surface, evaluator: Evaluator, size: int = 5) -> Generator[None, None, Surface]:
-    """The same, with chances to stop, as the evaluator gives them."""
+def refreshing(
+    old: Surface, evaluator: Evaluator, size: int = FEW, *, step: int | None = None
+) -> Generator[None, None, Surface]:
+    """The same, with chances to stop, as the evaluator gives them; `step` is that of the old surface."""
     now, exact = yield from measuring_few(replace(old.grid, size=size), evaluator)
-    return carried_along(old, now, exact)
+    return carried_along(old, now, exact, step=step)
 
 
-def carried_along(old: Surface, now: Surface, exact: tuple[np.ndarray, np.ndarray]) -> Surface:
+def carried_along(
+    old: Surface, now: Surface, exact: tuple[np.ndarray, np.ndarray], *, step: int | None = None
+) -> Surface:
     """The better of two splines, by what they are off by at points held out. Raises ValueError where none is sure."""
     if not np.isfinite(exact[1]).all():
         raise ValueError("Beside the few points there are losses that are not finite: no spline leads over a cliff.")
-    return min(old.refreshed(now, exact), now.shown(old.grid.size, exact), key=spline_off)
+    found = [now.shown(old.grid.size, exact)]
+    with contextlib.suppress(ValueError):  # of a loss of 0 there is no ratio
+        found.append(old.refreshed(now, exact, step=step))
+    return min(found, key=spline_off)
 
 
 def measuring_few(
     grid: Grid, evaluator: Evaluator
 ) -> Generator[None, None, tuple[Surface, tuple[np.ndarray, np.ndarray]]]:
-    """All points of a coarse grid, and points between them that are held out: coordinates (n, 2) and losses (n,)."""
-    survey, points = Survey(evaluator, grid), grid.held_out(count=HELD_OUT)
+    """All points of a coarse grid, and points beside it that are held out: coordinates (n, 2) and losses (n,).
+
+    They lie anywhere: the middles of cells are points of a finer nested grid, which an older surface has seen.
+    """
+    survey, points = Survey(evaluator, grid), grid.anywhere(BESIDE)
     for _ in survey:
         yield
     losses = yield from measuring(evaluator, points)
@@ -331,7 +348,8 @@ def measuring_few(
 
 def spline_off(found: Surface) -> float:
     """The error that 95% of the points held out stay below."""
-    return found.spline.error.most if found.spline else 0.0
+    assert found.spline
+    return found.spline.error.most
 
 
 def measuring(evaluator: Evaluator, points: np.ndarray) -> Generator[None, None, np.ndarray]:

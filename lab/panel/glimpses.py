@@ -9,7 +9,6 @@ from typing import Any, NamedTuple
 import ipywidgets as widgets
 from torch import Tensor
 
-from lab.followed import looking_back
 from lab.landscape_folder import ACROSS, told
 from lab.panel.controls import wide
 from lab.panel.portraits import Names, marks_in
@@ -76,13 +75,11 @@ class Glimpses:
 
     def _look(self, names: Names) -> Iterator[object]:
         closer = self.surveyor.closer({job: name for job, (_, name) in names.items()})
+        yield from closer.gather()
         seen: dict[int, Seen] = {}
         for job, run in closer.followed.items():
-            live = closer.live
-            for found in looking_back(live.runs[job], run, live.lens_of(job), live.heights(job)):
-                run.glimpses.append(found)
-                yield
             seen[job] = Seen(told(run, names[job][0] - 1), width_of(run.glimpses[-1].filters))
+            yield
         self.post(("landscape", Album(seen)))
 
     def _broke(self, error: Exception) -> None:
@@ -120,7 +117,7 @@ def width_of(filters: Tensor | None) -> int:
 def in_html(seen: Seen, part: float) -> str:
     """A run at one snapshot: what its first layer looks for, and what it answers."""
     run = seen.told
-    mark = max(1, marks_in(len(run["marks"]), part)) - 1
+    mark = marks_in(len(run["marks"]), part) - 1
     filters = sheet(run["filters"][mark], seen.width) if seen.width else ""
     answers = "".join(map(answer, run["images"], run["said"][mark]))
     head = f"<div><b>{escape(run['name'])}</b> {escape(run['marks'][mark])}</div>"

@@ -25,7 +25,7 @@ from lab.panel.glimpses import Album, Glimpses
 from lab.panel.helper import Helper
 from lab.panel.landscape_saving import Saved, Saving
 from lab.panel.landscape_view import Kind, LandscapeView
-from lab.panel.portraits import cost_in_words, in_html, replayed, scenes_of
+from lab.panel.portraits import cost_in_words, in_html, replayed, scenes_of, through_ends
 from lab.panel.surveyor import News, Surveyor
 from lab.panel.toolbar import Look, row, toggle
 from lab.panel.worker import Job, Post
@@ -84,6 +84,7 @@ NO_DRAWS = "Has no effect: all images are taken, and no directions are random"
 NO_BATCHNORM = "Has no effect: no network here has batch normalisation"
 TOO_MANY = f"Has no effect: up to {MOST_SURFACES} landscapes are drawn in 3-D, more as contours"
 NO_SURFACE = "Has no effect: a line has no surface"
+NO_REPLAY = "Has no effect: the plane goes through the ends of runs, which no replay moves"
 
 
 class Landscapes:
@@ -326,6 +327,8 @@ class Landscapes:
             found |= {"solid": NO_SURFACE, "replay": NO_SURFACE}
         elif len(surfaces) > MOST_SURFACES:
             found["solid"] = TOO_MANY
+        if any(map(through_ends, self.portraits)):
+            found["replay"] = NO_REPLAY
         return found if self.webgl else found | {"solid": NO_WEBGL}
 
     def _state(self, seen: Sequence[Portrait]) -> str:

@@ -8,7 +8,6 @@ from itertools import count
 from pathlib import Path
 from typing import NamedTuple
 
-from lab.followed import looking_back
 from lab.landscape.scenes import Scene
 from lab.landscape_command import fresh_folder
 from lab.landscape_folder import PAGE, planes_of, save
@@ -50,19 +49,11 @@ class Saving:
 
     def _save(self, names: Names, numbers: Mapping[int, tuple[Number, ...]]) -> Iterator[object]:
         """In the worker thread."""
+        yield from self.surveyor.looking_back()
         closer = self.surveyor.closer({job: name for job, (_, name) in names.items()})
-        yield from gather(closer)
+        yield from closer.gather()
         folder = fresh_folder()
         self.post(("landscape", Saved(kept(folder, closer, names, numbers))))
-
-
-def gather(closer: Closer) -> Iterator[object]:
-    """What the networks saw and answered at each snapshot."""
-    live = closer.live
-    for job, run in closer.followed.items():
-        for found in looking_back(live.runs[job], run, live.lens_of(job), live.heights(job)):
-            run.glimpses.append(found)
-            yield
 
 
 def kept(folder: Path, closer: Closer, names: Names, numbers: Mapping[int, tuple[Number, ...]]) -> str:

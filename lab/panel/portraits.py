@@ -11,7 +11,7 @@ import numpy as np
 from lab.landscape import Portrait
 from lab.landscape.budgets import Cost
 from lab.landscape.functions import Function, one, why_apart
-from lab.landscape.live_views import read_off
+from lab.landscape.replays import path_on
 from lab.landscape.scenes import Scale, Scene, share, trust_words
 from lab.landscape.surfaces import Surface
 from lab.landscape_numbers import bends_in_words, bent_down
@@ -73,18 +73,21 @@ def scene_of(portrait: Portrait, number: int, name: str, part: float) -> Scene:
     """With the end only where the plane holds next to nothing of a path, which would lead far out of it."""
     assert portrait.surface
     path = replace(portrait.path, number=number - 1)
-    of_end = portrait.surface.origin.kind == "hessian" or through_ends(portrait)
-    seen = path.end if of_end else path.first(marks_in(len(path.steps), part))
-    surface = surface_at(portrait, part)
+    if through_ends(portrait):
+        return Scene(portrait.surface, (path.end,), name, portrait.plane)
+    seen, surface = path.first(marks_in(len(path.steps), part)), surface_at(portrait, part)
     if surface is not portrait.surface:
-        seen = replace(seen, on_plane=read_off(surface, seen.coordinates))
-    return Scene(surface, (seen,), name, portrait.plane)
+        seen = path_on(surface, seen, step_at(portrait, part))
+    if portrait.surface.origin.kind == "hessian":
+        return Scene(surface, (seen.end,), name, portrait.plane)
+    past = {step: surface for step, surface in portrait.past.items() if step < portrait.step}
+    return Scene(surface, (seen,), name, portrait.plane, step=portrait.step, past=past)
 
 
 def step_at(portrait: Portrait, part: float) -> int:
     """Of the snapshot at which so much of a path is drawn."""
     steps = portrait.path.steps
-    return portrait.step if part == 1 or not len(steps) else int(steps[max(1, marks_in(len(steps), part)) - 1])
+    return portrait.step if part == 1 or not len(steps) else int(steps[marks_in(len(steps), part) - 1])
 
 
 def surface_at(portrait: Portrait, part: float) -> Surface:
@@ -96,7 +99,8 @@ def surface_at(portrait: Portrait, part: float) -> Surface:
 
 def replayed(portraits: Sequence[Portrait], part: float) -> str:
     """What a replay shows, in words; empty where none goes on."""
-    if part == 1:
+    portraits = [each for each in portraits if not through_ends(each)]
+    if part == 1 or not portraits:
         return ""
     missing = sum(surface_at(each, part) is each.surface and step_at(each, part) != each.step for each in portraits)
     return REPLAYS if not missing else COMING if missing == len(portraits) else SOME
@@ -115,7 +119,8 @@ def cost_in_words(cost: Cost, *, going: bool) -> str:
 
 
 def marks_in(count: int, part: float) -> int:
-    return int(np.ceil(count * part))
+    """One at least: before the first step there is a snapshot."""
+    return max(1, int(np.ceil(count * part)))
 
 
 def in_html(scene: Scene, portrait: Portrait, scale: Scale, part: float = 1.0) -> str:

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from functools import partial
 from types import MappingProxyType
 from typing import NamedTuple
 
 from lab.events import Event, Finished
-from lab.followed import Followed, standing
+from lab.followed import Followed, looking_back, standing
 from lab.landscape import Live, Portrait, Question
 from lab.landscape.budgets import SHARE, Cost
 from lab.landscape.live import MOST_RUNS
@@ -27,12 +27,24 @@ NOTHING_TOLD = (-1, False, 0)  # version, whether that was all, runs with a pict
 class Closer(NamedTuple):
     """The runs as they stand, for what takes a closer look: in the worker thread only.
 
-    portraits: with a surface. followed: the runs by number, without glimpses.
+    portraits: with a surface. followed: the runs by number, without glimpses before they are gathered.
     """
 
     live: Live
     portraits: tuple[Portrait, ...]
     followed: dict[int, Followed]
+
+    def gather(self) -> Iterator[object]:
+        """What the networks saw and answered at each snapshot; all are held before the first chance to train on."""
+        live = self.live
+        looks = {
+            job: looking_back(live.runs[job], run, live.lens_of(job), live.heights(job))
+            for job, run in self.followed.items()
+        }
+        for job, look in looks.items():
+            for found in look:
+                self.followed[job].glimpses.append(found)
+                yield
 
 
 class News(NamedTuple):
@@ -96,6 +108,10 @@ class Surveyor:
             if number in runs
         }
         return Closer(live, tuple(each for each in live.portraits() if each.surface and each.number in known), known)
+
+    def looking_back(self) -> Iterator[object]:
+        """Measure what a replay shows and nobody has seen yet."""
+        yield from self._engine().looking_back()
 
     # -- in the worker thread --------------------------------------------------------------------------------------
 

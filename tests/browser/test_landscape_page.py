@@ -17,6 +17,9 @@ from lab.views import Lens, View
 pytestmark = pytest.mark.browser
 LENGTHS = "name => document.getElementById(name).data.filter(trace => /scatter/.test(trace.type)).map(t => t.x.length)"
 
+RANGES = """() => [...Object.values(document.getElementById("surfaces")._fullLayout.scene.zaxis.range),
+  document.getElementById("contours")._fullLayout.coloraxis.cmin]"""
+
 
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
@@ -53,6 +56,27 @@ def test_the_slider_shows_the_runs_as_they_were(page: Page) -> None:
     assert page.inner_text(".now >> nth=0").startswith("step ")
     assert page.locator(".run").count() == 2
     assert page.locator(".images img").count() == 20
+
+
+LOSSES = """name => document.getElementById(name)._fullData.filter(trace => /surface|contour/.test(trace.type))
+  .map(trace => Array.from(trace.z, row => Array.from(row)).flat())"""
+
+
+def test_surfaces_are_replayed_on_one_scale_and_named(page: Page) -> None:
+    last, ranges = {name: page.evaluate(LOSSES, name) for name in ("surfaces", "contours")}, page.evaluate(RANGES)
+    page.locator("#mark").fill("1")
+    page.wait_for_selector("body[data-mark='1']")
+    for name, seen in last.items():
+        first = page.evaluate(LOSSES, name)
+        assert len(first) == 2
+        assert all(max(abs(a - b) for a, b in zip(*pair, strict=True)) > 0.01 for pair in zip(first, seen, strict=True))
+    assert page.evaluate(RANGES) == pytest.approx(ranges)
+    assert page.inner_text("#said p >> nth=0").startswith("sgd: surface through step 0: 5x5 points: ")
+    page.locator("#mark").fill(page.get_attribute("#mark", "max") or "")
+    page.wait_for_function("document.body.dataset.mark === document.getElementById('mark').max")
+    for name, seen in last.items():
+        for again, before in zip(page.evaluate(LOSSES, name), seen, strict=True):
+            assert again == pytest.approx(before, abs=1e-5)
 
 
 def test_a_replay_runs_to_the_end(page: Page) -> None:

@@ -99,6 +99,11 @@ def test_two_runs_stand_side_by_side_on_one_plane_and_scale(panel) -> None:
     assert panel.landscapes.words.value.count("Joint plane of the paths") == 2
     cost = panel.landscapes.news.cost
     assert cost_in_words(cost, going=False) in panel.landscapes.said.value
+    live = panel.landscapes.surveyor._live
+    kept = sum(offset.nbytes for run in live.runs.values() for offset in run.trail.offsets)
+    known = sum(4 * 8 * 9 * 9 for each in panel.landscapes.news.portraits for _ in each.past)
+    assert panel.landscapes.news.bytes == kept + known
+    assert f"keeps {(kept + known) / 1e6:.1f} MB of snapshots and surfaces" in panel.landscapes.said.value
 
 
 def test_two_runs_are_seen_on_one_plane_while_both_train(panel) -> None:

@@ -87,12 +87,16 @@ class Clock:
 
 @pytest.mark.parametrize("average", ["nothing", "ema"])
 @pytest.mark.parametrize("name", NETWORKS)
-def test_no_bit_of_a_training_changes(name, average):
+def test_no_bit_of_a_training_changes(name, average, monkeypatch):
     recipe = recipe_of(NETWORKS[name], epochs=4, average=average)
     alone, _ = ended(recipe)
-    live = Live(QUICK)
-    beside = followed(live, recipe, work=3)
-    assert live.portraits()[0].surface is not None
+    monkeypatch.setattr("lab.landscape.enough.PILOT", 16)  # so that how many images are enough is looked for
+    live = Live(QUICK._replace(replay=True), share=1.0)
+    beside = followed(live, recipe, work=40)
+    (portrait,) = live.portraits()
+    assert portrait.surface is not None
+    assert len(portrait.past) > 1
+    assert live._counts
     assert bits(beside) == bits(alone)
     assert measured(beside.history) == measured(alone.history)
 
@@ -408,9 +412,10 @@ def test_nothing_more_is_evaluated_of_what_was_begun_before_a_change(changed, sl
     assert old not in slow_groups.evaluators[before:]
 
 
-def test_a_replay_has_a_surface_through_every_snapshot_by_few_points(monkeypatch):
+@pytest.mark.parametrize("name", ["mlp", "batch normalisation"])
+def test_a_replay_has_a_surface_through_every_snapshot_by_few_points(name, monkeypatch):
     live = Live(Question(size=17, lens=Lens(samples=40)))
-    followed(live, recipe_of("mlp"))
+    followed(live, recipe_of(NETWORKS[name]))
     settle(live)
     (portrait,) = live.portraits()
     run, frame, known = live.runs[1], live._views[1].frame, set(portrait.past)

@@ -177,6 +177,7 @@ def through(grid: Grid, values: np.ndarray) -> scipy.interpolate.CubicSpline | s
 def error_of(shown: np.ndarray, exact: np.ndarray) -> SplineError:
     """Where an exact value is next to 0, as of a network that fits all, off by a share of the typical one instead."""
     sizes = np.abs(exact)
-    floor = max(NEXT_TO_0 * float(np.median(sizes)), NEXT_TO_0**2)
+    known = sizes[np.isfinite(sizes)]
+    floor = max(NEXT_TO_0 * float(np.median(known)) if len(known) else 0.0, NEXT_TO_0**2)
     off = np.abs(shown - exact) / np.maximum(sizes, floor)
     return SplineError(float(np.median(off)), float(np.quantile(off, 0.95)), float(off.max()), len(off))

@@ -348,6 +348,12 @@ class Live:
             yield from view.looking_back()
 
     @property
+    def bytes(self) -> int:
+        """That snapshots and surfaces take: what stays when nothing is evaluated."""
+        surfaces = {id(each): each.bytes for view in self._views.values() for each in view.past.values()}
+        return sum(run.trail.bytes for run in self.runs.values()) + sum(surfaces.values())
+
+    @property
     def seen(self) -> int:
         """Of how many runs there is a picture."""
         return len(self._shown)

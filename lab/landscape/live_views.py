@@ -88,7 +88,7 @@ class LiveView:
             (not self._can_refresh and exact and behind, self._begin),
             (self._can_refresh and behind and self._is_old(newest), self._refresh),
             (behind and not moving, self._begin),
-            (self._unknown_heights(newest=False), self._measure_heights),
+            (self._unknown_heights(newest=False), self._measure_first),
             (not exact, self._refine),
             (exact and not behind and not self._on_plane_known, self._measure_on_plane),
             (replay and self._base is not None and self._unseen is not None, self._look_back),
@@ -219,15 +219,14 @@ class LiveView:
                 yield from self._look_back()
 
     def _measure_newest(self) -> Piece:
-        assert self._true
-        index = len(self.run.trail) - 1
-        step = self.run.trail.steps[index]
-        self.heights[step] = yield from self._true(self.run.snapshot(index))
+        return self._measure_height(len(self.run.trail) - 1)
 
-    def _measure_heights(self) -> Piece:
+    def _measure_first(self) -> Piece:
         """The first that is not known."""
+        return self._measure_height(next(i for i, step in enumerate(self.run.trail.steps) if step not in self.heights))
+
+    def _measure_height(self, index: int) -> Piece:
         assert self._true
-        index = next(i for i, step in enumerate(self.run.trail.steps) if step not in self.heights)
         step = self.run.trail.steps[index]
         self.heights[step] = yield from self._true(self.run.snapshot(index))
 

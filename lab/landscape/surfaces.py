@@ -72,6 +72,11 @@ class Surface:
         """Whether there is a value at every point; a loss may be nan all the same, an accuracy never is."""
         return not np.isnan(self.accuracy).any()
 
+    @property
+    def bytes(self) -> int:
+        """That its values take."""
+        return sum(getattr(self, name).nbytes for name in COLUMNS)
+
     def every(self, stride: int) -> Surface:
         """Each so manieth point along both axes, the ends among them: a coarser grid that is nested in this one."""
         grid = replace(self.grid, size=(self.grid.size - 1) // stride + 1)

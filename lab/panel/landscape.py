@@ -340,6 +340,7 @@ class Landscapes:
             *(escape(each.fault) for each in self.portraits if each.fault),
             "" if seen else WAITS,
             cost_in_words(self.news.cost, going=any(each.moving for each in self.portraits)),
+            f"keeps {self.news.bytes / 1e6:.1f} MB of snapshots and surfaces" if seen else "",
             self._flat if self.webgl else NO_WEBGL,
             "" if self.question.plane == "line" else replayed(seen, self.part),
             "" if len(self._names) <= MOST_RUNS else f"of {len(self._names)} runs the last {MOST_RUNS} are followed",

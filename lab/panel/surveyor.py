@@ -52,6 +52,7 @@ class News(NamedTuple):
 
     cost: of following what trained. rests: no work is left. missing: what the plane
     that was asked for wants before there is a picture. edges: sharpness along the runs, by number, without names.
+    bytes: that snapshots and surfaces take.
     """
 
     portraits: tuple[Portrait, ...]
@@ -59,6 +60,7 @@ class News(NamedTuple):
     rests: bool
     missing: str = ""
     edges: Mapping[int, EdgePath] = MappingProxyType({})
+    bytes: int = 0
 
 
 class Surveyor:
@@ -189,5 +191,8 @@ class Surveyor:
             return
         self._told, self._told_at = standing, now
         self.post(
-            ("landscape", News(tuple(live.portraits()), live.budget.cost, live.rests, live.missing, live.edges.paths))
+            (
+                "landscape",
+                News(tuple(live.portraits()), live.budget.cost, live.rests, live.missing, live.edges.paths, live.bytes),
+            )
         )

@@ -271,7 +271,7 @@ def past_of(
         assert run.trail
         step, weights = run.trail.steps[place], run.trail.weights(place)
         there = few.carried_to(weights, run.network_at(step))
-        found[step] = at_once(looking_through(surface, there, step=run.trail.steps[-1]))
+        found[step] = at_once(looking_through(surface, there, step=last_step(part)))
         progress(begun + len(found) * (FEW**2 + BESIDE))
     return found
 

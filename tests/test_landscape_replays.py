@@ -71,6 +71,7 @@ def test_nothing_is_replayed_where_nobody_asks_or_several_runs_share_a_surface(r
     assert "the surface is the loss on one plane, the same for these runs at every step" in replay_words(shared)
     apart = drawn([run, other], replay=2)
     assert [min(scene.past) for scene in apart] == [0, 0]
+    assert all(seen.spline.there is None for scene in apart for seen in scene.past.values())
     assert "surface on the plane itself: 9x9 points, all exact." in said(apart[0], 10, apart[0].surface)
 
 

@@ -13,13 +13,13 @@ from lab.landscape.scenes import RunPath
 from lab.landscape.surfaces import FEW, Surface, carried_along, measuring_few
 
 
-def looking_through(old: Surface, evaluator: Evaluator, *, step: int) -> Generator[None, None, Surface]:
+def looking_through(old: Surface, evaluator: Evaluator, *, step: int | None) -> Generator[None, None, Surface]:
     """The surface of an evaluator on a plane parallel to an old one's, by few points; chances to stop.
 
     The old one is carried along, as by `refreshing`; where no spline leads, the few points stand alone.
 
     Args:
-        step: that of the old surface.
+        step: that of the old surface, where it passes through a snapshot.
     """
     now, exact = yield from measuring_few(replace(old.grid, size=FEW), evaluator)
     try:

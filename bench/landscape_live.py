@@ -3,7 +3,8 @@
 Digits, the default recipe for so many epochs that it takes seconds; mlp and cnn. Both variants train in turn in one
 process, in rounds that run A B and then B A; a ratio is of wall times in one round, of all that the loop does between
 its first event and its last. "taken" is what the engine itself says that it took; "first picture" is the time from the
-first event to the first surface, 5 x 5 exact points of 269 images. No number of a run changes: a test holds that.
+first event to the first surface, by 25 exact points on as many images as are enough, which are counted first. No number
+of a run changes: a test holds that.
 
     python bench/landscape_live.py [--rounds 5] [--share 0.05] [--epochs 200]
 

@@ -187,6 +187,7 @@ def test_a_surface_says_what_it_was_measured_on(evaluator):
         "precision": "float32",
         "most": None,
         "enough": None,
+        "noise": None,
         "marked": None,
     }
     assert (found.origin.kind, found.origin.seed) == ("random", 3)

@@ -63,6 +63,15 @@ def test_search_shows_runs_with_all_words_in_choices_notes_and_status(kept) -> N
     assert "0 of 2 runs" in kept.list.table.value
 
 
+def test_nothing_can_be_done_with_a_run_that_a_search_has_hidden(kept) -> None:
+    choose(kept, 2)
+    kept.list.search.value = "sgd"
+    assert kept.list.chosen.number == 1
+    kept.list.search.value = "of no run"
+    assert kept.list.chosen is None
+    assert all(tool.disabled for tool in (kept.list.pin, kept.list.load_button, kept.list.delete_button))
+
+
 def test_a_pinned_run_is_at_the_top_and_stays_when_others_are_cleared(kept) -> None:
     choose(kept, 2)
     kept.list.pin.value = True

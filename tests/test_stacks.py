@@ -185,6 +185,19 @@ def test_stacks_of_any_model_have_the_numbers_of_arms_alone(spec):
     assert_as_alone(recipes, tolerance=1e-9)  # fifty layers with batch norms: 3e-11 were measured
 
 
+def test_what_another_thread_draws_meanwhile_is_not_the_networks(monkeypatch):
+    session = Training(EXACT, device="cpu")
+    forward, calls = type(session.model).forward, []
+
+    def disturbed(model, images):
+        calls.append(torch.rand(1) if not calls else None)  # once, as a thread that makes weights would
+        return forward(model, images)
+
+    monkeypatch.setattr(type(session.model), "forward", disturbed)
+    assert not draws(session)
+    assert len(calls) == 2
+
+
 @pytest.mark.parametrize("model", [EXACT.model, TINY_CNN], ids=["mlp", "cnn"])
 def test_one_stack_holds_all_optimizers_at_once(model):
     specs = [spec for name in reversed(OF_ONE_BATCH) for spec in (moved("optimizer", name), name)]

@@ -154,6 +154,7 @@ class RunList:
             put_back(trashed, entry.run.folder)
         self.deleted.pop()
         self.entries = sorted([*self.entries, entry], key=lambda entry: entry.number)
+        self.search.value = ""  # or it might not be among those found
         self.show()
         self.which.value = entry.number
         self._told()
@@ -161,12 +162,12 @@ class RunList:
     # -- what is shown ---------------------------------------------------------------------------------------
 
     def show(self) -> None:
-        """Draw the table and the tools anew."""
+        """Draw the table and the tools anew; nothing can be done with a run that a search has hidden."""
         words, names = self.search.value, self.names
         found = {entry.number for entry in self.entries if not words or holds(entry, words, names[entry.number])}
         notes = {entry.number: entry.note for entry in self.entries}
         self.table.value = runs_table(self.numbered, notes, found)
-        options = [(name, number) for number, name in self.names.items()]
+        options = [(name, number) for number, name in names.items() if number in found]
         if self.which.options != tuple(options):
             kept, numbers = self.which.value, [number for _, number in options]
             self._showing = True

@@ -6,7 +6,7 @@ import warnings
 from copy import deepcopy
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from lab.data.domains import judges_elsewhere
 from lab.recipe import Recipe
@@ -15,6 +15,8 @@ from lab.steps import dropout_stream, is_out_of_memory
 from lab.training import Training
 from lab.transfer import freezes
 from lab.used_weights import uses_other_weights
+
+TRIES = 3  # at once
 
 
 def misfit_of(session: Training) -> str:
@@ -50,12 +52,16 @@ def alone_because(recipe: Recipe) -> str:
 
 
 def draws(session: Training) -> bool:
-    """Whether the network draws random numbers in training."""
+    """Whether the network draws random numbers in training: each time, as another thread may draw some meanwhile."""
     images = session.train_split.images
     assert isinstance(images, Tensor)
     model = deepcopy(session.model).train()
+    return all(drawing(model, session, images[:2]) for _ in range(TRIES))
+
+
+def drawing(model: nn.Module, session: Training, images: Tensor) -> bool:
     with dropout_stream(0, 0, session.device) as moved, torch.no_grad():
-        model(session.prepare(images[:2]))
+        model(session.prepare(images))
         return moved()
 
 

@@ -23,15 +23,14 @@ from lab.objectives import Moment, beside_trunk, objectives
 from lab.optimizers import joined, optimizers, parameter_groups
 from lab.recipe import Recipe
 from lab.schedules import ramped, schedules
-from lab.script_lines import (
+from lab.script_lines import evaluate_lines, main_lines
+from lab.script_questions import (
     averaging,
     by_layer,
     draws_randomly,
-    evaluate_lines,
     has_other_weights,
     learning,
     learns_other,
-    main_lines,
     stops,
     takes_over,
 )

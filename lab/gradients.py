@@ -214,7 +214,7 @@ def buffers_kept(model: nn.Module) -> Generator[None]:
 
 def at_once(changes: tuple[Choice, ...], batch_size: int) -> int:
     """How many images of a batch are in the network together."""
-    return min([batch_size, *(getattr(change, "images") for change in changes if change.name == "in_parts")])  # noqa: B009  # its type has no such field
+    return min([batch_size, *(change.model_dump()["images"] for change in changes if change.name == "in_parts")])
 
 
 def from_within(changes: tuple[Choice, ...]) -> list[Choice]:

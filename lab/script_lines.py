@@ -3,10 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from copy import deepcopy
-from inspect import isgeneratorfunction
-
-import torch
 
 from lab.activations import activations, gain_of
 from lab.augmentations import augmentations, learners, sees_only_the_shape
@@ -21,7 +17,20 @@ from lab.objectives import beside_trunk, objectives, trunk_of
 from lab.optimizers import optimizers
 from lab.recipe import Recipe
 from lab.schedules import schedules, watches
-from lab.steps import EVALUATION_BATCH, ONE_THREAD_FLOPS, STREAMS, dropout_stream
+from lab.script_questions import (
+    adapts,
+    averaging,
+    by_layer,
+    draws_randomly,
+    has,
+    has_other_weights,
+    learning,
+    learns_other,
+    lesson_of,
+    stops,
+    takes_over,
+)
+from lab.steps import EVALUATION_BATCH, ONE_THREAD_FLOPS, STREAMS
 from lab.training import Training
 from lab.transfer import sources, thawing, transfers
 
@@ -36,53 +45,6 @@ def call(catalogue: Catalogue, choice: Choice, *context: str) -> str:
 def arguments(choice: Choice) -> list[str]:
     """`["lr=LR", "beta1=0.9", ...]`."""
     return [f"{key}={'LR' if key == 'lr' else repr(value)}" for key, value in choice if key != "name"]
-
-
-def learning(recipe: Recipe) -> list[Choice]:
-    """Augmentations that learn from the training split before the first step."""
-    return [choice for choice in recipe.augment if choice.name in learners]
-
-
-def has(session: Training, kind: str) -> bool:
-    """Whether the network has a layer whose class name contains `kind`."""
-    return any(kind in type(layer).__name__ for layer in session.model.modules())
-
-
-def takes_over(session: Training) -> bool:
-    """Whether a transfer has a say in the network."""
-    return session.recipe.transfer.name != "scratch"
-
-
-def learns_other(session: Training) -> bool:
-    """Whether something else is learned than the class of each image, from its label."""
-    return session.recipe.objective.name != "supervised"
-
-
-def by_layer(recipe: Recipe) -> bool:
-    """Whether the optimizer is given each layer for itself."""
-    return recipe.depth_decay != 1 or recipe.transfer.name in thawing
-
-
-def averaging(session: Training) -> bool:
-    return session.recipe.average.name != "nothing"
-
-
-def has_other_weights(session: Training) -> bool:
-    """Whether the network is used with other weights than those that training goes on with."""
-    return averaging(session) or hasattr(session.optimizer, "used_weights") or adapts(session)
-
-
-def adapts(session: Training) -> bool:
-    """Whether batch normalisation is used with statistics of other images."""
-    return session.objective.adapts_to is not None
-
-
-def draws_randomly(session: Training) -> bool:
-    """Whether a training pass uses the global random stream: dropout, noise."""
-    trial, images = deepcopy(session.model).train(), torch.zeros(2, *session.data.shape, dtype=session.dtype)
-    with dropout_stream(0, 0, session.device) as moved, torch.no_grad():
-        trial(images)
-        return moved()
 
 
 def main_lines(session: Training) -> Iterator[str]:
@@ -117,16 +79,6 @@ def data_lines(session: Training) -> Iterator[str]:
         taught = f"{learners[choice.name].__name__}({', '.join([split, *chosen])})"
         yield f"{lesson_of(choice)} = {f'finished({taught})' if stops(choice) else taught}"
     yield from prepare_lines(session, dtype)
-
-
-def stops(choice: Choice) -> bool:
-    """Whether what learns stops in between."""
-    return isgeneratorfunction(learners[choice.name])
-
-
-def lesson_of(choice: Choice) -> str:
-    """What the script calls it."""
-    return f"lesson_of_{choice.name}"
 
 
 def prepare_lines(session: Training, dtype: str) -> Iterator[str]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 from collections.abc import Callable, Generator, Iterable, Sequence
+from copy import deepcopy
 from functools import partial
 from inspect import signature
 from typing import Any
@@ -26,6 +27,7 @@ from lab.recipe import Recipe, RecipeError
 from lab.transfer import sources, thawing, transfers
 from lab.transfer.matching import beneath, report_on
 
+TRIES = 3  # at once
 EVALUATION_BATCH = 256  # larger batches fall out of a CPU's cache and are slower there
 STREAMS = ("init", "order", "augment", "dropout")
 ONE_THREAD_FLOPS = 2e7  # per step, forward and backward
@@ -337,6 +339,18 @@ def dropout_stream(seed: int, step: int, device: torch.device) -> Generator[Call
     finally:
         for generator, state in zip(generators, before, strict=True):
             generator.set_state(state)
+
+
+def draws_numbers(model: nn.Module, images: Tensor) -> bool:
+    """Whether a network in training draws random numbers: each time, as another thread may draw some meanwhile."""
+    trial = deepcopy(model).train()
+    return all(drawing(trial, images) for _ in range(TRIES))
+
+
+def drawing(model: nn.Module, images: Tensor) -> bool:
+    with dropout_stream(0, 0, images.device) as moved, torch.no_grad():
+        model(images)
+        return moved()
 
 
 def is_out_of_memory(error: BaseException) -> bool:

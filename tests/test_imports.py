@@ -108,6 +108,7 @@ ORDER = [
         "augmentation_plots",
         "trial_plots",
         "bundle",
+        "script_questions",
         "script_lines",
         "export",
         "choosing",

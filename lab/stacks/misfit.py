@@ -6,17 +6,15 @@ import warnings
 from copy import deepcopy
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from lab.data.domains import judges_elsewhere
 from lab.recipe import Recipe
 from lab.stacks.forward import forward_of
-from lab.steps import dropout_stream, is_out_of_memory
+from lab.steps import draws_numbers, is_out_of_memory
 from lab.training import Training
 from lab.transfer import freezes
 from lab.used_weights import uses_other_weights
-
-TRIES = 3  # at once
 
 
 def misfit_of(session: Training) -> str:
@@ -52,17 +50,10 @@ def alone_because(recipe: Recipe) -> str:
 
 
 def draws(session: Training) -> bool:
-    """Whether the network draws random numbers in training: each time, as another thread may draw some meanwhile."""
+    """Whether the network draws random numbers in training."""
     images = session.train_split.images
     assert isinstance(images, Tensor)
-    model = deepcopy(session.model).train()
-    return all(drawing(model, session, images[:2]) for _ in range(TRIES))
-
-
-def drawing(model: nn.Module, session: Training, images: Tensor) -> bool:
-    with dropout_stream(0, 0, session.device) as moved, torch.no_grad():
-        model(session.prepare(images))
-        return moved()
+    return draws_numbers(session.model, session.prepare(images[:2]))
 
 
 def maps(session: Training) -> bool:

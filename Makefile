@@ -5,8 +5,9 @@ BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 PORT ?= 8888
 LAB_FLAGS ?=
+MINE := $(CURDIR)/mine
 
-.PHONY: lab test stress course course-notebooks check bench clean environment
+.PHONY: lab mine test stress course course-notebooks check bench clean environment
 
 environment: $(READY)
 
@@ -17,8 +18,13 @@ $(READY): pyproject.toml
 	$(BIN)/python -m pip install --disable-pip-version-check --editable '.[test]'
 	touch $@
 
-lab: $(READY)  ## JupyterLab on the panel; prints its address, and opens a browser where there is one
-	$(BIN)/python -m jupyterlab --port=$(PORT) --ServerApp.root_dir='$(CURDIR)' --LabApp.default_url=/lab/tree/notebooks/lab.ipynb $(if $(filter 0,$(shell id -u)),--allow-root) $(LAB_FLAGS)
+# One's own copies, which git ignores: what is run and written in them changes nothing in the clone, and stays.
+mine:  ## the panel's notebook and the course's chapters, copied to where they are not there yet
+	@mkdir -p "$(MINE)/course"
+	@cd notebooks && for each in lab.ipynb course/*.ipynb; do [ -e "$(MINE)/$$each" ] || cp "$$each" "$(MINE)/$$each"; done
+
+lab: $(READY) mine  ## JupyterLab on the panel; prints its address, and opens a browser where there is one
+	$(BIN)/python -m jupyterlab --port=$(PORT) --ServerApp.root_dir='$(CURDIR)' --LabApp.app_settings_dir='$(CURDIR)/notebooks/settings' --LabApp.default_url=/lab/tree/mine/lab.ipynb $(if $(filter 0,$(shell id -u)),--allow-root) $(LAB_FLAGS)
 
 test: $(READY)  ## everything: units, faults, notebooks, the panel in Chromium
 	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n auto -p no:nbval --ignore=tests/browser

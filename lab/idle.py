@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
+from types import MappingProxyType
 from typing import Any, NamedTuple
 
 from lab.data.domains import judges_elsewhere
@@ -159,17 +160,28 @@ def idle(spec: Mapping[str, Any]) -> dict[str, str]:
     return found
 
 
-def without_idle(spec: Mapping[str, Any]) -> dict[str, Any]:
+def without_idle(spec: Mapping[str, Any], given: Mapping[str, Any] = MappingProxyType({})) -> dict[str, Any]:
     """What is left when all that is idle is left out, so that a recipe takes its defaults there.
 
     Lists stay as they are: an entry without effect draws random numbers all the same, which the next one's depend on.
+
+    Args:
+        given: a recipe in which some of it was idle already; what is still as it was there stays.
     """
-    resting = idle(spec)
+    before = idle(given)
+    resting = {key for key in idle(spec) if key not in before or at_key(spec, key) != at_key(given, key)}
     kept = {key: value for key, value in spec.items() if key not in resting}
     return {key: _awake(key, value, resting) for key, value in kept.items()}
 
 
-def _awake(key: str, value: Any, resting: Mapping[str, str]) -> Any:
+def at_key(spec: Mapping[str, Any], key: str) -> Any:
+    """Of a field, or of a setting of its option together with the option's name."""
+    field, _, inner = key.partition(".")
+    value = spec[field]
+    return (value["name"], value[inner]) if inner and isinstance(value, Mapping) else value
+
+
+def _awake(key: str, value: Any, resting: Collection[str]) -> Any:
     if not isinstance(value, Mapping):
         return value
     return {inner: setting for inner, setting in value.items() if f"{key}.{inner}" not in resting}

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Collection, Sequence
 from html import escape
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import plotly.graph_objects as go
@@ -23,6 +24,16 @@ DRAWN_POINTS = 250  # of each of a run's four curves: together at most 1,000, an
 MARKED_POINTS = 40  # more marks than that only make a line thick
 LARGEST = float(np.finfo(np.float32).max) / 1e4  # a mean of such losses still is a float32
 MEASURES = ("loss", "accuracy")
+HEIGHT = 376  # pixels
+CUT_NOTE: dict[str, Any] = {  # at the upper right of the loss: most losses fall
+    "xref": "paper",
+    "yref": "paper",
+    "xanchor": "right",
+    "yanchor": "top",
+    "align": "right",
+    "font": {"size": 11},
+    "showarrow": False,
+}
 TITLES = ("Loss (nats per example)", "Accuracy (fraction)")
 TITLES_WITHOUT_LABELS = ("Loss (training: the objective's)", "Accuracy (without labels: fitted)")
 TITLES_OF_DOMAINS = ("Loss (thin: training, dots: target)", "Accuracy (diamonds: source, dots: target)")
@@ -55,14 +66,15 @@ def decimate(values: Sequence[float], limit: int = DRAWN_POINTS) -> tuple[int, n
 def empty_curves() -> go.Figure:
     """Axes for loss and accuracy side by side, without a run."""
     figure = make_subplots(rows=1, cols=2, subplot_titles=TITLES, horizontal_spacing=0.09)
+    figure.add_annotation(text="", x=0.455, y=1, **CUT_NOTE)
     for column in (1, 2):  # Plotly draws no axes without a trace
         figure.add_scatter(x=[None], y=[None], showlegend=False, hoverinfo="skip", row=1, col=column)
     figure.update_xaxes(title_text="epoch", rangemode="tozero", range=[0, 1], autorange=True)
     figure.update_yaxes(rangemode="tozero", col=1)
     figure.update_yaxes(range=[0, 1.02], col=2)
     figure.update_layout(
-        height=360,
-        margin={"l": 50, "r": 15, "t": 40, "b": 45},
+        height=HEIGHT,
+        margin={"l": 50, "r": 15, "t": 56, "b": 45},  # the buttons that Plotly shows stand above the titles
         legend={"orientation": "h", "y": -0.18, "x": 0, "xanchor": "left"},
         uirevision="keep",
         template="plotly_white",
@@ -160,30 +172,60 @@ def curves(runs: Sequence[Run]) -> go.Figure:
     """Loss and accuracy of one or several runs, one colour and dash each; named by what differs between them."""
     figure = empty_curves()
     layout: Any = figure.layout
-    for annotation, title in zip(layout.annotations, titles(runs), strict=True):
-        annotation.text = title
+    cut = loss_cut(runs)
+    for annotation, text in zip(layout.annotations, notes(runs, cut), strict=True):
+        annotation.text = text
     for index, (run, label) in enumerate(zip(runs, labels([run.recipe for run in runs]), strict=True)):
         name = run.recipe.id if len(runs) == 1 else label
         steps_per_epoch = steps_in_epoch(run.history)
         for trace, data in zip(run_traces(name, index), trace_data(run.history, steps_per_epoch), strict=True):
             figure.add_trace(trace.update(data))
-    if (top := loss_top(runs)) is not None:
-        figure.update_yaxes(range=[0, top], col=1)
+    if cut is not None:
+        figure.update_yaxes(range=[0, cut.at], col=1)
     return figure
 
 
-def loss_top(runs: Sequence[Run]) -> float | None:
+class Cut(NamedTuple):
+    """Where a linear loss axis ends, and how far the losses go."""
+
+    at: float
+    largest: float
+
+    def __str__(self) -> str:
+        return f"cut off: losses up to {self.largest:.2g} ↑<br>a log axis shows them"
+
+
+def notes(runs: Collection[Run], cut: Cut | None) -> tuple[str, str, str]:
+    """What the annotations of `empty_curves` say of these runs: two titles, and what is cut off."""
+    return *titles(runs), str(cut or "")
+
+
+def loss_cut(runs: Sequence[Run]) -> Cut | None:
     """Where a linear loss axis ends when a few huge losses would flatten everything else; None: show everything.
 
-    Half above the largest typical loss of a run (its first one, or the median of all), if some loss is more than
-    three times that. A logarithmic axis shows what is cut.
+    Half above the largest typical loss of a run, if some loss is more than three times that. Typical is its first one
+    or its median. Runs that diverged count only where there is no other, and then with their first one.
     """
-    finite = [means[np.isfinite(means)] for _, means in (decimate(run.history.loss) for run in runs)]
-    drawn = [losses for losses in finite if len(losses)]
-    if not drawn:
+    drawn = [(run.status, finite) for run in runs if len(finite := finite_losses(run))]
+    sound = [max(float(losses[0]), float(np.median(losses))) for status, losses in drawn if status != "diverged"]
+    typical = sound or [float(losses[0]) for _, losses in drawn]
+    if not typical:
         return None
-    top = 1.5 * max(max(float(losses[0]), float(np.median(losses))) for losses in drawn)
-    return top if max(float(losses.max()) for losses in drawn) > 3 * top else None
+    top, largest = 1.5 * max(typical), max(float(losses.max()) for _, losses in drawn)
+    largest = max([largest, *(loss for run in runs for loss in validation_losses(run))])
+    return Cut(top, largest) if largest > 3 * top else None
+
+
+def finite_losses(run: Run) -> np.ndarray:
+    """Training losses as they are drawn, of the steps that have one."""
+    _, means = decimate([loss for loss in run.history.loss if math.isfinite(loss)])
+    return means
+
+
+def validation_losses(run: Run) -> list[float]:
+    """Those that are numbers."""
+    losses = [epoch.validation_loss for epoch in run.history.epochs]
+    return [loss for loss in losses if math.isfinite(loss)]
 
 
 def steps_in_epoch(history: History) -> int:

@@ -325,7 +325,9 @@ def draw_words(pen: Pen, layout: Mapping[str, Any], inner: tuple[float, ...], wi
     for note in layout.get("annotations") or ():
         x = inner[0] + float(note.get("x", 0.5)) * (inner[2] - inner[0])
         y = inner[3] - float(note.get("y", 0.5)) * (inner[3] - inner[1])
-        pen.text((x, y - 4), plain(note.get("text") or ""), "ms" if note.get("yanchor") == "bottom" else "mm", SIZE + 2)
+        across = {"left": "l", "right": "r"}.get(note.get("xanchor") or "", "m")
+        along = {"top": "a", "bottom": "s"}.get(note.get("yanchor") or "", "m")
+        pen.text((x, y - 4), plain(note.get("text") or ""), across + along, SIZE + 2)
 
 
 def legend_of(data: Sequence[Mapping[str, Any]], width: int) -> list[Row]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+from configparser import ConfigParser
 from pathlib import Path
 
 import nbformat
@@ -100,14 +101,27 @@ def test_a_prediction_is_kept_and_shown_again(tmp_path: Path, capsys) -> None:
     predict("02", "It lives", folder=tmp_path)
     predict("02", "It lives", folder=tmp_path)
     predict("02", folder=tmp_path)
+    predict("02", ..., folder=tmp_path)
     predict("03", folder=tmp_path)
     said = capsys.readouterr().out.splitlines()
-    assert said[0] == "You made no prediction in chapter 02."
-    assert said[1].startswith("Write your prediction in place of the dots")
-    assert said[-2:] == ["You predicted: It lives", "You made no prediction in chapter 03."]
+    assert said[0].startswith("In chapter 02 you have predicted nothing.")
+    assert said[1].startswith("Nothing is predicted yet. Write what you expect in place of the dots")
+    assert said[-4:-2] == ["You predicted: It lives", "You predicted: It lives"]
+    assert said[-2].startswith("That was before, and it stands.")
+    assert said[-1].startswith("In chapter 03 you have predicted nothing.")
     kept = json.loads((tmp_path / "predictions.json").read_text())
     assert [made["text"] for made in kept["02"]] == ["It <b>dies</b> 🙂\nearly", "It lives"]
     assert lab.runs.table(tmp_path).empty
+
+
+def test_in_a_notebook_nothing_predicted_is_said_in_a_box(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    shown = []
+    monkeypatch.setattr("IPython.get_ipython", object)
+    monkeypatch.setattr("IPython.display.display", lambda data, *, raw: shown.append(data) if raw else None)
+    predict("<02>", folder=tmp_path)
+    assert "In chapter <02> you have predicted nothing." in shown[0]["text/plain"]
+    assert 'role="alert"' in shown[0]["text/html"]
+    assert "In chapter &lt;02&gt;" in shown[0]["text/html"]
 
 
 def test_damaged_predictions_are_not_overwritten(tmp_path: Path) -> None:
@@ -128,19 +142,48 @@ def test_damaged_predictions_are_not_overwritten(tmp_path: Path) -> None:
         ([float("nan")], {"above": 0.5}, "FAIL"),
     ],
 )
-def test_a_verdict_is_one_stable_line_and_leaves_its_numbers(tmp_path, capsys, values, bounds, result) -> None:
+def test_a_verdict_has_stable_words_and_leaves_its_numbers(tmp_path, capsys, values, bounds, result) -> None:
     verdict("02", "It holds.", values, **bounds, tolerance=0.1, folder=tmp_path)
-    line = capsys.readouterr().out
-    assert line.startswith(f"{result}  02  It holds. Asked for: ")
-    assert not any(str(value) in line for value in values if value not in bounds.values())
+    first, last = capsys.readouterr().out.splitlines()
+    assert first.startswith(f"{result}  02  It holds. Asked for: ")
+    assert not any(str(value) in first for value in values if value not in bounds.values())
+    assert all(f"{value:.3g}" in last for value in values)
     kept = json.loads((tmp_path / "verdicts" / "02.json").read_text())
     assert (kept["result"], kept["tolerance"]) == (result, 0.1)
+
+
+@pytest.mark.parametrize(
+    ("values", "bounds", "said"),
+    [
+        ([1.0, 0.75], {"above": 0.5}, "Measured: 1, 0.75. The margin is 0.25 or more."),
+        ([0.75, 0.9], {"above": 0.5, "below": 1}, "Measured: 0.75, 0.9. The margin is 0.1 or more."),
+        ([1.0, 0.25, 0.4], {"above": 0.5}, "Measured: 1, 0.25, 0.4. 1 of 3 are there; the farthest misses by 0.25."),
+        ([0.25, 0.4], {"above": 0.5}, "Measured: 0.25, 0.4. None is there; the nearest misses by 0.1."),
+        ([0.75], {"below": 0.5}, "Measured: 0.75. It misses by 0.25."),
+    ],
+)
+def test_a_verdict_says_by_how_much(tmp_path, capsys, values, bounds, said) -> None:
+    verdict("02", "It holds.", values, **bounds, tolerance=0.1, folder=tmp_path)
+    assert capsys.readouterr().out.splitlines()[-1].strip() == said
+
+
+def test_long_verdicts_break_between_words_and_nbval_does_not_see_their_numbers(tmp_path, capsys) -> None:
+    sanitise = ConfigParser()
+    sanitise.read(Path(__file__).parent / "notebooks" / "sanitize.cfg")
+    said = []
+    for values in ([1.0, 2.0], [1.5, 2.5]):
+        verdict("02", "It holds, " * 20, values, above=0.5, tolerance=0.1, folder=tmp_path)
+        said.append(capsys.readouterr().out)
+    assert max(map(len, said[0].splitlines())) <= 96
+    assert said[0] != said[1]
+    pattern, other = sanitise["measured"]["regex"], sanitise["measured"]["replace"]
+    assert re.sub(pattern, other, said[0]) == re.sub(pattern, other, said[1])
 
 
 def test_a_verdict_says_what_its_values_are_of(tmp_path, capsys) -> None:
     verdict("02", "It holds.", [1.0, 2.0], above=0.5, tolerance=0.1, unit="group", folder=tmp_path)
     verdict("02", "It holds.", [1.0], above=0.5, tolerance=0.1, unit="group", folder=tmp_path)
-    said = capsys.readouterr().out.splitlines()
+    said = capsys.readouterr().out.splitlines()[::2]
     assert [line.rpartition(" at ")[2] for line in said] == ["each of 2 groups.", "one group."]
 
 
@@ -205,6 +248,16 @@ def test_a_student_s_notebook_has_no_outputs_and_no_solutions(tmp_path: Path) ->
     assert [(cell.source, cell.outputs, cell.execution_count) for cell in made.cells] == [
         ("a = ...\nprint(a)", [], None)
     ]
+
+
+def test_a_student_s_cell_that_judges_is_folded_and_holds_nothing_else() -> None:
+    sources = ("x = 1", 'course.verdict("02", "It holds.", [1], above=0)')
+    made = student(nbformat.v4.new_notebook(cells=[nbformat.v4.new_code_cell(text) for text in sources]))
+    assert [cell.metadata.get("jupyter") for cell in made.cells] == [None, {"source_hidden": True}]
+    for path in CHAPTERS:
+        judging = [cell for cell in nbformat.read(path, as_version=4).cells if "course.verdict(" in cell.source]
+        assert judging
+        assert all(cell.source.startswith("course.verdict(") for cell in judging)
 
 
 def test_what_students_get_is_made_of_what_the_instructor_has(tmp_path: Path) -> None:

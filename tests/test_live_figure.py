@@ -32,7 +32,9 @@ def browser_draws(figure, took=0.1) -> None:
 
 def entry(losses) -> SimpleNamespace:
     return SimpleNamespace(
-        number=1, run=SimpleNamespace(history=History(loss=losses), recipe=Recipe()), steps_per_epoch=1
+        number=1,
+        run=SimpleNamespace(history=History(loss=losses), recipe=Recipe(), status="running"),
+        steps_per_epoch=1,
     )
 
 

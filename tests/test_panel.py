@@ -14,22 +14,17 @@ from lab.panel.controls import Number, Plain
 from lab.panel.pump import Pump
 from lab.panel.turns import AT_ONCE
 from lab.panel.words import as_command, as_papermill, clock, message, runs_table
-from lab.plots import colour_and_dash
+from lab.plots import HEIGHT, colour_and_dash
 from lab.reading import parse_overrides
 from lab.recipe import CATALOGUES, Recipe
 
-TWO_DOMAINS = {"modify": ["backgrounds"], "model": {"name": "mlp", "norm": "batch"}}
-TAKES_EFFECT = {
-    "source": {"transfer": "whole"},
-    "objective": TWO_DOMAINS,
-}  # alone it would have none, and would be shown as the default
 OPTIONS = [(field, name) for field, catalogue in CATALOGUES.items() for name in catalogue]
 
 
 @pytest.mark.parametrize(("field", "name"), OPTIONS)
 def test_every_option_has_a_control_for_every_setting(panel, field: str, name: str) -> None:
     many = isinstance(getattr(Recipe(), field), tuple)
-    recipe = Recipe(**{field: [name] if many else name}, **TAKES_EFFECT.get(field, {}))
+    recipe = Recipe(**{field: [name] if many else name})
     panel.recipe = recipe
     control = panel.controls[field]
     shown = control.chosen[name] if many else control.settings
@@ -319,3 +314,13 @@ def test_what_cannot_be_shown_is_said_and_hides_nothing_else(panel: lab.Panel, m
     panel.pump.drain()
     assert "no such picture" in panel.message.value
     assert panel.curves.figure.layout.yaxis.type == "log"
+
+
+def test_in_a_narrow_place_loss_stands_above_accuracy(panel) -> None:
+    layout = panel.curves.figure.layout
+    panel.curves.set_width(400)
+    assert layout.yaxis.domain[0] > layout.yaxis2.domain[1]
+    assert [(note.x, note.y) for note in layout.annotations[:3]] == [(0.5, 1), (0.5, 0.4), (1, 1)]
+    panel.curves.set_width(900)
+    assert layout.xaxis.domain[1] < layout.xaxis2.domain[0]
+    assert (layout.yaxis.domain, layout.yaxis2.domain, layout.height) == ((0, 1), (0, 1), HEIGHT)

@@ -179,6 +179,18 @@ def test_a_control_without_effect_is_greyed_says_why_and_wakes_up(panel) -> None
     assert panel.recipe.activation.name == "leaky_relu"
 
 
+def test_what_was_given_without_effect_stays_as_it_was_given(panel) -> None:
+    given = Recipe(model={"name": "mlp", "depth": 0, "width": 32}, epochs=2, patience=5)
+    panel.recipe = given
+    assert panel.recipe.id == given.id
+    panel.controls["batch_size"].value = 16
+    assert panel.recipe == given.changed(batch_size=16)
+    panel.controls["model"].settings["depth"].value = 1
+    panel.controls["model"].settings["width"].value = 48
+    panel.controls["model"].settings["depth"].value = 0
+    assert panel.recipe == given.changed(batch_size=16, **{"model.width": 64})  # nobody gave 48 for nothing
+
+
 def test_a_setting_without_effect_rests_even_when_its_value_is_not_allowed(panel) -> None:
     model = panel.controls["model"]
     model.settings["width"].value = 0

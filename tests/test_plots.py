@@ -19,7 +19,7 @@ from lab.plots import (
     colour_and_dash,
     curves,
     decimate,
-    loss_top,
+    loss_cut,
     titles,
     trace_data,
 )
@@ -74,11 +74,26 @@ def test_huge_losses_do_not_flatten_the_others() -> None:
     recipe = lab.Recipe()
     good = lab.Run(recipe, history([2.0] * 10 + [1.0] * 10), "finished")
     wild = lab.Run(recipe, history([2.4] * 5 + [1e9, 1e20, math.inf]), "diverged")
-    assert loss_top([]) is None
-    assert loss_top([good]) is None
-    assert loss_top([lab.Run(recipe, history([2.0, 9.0, 2.0]), "finished")]) is None
-    assert loss_top([good, wild]) == loss_top([wild]) == pytest.approx(3.6)
-    assert curves([good, wild]).layout.yaxis.range == (0, pytest.approx(3.6))
+    assert loss_cut([]) is None
+    assert loss_cut([good]) is None
+    assert loss_cut([lab.Run(recipe, history([2.0, 9.0, 2.0]), "finished")]) is None
+    for runs, top in (([good, wild], 3), ([wild], 3.6)):
+        cut = loss_cut(runs)
+        assert cut is not None
+        assert cut == (pytest.approx(top), pytest.approx(1e20))
+    assert curves([good, wild]).layout.yaxis.range == (0, pytest.approx(3))
+
+
+def test_a_run_that_diverges_for_most_of_its_steps_does_not_flatten_the_others_and_the_plot_says_what_is_cut() -> None:
+    recipe = lab.Recipe()
+    good = lab.Run(recipe, history([2.0] * 10 + [1.0] * 10), "finished")
+    wild = lab.Run(recipe, history([2.4] + [1e9] * 19), "diverged")
+    figure = curves([good, wild])
+    assert figure.layout.yaxis.range == (0, pytest.approx(3))
+    assert figure.layout.annotations[2].text == "cut off: losses up to 1e+09 ↑<br>a log axis shows them"
+    assert curves([good]).layout.annotations[2].text == ""
+    large = lab.Run(recipe, history([1e3] * 20), "finished")  # of one that is large and sound nothing is cut
+    assert curves([good, large]).layout.yaxis.range is None
 
 
 def test_curves_name_runs_by_what_differs() -> None:
@@ -92,7 +107,7 @@ def test_without_labels_the_axes_say_that_the_two_losses_differ_and_what_answers
     assert titles([lab.Run(recipe, history([1.0] * 10), "finished")]) == TITLES
     runs = [lab.Run(each, history([1.0] * 10), "finished") for each in (recipe.changed(objective="simclr"), recipe)]
     figure = curves(runs)
-    assert [title.text for title in figure.layout.annotations] == list(TITLES_WITHOUT_LABELS)
+    assert [title.text for title in figure.layout.annotations] == [*TITLES_WITHOUT_LABELS, ""]
 
 
 def test_with_two_domains_the_source_has_a_curve_of_its_own_and_the_gap_under_the_pointer() -> None:
@@ -105,4 +120,4 @@ def test_with_two_domains_the_source_has_a_curve_of_its_own_and_the_gap_under_th
     assert source.y == pytest.approx([0.95, 0.97])
     assert source.customdata == pytest.approx([0.05, 0.07])  # the target's is 0.9
     assert (source.xaxis, source.yaxis, source.line.color) == ("x2", "y2", figure.data[10].line.color)
-    assert [title.text for title in figure.layout.annotations] == list(TITLES_OF_DOMAINS)
+    assert [title.text for title in figure.layout.annotations] == [*TITLES_OF_DOMAINS, ""]

@@ -1,4 +1,4 @@
-"""The repository agrees with itself: two lists of packages, the README's tree, the recipes."""
+"""The repository agrees with itself: two lists of packages, the list of modules, the recipes."""
 
 from __future__ import annotations
 
@@ -13,6 +13,7 @@ import yaml
 import lab
 from lab.claims import Claim
 from lab.sweeps import Sweep
+from lab_command import COMMANDS
 
 ROOT = Path(__file__).parents[1]
 PYPI_ONLY = {  # what needs them is skipped without them
@@ -38,8 +39,8 @@ def test_conda_and_pip_ask_for_the_same_packages() -> None:
     assert conda == expected
 
 
-def test_the_readme_tree_names_every_module() -> None:
-    tree = (ROOT / "README.md").read_text()
+def test_the_list_of_modules_names_every_one() -> None:
+    tree = (ROOT / "docs" / "modules.md").read_text()
     modules = {path.name for path in (ROOT / "lab").glob("*.py")} - {"__init__.py"}
     folders = {f"{path.parent.name}/" for path in (ROOT / "lab").glob("*/__init__.py")}
     assert [name for name in sorted(modules | folders) if name not in tree] == []
@@ -69,6 +70,28 @@ def test_the_version_is_written_once_in_each_place() -> None:
 
 
 def test_make_knows_what_the_readme_says() -> None:
-    for target in ("lab", "test", "course", "course-notebooks", "check", "bench", "clean"):
+    for target in ("lab", "mine", "test", "course", "course-notebooks", "check", "bench", "clean"):
         done = subprocess.run(["make", "-n", target], cwd=ROOT, capture_output=True, text=True, check=False)
         assert done.returncode == 0, done.stderr
+
+
+def test_the_panel_and_the_course_are_used_in_copies_that_git_ignores_and_that_stay(tmp_path: Path) -> None:
+    make = ["make", "mine", f"MINE={tmp_path}"]
+    subprocess.run(make, cwd=ROOT, check=True)
+    copies = {path.name for path in tmp_path.rglob("*.ipynb")}
+    assert copies == {"lab.ipynb"} | {path.name for path in (ROOT / "notebooks" / "course").glob("*.ipynb")}
+    (tmp_path / "lab.ipynb").write_text("mine")
+    subprocess.run(make, cwd=ROOT, check=True)
+    assert (tmp_path / "lab.ipynb").read_text() == "mine"
+    assert "/mine/" in (ROOT / ".gitignore").read_text().split()
+
+
+def test_what_the_readme_points_to_is_there() -> None:
+    for page in ("README.md", "CONTRIBUTING.md", "docs/commands.md", "docs/modules.md"):
+        targets = re.findall(r"\]\(([^)#:]+)\)", (ROOT / page).read_text())
+        assert [target for target in targets if not (ROOT / page).parent.joinpath(target).exists()] == []
+
+
+def test_every_command_is_on_the_page_of_commands() -> None:
+    page = (ROOT / "docs" / "commands.md").read_text()
+    assert [name for name in COMMANDS if f"lab {name}" not in page] == []

@@ -4,7 +4,8 @@
     answer = 3
     ### END SOLUTION
 
-becomes `answer = ...`, which a check takes for not answered yet. A cell that is nothing but a solution goes.
+becomes `answer = ...`, which a check takes for not answered yet. A cell that is nothing but a solution goes. One that
+begins with a verdict is folded.
 """
 
 from __future__ import annotations
@@ -22,6 +23,7 @@ from lab.course.places import ANSWERS
 
 BEGIN, END = "### BEGIN SOLUTION", "### END SOLUTION"
 REGION = re.compile(rf"^([ \t]*){BEGIN}\n(.*?)^[ \t]*{END}[ \t]*(\n|\Z)", re.DOTALL | re.MULTILINE)
+JUDGES = "course.verdict("
 ASSIGNED = re.compile(r"^([A-Za-z_]\w*) *=", re.MULTILINE)
 
 
@@ -60,9 +62,16 @@ def student(notebook: Any) -> Any:
         cell.metadata.pop("execution", None)
         if cell.cell_type == "code":
             cell.outputs, cell.execution_count = [], None
+            fold(cell)
     notebook.metadata.pop("widgets", None)  # megabytes, where JupyterLab saves the state of the panel
     notebook.cells = [cell for cell in notebook.cells if cell.source.strip()]
     return notebook
+
+
+def fold(cell: Any) -> None:
+    """Hide the code of a cell that judges, until a click: its claim says what comes out, before it is run."""
+    if cell.source.startswith(JUDGES):
+        cell.metadata["jupyter"] = {"source_hidden": True}
 
 
 def without_solution(text: str) -> str:

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import json
+import sys
 from datetime import UTC, datetime
+from html import escape
 from pathlib import Path
 from types import EllipsisType
 from typing import Any
@@ -12,12 +14,21 @@ from lab.course.places import RUNS
 from lab.store import RunError, holding, make_folder, write_atomically
 
 FILE = "predictions.json"
+KEPT = "Kept. You will see it again at the end. Cells that judge are folded: run them first, open them after."
+STANDS = "\nThat was before, and it stands. To predict anew, write it in place of the dots."
+MISSING = (
+    "Nothing is predicted yet. Write what you expect in place of the dots, in quotes, and run this cell again "
+    "before you go on: whoever predicts learns more from what happens."
+)
+TOO_LATE = "There is nothing to hold what happened against: what would you have written, before you saw it?"
+BOX = "padding: 6px 10px; border-left: 4px solid #d55e00; background: var(--jp-layout-color2, #f4f4f4)"
 
 
 def predict(chapter: str, text: str | EllipsisType | None = None, *, folder: str | Path = RUNS) -> None:
     """Keep a prediction; without a text, show the one that was made.
 
-    Every one is kept with its time, in `predictions.json` in the folder of the runs; the last one is shown.
+    Every one is kept with its time, in `predictions.json` in the folder of the runs; the last one is shown. Where there
+    is none, that is said in a box, and the notebook goes on.
 
     Raises:
         RunError: it cannot be kept.
@@ -25,13 +36,21 @@ def predict(chapter: str, text: str | EllipsisType | None = None, *, folder: str
     place = Path(folder) / FILE
     if isinstance(text, str) and text.strip():
         keep(place, chapter, text.strip())
-        print("Kept. You will see it again at the end.")
-    elif text is not None:
-        print("Write your prediction in place of the dots first: whoever predicts learns more from what happens.")
+        print(KEPT)
     elif made := known(place).get(chapter):
-        print(f"You predicted: {made[-1]['text']}")
+        print(f"You predicted: {made[-1]['text']}" + (STANDS if text is not None else ""))
     else:
-        print(f"You made no prediction in chapter {chapter}.")
+        in_a_box(MISSING if text is not None else f"In chapter {chapter} you have predicted nothing. {TOO_LATE}")
+
+
+def in_a_box(words: str) -> None:
+    """Not to be overlooked in a notebook; it goes on all the same."""
+    shell: Any = sys.modules["IPython"].get_ipython() if "IPython" in sys.modules else None
+    if shell is None:
+        print(words)
+    else:
+        box = f'<div role="alert" style="{BOX}">{escape(words)}</div>'
+        sys.modules["IPython"].display.display({"text/plain": words, "text/html": box}, raw=True)
 
 
 def keep(place: Path, chapter: str, text: str) -> None:

@@ -1,10 +1,12 @@
-"""The verdict of a chapter: one line that stays the same wherever the claim holds, its numbers in a file beside it."""
+"""The verdict of a chapter: words that stay the same wherever the claim holds, its numbers below and in a file."""
 
 from __future__ import annotations
 
 import json
+import math
 from collections.abc import Sequence
 from pathlib import Path
+from textwrap import fill
 from typing import Literal
 
 from lab.course.places import RUNS
@@ -12,6 +14,7 @@ from lab.store import make_folder, write_atomically
 
 Result = Literal["PASS", "FAIL", "INCONCLUSIVE"]
 FOLDER = "verdicts"
+COLUMNS = 96  # beside the file browser; a notebook breaks longer lines within words
 
 
 def verdict(
@@ -25,10 +28,11 @@ def verdict(
     unit: str = "seed",
     folder: str | Path = RUNS,
 ) -> None:
-    """Say in one line whether a claim held at every seed, and leave the numbers in `verdicts/<chapter>.json`.
+    """Say whether a claim held at every seed, in a line below by how much, and keep the numbers in a file.
 
-    PASS: every value is above (or below) what was asked for. FAIL: none is. Else INCONCLUSIVE. The line names what
-    was asked for and not what was measured, so that it is the same on every machine where the result is.
+    PASS: every value is above (or below) what was asked for. FAIL: none is. Else INCONCLUSIVE. This names what was
+    asked for and not what was measured, so that it is the same on every machine where the result is. The last line has
+    the numbers: nbval's sanitiser takes it out, and `verdicts/<chapter>.json` is compared within the tolerance.
 
     Args:
         values: one per seed (or other unit), such as differences of accuracies.
@@ -40,6 +44,7 @@ def verdict(
     Example:
         >>> verdict("00", "Two is more than one.", [1.0, 1.1], above=0.5, tolerance=0.1, folder="/tmp/lab-doctest")
         PASS  00  Two is more than one. Asked for: above 0.5 at each of 2 seeds.
+              Measured: 1, 1.1. The margin is 0.5 or more.
     """
     if not values or (above is None and below is None):
         raise ValueError("A verdict needs one value or more, and `above`, `below` or both.")
@@ -52,13 +57,34 @@ def verdict(
     make_folder(place)
     write_atomically(place / f"{chapter}.json", json.dumps(numbers, indent=1).encode())
     where = f"each of {len(values)} {unit}s" if len(values) > 1 else f"one {unit}"
-    print(f"{result}  {chapter}  {claim} Asked for: {asked} at {where}.")
+    indent = " " * (len(result) + 2)
+    print(fill(f"{result}  {chapter}  {claim} Asked for: {asked} at {where}.", COLUMNS, subsequent_indent=indent))
+    print(f"{indent}{measured(values, above, below)}")
 
 
 def judged(values: Sequence[float], above: float | None, below: float | None) -> Result:
     """Whether all, none or some of the values are where they were asked to be."""
-    held = [(above is None or value > above) and (below is None or value < below) for value in values]
+    held = [margin > 0 for margin in margins(values, above, below)]
     return "PASS" if all(held) else "INCONCLUSIVE" if any(held) else "FAIL"
+
+
+def margins(values: Sequence[float], above: float | None, below: float | None) -> list[float]:
+    """How far inside of what is asked for each value lies; what is not above 0 misses it, as what is no number does."""
+    low, high = -math.inf if above is None else above, math.inf if below is None else below
+    return [-math.inf if math.isnan(value) else min(value - low, high - value) for value in values]
+
+
+def measured(values: Sequence[float], above: float | None, below: float | None) -> str:
+    """The values, and the margin of the one that matters: the nearest to the bound where all or none are inside."""
+    by, numbers = margins(values, above, below), ", ".join(f"{value:.3g}" for value in values)
+    inside = sum(margin > 0 for margin in by)
+    if inside == len(by):
+        said = f"The margin is {min(by):.2g} or more."
+    elif inside:
+        said = f"{inside} of {len(by)} are there; the farthest misses by {-min(by):.2g}."
+    else:
+        said = f"{'None is there; the nearest' if len(by) > 1 else 'It'} misses by {-max(by):.2g}."
+    return f"Measured: {numbers}. {said}"
 
 
 def strays(measured: Path, expected: Path) -> list[str]:

@@ -63,7 +63,8 @@ class InitReport:
         return {"id": self.recipe.id, **said, **seen, "layers": layers}
 
     def __str__(self) -> str:
-        head = ["", "layer", "std", "behind it", "std", "dead", "flat", "gradient", "weights", "gain", "theory"]
+        head = ["", "layer", "its std", "behind it", "std behind", "dead", "flat"]
+        head += ["gradient", "weights", "gain", "theory"]
         rows = [[str(place), *cells(layer)] for place, layer in enumerate(self.layers, 1)]
         loss, chance = number(self.look.loss), number(self.look.chance)
         start = f"Before the first step the loss of {self.look.images} images is {loss}; chance is {chance}."

@@ -46,6 +46,7 @@ class Choices:
     ) -> None:
         self._told, self.post, self.device = changed, post, device
         self.locks, self.hidden = locks or Locks({}, recipe), hidden
+        self._given = self.locks.recipe.model_dump()
         self._setting = True  # until all controls are there
         self.controls: dict[str, Any] = {field: self._control(field, value) for field, value in self.locks.recipe}
         self._setting = False
@@ -79,12 +80,17 @@ class Choices:
 
     @property
     def recipe(self) -> Recipe:
-        """What they show, with defaults where that has no effect. Raises RecipeError when it is not valid."""
-        return Recipe(**without_idle(self.spec))
+        """What they show; where that has no effect as the recipe set last has it, if it had none there, else defaults.
+
+        Raises:
+            RecipeError: it is not valid.
+        """
+        return Recipe(**without_idle(self.spec, self._given))
 
     @recipe.setter
     def recipe(self, recipe: Recipe) -> None:
         recipe = self.locks.held(recipe)
+        self._given = recipe.model_dump()
         self._setting = True
         try:
             for field, control in self.controls.items():

@@ -9,9 +9,12 @@ import numpy as np
 
 from lab.panel.entries import Entry
 from lab.panel.live_figure import large_figure
-from lab.plots import empty_curves, letters, loss_top, run_traces, titles, trace_data
+from lab.plots import HEIGHT, empty_curves, letters, loss_cut, notes, run_traces, trace_data
 
 HINT = "No runs yet:<br>choose on the left,<br>then press <b>Train</b>."
+SIDE_BY_SIDE = 460  # pixels
+BESIDE = ((0, 0.455), (0, 1)), ((0.545, 1), (0, 1))  # where loss and accuracy stand: (x, y), as shares of the figure
+STACKED = ((0, 1), (0.6, 1)), ((0, 1), (0, 0.4))
 MEANWHILE = "Curves of loss and accuracy come here as soon as the page has loaded what draws them."
 
 
@@ -43,8 +46,8 @@ class Curves:
             "showarrow": False,
             "font": {"size": 14},
         }
-        titles = self.figure.layout.annotations[:2]
-        self.figure.layout.annotations = [*titles, {"text": HINT, **place}] if visible else titles
+        own = self.figure.layout.annotations[:3]
+        self.figure.layout.annotations = [*own, {"text": HINT, **place}] if visible else own
 
     def keep(self, labels: Mapping[int, str]) -> None:
         """Have lines for these runs and no others, by number; those that stay keep their colour and dash."""
@@ -87,12 +90,12 @@ class Curves:
 
     def _fit_axes(self, entries: Sequence[Entry]) -> None:
         """Say what they show, and keep a linear loss readable when some are huge; a logarithmic one shows them all."""
-        runs = [entry.run for entry in entries]
-        for title, text in zip(self.figure.layout.annotations, titles(runs), strict=False):
-            if title.text != text:
-                title.text = text
-        axis = self.figure.layout.yaxis
-        top = None if axis.type == "log" else loss_top(runs)
+        runs, axis = [entry.run for entry in entries], self.figure.layout.yaxis
+        cut = None if axis.type == "log" else loss_cut(runs)
+        for note, text in zip(self.figure.layout.annotations, notes(runs, cut), strict=False):
+            if note.text != text:
+                note.text = text
+        top = cut.at if cut else None
         if top == self._top:
             return
         self._top = top
@@ -102,7 +105,16 @@ class Curves:
             axis.update(range=[0, top], autorange=False)
 
     def set_width(self, pixels: int) -> None:
-        self.figure.layout.width = pixels
+        """Loss and accuracy side by side, or below each other where that would leave no room."""
+        loss, accuracy = STACKED if pixels < SIDE_BY_SIDE else BESIDE
+        with self.figure.batch_update():
+            self.figure.update_layout(width=pixels, height=HEIGHT * (1.5 if pixels < SIDE_BY_SIDE else 1))
+            for place, axes in ((loss, ("xaxis", "yaxis")), (accuracy, ("xaxis2", "yaxis2"))):
+                for axis, domain in zip(axes, place, strict=True):
+                    self.figure.layout[axis].domain = domain
+            titles, places = self.figure.layout.annotations, ((loss, 0.5), (accuracy, 0.5), (loss, 1))
+            for note, ((x, y), share) in zip(titles, places, strict=False):
+                note.update(x=x[0] + share * (x[1] - x[0]), y=y[1])
 
     def set_log_loss(self, *, log: bool) -> None:
         self.figure.layout.yaxis.type = "log" if log else "linear"

@@ -106,6 +106,35 @@ function copyOnClick(panel) {
   });
 }
 
+const PANES = { 'lab-compare': 'lab-compare-pane', 'lab-choose': 'lab-choose-pane', 'lab-find-rate': 'lab-finding-pane' };
+const LOOK_MILLISECONDS = 50, LOOKS = 100;
+
+// A pane that a button opens may lie below the screen: it comes into view, and the focus goes to it.
+function revealPanes(panel) {
+  const isOpen = (pane) => pane.offsetParent !== null;
+  const awaitOpen = (pane, looks = LOOKS) => {
+    if (isOpen(pane)) { reveal(pane, panel.querySelector('.lab-head')); return; }
+    if (looks > 0) setTimeout(awaitOpen, LOOK_MILLISECONDS, pane, looks - 1);  // the kernel opens it
+  };
+  panel.addEventListener('click', ({ target }) => {
+    const button = target.closest('.lab-compare, .lab-choose, .lab-find-rate');
+    const name = button && Object.keys(PANES).find((each) => button.classList.contains(each));
+    const pane = name && panel.querySelector(`.${PANES[name]}`);
+    const closes = pane && isOpen(pane) && button.matches('.widget-toggle-button');
+    if (pane && !closes) awaitOpen(pane);
+    if (target.closest('.lab-finding-close')) panel.querySelector('.lab-find-rate')?.focus();
+  });
+}
+
+function reveal(pane, head) {
+  pane.tabIndex = -1;
+  pane.dataset.lmSuppressShortcuts = 'true';
+  pane.focus({ preventScroll: true });
+  pane.style.scrollMarginTop = `${head.offsetHeight + 4}px`;  // it sticks to the top
+  const { top } = pane.getBoundingClientRect();
+  if (top < head.getBoundingClientRect().bottom || top > window.innerHeight / 2) pane.scrollIntoView({ block: 'start' });  // its picture comes below
+}
+
 // Calls `mend` soon after controls have come, gone or been pressed. What Plotly does to its pictures, many times a second, is no such
 // change, and a page on which dozens come at once is mended once.
 function watchControls(panel, mend) {
@@ -152,6 +181,7 @@ function render({ model, el }) {
     mend();
     speakStatus(panel);
     copyOnClick(panel);
+    revealPanes(panel);
     tellClicks(panel, model);
     sayWhatIsNoNumber(panel);
     cease = watchControls(panel, mend);

@@ -24,7 +24,7 @@ def results(
     more = column("lab-more", [pane for name, pane in shown.items() if name not in MAIN])
     parts = [column("lab-head", head), widgets.Box([main, more], layout=wide())]
     parts[1].add_class("lab-panes")
-    made = widgets.VBox(parts, layout=widgets.Layout(flex="1 1 420px", min_width="0", width="auto"))
+    made = widgets.VBox(parts, layout=widgets.Layout(flex="1 1 300px", min_width="0", width="auto"))
     made.add_class("lab-results")
     return made
 

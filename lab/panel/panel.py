@@ -177,7 +177,7 @@ class Panel:
 
     @property
     def recipe(self) -> Recipe:
-        """The recipe that the controls show, with defaults where what they show has no effect.
+        """The recipe that the controls show; what has no effect is as it was given, or else a default.
 
         Raises:
             RecipeError: they show none that is valid.

@@ -32,13 +32,6 @@ CHROMIUM = [
     "--disable-component-update",
     "--disable-sync",
 ]
-SETTINGS = {
-    "apputils-extension/notification.jupyterlab-settings": {
-        "fetchNews": "false",
-        "checkForUpdates": False,
-        "doNotDisturbMode": True,
-    }
-}
 LOOPBACK = ("http://127.0.0.1", "ws://127.0.0.1", "data:", "blob:")
 IDLE = """() => { const n = window.jupyterapp.shell.currentWidget;
   return n?.sessionContext?.isReady && n.sessionContext.session?.kernel?.status === 'idle' }"""
@@ -59,7 +52,6 @@ class Server:
     def __init__(self, root: Path, home: Path) -> None:
         self.token, self.port = secrets.token_hex(16), free_port()
         self.url, self.log = f"http://127.0.0.1:{self.port}", home / "server.log"
-        write_settings(home)
         folders = {"CONFIG_DIR": "config", "RUNTIME_DIR": "runtime", "DATA_DIR": "data"}
         environment = {f"JUPYTER_{name}": str(home / folder) for name, folder in folders.items()}
         environment |= {
@@ -81,7 +73,7 @@ class Server:
         return [
             *(sys.executable, "-m", "jupyterlab", "--no-browser", "--allow-root", "--ip=127.0.0.1"),
             *(f"--port={self.port}", "--ServerApp.port_retries=0", f"--IdentityProvider.token={self.token}"),
-            *("--LabApp.check_for_updates_class=jupyterlab.NeverCheckForUpdate", "--expose-app-in-browser"),
+            *(f"--LabApp.app_settings_dir={ROOT / 'notebooks' / 'settings'}", "--expose-app-in-browser"),
         ]
 
     def wait(self, seconds: float = 60) -> Server:
@@ -121,13 +113,6 @@ def free_port() -> int:
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         return probe.getsockname()[1]
-
-
-def write_settings(home: Path) -> None:
-    for plugin, values in SETTINGS.items():
-        path = home / "settings" / "@jupyterlab" / plugin
-        path.parent.mkdir(parents=True, exist_ok=True)
-        path.write_text(json.dumps(values))
 
 
 class Window:

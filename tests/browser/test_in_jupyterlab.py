@@ -40,6 +40,7 @@ def drawn(window: Window, *points: int) -> None:
 def test_from_empty_state_to_a_trained_network(panel: Window) -> None:
     assert "press" in str(panel.page.locator(".lab-results .infolayer").first.text_content())
     assert "Runs appear here" in panel.page.locator(".lab-empty").inner_text()
+    assert panel.page.locator(".Toastify__toast").all_inner_texts() == []  # `make lab` says the same settings
     press(panel, "train")
     panel.state("finished")
     row = panel.page.locator("table.lab-runs tbody tr").inner_text()
@@ -264,6 +265,17 @@ def test_a_rate_is_found_and_used(panel: Window) -> None:
     rate = str(use.inner_text()).split()[1]
     panel.page.wait_for_function("(rate) => document.querySelector('.lab-lr input').value === rate", arg=rate)
     assert panel.kernel("print(panel.recipe.optimizer.lr)") == str(float(rate))
+
+
+def test_what_a_button_opens_comes_into_view_and_has_the_focus(panel: Window) -> None:
+    seen = """(css) => { const pane = document.activeElement;
+        return pane.matches(css) && pane.getBoundingClientRect().top < window.innerHeight / 2 }"""
+    press(panel, "choose")
+    panel.page.wait_for_function(seen, arg=".lab-choose-pane")
+    press(panel, "find-rate")
+    panel.page.wait_for_function(seen, arg=".lab-finding-pane")
+    press(panel, "finding-close")
+    panel.page.wait_for_function("() => document.activeElement.matches('.lab-find-rate')")
 
 
 def test_ticked_options_keep_their_settings_and_survive_a_reload(panel: Window) -> None:

@@ -38,6 +38,7 @@ ORDER = [
         "idle",
         "events",
         "steps",
+        "arithmetic",
         "states",
         "endings",
         "costs",

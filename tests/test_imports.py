@@ -102,6 +102,7 @@ ORDER = [
         "edge_plots",
         "landscape_png",
         "landscape_replays",
+        "landscape_page",
         "landscape_folder",
         "landscape_command",
     ),

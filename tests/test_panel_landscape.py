@@ -18,7 +18,7 @@ import lab
 from lab.landscape import Gauge, Live, Plane, Question, samples_of, trained
 from lab.landscape.budgets import Cost
 from lab.landscape.live import MOST_RUNS
-from lab.landscape.live_runs import MARKS, LiveRun
+from lab.landscape.live_runs import LEAST_MARKS, MARKS, LiveRun
 from lab.landscape.scenes import Scale
 from lab.landscape.timekeeping import ADVANCE
 from lab.landscape.weights import flat
@@ -72,10 +72,14 @@ def traces(panel, kind) -> list:
     return [trace for trace in panel.landscapes.view.figure.data if trace.type == kind]
 
 
-def test_folded_it_costs_nothing(panel, monkeypatch) -> None:
-    monkeypatch.setattr(Live, "__init__", lambda self, *_: pytest.fail("nobody asked for a landscape"))
+@pytest.mark.parametrize("heavy", [False, True])
+def test_folded_it_computes_nothing(panel, monkeypatch, heavy) -> None:
+    monkeypatch.setattr(Live, "step", lambda *_, **__: pytest.fail("nobody asked for a landscape"))
+    if heavy:
+        monkeypatch.setattr("lab.landscape.live_runs.LIGHT_WEIGHTS", 0)
     train(panel, QUICK)
     assert panel.message.value == ""
+    assert len(panel.landscapes.surveyor._live.runs) == (not heavy)
     assert panel.landscapes.view.figure is None
     assert panel.landscapes.body.layout.display == "none"
 
@@ -131,7 +135,23 @@ def test_following_changes_no_bit_of_a_run(panel) -> None:
     assert run.history.loss == alone.history.loss
 
 
-def test_a_run_that_ended_while_folded_is_seen_at_its_end(panel) -> None:
+def test_of_a_small_network_the_path_is_there_when_it_is_unfolded_and_after_it_was_folded(panel) -> None:
+    train(panel, QUICK, QUICK.changed(optimizer="sgd"))
+    for _ in range(2):
+        unfold(panel)
+        complete(panel, 2)
+        assert {each.surface.origin.kind for each in panel.landscapes.news.portraits} == {"joint"}
+        assert all(len(each.path.steps) > LEAST_MARKS for each in panel.landscapes.news.portraits)
+        panel.landscapes.fold.value = False
+        until(panel, lambda: not panel.landscapes.surveyor._live.seen)
+    alone = lab.train(QUICK, device="cpu", progress=False)
+    assert bits(panel.runs[0]) == bits(alone)
+    panel.clear()
+    until(panel, lambda: not panel.landscapes.surveyor._live.runs)
+
+
+def test_a_large_run_that_ended_while_folded_is_seen_at_its_end(panel, monkeypatch) -> None:
+    monkeypatch.setattr("lab.landscape.live_runs.LIGHT_WEIGHTS", 0)
     train(panel, QUICK)
     unfold(panel)
     complete(panel, 1)
@@ -297,14 +317,14 @@ def test_a_turned_camera_turns_the_others(panel) -> None:
     assert layout.scene.camera.eye.to_plotly_json() == {"x": 2.0, "y": 0.1, "z": 0.2}
 
 
-def test_cleared_runs_are_let_go_and_a_fold_lets_all_go(panel) -> None:
+def test_cleared_runs_are_let_go_and_a_closed_panel_lets_all_go(panel) -> None:
     unfold(panel)
     train(panel, QUICK)
     complete(panel, 1)
     panel.clear()
     until(panel, lambda: panel.landscapes.surveyor._live.runs == {})
     until(panel, lambda: "No landscape yet" in panel.landscapes.said.value)
-    panel.landscapes.fold.value = False
+    panel.landscapes.close()
     until(panel, lambda: panel.landscapes.surveyor._live is None)
 
 

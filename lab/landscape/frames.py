@@ -16,6 +16,7 @@ from lab.landscape.live_ends import through_points
 from lab.landscape.live_runs import LiveRun
 from lab.landscape.planes import ENDS, Plane, line
 from lab.landscape.samples import samples_of
+from lab.landscape.surfaces import Surface
 from lab.landscape.trails import at_once, centred, laying_joint, laying_path, scatter
 from lab.landscape.weights import inner, norm
 from lab.views import Lens, Normalisation, View
@@ -214,3 +215,17 @@ def spread(places: np.ndarray) -> float:
 
 def snapshots(runs: Sequence[LiveRun]) -> int:
     return sum(len(run.trail) for run in runs)
+
+
+def who_changed(old: Frame, runs: Sequence[LiveRun]) -> str:
+    """Why a plane of other runs is needed."""
+    come, gone = set(runs) - set(old.runs), set(old.runs) - set(runs)
+    lost = next((run.lost for run in gone if run.lost), "left")
+    return " and ".join(filter(None, ["there is another run" if come else "", f"a run has {lost}" if gone else ""]))
+
+
+def sharing(surface: Surface, frame: Frame) -> Surface:
+    """With the share of the variance that its plane shows now, not when it was made."""
+    if frame.share is None:
+        return surface
+    return replace(surface, origin=replace(surface.origin, explained=frame.share))

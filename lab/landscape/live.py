@@ -6,20 +6,19 @@ The engine knows no widgets and no threads. Whoever trains lets it `hear` each e
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Generator, Hashable, Mapping, Sequence
+from collections.abc import Callable, Generator, Hashable, Mapping
 from dataclasses import replace
 from functools import partial
 
 from lab.events import Event, Finished, Step
 from lab.landscape.budgets import SHARE, Budget
 from lab.landscape.enough import Count, counting
-from lab.landscape.frames import ALONE, Frame, laying
+from lab.landscape.frames import ALONE, Frame, laying, sharing, who_changed
 from lab.landscape.live_edges import Due, LiveEdges
 from lab.landscape.live_ends import missing
-from lab.landscape.live_runs import LiveRun
+from lab.landscape.live_runs import LiveRun, is_light
 from lab.landscape.live_views import Enough, LiveView
 from lab.landscape.portraits import Portrait, Question
-from lab.landscape.surfaces import Surface
 from lab.landscape.timekeeping import Timekeeper
 from lab.steps import enough_threads, is_out_of_memory, no_memory
 from lab.training import Training
@@ -94,6 +93,21 @@ class Live:
             with enough_threads(session.device, session.flops_per_step):
                 self._turn(number, session, began, last=last)
         self.budget.pay(self.budget.clock() - began)
+
+    def trace(self, number: int, session: Training, event: Event) -> None:
+        """Between two events of a training whose landscape nobody looks at: of a small network the path alone."""
+        run, last = self.runs.get(number), isinstance(event, Finished)
+        if (last or run is None or run.due(session.step, affordable=False)) and is_light(session.model):
+            self._follow(number, session, last=last)
+
+    def fold(self) -> None:
+        """Nobody looks any more: the paths of small networks stay, and nothing else."""
+        for number in [number for number, run in {**self.runs, **self.away}.items() if not is_light(run.network)]:
+            self.forget(number)
+        for found in (self._frames, self._views, self._shown, self._counts, self._heights):
+            found.clear()
+        self._leave()
+        self._change()
 
     def _advance(self, number: int, session: Training) -> float:
         return 0.0 if number in self._shown else self._time.advance(number, session)
@@ -382,17 +396,3 @@ class Live:
             run.function,
             view.fault,
         )
-
-
-def sharing(surface: Surface, frame: Frame) -> Surface:
-    """With the share of the variance that its plane shows now, not when it was made."""
-    if frame.share is None:
-        return surface
-    return replace(surface, origin=replace(surface.origin, explained=frame.share))
-
-
-def who_changed(old: Frame, runs: Sequence[LiveRun]) -> str:
-    """Why a plane of other runs is needed."""
-    come, gone = set(runs) - set(old.runs), set(old.runs) - set(runs)
-    lost = next((run.lost for run in gone if run.lost), "left")
-    return " and ".join(filter(None, ["there is another run" if come else "", f"a run has {lost}" if gone else ""]))

@@ -25,6 +25,7 @@ LEAST_MARKS = 12  # of a whole run, whatever they cost: a shorter path says noth
 TRAIL_BYTES = 128 * 2**20
 DIVERGED, LEFT_ALL_BOUNDS = "diverged", "left all bounds"
 MOST_WEIGHTS = TRAIL_BYTES // (4 * 4)  # four snapshots in float32
+LIGHT_WEIGHTS = 2**16  # a network of no more is followed before anyone asks: a dozen snapshots, of 256 kB at most
 
 
 class Snapshot(NamedTuple):
@@ -121,9 +122,18 @@ def how_lost(session: Training, weights: Weights, start: Weights) -> str:
     return LEFT_ALL_BOUNDS if left_all_bounds(weights, start) else ""
 
 
+def is_light(model: nn.Module) -> bool:
+    """Whether its snapshots take so little that nobody notices."""
+    return trained_weights(model) <= LIGHT_WEIGHTS
+
+
+def trained_weights(model: nn.Module) -> int:
+    return sum(parameter.numel() for parameter in model.parameters() if parameter.requires_grad)
+
+
 def weights_in(model: nn.Module) -> int:
     """How many are trained. Raises ValueError where they are too many to be followed."""
-    count = sum(parameter.numel() for parameter in model.parameters() if parameter.requires_grad)
+    count = trained_weights(model)
     if count > MOST_WEIGHTS:
         raise ValueError(
             f"This network has {count:,} trained weights; landscapes follow up to {MOST_WEIGHTS / 1e6:.1f} million. "

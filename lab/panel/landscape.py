@@ -1,6 +1,7 @@
 """Loss landscapes of the runs on the screen, side by side on one plane, live while they train.
 
-Folded, which it is at first, nothing is computed. The worker thread finds them: see `surveyor`.
+Folded, which it is at first, nothing is computed; of small networks the paths are kept. The worker thread finds it all:
+see `surveyor`.
 """
 
 from __future__ import annotations
@@ -36,7 +37,9 @@ TITLE = "Loss landscapes"
 HINT = "The loss around each run, and its path: while it trains, within a share of the time"
 DETAILS = Look("details", "caret-right", "All that says how far to trust the pictures: planes, marks, points, images")
 SOLID = Look("3-D", "cube", "Surfaces to turn, or contours seen from above")
-NOTHING = "No landscape yet: press <b>Train</b>. Of a run that ended while this was folded, only the end is known."
+NOTHING = (
+    "No landscape yet: press <b>Train</b>. Of a large network that trains while this is folded, only the end is known."
+)
 WAITS = "Looking around: the first points come soon."
 LETTER = 10  # pixels of one in a title
 FLAT = "contours while it trains: 3-D would hold this browser up for about {:.1f} s"
@@ -152,7 +155,7 @@ class Landscapes:
         self._cease()
         self.view.close()
         self.edges.close()
-        self.surveyor.switch(on=False)
+        self.surveyor.close()
 
     # -- what is shown; only the pump calls these ------------------------------------------------------------------
 

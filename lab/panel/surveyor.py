@@ -71,7 +71,9 @@ class News(NamedTuple):
 
 
 class Surveyor:
-    """Follows the panel's jobs while it is switched on, and posts `("landscape", News)`; off it does nothing at all.
+    """Follows the panel's jobs while it is switched on, and posts `("landscape", News)`.
+
+    Off it keeps the paths of small networks, for whoever looks later; closed it does nothing at all.
 
     Everything but `follow` is called from the main thread.
     """
@@ -83,6 +85,7 @@ class Surveyor:
         self._live: Live | None = None  # the worker thread's own
         self._told, self._told_at = NOTHING_TOLD, 0.0
         self._waits = False  # whether work is asked for that has not begun
+        self._closed = False
 
     def ask(self, question: Question, share: float) -> None:
         """From now on; what was begun for another question is dropped at once."""
@@ -98,7 +101,12 @@ class Surveyor:
         elif self.on.is_set():
             self.on.clear()
             forget(RUNS)
-            errand(WORK, self._drop)
+            errand(WORK, self._fold)
+
+    def close(self) -> None:
+        self._closed = True
+        self.switch(on=False)
+        errand(WORK, self._drop)
 
     def keep(self, jobs: Sequence[Job], away: Collection[int] = ()) -> None:
         """Look at these runs only, the last eight of them; those that ended before are looked at where they ended.
@@ -106,8 +114,7 @@ class Surveyor:
         Args:
             away: numbers of runs that may come back: what is known of their paths is kept.
         """
-        if self.on.is_set():
-            errand(RUNS, partial(self._take_in, list(jobs)[-MOST_RUNS:], frozenset(away)))
+        errand(RUNS, partial(self._keep, list(jobs)[-MOST_RUNS:], frozenset(away)))
 
     def closer(self, names: Mapping[int, str]) -> Closer:
         """In the worker thread, like all below: the runs of these numbers as they stand now."""
@@ -128,9 +135,12 @@ class Surveyor:
 
     def follow(self, job: Job, event: Event) -> None:
         """Between two events of a job."""
-        if not self.on.is_set() or job.session is None:
+        if self._closed or job.session is None:
             return
         live = self._engine()
+        if not self.on.is_set():
+            live.trace(job.number, job.session, event)
+            return
         live.hear(job.number, job.session, event)
         if (last := isinstance(event, Finished)) or not live.budget.in_debt:
             began = live.budget.clock()
@@ -162,18 +172,22 @@ class Surveyor:
         if more:
             self._work_on()
 
-    def _take_in(self, jobs: Sequence[Job], away: Collection[int]) -> None:
-        live = self._engine()
-        numbers = {job.number for job in jobs}
+    def _keep(self, jobs: Sequence[Job], away: Collection[int]) -> None:
+        if self._live is None and not self.on.is_set():
+            return
+        live, numbers = self._engine(), {job.number for job in jobs}
         for gone in {*live.runs, *live.away} - {*numbers, *away}:
             live.forget(gone)
         for gone in live.runs.keys() - numbers:
             live.send_away(gone)
+        for back in live.away.keys() & numbers:
+            live.call_back(back)
+        if self.on.is_set():
+            self._take_in(live, [job for job in jobs if job.done.is_set() and job.number not in live.runs])
+
+    def _take_in(self, live: Live, jobs: Sequence[Job]) -> None:
         for job in jobs:
-            if job.number in live.away:
-                live.call_back(job.number)
-            elif job.done.is_set() and job.number not in live.runs:
-                self._add(live, job)
+            self._add(live, job)
         self._tell(at_once=True)
         self._work_on()
 
@@ -191,8 +205,13 @@ class Surveyor:
         except Exception as error:  # noqa: BLE001  # shown in words, whatever it is
             self.post(("fault", f"There is no landscape of a run: {in_short(error, job.device)}"))
 
+    def _fold(self) -> None:
+        self._told, self._waits = NOTHING_TOLD, False
+        if self._live is not None:
+            self._live.fold()
+
     def _drop(self) -> None:
-        self._live, self._told, self._waits = None, NOTHING_TOLD, False
+        self._live = None
 
     def _tell(self, *, at_once: bool) -> None:
         live, now = self._live, time.monotonic()

@@ -12,15 +12,16 @@ import torch
 from torch import Tensor, nn
 from torch.autograd.graph import saved_tensors_hooks
 
+from lab.arithmetic import flops_of_update, seen, work_of_loss
 from lab.augmentations.learning import learning_flops
 from lab.checkpointing import in_pieces
 from lab.data import Dataset
-from lab.gradients import at_once, passes_of, unchanged
+from lab.gradients import at_once, runs_again, unchanged
 from lab.loading import data_of
 from lab.objectives import Batch, Objective
 from lab.optimizers import batch_of
 from lab.recipe import Recipe
-from lab.steps import build_model, build_objective, build_optimizer, flops_of_loss, seen, update
+from lab.steps import build_model, build_objective, build_optimizer, update
 
 FEW, MORE = 2, 4  # images of the two batches from which a batch of any size follows
 
@@ -46,10 +47,10 @@ class Costs:
 
     trained, frozen: numbers of parameters. flops_forward: of one image's part in the loss, with the other images
     that its objective looks at and what it adds to the network, forward only, as torch counts them: products of
-    matrices and convolutions; passes: of the batch in one update. bytes: of the weights (with buffers); of what the
-    optimizer and an average keep beside them; of what the forward pass of one batch, or of the part of it that is in
-    the network at once, keeps for the backward pass, the images among it. What other changes of the gradient hold in
-    the middle of an update is not counted.
+    matrices and convolutions; flops_per_image: of its part in an update, of which what is frozen needs less. bytes: of
+    the weights (with buffers); of what the optimizer and an average keep beside them; of what the forward pass of one
+    batch, or of the part of it that is in the network at once, keeps for the backward pass, the images among it. What
+    other changes of the gradient hold in the middle of an update is not counted.
     learning_flops: once, of what augmentations learn before the first step.
     """
 
@@ -62,17 +63,12 @@ class Costs:
     optimizer_bytes: int
     activation_bytes: int
     average_bytes: int
-    passes: float
+    flops_per_image: float
     learning_flops: float = 0.0
 
     @property
     def parameters(self) -> int:
         return self.trained + self.frozen
-
-    @property
-    def flops_per_image(self) -> float:
-        """Of one image's part in an update: the backward pass costs twice the forward pass."""
-        return 3 * self.flops_forward * self.passes
 
 
 def costs(recipe: Recipe, data: Dataset | None = None) -> Costs:
@@ -100,7 +96,7 @@ def _measured(recipe: Recipe, model: nn.Module, data: Dataset, objective: Object
         trained=trained,
         frozen=frozen,
         layers=tuple(layers_of(model, images[:1])),
-        flops_forward=flops_of_loss(objective, model, images, batch_size) / batch_size,
+        flops_forward=work_of_loss(objective, model, images, batch_size).forward / batch_size,
         batch_size=batch_size,
         weight_bytes=sum(tensor.nbytes for tensor in (*model.parameters(), *model.buffers())),
         activation_bytes=bytes_of_batch(
@@ -109,10 +105,10 @@ def _measured(recipe: Recipe, model: nn.Module, data: Dataset, objective: Object
             objective,
             autocast,
             count=at_once(recipe.gradient, batch_size),
-            again=any(change.name == "recompute" for change in recipe.gradient),
+            again=runs_again(recipe.gradient),
         ),
         average_bytes=0 if recipe.average.name == "nothing" else trained * dtype.itemsize,
-        passes=passes_of(recipe.gradient),
+        flops_per_image=flops_of_update(recipe, objective, model, images, batch_size) / batch_size,
         learning_flops=learning_flops(recipe.augment, data.shape, len(data.classes), len(data.train)),
         optimizer_bytes=bytes_of_optimizer(recipe, model, images, objective, autocast),  # last: it moves the weights
     )
@@ -220,7 +216,7 @@ def words(found: Costs) -> str:
     """One line for people: arithmetic as in training, and what lies in memory.
 
     Example:
-        >>> words(Costs(25_450, 0, (), 266_000.0, 64, 101_800, 0, 2_100_000, 0, 1))
+        >>> words(Costs(25_450, 0, (), 266_000.0, 64, 101_800, 0, 2_100_000, 0, 798_000.0))
         '25,450 parameters · 0.798 MFLOP per image trained · 102 kB weights, 2.1 MB per batch of 64'
     """
     parameters = f"{found.parameters:,} parameters"

@@ -36,7 +36,7 @@ Limit = Annotated[
     float, Field(gt=0, le=1e6, description="largest size of any gradient's entry"), Knob(1e-4, 10, log=True)
 ]
 AtOnce = Annotated[int, Field(ge=1, le=1_000_000, description="images in the network at once"), Knob(1, 256, log=True)]
-PASSES = {"sam": 2.0, "recompute": 4 / 3}  # passes of the batch that a change takes, where it is not one
+PASSES = {"sam": 2.0}  # passes of the batch that a change takes, where it is not one
 INNERMOST = ("in_parts",)  # changes that ask for a part of the batch
 
 
@@ -220,6 +220,11 @@ def at_once(changes: tuple[Choice, ...], batch_size: int) -> int:
 def from_within(changes: tuple[Choice, ...]) -> list[Choice]:
     """In the order in which they wrap each other, the innermost first."""
     return sorted(changes, key=lambda change: change.name not in INNERMOST)
+
+
+def runs_again(changes: tuple[Choice, ...]) -> bool:
+    """Whether the way back computes again what the way forward did not keep."""
+    return any(change.name == "recompute" for change in changes)
 
 
 def passes_of(changes: tuple[Choice, ...]) -> float:

@@ -122,7 +122,7 @@ def drawn(runs: Sequence[Followed], view: View, *, quiet: bool) -> list[Any]:
 
 def in_words(facts: dict[str, Any]) -> str:
     """Facts for a person."""
-    scenes = [f"{scene['title']}: {scene['words']}" if scene["title"] else scene["words"] for scene in facts["scenes"]]
+    scenes = [": ".join(filter(None, [scene["title"], scene["brief"]])) for scene in facts["scenes"]]
     ended = [
         ending(run["name"], run["ended"], run["reason"])
         for run in facts["runs"]

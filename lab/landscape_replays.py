@@ -55,6 +55,7 @@ def replay_of(scene: Scene) -> dict[str, Any] | None:
     return {
         "axes": [[float(axis[0]), float(axis[-1])] for axis in scene.surface.grid.axes],
         "surfaces": [packed(surface) | {"said": said(scene, step, surface)} for step, surface in surfaces.items()],
+        "steps": path.steps.tolist(),
         "at": at,
         "on_plane": [[float(f"{loss:.5g}") for loss in each.on_plane] for each in marked],
     }

@@ -9,7 +9,7 @@ from math import isfinite, prod
 import numpy as np
 import torch
 
-from lab.followed import LARGEST, Followed
+from lab.followed import Followed
 from lab.landscape.curvature import Curvature, reach_of
 from lab.landscape.directions import random_plane
 from lab.landscape.enough import enough_samples, noise_in_levels
@@ -21,7 +21,7 @@ from lab.landscape.replays import looking_through, spaced
 from lab.landscape.scenes import RunPath, Scene
 from lab.landscape.surfaces import BESIDE, FEW, Surface, Survey
 from lab.landscape.trails import at_once, joint_plane, path_plane
-from lab.landscape.weights import Weights, norm
+from lab.landscape.weights import Weights, left_all_bounds, norm
 from lab.recipe import RecipeError
 from lab.views import PlaneName, View
 
@@ -119,10 +119,12 @@ def from_paths(name: PlaneName, runs: int) -> bool:
 
 def why_lost(run: Followed) -> str:
     """Why nothing can be measured around the place where a run has ended; empty where it can."""
-    if not norm(run.end) < LARGEST:  # nor nan
+    if left_all_bounds(run.end, run.start):
         what = f"The weights of {run.name} have left all bounds"
     elif not isfinite(run.glimpses[-1].loss):
         what = f"The loss of {run.name} is not finite where it ended"
+    elif run.ended == "diverged":
+        what = f"The loss of {run.name} was not finite"
     else:
         return ""
     return f"{what} ({run.ended}), so there is no landscape around it. {run.reason or 'Train it at a lower rate.'}"

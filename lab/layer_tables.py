@@ -54,4 +54,5 @@ def layer_table(recipe: Recipe, data: Dataset | None = None) -> LayerTable:
 def seen_words(recipe: Recipe, data: Dataset) -> list[str]:
     """How images are seen, where the source has a say in it."""
     found = preprocessing_of(recipe.source, recipe.transfer)
-    return [preprocessing_words(found, data, dict(recipe.model).get("pixels") or data.shape[1])] if found else []
+    side = dict(recipe.model).get("pixels")
+    return [preprocessing_words(found, data, (side, side) if side else data.shape[1:])] if found else []

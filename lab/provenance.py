@@ -39,8 +39,13 @@ def made_with(recipe: Recipe, data: Dataset) -> dict[str, Any]:
         "lab": version("lab"),
         "commit": commit(),
         "custom_options": custom_sources(recipe),
-        "images": {"count": len(data.train), "statistics": [list(values) for values in data.statistics]},
+        "images": {"count": len(data.train), **form_of(data)},
     }
+
+
+def form_of(data: Dataset) -> dict[str, Any]:
+    """As what images are seen: what others need who take the weights over."""
+    return {"shape": list(data.shape), "statistics": [list(values) for values in data.statistics]}
 
 
 def learning_seconds(session: Training) -> dict[str, float]:

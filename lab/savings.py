@@ -67,8 +67,8 @@ def kept_features(recipe: Recipe, data: Dataset) -> Iterator[str]:
     last = end_of(build_model(recipe, data), torch.zeros(1, *data.shape))
     if last is not None:
         found = costs(recipe, data)
-        layer = 2 * last.in_features * last.out_features  # forward; the way back takes twice as much
-        once, anew = with_prefix(found.flops_forward), with_prefix(found.flops_forward + 2 * layer)
+        layer = 2 * 2 * last.in_features * last.out_features  # forward, and towards its weights
         kept = 4 * last.in_features * (len(data.train) + len(data.validation))
-        each = f"{with_prefix(3 * layer)}FLOP in each epoch, not {anew}FLOP in each"
+        once, anew = with_prefix(found.flops_forward), with_prefix(found.flops_per_image)
+        each = f"{with_prefix(layer)}FLOP in each epoch, not {anew}FLOP in each"
         yield f"features kept: {once}FLOP per image once and {each}; {with_prefix(kept)}B of features"

@@ -21,7 +21,7 @@ from lab.gradients import Compute
 from lab.initializers import finish, initializers
 from lab.memory import weights_that_fit
 from lab.models import initialise, models
-from lab.objectives import Batch, Moment, Objective, beside_trunk, objectives, trunk_of
+from lab.objectives import Batch, Objective, beside_trunk, objectives, trunk_of
 from lab.optimizers import joined, optimizers, parameter_groups
 from lab.recipe import Recipe, RecipeError
 from lab.transfer import sources, thawing, transfers
@@ -215,59 +215,6 @@ def stalled(losses: Sequence[float], patience: int) -> bool:
 
 def at_least_float32(logits: Tensor) -> Tensor:
     return logits.to(torch.promote_types(logits.dtype, torch.float32))
-
-
-class AllTogether(contextlib.nullcontext[None]):
-    """In place of torch's counting by layer, which hooks into every layer of every thread as long as it counts."""
-
-    parents = frozenset({"Global"})
-
-
-def seen(objective: Objective, images: Tensor) -> Batch:
-    """What a step of the objective sees of these images, at the end of a run, where all parts of its loss count."""
-
-    def plainly(others: Tensor) -> Tensor:
-        return others.to(images) / 255
-
-    pixels = (255 * images).to(torch.uint8)
-    moment = Moment(torch.Generator(), 1.0, plainly, pixels, view=lambda others, _: plainly(others))
-    return objective.batch(images, torch.zeros(len(images), dtype=torch.long, device=images.device), moment)
-
-
-def flops_of_loss(objective: Objective, model: nn.Module, images: Tensor, batch_size: int) -> float:
-    """Floating-point operations of the loss of a batch, forward only, counted on a few images.
-
-    Every image costs the same, and so does every pair of images where an objective compares them: three batches tell
-    what any batch costs, and one image does where the loss is that of the network's answers alone.
-
-    Args:
-        images: (4, c, h, w) float from 0 to 1, whatever is on them.
-    """
-    if type(objective).loss is Objective.loss:
-        return batch_size * flops_per_image(model, images[:1])
-    two, three, four = (
-        flops_of(model, partial(objective.loss, model, seen(objective, images[:count]))) for count in (2, 3, 4)
-    )
-    more = batch_size - 2
-    return two + more * (three - two) + more * (more - 1) / 2 * (four - 2 * three + two)
-
-
-def flops_per_image(model: nn.Module, images: Tensor) -> float:
-    """Floating-point operations of one forward pass over `images`, per image."""
-    return flops_of(model, lambda: model(images)) / len(images)
-
-
-def flops_of(model: nn.Module, work: Callable[[], Any]) -> int:
-    """Floating-point operations of some work with a network in evaluation mode, counted by torch."""
-    from torch.utils.flop_counter import FlopCounterMode  # noqa: PLC0415  # slow to import: brings a compiler
-
-    was_training, counter = model.training, FlopCounterMode(display=False)
-    counter.mod_tracker = AllTogether()  # pyright: ignore[reportAttributeAccessIssue]
-    model.eval()
-    with counter, torch.no_grad():
-        work()
-    model.train(was_training)
-    return counter.get_total_flops()
 
 
 full_team: int | None = None  # threads of this process, once the panel has taken them from the main thread

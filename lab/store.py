@@ -26,7 +26,7 @@ from safetensors.torch import save
 from torch import Tensor
 
 from lab.events import Epoch, Event, Finished, History, State, Status
-from lab.provenance import learning_seconds, provenance
+from lab.provenance import form_of, learning_seconds, provenance
 from lab.training import Training
 
 CHECKPOINT, PREVIOUS = "checkpoint.safetensors", "checkpoint.previous.safetensors"
@@ -185,11 +185,12 @@ def read_weights(path: Path) -> dict[str, Tensor]:
 
 
 def facts_of(session: Training) -> dict[str, str]:
-    """What a file of weights says beside them: the classes that the last layer has learned, in its order.
+    """What a file of weights says beside them: how images were seen, and the classes of the last layer, in its order.
 
     None where no label has taught it: who takes the weights over starts with a last layer of its own.
     """
-    return {"classes": json.dumps(list(session.data.classes) if session.objective.names_classes else [])}
+    classes = list(session.data.classes) if session.objective.names_classes else []
+    return {"classes": json.dumps(classes), "images": json.dumps(form_of(session.data))}
 
 
 def encode_history(history: History) -> bytes:

@@ -18,11 +18,12 @@ import torch
 from torch import Tensor, nn
 
 from lab.answering import Answering
+from lab.arithmetic import flops_of_update
 from lab.averages import averages, blend
 from lab.data.batches import batches, place
 from lab.endings import diverged, stopped_early, verdict
 from lab.events import Epoch, Event, Finished, History, Looking, Metrics, Started, State, Step
-from lab.gradients import Compute, from_within, gradients, passes_of
+from lab.gradients import Compute, from_within, gradients
 from lab.loading import data_of
 from lab.objectives import Moment, trunk_of
 from lab.optimizers import batch_of
@@ -37,7 +38,6 @@ from lab.steps import (
     dropout_stream,
     enough_threads,
     evaluation,
-    flops_of_loss,
     is_out_of_memory,
     like,
     loss_and_accuracy,
@@ -139,8 +139,7 @@ class Training(Answering):
 
     def _count_flops(self) -> float:
         probe = torch.zeros(4, *self.data.shape, dtype=self.dtype, device=self.device)
-        forward = flops_of_loss(self.objective, self.model, probe, self.batch_size)
-        return 3 * forward * passes_of(self.recipe.gradient)
+        return flops_of_update(self.recipe, self.objective, self.model, probe, self.batch_size)
 
     def __iter__(self) -> Iterator[Event]:
         """The run's events, from where it stands to its end; only the time spent here is counted."""

@@ -88,3 +88,17 @@ def brittle(*, trace: str = ""):
         raise OSError("<b>not yet</b>")
     return torch.nn.ReLU()
 '''
+SLOW = '''
+import os, time
+import lab, torch
+
+@lab.activations.add
+def slow():
+    """The positive part, which may take its time. f(x) = max(0, x). Source: this test."""
+    class Slow(torch.nn.ReLU):
+        def forward(self, x):
+            if self.training:
+                time.sleep(float(os.environ.get("SLOW", "0")))
+            return super().forward(x)
+    return Slow()
+'''

@@ -70,15 +70,23 @@ def of_folder(name: str) -> Recipe:
     return Recipe(data={"name": "folder", "path": name})
 
 
+def page_of(title: str, folder: Path) -> str:
+    save(folder / "kept", title, [scene_of(title=title)], [])
+    return (folder / "kept" / PAGE).read_text(encoding="utf-8")
+
+
+@pytest.fixture(scope="module")
+def usual_tags(tmp_path_factory: pytest.TempPathFactory) -> list[str]:
+    """Of a page of landscapes whose title is a word."""
+    return Reader(page_of("usual", tmp_path_factory.mktemp("usual"))).tags
+
+
 @named
-def test_a_page_of_landscapes_has_no_tags_but_its_own(name: str, tmp_path: Path) -> None:
-    pages = []
-    for title in ("usual", name):
-        save(tmp_path / "kept", title, [scene_of(title=title)], [])
-        pages.append((tmp_path / "kept" / PAGE).read_text(encoding="utf-8"))
-    usual, nasty = map(Reader, pages)
-    assert (nasty.tags, nasty.handlers) == (usual.tags, [])
-    data = re.search(r'<script type="application/json" id="data">(.*?)</script>', pages[1], re.DOTALL)
+def test_a_page_of_landscapes_has_no_tags_but_its_own(name: str, usual_tags: list[str], tmp_path: Path) -> None:
+    page = page_of(name, tmp_path)
+    nasty = Reader(page)
+    assert (nasty.tags, nasty.handlers) == (usual_tags, [])
+    data = re.search(r'<script type="application/json" id="data">(.*?)</script>', page, re.DOTALL)
     assert data
     assert "<" not in data[1], "a browser would take <!--<script> for a beginning, and not find the script's end"
     assert json.loads(data[1])["title"] == name

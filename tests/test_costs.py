@@ -8,10 +8,10 @@ from small_runs import SMALL, trained
 from torch import nn
 from torch.utils.flop_counter import FlopCounterMode
 
+from lab.arithmetic import flops_per_image
 from lab.costs import Layer, costs, with_prefix, words
 from lab.models import models
 from lab.option_tables import shipped
-from lab.steps import flops_per_image
 from lab.training import Training
 
 MLP = SMALL.changed(model={"name": "mlp", "depth": 1, "width": 32})
@@ -27,7 +27,7 @@ def test_a_small_mlp_counted_by_hand():
     assert (found.trained, found.frozen, found.parameters) == (MLP_PARAMETERS, 0, MLP_PARAMETERS)
     assert found.weight_bytes == 4 * MLP_PARAMETERS
     assert found.flops_forward == 2 * (64 * 32 + 32 * 10)
-    assert found.flops_per_image == 3 * found.flops_forward
+    assert found.flops_per_image == 2 * 2 * 64 * 32 + 3 * 2 * 32 * 10  # nothing is differentiated towards the images
     assert found.layers == (
         Layer("0", "Flatten", (64,), 0, 1),
         Layer("1", "Linear", (32,), 64 * 32 + 32, 1),
@@ -168,15 +168,15 @@ def test_the_table_of_layers_adds_up_and_agrees_with_a_training(name):
 @pytest.mark.parametrize("size", [5, 20])
 @pytest.mark.parametrize("objective", list(shipped("objective")))
 def test_all_that_an_objective_does_to_a_batch_is_counted(objective, size):
-    """Its views, what it adds to the network, and pairs of images: what torch counts of the loss of a real batch."""
+    """Its views, what it adds to the network, and pairs of images: what torch counts of the step of a real batch."""
     recipe = SMALL.changed(objective=objective, batch_size=size, model={"name": "mlp", "width": 8})
     session = Training(recipe, device="cpu")
     session.step = session.steps - 1
     images, labels = session.train_split.images[:size], session.train_split.labels[:size]
     batch = session.objective.batch(session.prepare(images), labels, session.moment(images))
     with FlopCounterMode(display=False) as counter:
-        session.objective.loss(session.model, batch)
-    assert session.flops_per_step == 3 * counter.get_total_flops()
+        session.objective.loss(session.model, batch)[0].backward()
+    assert session.flops_per_step == counter.get_total_flops()
     assert costs(recipe).flops_per_image == pytest.approx(session.flops_per_image)
 
 
@@ -199,7 +199,7 @@ def test_measuring_leaves_no_trace():
 
 def test_one_line_for_people():
     assert words(costs(MLP)) == (
-        "2,410 parameters · 14.2 kFLOP per image trained · 9.64 kB weights, 3.46 kB per batch of 8"
+        "2,410 parameters · 10.1 kFLOP per image trained · 9.64 kB weights, 3.46 kB per batch of 8"
     )
 
 
@@ -240,3 +240,48 @@ def test_counting_leaves_the_layers_of_other_threads_alone():
     found, other = [], nn.Sequential(nn.Linear(8, 4), nn.Tanh())
     assert flops_per_image(Meanwhile(8, 4), torch.ones(2, 8)) == 2 * 8 * 4
     assert torch.equal(found[0], slope_elsewhere(other))
+
+
+FROZEN = SMALL.changed(model={"name": "mlp", "width": 32, "depth": 2})  # 64, 32, 32, 10
+FIRST, SECOND, LAST = 2 * 64 * 32, 2 * 32 * 32, 2 * 32 * 10  # forward, of an image
+
+
+@pytest.mark.parametrize(
+    ("transfer", "expected"),
+    [
+        ("scratch", 2 * FIRST + 3 * (SECOND + LAST)),
+        ("features", FIRST + SECOND + 2 * LAST),
+        ({"name": "whole", "frozen": 1}, FIRST + 2 * SECOND + 3 * LAST),
+        ("linear_probe_then_fine_tune", FIRST * 3 / 2 + SECOND * 4 / 2 + LAST * 5 / 2),  # half of the epochs each
+        ("gradual_unfreezing", FIRST * (1 + 1 + 2 + 2) / 4 + SECOND * (1 + 2 + 3 + 3) / 4 + LAST * (2 + 3 * 3) / 4),
+    ],
+    ids=str,
+)
+def test_frozen_layers_are_counted_by_hand(transfer, expected):
+    recipe = FROZEN.changed(transfer=transfer, epochs=4)
+    assert costs(recipe).flops_per_image == expected == Training(recipe, device="cpu").flops_per_image
+    assert costs(recipe).flops_forward == FIRST + SECOND + LAST
+
+
+@pytest.mark.parametrize("model", ["mlp", "cnn", "resnet", "lstm"])
+@pytest.mark.parametrize("transfer", ["features", {"name": "whole", "frozen": 2}], ids=str)
+def test_what_frozen_layers_save_is_what_torch_counts_less(model, transfer):
+    recipe = SMALL.changed(model=model, transfer=transfer, batch_size=5)
+    session = Training(recipe, device="cpu")
+    images, labels = session.prepare(session.train_split.images[:5]), session.train_split.labels[:5]
+    with FlopCounterMode(display=False) as counter:
+        session.objective.loss(session.model, (images, labels))[0].backward()
+    assert session.flops_per_step == counter.get_total_flops()
+    assert session.flops_per_step < Training(recipe.changed(transfer="scratch"), device="cpu").flops_per_step
+
+
+def test_grouped_convolutions_take_as_much_back_as_forward_towards_each_side():
+    recipe = SMALL.changed(model={"name": "torchvision", "network": "shufflenet_v2_x0_5"})
+    found = costs(recipe)
+    assert 2.9 < found.flops_per_image / found.flops_forward < 3
+
+
+def test_layers_computed_again_take_the_forward_products_on_the_way_back_twice():
+    frozen = FROZEN.changed(transfer={"name": "whole", "frozen": 1}, gradient="recompute")
+    assert costs(frozen).flops_per_image == FIRST + 3 * SECOND + 4 * LAST
+    assert costs(frozen.changed(gradient=["recompute", "sam"])).flops_per_image == 2 * (FIRST + 3 * SECOND + 4 * LAST)

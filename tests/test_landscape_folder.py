@@ -24,8 +24,9 @@ from lab.landscape import Evaluator, Gauge, Grid, random_plane, samples_of, trai
 from lab.landscape.planes import Plane
 from lab.landscape.scenes import BANDS, Scale
 from lab.landscape_command import in_words, names_of
-from lab.landscape_folder import EDGE, FILES, put, save, tiled
+from lab.landscape_folder import EDGE, FILES, put, save
 from lab.landscape_numbers import heights_between
+from lab.landscape_page import tiled
 from lab.landscape_png import banded, coloured, contour_picture, enlarged, keyed, placed, rgb
 from lab.landscape_scenes import measured, scenes_of
 from lab.plots import colour_and_dash
@@ -69,7 +70,8 @@ def arrays(folder):
 
 
 def page_words(facts):
-    return " ".join(shown(Path(facts["folder"]))["words"])
+    page = shown(Path(facts["folder"]))
+    return " ".join([*(each["details"] for each in page["pictures"]), *page["words"]])
 
 
 def shown(folder):
@@ -159,7 +161,8 @@ def test_the_page_has_a_figure_with_every_mark_and_what_the_run_saw_at_it(one):
     assert len(run["marks"]) == len(run["filters"]) == len(run["said"]) == marks
     assert len(run["said"][0]) == len(run["images"]) == 10
     assert run["marks"][0].startswith("step 0: loss ")
-    assert page["words"][0].startswith("Plane of the path, through the last point, holds ")
+    assert page["pictures"][0]["brief"].startswith("Plane of the path, ")
+    assert page["pictures"][0]["details"].startswith("Plane of the path, through the last point, holds ")
 
 
 def test_a_title_cannot_end_the_script(tmp_path):
@@ -437,7 +440,7 @@ def test_numbers_stand_beside_the_pictures_where_they_are_asked_for(recipes, cap
 def test_words_for_people(recipes, capsys):
     assert main(["landscape", str(recipes / "run"), "--output", str(recipes / "said"), *FAST]) == 0
     words, page = capsys.readouterr().out.strip().split("\n")
-    assert words.startswith("Plane of random directions, seed 0, normalisation filter; run, step ")
+    assert words.startswith("Plane of random directions · off the true loss by ")
     assert page == f"Open {recipes / 'said' / 'index.html'}"
 
 

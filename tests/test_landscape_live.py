@@ -19,10 +19,10 @@ from lab.landscape import trained as weights_of
 from lab.landscape.budgets import AIM, Budget, Wake
 from lab.landscape.frames import Frame
 from lab.landscape.grids import Grid, line_grid
-from lab.landscape.live import ADVANCE
 from lab.landscape.live_runs import LEAST_MARKS, MARKS, LiveRun
 from lab.landscape.replays import read_off
 from lab.landscape.scenes import Scene, share, trust_words
+from lab.landscape.timekeeping import ADVANCE
 from lab.landscape.trails import Trail, scatter
 from lab.landscape.weights import flat
 from lab.panel.portraits import replayed, scenes_of
@@ -469,7 +469,7 @@ def test_through_ends_there_is_nothing_to_replay(plane, runs):
     assert [each.past for each in seen] == [{}] * runs
     assert all(each.surface is not None for each in seen)
     if plane == "points":
-        assert replayed(seen, 0.5) == ""  # nothing comes, and nothing is waited for
+        assert replayed(seen, 5) == ""  # nothing comes, and nothing is waited for
 
 
 def test_a_replay_on_the_sharpest_plane_shows_the_mark_of_its_snapshot():
@@ -478,12 +478,12 @@ def test_a_replay_on_the_sharpest_plane_shows_the_mark_of_its_snapshot():
     settle(live)
     (portrait,) = live.portraits()
     steps = portrait.path.steps
-    for part, place in ((0.0, 0), (0.5, -(-len(steps) // 2) - 1), (1.0, -1)):
-        (scene,) = scenes_of([portrait], {1: (1, "run 1")}, part)
+    for step, place in ((0, 0), (steps[3] - 1, 2), (steps[3], 3), (None, -1)):
+        (scene,) = scenes_of([portrait], {1: (1, "run 1")}, step)
         (path,) = scene.paths
         assert path.steps.tolist() == [steps[place]]
         assert path.on_plane == pytest.approx(path.true, rel=1e-5)  # on its own surface
-        assert (scene.surface is portrait.surface) == (part == 1)
+        assert (scene.surface is portrait.surface) == (step is None)
 
 
 # -- planes ------------------------------------------------------------------------------------------------------------
@@ -673,15 +673,86 @@ def test_a_path_has_few_marks_however_long_it_is_and_enough_however_little_may_b
         assert run.trail.steps[-1] == run.newest.step
 
 
-def test_a_run_that_diverges_is_shown_as_far_as_its_weights_were_numbers():
-    live = Live(QUICK, share=1.0)
-    session = followed(live, SMALL.changed(model=small_model("mlp"), epochs=20, **{"optimizer.lr": 1e20}))
+def wild(rate):
+    """A run that is lost: at 1e20 its loss is no number, at 1e5 its weights are but of another kind."""
+    return SMALL.changed(model=NETWORKS["mlp"], epochs=20, **{"optimizer.lr": rate})
+
+
+@pytest.mark.parametrize(("rate", "how"), [(1e5, "left all bounds"), (1e20, "diverged")])
+def test_a_run_that_is_lost_is_in_no_plane_and_changes_nothing_of_the_others(rate, how):
+    quiet, beside = Live(QUICK), Live(QUICK)
+    for live in (quiet, beside):
+        for number in (1, 2):
+            followed(live, recipe_of(NETWORKS["mlp"], seed=number), number)
+    followed(beside, wild(rate), 3)
+    for live in (quiet, beside):
+        settle(live)
+    assert (quiet.lost, beside.lost) == ({}, {3: how})
+    for alone, seen in zip(quiet.portraits(), beside.portraits(), strict=True):
+        assert (seen.number, seen.joint) == (alone.number, alone.joint)
+        assert seen.surface.origin.kind == "joint"
+        assert np.array_equal(seen.surface.loss, alone.surface.loss)
+        assert np.array_equal(seen.path.coordinates, alone.path.coordinates)
+
+
+def test_a_run_that_diverges_leaves_the_plane_that_it_shared():
+    live = Live(QUICK)
+    followed(live, recipe_of(NETWORKS["mlp"]), 1)
+    session = Training(recipe_of(NETWORKS["mlp"], seed=2), device="cpu")
+    for _, event in zip(range(9), session, strict=False):
+        live.hear(2, session, event)
     settle(live)
-    (portrait,) = live.portraits()
-    assert session.history.diverged
-    assert portrait.fault == ""
-    assert np.isfinite(portrait.path.coordinates).all()
-    assert not portrait.moving
+    assert [each.joint for each in live.portraits()] == [(2,), (1,)]
+    with torch.no_grad():
+        session.model[1].weight.fill_(torch.nan)
+    for event in session:
+        live.hear(2, session, event)
+    settle(live)
+    (left,) = live.portraits()
+    assert (left.number, left.joint, left.why, live.lost) == (1, (), "a run has diverged", {2: "diverged"})
+    assert np.isfinite(live.runs[2].trail.gram).all()
+
+
+def test_a_run_that_diverged_before_it_was_followed_is_left_out_too():
+    live = Live(QUICK)
+    for number, recipe in enumerate((wild(1e20), recipe_of(NETWORKS["mlp"]))):
+        live.add(number, ended(recipe)[0])
+    settle(live)
+    assert (live.lost, [each.number for each in live.portraits()]) == ({0: "diverged"}, [1])
+
+
+def test_a_run_that_comes_back_has_its_path_and_losses():
+    live = Live(QUICK)
+    for number in (1, 2):
+        followed(live, recipe_of(NETWORKS["mlp"], seed=number), number)
+    settle(live)
+    before, heights, bytes_of_both = (
+        live.portraits()[0],
+        live.heights(1).copy(),
+        sum(r.trail.bytes for r in live.runs.values()),
+    )
+    live.send_away(1)
+    settle(live)
+    assert [each.number for each in live.portraits()] == [2]
+    assert live.bytes >= bytes_of_both  # it is kept, and said to be
+    live.call_back(1)
+    assert live.heights(1) == heights
+    settle(live)
+    again = live.portraits()[0]
+    assert again.path.steps.tolist() == before.path.steps.tolist()
+    assert again.path.true.tolist() == before.path.true.tolist()
+    assert again.surface.origin.kind == "joint"
+
+
+def test_of_runs_that_may_come_back_there_are_few(monkeypatch):
+    monkeypatch.setattr("lab.landscape.live.MOST_RUNS", 2)
+    live = Live(QUICK)
+    for number in range(3):
+        live.add(number, ended(recipe_of(NETWORKS["mlp"]))[0])
+        live.send_away(number)
+    assert list(live.away) == [1, 2]
+    live.forget(1)
+    assert list(live.away) == [2]
 
 
 def test_a_network_too_large_to_be_followed_is_refused_in_words(monkeypatch):

@@ -103,7 +103,10 @@ def test_a_page_replays_surfaces_and_says_what_they_are(run, tmp_path):
     assert past["at"][-1] == 3
     assert past["on_plane"][0][0] == pytest.approx(run.glimpses[0].loss, rel=1e-4)  # its own snapshot
     assert past["on_plane"][-1] == pytest.approx(scene.paths[0].on_plane.tolist(), rel=1e-4)
-    assert "Replayed on the parallel plane through each of 3 earlier snapshots: splines off by " in page["words"][0]
+    assert (
+        "Replayed on the parallel plane through each of 3 earlier snapshots: splines off by "
+        in page["pictures"][0]["details"]
+    )
     for figure in page["figures"]:
         assert [each["scene"] for each in figure["surfaces"]] == [0]
         assert figure["data"][figure["surfaces"][0]["trace"]]["type"] in ("surface", "contour")
@@ -114,7 +117,7 @@ def test_a_page_without_earlier_surfaces_says_that_the_last_one_stays(run, tmp_p
     save(tmp_path / "page", "page", scenes, [run])
     page = shown(tmp_path / "page")
     assert page["past"] == [None]
-    assert page["words"][0].endswith("A replay leaves this surface as it is, that of the last snapshot.")
+    assert page["pictures"][0]["details"].endswith("A replay leaves this surface as it is, that of the last snapshot.")
 
 
 def test_a_page_stays_small(monkeypatch):

@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 from small_scenes import MEASURED, ORIGIN, bowl, cliff, path_of, scene_of, surface_of, with_holes
 
+from lab.landscape.brief import brief_words
 from lab.landscape.grids import Spline, SplineError
 from lab.landscape.planes import Origin
 from lab.landscape.scenes import BANDS, Scale, Scene, gap_words, round_powers, round_steps, share, trust_words
@@ -165,3 +166,23 @@ def test_an_interpolation_and_the_statistics_of_batches_are_said():
         in words
     )
     assert "statistics of batch normalisation those of each batch of 64 (mixed by seed 3); " in words
+
+
+def test_a_line_says_the_plane_the_share_the_gap_and_the_noise():
+    scene = scene_of(paths=[path_of(off=(1,))])
+    error = np.median(scene.surface.error)
+    assert brief_words(scene) == (
+        f"Plane of the path, 87% of it · off the true loss by 0%, at most 100% · 100 of 269 images, loss ± {error:.2g}"
+    )
+    own = [replace(path_of(), explained=share) for share in (0.5, 0.25)]
+    assert "Plane of the path, 25% to 50% of each path · " in brief_words(scene_of(paths=own))
+    every = replace(scene.surface, measured=replace(MEASURED, samples=269), error=np.zeros((5, 5)))
+    assert brief_words(Scene(every)) == "Plane of the path, 87% of it · all 269 images"
+
+
+@pytest.mark.parametrize(
+    ("fraction", "said"), [(0.8725, "87.2%"), (10, "1000%"), (12.3, "12x"), (999.6, "1,000x"), (1e5, ">1,000x")]
+)
+def test_no_percentages_stand_where_nobody_reads_them(fraction, said):
+    assert share(fraction) == said
+    assert share(float("inf")) == ">1,000x"

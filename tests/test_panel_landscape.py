@@ -17,17 +17,20 @@ from small_runs import SMALL, bits, small_model
 import lab
 from lab.landscape import Gauge, Live, Plane, Question, samples_of, trained
 from lab.landscape.budgets import Cost
-from lab.landscape.live import ADVANCE, MOST_RUNS
+from lab.landscape.live import MOST_RUNS
 from lab.landscape.live_runs import MARKS, LiveRun
 from lab.landscape.scenes import Scale
+from lab.landscape.timekeeping import ADVANCE
 from lab.landscape.weights import flat
 from lab.landscape_folder import EDGE, FILES
 from lab.landscape_numbers import numbers_of
 from lab.panel.curvature import gauge
 from lab.panel.edges import WAITS
-from lab.panel.landscape import NO_REPLAY, TOO_MANY, cut
+from lab.panel.landscape import cut
+from lab.panel.landscape_controls import NO_REPLAY, TOO_MANY
 from lab.panel.landscape_view import fits
-from lab.panel.portraits import COMING, REPLAYS, cost_in_words
+from lab.panel.portraits import COMING, REPLAYS, cost_in_words, scenes_of
+from lab.panel.replaying import PLAYED, Replay
 from lab.panel.slices import Slices
 from lab.panel.surveyor import Surveyor
 from lab.panel.worker import _errands, do_errands, errand
@@ -173,24 +176,106 @@ def test_paths_and_surfaces_are_replayed_on_the_scale_of_the_last_one(panel) -> 
     panel.landscapes.solid.value = False
     view, (portrait,) = panel.landscapes.view, panel.landscapes.news.portraits
     scale, last, whole = view.scale, view.figure.data[0].z.copy(), len(view.figure.data[-1].x)
-    panel.landscapes.replay.value = 50
-    assert len(view.figure.data[-1].x) == -(-whole // 2)
-    known = portrait.path.steps[-(-whole // 2) - 1] in panel.landscapes.news.portraits[0].past
+    steps, replay = portrait.path.steps, panel.landscapes.replay
+    assert (replay.slider.max, replay.step) == (portrait.step, None)
+    assert f"step {portrait.step} of {portrait.step}" in replay.said.value
+    replay.slider.value = int(steps[4]) - 1
+    assert f"step {steps[4] - 1} of {portrait.step}" in replay.said.value
+    assert len(view.figure.data[-1].x) == 4
+    known = steps[3] in panel.landscapes.news.portraits[0].past
     assert (REPLAYS if known else COMING) in panel.landscapes.said.value
-    until(panel, lambda: panel.landscapes.news.rests and REPLAYS in panel.landscapes.said.value)
-    panel.landscapes.replay.value = 0
+    until(panel, lambda: panel.landscapes.news.rests and COMING not in panel.landscapes.said.value)
+    assert REPLAYS in panel.landscapes.said.value
+    replay.slider.value = 0
     first = panel.landscapes.news.portraits[0].past[0]
     assert np.array_equal(view.figure.data[0].z, scale.heights(first.loss).T)
     assert not np.allclose(view.figure.data[0].z, last)
     assert view.scale == scale
-    assert "Through step 0. " in panel.landscapes.words.value
+    assert " step 0 · Plane of the path, " in panel.landscapes.words.value
     assert "9x9 points: " in panel.landscapes.words.value
     assert "5x5 exact ones, off by " in panel.landscapes.words.value
-    panel.landscapes.replay.value = 100
+    replay.slider.value = replay.slider.max
     assert np.array_equal(view.figure.data[0].z, last)
     assert len(view.figure.data[-1].x) == whole
-    assert f"Through step {portrait.step:,}. " in panel.landscapes.words.value
+    assert f" step {portrait.step:,} · " in panel.landscapes.words.value
     assert "replayed" not in panel.landscapes.said.value
+
+
+def test_a_replay_plays_from_the_first_step_to_the_last_and_stays_at_the_end_of_runs_that_go_on() -> None:
+    moved: list[int | None] = []
+    replay = Replay(lambda: moved.append(replay.step))
+    replay.extend(10)
+    replay.extend(400)
+    assert (moved, replay.step, replay.player.value) == ([], None, PLAYED)
+    for place in (0, 1, PLAYED):
+        replay.player.value = place
+    assert moved == [0, 10, None]
+    replay.slider.value = 100
+    assert replay.player.value == PLAYED // 4
+    replay.extend(800)
+    assert (replay.step, replay.player.value) == (100, PLAYED // 8)
+    replay.extend(60)  # the longest run has left
+    assert (replay.step, moved[3:]) == (None, [100])
+
+
+def test_runs_of_different_lengths_are_replayed_to_the_same_step(panel) -> None:
+    unfold(panel)
+    train(panel, QUICK, QUICK.changed(epochs=6))
+    complete(panel, 2)
+    landscapes = panel.landscapes
+    short, long = (each.path.steps for each in landscapes.news.portraits)
+    assert landscapes.replay.slider.max == long[-1] == 2 * short[-1]
+    for step in (int(short[3]), int(short[-1]) + 1):
+        landscapes.replay.slider.value = step
+        until(panel, lambda: landscapes.view.ready)
+        landscapes.draw()
+        shown = [trace.customdata[:, 0] for trace in traces(panel, "scatter3d")]
+        for steps, marks in zip((short, long), shown, strict=True):
+            assert marks.tolist() == [each for each in steps if each <= step]
+
+
+def test_a_run_that_diverged_is_said_to_be_left_out_and_stretches_no_scale(panel, tmp_path, monkeypatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    landscapes = panel.landscapes
+    unfold(panel)
+    train(panel, QUICK, QUICK.changed(optimizer={"name": "sgd", "lr": 1e20}, epochs=20))
+    until(panel, lambda: landscapes.news.lost)
+    complete(panel, 1)
+    assert panel.runs[1].status == "diverged"
+    assert "<b>2 sgd(lr=1e+20), epochs 20 diverged: not in the plane</b>" in landscapes.said.value
+    assert len(traces(panel, "surface")) == len(traces(panel, "scatter3d")) == 1
+    assert landscapes.view.scale == Scale.of(scenes_of(landscapes.portraits, landscapes._names, None))
+    landscapes.saving.button.click()
+    until(panel, lambda: "Saved as" in landscapes.saved.value)
+    (folder,) = (tmp_path / "landscapes").iterdir()
+    facts = json.loads((folder / "facts.json").read_text())
+    (left,) = facts["left_out"]
+    assert left["why"].endswith(" diverged: not in the plane.")
+    assert [run["ended"] for run in facts["runs"]] != [left["ended"]] == ["diverged"]
+
+
+def test_a_run_that_is_deleted_and_brought_back_has_its_path(panel) -> None:
+    unfold(panel)
+    train(panel, QUICK, QUICK.changed(optimizer="sgd"))
+    complete(panel, 2)
+    before = panel.landscapes.news.portraits
+    panel.list.delete()
+    complete(panel, 1)
+    panel.list.undo()
+    complete(panel, 2)
+    for one, other in zip(before, panel.landscapes.news.portraits, strict=True):
+        assert other.path.steps.tolist() == one.path.steps.tolist()
+        assert other.surface.origin.kind == "joint"
+    panel.list.delete()
+    panel.clear()  # now there is nothing to bring back
+    until(panel, lambda: not (panel.landscapes.surveyor._live.runs or panel.landscapes.surveyor._live.away))
+
+
+def test_all_that_says_how_far_to_trust_a_picture_is_folded_at_first(panel) -> None:
+    landscapes = panel.landscapes
+    assert "lab-brief" in landscapes.words._dom_classes
+    landscapes.details.value = True
+    assert "lab-brief" not in landscapes.words._dom_classes
 
 
 def test_as_many_images_as_are_enough_are_taken_unless_a_number_is_chosen(panel) -> None:
@@ -436,7 +521,9 @@ def test_filters_and_answers_are_replayed(panel) -> None:
     told = [f"step {step:,}: loss {loss:.4g}" for step, loss in zip(path.steps, path.true, strict=True)]
     assert seen.told["marks"] == told
     assert told[-1] in landscapes.glimpses.pane.value
-    landscapes.replay.value = 0
+    landscapes.replay.slider.value = int(path.steps[2])
+    assert told[2] in landscapes.glimpses.pane.value
+    landscapes.replay.slider.value = 0
     assert told[0] in landscapes.glimpses.pane.value
     assert landscapes.glimpses.pane.value.count("<figure>") == 10
     assert "weights of the first layer" in landscapes.glimpses.pane.value
@@ -619,7 +706,8 @@ def test_three_runs_that_are_one_function_are_one_picture_of_the_plane_through_t
     marks = traces(panel, "scatter3d")
     assert [len(each.x) for each in marks] == [1, 1, 1]
     assert len({each.line.color for each in marks}) == 3
-    assert landscapes.replay.disabled
+    assert landscapes.replay.slider.disabled
+    assert landscapes.replay.player.disabled
     assert landscapes.titles["lab-landscape-replay"] == NO_REPLAY
     landscapes.saving.button.click()
     until(panel, lambda: "Saved as" in landscapes.saved.value)

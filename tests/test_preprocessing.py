@@ -23,7 +23,7 @@ from lab.transfer.preprocessing import Preprocessing, as_seen, preprocessing_of
 
 RESNET = "ResNet18_Weights.IMAGENET1K_V1"
 COLOURED = SMALL.changed(modify=[{"name": "subset", "per_class": 2}, "backgrounds"])
-OWN = Preprocessing((0.2, 0.3, 0.7), (0.5, 0.25, 0.3), 12)
+OWN = Preprocessing((0.2, 0.3, 0.7), (0.5, 0.25, 0.3), (12, 12))
 
 
 def seen(recipe: Recipe, source: str | dict[str, str], transfer: str = "whole") -> lab.data.Dataset:
@@ -59,6 +59,9 @@ def test_grey_is_seen_by_the_mean_of_the_colours_and_other_channels_by_their_own
     assert OWN.of_channels(3) == ([0.2, 0.3, 0.7], [0.5, 0.25, 0.3])
     assert OWN.of_channels(1) == ([0.4], [0.35])
     assert OWN.of_channels(2) is None
+    grey = Preprocessing((0.4,), (0.35,))
+    assert grey.of_channels(1) == ([0.4], [0.35])
+    assert grey.of_channels(3) is None  # the first layer is another one then
 
 
 @pytest.mark.parametrize(
@@ -67,7 +70,8 @@ def test_grey_is_seen_by_the_mean_of_the_colours_and_other_channels_by_their_own
         ("efficientnet_lite0", "scratch"),
         ({"name": "efficientnet_lite0", "normalisation": "data"}, "features"),
         ("nothing", "features"),
-        ("run", "whole"),
+        ("run", "whole"),  # which there is none of
+        ("file", "whole"),
     ],
 )
 def test_by_their_own_statistics_are_seen_images_of_a_source_without_and_where_that_is_asked_for(
@@ -85,6 +89,44 @@ def test_a_training_and_its_record_use_the_sources_statistics(from_file: Recipe)
     assert run.provenance["images"]["statistics"] == [[0.4], [0.35]]
     assert run.test("cpu") == session.evaluate(session.data.test)
     assert "tensor(values).view(1, -1, 1, 1) for values in ([0.4], [0.35]))" in "\n".join(use(data_of(SMALL), run))
+
+
+@pytest.fixture
+def bright(tmp_path: Path) -> Path:
+    """A run that learned from the three brightest classes: images of another mean than all have."""
+    brightest = SMALL.changed(modify=[{"name": "classes", "first": 0, "last": 2}], epochs=1)
+    lab.train(brightest, folder=tmp_path / "bright", progress=False, device="cpu")
+    return tmp_path / "bright"
+
+
+@pytest.mark.parametrize("kind", ["run", "file"])
+def test_images_are_seen_as_the_run_saw_its_own_from_which_the_weights_are(bright: Path, kind: str) -> None:
+    sources_of = {"run": {"folder": str(bright)}, "file": {"path": str(bright / "weights.safetensors")}}
+    there, own = data_of(lab.open_run(bright).recipe).statistics, data_of(SMALL).statistics
+    assert there != own
+    source = {"name": kind, **sources_of[kind]}
+    assert seen(SMALL, source).statistics == there
+    assert lab.Training(SMALL.changed(source=source, transfer="features"), device="cpu").data.statistics == there
+    assert seen(SMALL, {**source, "normalisation": "data"}).statistics == own
+    assert seen(SMALL, source, "scratch").statistics == own
+    said = lab.layer_table(SMALL.changed(source=source, transfer="features")).sentence
+    assert f"Images are normalised as the source's were (mean {there[0][0]:.3g}; " in said
+    assert "pixels" not in said  # both have 8 x 8
+
+
+@pytest.mark.parametrize("facts", ["", "[]", "{}", '{"provenance": {"images": {"statistics": [[0.5]]}}}'])
+def test_what_a_damaged_or_older_run_does_not_say_is_not_made_up(bright: Path, facts: str) -> None:
+    (bright / "run.json").write_text(facts, encoding="utf-8")
+    assert seen(SMALL, {"name": "run", "folder": str(bright)}).statistics == data_of(SMALL).statistics
+
+
+def test_a_file_of_others_says_nothing_of_its_images(tmp_path: Path) -> None:
+    session, _ = trained(SMALL.changed(epochs=1))
+    save_file(dict(session.model.state_dict()), tmp_path / "w.safetensors")
+    torch.save(session.model.state_dict(), tmp_path / "w.pt")
+    for name in ("w.safetensors", "w.pt"):
+        data = seen(SMALL, {"name": "file", "path": str(tmp_path / name)})
+        assert data.statistics == data_of(SMALL).statistics
 
 
 def test_before_training_one_reads_with_what_images_are_seen_and_of_which_size_they_were(from_file: Recipe) -> None:

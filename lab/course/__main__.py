@@ -6,6 +6,7 @@ import argparse
 import os
 import sys
 from concurrent.futures import ProcessPoolExecutor, as_completed
+from functools import partial
 from pathlib import Path
 
 from lab.course.making import make
@@ -40,7 +41,8 @@ def execute(notebooks: Path, folder: Path, words: list[str]) -> int:
     folder.mkdir(parents=True, exist_ok=True)
     given, chapters = parse_overrides(words), sorted(notebooks.glob("*.ipynb"))
     with ProcessPoolExecutor(os.cpu_count()) as pool:
-        ended = {pool.submit(executed, chapter, folder / chapter.name, given): chapter.name for chapter in chapters}
+        forked = partial(executed, forked=True)
+        ended = {pool.submit(forked, chapter, folder / chapter.name, given): chapter.name for chapter in chapters}
         for each in as_completed(ended):
             each.result()
             print(ended[each], flush=True)

@@ -13,6 +13,7 @@ from torch.autograd.graph import saved_tensors_hooks
 from torch.nn import functional
 from torch.nn.attention import SDPBackend, sdpa_kernel
 
+from lab.arithmetic import flops_per_image
 from lab.landscape.eigenpairs import (
     COUNT,
     MOST,
@@ -31,7 +32,7 @@ from lab.landscape.planes import Plane, check_alike, hessian
 from lab.landscape.samples import Samples
 from lab.landscape.trails import at_once
 from lab.landscape.weights import Weights, flat, shaped, trained
-from lab.steps import enough_threads, flops_per_image
+from lab.steps import enough_threads
 
 Loss = Callable[[Tensor, Tensor], Tensor]  # logits (b, classes), labels (b,) -> the sum over the images
 

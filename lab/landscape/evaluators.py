@@ -18,6 +18,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn.modules.batchnorm import _BatchNorm
 
+from lab.arithmetic import flops_per_image
 from lab.landscape.blocks import Block
 from lab.landscape.planes import Plane, check_alike
 from lab.landscape.rewriting import rewriting_of
@@ -25,7 +26,7 @@ from lab.landscape.rewritten import Parts, Rewriting, Rewritten
 from lab.landscape.samples import Samples
 from lab.landscape.trails import at_once, only_stops
 from lab.landscape.weights import Weights
-from lab.steps import enough_threads, flops_per_image
+from lab.steps import enough_threads
 from lab.views import BatchNormMode
 
 CACHE_BYTES = 2 * 2**20  # what the largest activation of a batch may take

@@ -9,10 +9,9 @@ import time
 from collections.abc import Callable, Generator, Hashable, Mapping, Sequence
 from dataclasses import replace
 from functools import partial
-from math import isfinite
 
 from lab.events import Event, Finished, Step
-from lab.landscape.budgets import SHARE, Budget, Wake
+from lab.landscape.budgets import SHARE, Budget
 from lab.landscape.enough import Count, counting
 from lab.landscape.frames import ALONE, Frame, laying
 from lab.landscape.live_edges import Due, LiveEdges
@@ -21,22 +20,20 @@ from lab.landscape.live_runs import LiveRun
 from lab.landscape.live_views import Enough, LiveView
 from lab.landscape.portraits import Portrait, Question
 from lab.landscape.surfaces import Surface
+from lab.landscape.timekeeping import Timekeeper
 from lab.steps import enough_threads, is_out_of_memory, no_memory
 from lab.training import Training
 from lab.views import Lens
 
 MOST_RUNS = 8  # of a joint plane
-ADVANCE = 1.0  # seconds at most that a run's first picture may take before they are earned, and
-ADVANCE_SHARE = 0.5  # of what the run is still going to earn: the rest is for following it
-BREATH = 0.005  # seconds of training between two steps that are heard
 LAID = 512  # images that decide a plane, before it is known how many are enough on it
-LOOKING = 0.3  # of the budget, for snapshots: the rest is for what is seen around them
 
 
 class Live:
     """Follows up to eight runs, and finds the landscapes around them.
 
-    Memory: `LiveRun` for each run, and for each two evaluators at most (`Evaluator.bytes`).
+    Memory: `LiveRun` for each run, those that may come back included, and for each that is seen two evaluators at most
+    (`Evaluator.bytes`).
 
     Args:
         share: of the time of training.
@@ -49,12 +46,11 @@ class Live:
         self.question = question or Question()
         self.budget = Budget(share, clock)
         self.runs: dict[int, LiveRun] = {}
+        self.away: dict[int, LiveRun] = {}  # that may come back
         self.edges = LiveEdges(self.budget)
         self.version = 0  # of what there is to see
-        self._looked = 0.0  # seconds spent on snapshots
         self._asked = self.question
-        self._heard: dict[int, tuple[float, int]] = {}  # seconds and steps of training, by run
-        self._wakes: dict[int, Wake] = {}
+        self._time = Timekeeper(self.budget)
         self._frames: dict[int, Frame] = {}
         self._views: dict[int, LiveView] = {}
         self._shown: dict[int, LiveView] = {}  # those that have a picture; of an older frame until the new one has
@@ -88,10 +84,10 @@ class Live:
         Raises:
             ValueError: the network is too large to be followed.
         """
-        if isinstance(event, Step) and self._can_wait(number, session):
+        if isinstance(event, Step) and self._time.can_wait(number, session, self.runs.get(number)):
             return
         began = self.budget.clock()
-        self._earn(number, session, event)
+        self._time.earn(number, session, event)
         self.budget.lend(self._advance(number, session))
         last = isinstance(event, Finished)
         if last or self._is_due(number, session.step) or (self.budget.ripe and not self.rests):
@@ -99,35 +95,15 @@ class Live:
                 self._turn(number, session, began, last=last)
         self.budget.pay(self.budget.clock() - began)
 
-    def _can_wait(self, number: int, session: Training) -> bool:
-        """Whether a step may go by unheard: to account for each would take half of what may be taken of small steps."""
-        run, heard = self.runs.get(number), self._heard.get(number)
-        if run is None or heard is None or not self._wakes[number].over:
-            return False
-        return session.seconds - heard[0] < BREATH and not run.due(session.step, affordable=False)
-
-    def _earn(self, number: int, session: Training, event: Event) -> None:
-        """What was trained since this run was last heard; by how much longer that took because of us is paid."""
-        seconds, step = self._heard.get(number, (session.seconds, session.step))
-        self._heard[number] = session.seconds, session.step
-        took, wake = session.seconds - seconds, self._wakes.setdefault(number, Wake())
-        excess = wake.excess(took, session.step - step) if isinstance(event, Step) and session.step > step else 0.0
-        self.budget.earn(took - excess)
-        self.budget.pay(excess)
-
     def _advance(self, number: int, session: Training) -> float:
-        """What a run may take for its first picture at once, as it is going to earn that until its end."""
-        wake, left = self._wakes.get(number), session.steps - session.step
-        if wake is None or not isfinite(wake.shortest) or number in self._shown:  # it has ended, begins, is drawn
-            return 0.0
-        return min(ADVANCE, ADVANCE_SHARE * self.budget.share * wake.shortest * max(0, left))
+        return 0.0 if number in self._shown else self._time.advance(number, session)
 
     def _is_due(self, number: int, step: int) -> bool:
         run = self.runs.get(number)
-        return run is None or run.due(step, affordable=self._may_look)
+        return run is None or run.due(step, affordable=self._time.may_look)
 
     def _turn(self, number: int, session: Training, began: float, *, last: bool) -> None:
-        self._wakes[number].begin()
+        self._time.disturb(number)
         self._follow(number, session, last=last)
         while self.budget.allows((now := self.budget.clock()) - began) and self.step():
             self.budget.worked(self.budget.clock() - now)
@@ -145,18 +121,13 @@ class Live:
             began = self.budget.clock()
             if run.look(session):
                 self._change()
-            self._looked += self.budget.clock() - began
+            self._time.looked += self.budget.clock() - began
         if last:
             self._end(number)
 
-    @property
-    def _may_look(self) -> bool:
-        return self._looked <= LOOKING * self.budget.share * self.budget.trained
-
     def _end(self, number: int) -> None:
         self.runs[number].moving = False
-        self._heard.pop(number, None)
-        self._wakes.pop(number, None)
+        self._time.forget(number)
         if self.question.plane in ALONE:
             self._frames.pop(number, None)  # made anew where the run has ended
             self._leave()  # a plane that is being laid is that of an earlier place
@@ -169,10 +140,29 @@ class Live:
 
     def forget(self, number: int) -> None:
         """A run is not looked at any more."""
-        for kept in (self.runs, self._heard, self._wakes, self._frames, self._views, self._shown):
-            kept.pop(number, None)
+        self._put_aside(number)
+        self.away.pop(number, None)
         self.edges.forget(number)
         self._heights = {key: heights for key, heights in self._heights.items() if key[0] != number}
+
+    def send_away(self, number: int) -> None:
+        """A run is not looked at for now; its path and its losses are kept, of the last eight such runs."""
+        self.away[number] = self.runs[number]
+        self.edges.forget(number)
+        self._put_aside(number)
+        if len(self.away) > MOST_RUNS:
+            self.forget(next(iter(self.away)))
+
+    def call_back(self, number: int) -> None:
+        """A run is looked at again."""
+        self.runs[number] = self.away.pop(number)
+        self.edges.follow(number, self.runs[number])
+        self._change()
+
+    def _put_aside(self, number: int) -> None:
+        for kept in (self.runs, self._frames, self._views, self._shown):
+            kept.pop(number, None)
+        self._time.forget(number)
         self._leave()
         self._change()
 
@@ -275,9 +265,9 @@ class Live:
 
     def _groups(self) -> list[list[int]]:
         if self.question.plane in ("line", "points"):
-            return [] if self.missing else [sorted(self.runs)]
+            return [] if self.missing else [sorted(self._drawn)]
         groups: dict[Hashable, list[int]] = {}
-        for number, run in self.runs.items():
+        for number, run in self._drawn.items():
             groups.setdefault(number if self.question.plane in ALONE else run.shapes, []).append(number)
         return list(groups.values())
 
@@ -337,10 +327,20 @@ class Live:
     # -- what is seen ----------------------------------------------------------------------------------------------
 
     @property
+    def _drawn(self) -> dict[int, LiveRun]:
+        """One run that diverged would decide the plane and the scale of all."""
+        return {number: run for number, run in self.runs.items() if not run.lost}
+
+    @property
+    def lost(self) -> dict[int, str]:
+        """Why a run is left out, by its number."""
+        return {number: run.lost for number, run in sorted(self.runs.items()) if run.lost}
+
+    @property
     def missing(self) -> str:
         """What a line or plane through the ends of runs wants; empty where it can be drawn, and for all others."""
         kind = self.question.plane
-        return missing(kind, list(self.runs.values())) if kind in ("line", "points") else ""
+        return missing(kind, list(self._drawn.values())) if kind in ("line", "points") else ""
 
     def looking_back(self) -> Generator[None]:
         """Surfaces through all snapshots of the runs that are seen, for what is to be kept; chances to stop."""
@@ -351,7 +351,8 @@ class Live:
     def bytes(self) -> int:
         """That snapshots and surfaces take: what stays when nothing is evaluated."""
         surfaces = {id(each): each.bytes for view in self._views.values() for each in view.past.values()}
-        return sum(run.trail.bytes for run in self.runs.values()) + sum(surfaces.values())
+        trails = sum(run.trail.bytes for run in (*self.runs.values(), *self.away.values()))
+        return trails + sum(surfaces.values())
 
     @property
     def seen(self) -> int:
@@ -393,4 +394,5 @@ def sharing(surface: Surface, frame: Frame) -> Surface:
 def who_changed(old: Frame, runs: Sequence[LiveRun]) -> str:
     """Why a plane of other runs is needed."""
     come, gone = set(runs) - set(old.runs), set(old.runs) - set(runs)
-    return " and ".join(filter(None, ["there is another run" if come else "", "a run has left" if gone else ""]))
+    lost = next((run.lost for run in gone if run.lost), "left")
+    return " and ".join(filter(None, ["there is another run" if come else "", f"a run has {lost}" if gone else ""]))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Generator
 from copy import deepcopy
+from math import isfinite
 from typing import NamedTuple
 
 import torch
@@ -14,7 +15,7 @@ from lab.landscape.evaluators import Evaluator, losses_and_hits, on, use_batch_s
 from lab.landscape.functions import Function
 from lab.landscape.stability import Reading, bound_seen
 from lab.landscape.trails import Trail
-from lab.landscape.weights import Weights, flat, trained
+from lab.landscape.weights import Weights, left_all_bounds, trained
 from lab.steps import enough_threads
 from lab.training import Training
 
@@ -22,6 +23,7 @@ MARKS = 32  # snapshots of a path at most: before one more, every second is forg
 OFFERS = 256  # snapshots of a run, were none forgotten: the first come soon
 LEAST_MARKS = 12  # of a whole run, whatever they cost: a shorter path says nothing
 TRAIL_BYTES = 128 * 2**20
+DIVERGED, LEFT_ALL_BOUNDS = "diverged", "left all bounds"
 MOST_WEIGHTS = TRAIL_BYTES // (4 * 4)  # four snapshots in float32
 
 
@@ -55,7 +57,7 @@ class LiveRun:
         self.function = Function.of(session.recipe, session.model)
         self.buffers = {session.step: start.buffers}
         self.newest = start._replace(weights=self.trail.start)
-        self.moving = True
+        self.moving, self.lost = True, how_lost(session, start.weights, start.weights)  # why it is on no plane
         self._every = max(1, session.steps // OFFERS)
         self._at_most = max(1, session.steps // LEAST_MARKS)
 
@@ -70,16 +72,15 @@ class LiveRun:
         return tuple(self.readings[step] for step in sorted(self.readings))
 
     def due(self, step: int, *, affordable: bool) -> bool:
-        """Whether the next snapshot is to be taken."""
-        return step >= self.newest.step + (self._every if affordable else self._at_most)
+        """Whether the next snapshot is to be taken; none of a run that is lost."""
+        return not self.lost and step >= self.newest.step + (self._every if affordable else self._at_most)
 
     def look(self, session: Training) -> bool:
-        """Take a snapshot; whether there was one. Weights whose length is no number have no place on a plane."""
-        if session.step <= self.newest.step:
-            return False
-        now = snapshot_of(session)
-        if not bool(flat(now.weights).float().square().sum().isfinite()):
-            return False
+        """Take a snapshot; whether there is anything new. A run that is lost never comes back to a plane."""
+        now, known = snapshot_of(session), self.lost
+        self.lost = known or how_lost(session, now.weights, self.trail.start)
+        if self.lost or session.step <= self.newest.step:
+            return self.lost != known
         self.newest, self.edge = now, bound_seen(session)
         self.buffers[session.step], self.edges[session.step] = now.buffers, self.edge
         before = len(self.trail)
@@ -110,6 +111,14 @@ def snapshot_of(session: Training) -> Snapshot:
         name: used.get(name, buffer).detach().to("cpu", copy=True) for name, buffer in session.model.named_buffers()
     }
     return Snapshot(session.step, weights, buffers)
+
+
+def how_lost(session: Training, weights: Weights, start: Weights) -> str:
+    """Why a run has no place on a plane with others, in two or three words; empty where it has."""
+    validated = session.history.epochs[-1:]
+    if session.history.diverged or not all(isfinite(epoch.validation_loss) for epoch in validated):
+        return DIVERGED
+    return LEFT_ALL_BOUNDS if left_all_bounds(weights, start) else ""
 
 
 def weights_in(model: nn.Module) -> int:

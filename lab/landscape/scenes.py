@@ -17,6 +17,7 @@ DECADES = 1.0  # losses above 0 that span more are shown by their logarithm: els
 ABOVE_TYPICAL = 100.0  # times the median loss is the highest that is shown: a cliff would flatten all else
 BELOW_HIGHEST = 1e-6  # of the highest loss is the lowest that is told apart
 MOST_TICKS = 7
+FEWEST_TIMES, MOST_TIMES = 10, 1000  # no percentages are read beyond, and no number
 BANDS = 16
 
 
@@ -43,6 +44,10 @@ class RunPath:
         """As it was after so many marks."""
         return self._part(slice(count))
 
+    def until(self, step: int | None) -> RunPath:
+        """As it was after so many steps of training; None: as it is."""
+        return self.first(marks_until(self.steps, step))
+
     @property
     def end(self) -> RunPath:
         """Its last mark only."""
@@ -63,6 +68,11 @@ class RunPath:
         """(k,) whether the plane misleads at a mark: its loss is more than `OFF` of the true loss away from it."""
         with np.errstate(invalid="ignore"):
             return np.abs(self.on_plane - self.true) > OFF * np.abs(self.true)
+
+
+def marks_until(steps: Sequence[int] | np.ndarray, step: int | None) -> int:
+    """How many marks lie at or before a step, of all for None; one at least: of some runs the end alone is known."""
+    return len(steps) if step is None else max(1, int(np.searchsorted(steps, step, side="right")))
 
 
 @dataclass(frozen=True)
@@ -315,5 +325,7 @@ def uncertainty(surface: Surface) -> str:
 
 
 def share(fraction: float) -> str:
-    """87.2%, 3.25%, 0.041%: three digits."""
-    return f"{float(f'{100 * fraction:.3g}'):g}%"
+    """87.2%, 3.25%, 0.041%: three digits; beyond ten times 12x, beyond a thousand times >1,000x."""
+    if fraction > MOST_TIMES:
+        return f">{MOST_TIMES:,}x"
+    return f"{fraction:,.0f}x" if fraction > FEWEST_TIMES else f"{float(f'{100 * fraction:.3g}'):g}%"

@@ -8,6 +8,7 @@ import torch
 from torch import Tensor, nn
 
 Weights = dict[str, Tensor]
+FAR = 1e3  # times the length of the weights at the start
 
 
 def trained(model: nn.Module, weights: Mapping[str, Tensor] | None = None) -> Weights:
@@ -46,6 +47,12 @@ def inner(a: Mapping[str, Tensor], b: Mapping[str, Tensor]) -> float:
 def norm(weights: Mapping[str, Tensor]) -> float:
     """Length over all weights."""
     return inner(weights, weights) ** 0.5
+
+
+def left_all_bounds(weights: Mapping[str, Tensor], start: Mapping[str, Tensor]) -> bool:
+    """Whether they are a thousand times as long as at the start, or no numbers: beside such a path no other is seen."""
+    length, before = (float(flat(each).float().norm()) for each in (weights, start))
+    return not length <= FAR * max(1.0, before)
 
 
 def minus(a: Mapping[str, Tensor], b: Mapping[str, Tensor]) -> Weights:

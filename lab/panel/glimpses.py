@@ -9,9 +9,10 @@ from typing import Any, NamedTuple
 import ipywidgets as widgets
 from torch import Tensor
 
-from lab.landscape_folder import ACROSS, told
+from lab.landscape.scenes import marks_until
+from lab.landscape_page import ACROSS, told
 from lab.panel.controls import wide
-from lab.panel.portraits import Names, marks_in
+from lab.panel.portraits import Names
 from lab.panel.slices import Slices
 from lab.panel.surveyor import Surveyor
 from lab.panel.toolbar import Look, toggle
@@ -48,7 +49,7 @@ class Glimpses:
     def __init__(self, surveyor: Surveyor, names: Callable[[], Names], post: Post) -> None:
         self.surveyor, self.names, self.post = surveyor, names, post
         self.album = Album({})
-        self.part = 1.0  # of each path that is replayed
+        self.step: int | None = None  # that is replayed
         self._asked: object = None
         self._newest: object = None
         self.slices = Slices("landscape glimpses", self._broke)
@@ -91,9 +92,9 @@ class Glimpses:
         self.album = album
         self.draw()
 
-    def replay(self, part: float) -> None:
-        """Show each run as it was when so much of its path was drawn."""
-        self.part = part
+    def replay(self, step: int | None) -> None:
+        """Show each run as it was after so many steps; None: as it is."""
+        self.step = step
         self.draw()
 
     def draw(self) -> None:
@@ -103,7 +104,7 @@ class Glimpses:
             self.pane.value = message(self.album.fault)
         elif self.toggle.value:
             waits = f'<div class="lab-detail">{WAITS}</div>' if names and not shown else ""
-            self.pane.value = waits + "".join(in_html(seen, self.part) for seen in shown)
+            self.pane.value = waits + "".join(in_html(seen, self.step) for seen in shown)
 
 
 def width_of(filters: Tensor | None) -> int:
@@ -114,10 +115,10 @@ def width_of(filters: Tensor | None) -> int:
     return across * max(1, WIDEST // across)
 
 
-def in_html(seen: Seen, part: float) -> str:
+def in_html(seen: Seen, step: int | None) -> str:
     """A run at one snapshot: what its first layer looks for, and what it answers."""
     run = seen.told
-    mark = marks_in(len(run["marks"]), part) - 1
+    mark = marks_until(run["steps"], step) - 1
     filters = sheet(run["filters"][mark], seen.width) if seen.width else ""
     answers = "".join(map(answer, run["images"], run["said"][mark]))
     head = f"<div><b>{escape(run['name'])}</b> {escape(run['marks'][mark])}</div>"

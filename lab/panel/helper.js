@@ -20,6 +20,15 @@ function nameFields(panel) {
   }
 }
 
+// ipywidgets gives the buttons of a player icons and no names.
+const PLAYERS = { 'fa-play': 'Play', 'fa-pause': 'Pause', 'fa-stop': 'Back to the first step' };
+function namePlayers(panel) {
+  for (const icon of panel.querySelectorAll('.widget-play button > i')) {
+    const name = PLAYERS[[...icon.classList].find((kind) => kind in PLAYERS)];
+    if (name && icon.parentElement.title !== name) Object.assign(icon.parentElement, { title: name, ariaLabel: name });
+  }
+}
+
 // Whether a toggle is pressed ipywidgets says by a colour only; what unfolds something is expanded.
 function tellToggles(panel) {
   for (const toggle of panel.querySelectorAll('.widget-toggle-button, .widget-toggle-buttons button')) {
@@ -174,6 +183,7 @@ function render({ model, el }) {
       keepKeys(panel);
       explain(panel, model.get('titles'));
       nameFields(panel);
+      namePlayers(panel);
       tellToggles(panel);
       reachTables(panel);
     };

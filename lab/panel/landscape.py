@@ -5,11 +5,11 @@ Folded, which it is at first, nothing is computed. The worker thread finds them:
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Hashable, Mapping, Sequence
 from dataclasses import replace
 from functools import partial
 from html import escape
-from typing import Any, ClassVar
+from typing import ClassVar
 
 import ipywidgets as widgets
 
@@ -23,68 +23,23 @@ from lab.panel.curvature import Measured, Numbers
 from lab.panel.edges import EdgeView
 from lab.panel.glimpses import Album, Glimpses
 from lab.panel.helper import Helper
+from lab.panel.landscape_controls import NO_WEBGL, Asked, resting, titles
 from lab.panel.landscape_saving import Saved, Saving
 from lab.panel.landscape_view import Kind, LandscapeView
-from lab.panel.portraits import cost_in_words, in_html, replayed, scenes_of, through_ends
+from lab.panel.portraits import cost_in_words, in_html, left_out, replayed, scenes_of
+from lab.panel.replaying import Replay
 from lab.panel.surveyor import News, Surveyor
 from lab.panel.toolbar import Look, row, toggle
 from lab.panel.worker import Job, Post
-from lab.views import ENOUGH, Lens
 
 TITLE = "Loss landscapes"
 HINT = "The loss around each run, and its path: while it trains, within a share of the time"
+DETAILS = Look("details", "caret-right", "All that says how far to trust the pictures: planes, marks, points, images")
 SOLID = Look("3-D", "cube", "Surfaces to turn, or contours seen from above")
 NOTHING = "No landscape yet: press <b>Train</b>. Of a run that ended while this was folded, only the end is known."
 WAITS = "Looking around: the first points come soon."
 LETTER = 10  # pixels of one in a title
 FLAT = "contours while it trains: 3-D would hold this browser up for about {:.1f} s"
-NO_WEBGL = "This browser has no WebGL: contours only."
-PLANES = {
-    "of the paths": "path",
-    "random": "random",
-    "sharpest (Hessian)": "hessian",
-    "line of two runs": "line",
-    "three points": "points",
-}
-AS_NEEDED = 0  # as a number of images
-CHOICES = {  # name -> label, width in pixels, options, tooltip
-    "plane": (
-        "plane",
-        200,
-        PLANES,
-        "What the paths vary in most, random, where the loss bends most, a line, or the plane through three points: "
-        "the ends of three runs, or the first, middle and last snapshot of one",
-    ),
-    "split": ("split", 130, ("validation", "training"), "On which images the loss is measured"),
-    "samples": (
-        "images",
-        130,
-        {"enough": AS_NEEDED, "128": 128, "512": 512, "2048": 2048, "all": None},
-        f"How many images, drawn once; enough: as many as noise below half a level needs, {Lens().samples:,} at most",
-    ),
-    "batchnorm": ("norm", 118, ("stored", "batch"), "Batch normalisation with learned statistics, or each batch's own"),
-    "size": ("size", 116, {f"{n} x {n}": n for n in (9, 17, 33, 65)}, "Points of a surface in the end"),
-    "normalisation": (
-        "scaled by",
-        136,
-        ("filter", "layer", "none"),
-        "Random directions: each filter, each layer or only the whole as long as in the weights",
-    ),
-    "precision": (
-        "precision",
-        162,
-        ("float32", "bfloat16", "float64"),
-        "Arithmetic of the surfaces; bfloat16 is mixed, and says what it is off by",
-    ),
-}
-SEED = "Of the draws: random directions, and which images"
-REPLAY = "Replays the runs: how much of each path is drawn, and which snapshot Filters shows"
-NO_DIRECTIONS = "Has no effect: no directions are random here"
-NO_DRAWS = "Has no effect: all images are taken, and no directions are random"
-NO_BATCHNORM = "Has no effect: no network here has batch normalisation"
-TOO_MANY = f"Has no effect: up to {MOST_SURFACES} landscapes are drawn in 3-D, more as contours"
-NO_SURFACE = "Has no effect: a line has no surface"
-NO_REPLAY = "Has no effect: the plane goes through the ends of runs, which no replay moves"
 
 
 class Landscapes:
@@ -101,7 +56,7 @@ class Landscapes:
         self.helper, self.post, self.dark, self.width, self.webgl = helper, post, False, 0, True
         self.news = News((), Cost(0.0, 0.0, SHARE), rests=True)
         self._names: dict[int, tuple[int, str]] = {}  # by the job's number: the run's number and name
-        self._kept: tuple[tuple[int, bool], ...] = ()
+        self._kept: Hashable = ()
         drawn = partial(post, ("drawn", None))
         self.surveyor, self.view = Surveyor(post), LandscapeView(drawn)
         self._late = False  # whether there is news that is not drawn yet
@@ -118,56 +73,37 @@ class Landscapes:
         self.fold.add_class("lab-fold")
         self.fold.observe(lambda _: self._switch(), "value")
         self.said, self.saved, self.words = (widgets.HTML(layout=wide()) for _ in range(3))
-        parts = [self._controls(), self._actions(), self.saved, self.said, self.view.frame, self.words]
+        self.asked = Asked(self._ask)
+        self.details = toggle("landscape-details", DETAILS, lambda _: self._unfold_words())
+        self.details.add_class("lab-fold")
+        self.choices, self.seed, self.share = self.asked.choices, self.asked.seed, self.asked.share
+        parts = [self.asked.widget, self._actions(), self.saved, self.said, self.view.frame, self.details, self.words]
+        self._unfold_words()
         self.body = widgets.VBox([*parts, self.edges.pane, self.glimpses.pane, self.numbers.table], layout=wide())
         self.numbers.draw()
         self.widget = widgets.VBox([self.fold, self.body], layout=wide())
         self.widget.add_class("lab-landscape")
 
-    def _controls(self) -> widgets.Widget:
-        asked = Question()
-        values = {**vars(asked.lens), **asked._asdict(), "samples": AS_NEEDED}
-        self.choices = {
-            name: dropdown(name, label, width, options, values[name])
-            for name, (label, width, options, _) in CHOICES.items()
-        }
-        self.seed = whole("seed", "seed", asked.lens.seed, (0, 9999), 96)
-        self.share = whole("share", "time %", round(100 * SHARE), (1, 25), 104)
-        for control in (*self.choices.values(), self.seed, self.share):
-            control.observe(lambda _: self._ask(), "value")
-        return row("lab-toolbar", [*self.choices.values(), self.seed, self.share])
-
     def _actions(self) -> widgets.Widget:
-        self.replay = widgets.IntSlider(100, 0, 100, description="replay", readout=False, layout={"width": "220px"})
-        self.replay.style.description_width = "initial"
-        self.replay.add_class("lab-landscape-replay")
-        self.replay.observe(lambda _: self._replay(), "value")
+        self.replay = Replay(self._replay)
         self.solid = toggle("landscape-solid", SOLID, lambda _: self.draw())
         self.solid.value = True
         buttons = [self.solid, self.edges.toggle, self.glimpses.toggle, self.numbers.button, self.saving.button]
-        return row("lab-toolbar", [*buttons, self.replay])
+        return row("lab-toolbar", [*buttons, self.replay.widget])
 
     @property
     def titles(self) -> dict[str, str]:
         """Tooltips by CSS class."""
-        own = {name: hint for name, (_, _, _, hint) in CHOICES.items()} | {"seed": SEED, "replay": REPLAY}
-        own["share"] = "What following may take of the time of training, 1 to 25 in a hundred"
-        return {f"lab-landscape-{name}": hint for name, hint in {**own, **self._resting}.items()}
+        return titles(self._resting)
 
     # -- what is asked for -----------------------------------------------------------------------------------------
 
     @property
     def question(self) -> Question:
-        chosen: dict[str, Any] = {name: choice.value for name, choice in self.choices.items()}
-        own = {name: chosen.pop(name) for name in ("plane", "size", "normalisation", "precision")}
-        as_needed = chosen["samples"] == AS_NEEDED
-        chosen |= {"samples": Lens().samples} if as_needed else {}
-        lens = Lens(**chosen, seed=int(self.seed.value))
-        enough = ENOUGH if as_needed else 0.0
-        return Question(lens=lens, enough=enough, edge=self.edges.on, replay=self.part < 1, **own)
+        return self.asked.question(edge=self.edges.on, replay=self.replay.step is not None)
 
     def _ask(self) -> None:
-        self.surveyor.ask(self.question, int(self.share.value) / 100)
+        self.surveyor.ask(self.question, int(self.asked.share.value) / 100)
         self._rest()
 
     def _switch_edge(self) -> None:
@@ -187,22 +123,28 @@ class Landscapes:
         self.post(("show", None))
         self.draw()
 
+    def _unfold_words(self) -> None:
+        """All that is known of how far to trust the pictures, or a line for each."""
+        on = bool(self.details.value)
+        self.details.icon = "caret-down" if on else "caret-right"
+        (self.words.remove_class if on else self.words.add_class)("lab-brief")
+
     def _cease(self) -> None:
         """Leave what was asked for beside the pictures."""
         for part in (self.numbers, self.glimpses):
             part.cancel()
 
-    def show(self, jobs: Mapping[int, Job], names: Mapping[int, str]) -> None:
-        """Of these runs from now on, by their numbers."""
+    def show(self, jobs: Mapping[int, Job], names: Mapping[int, str], deleted: Sequence[Job] = ()) -> None:
+        """Of these runs from now on, by their numbers; the deleted ones may come back."""
         self._names = {job.number: (number, names[number]) for number, job in jobs.items()}
-        self._keep(tuple(jobs.values()))
+        self._keep(tuple(jobs.values()), tuple(job.number for job in deleted))
 
-    def _keep(self, jobs: Sequence[Job]) -> None:
+    def _keep(self, jobs: Sequence[Job], away: Sequence[int]) -> None:
         """Tell the surveyor where the runs on the screen, or whether they have ended, are not what it knows."""
-        kept = tuple((job.number, job.done.is_set()) for job in jobs)
+        kept = (*((job.number, job.done.is_set()) for job in jobs), away)
         if kept != self._kept:
             self._kept = kept
-            self.surveyor.keep(jobs)
+            self.surveyor.keep(jobs, away)
             self.numbers.draw()
 
     def close(self) -> None:
@@ -244,15 +186,10 @@ class Landscapes:
         self.draw()
 
     def _replay(self) -> None:
-        self.glimpses.replay(self.part)
+        self.glimpses.replay(self.replay.step)
         self._ask()
         self._late = True  # of a slider that is dragged the browser draws what it can
         self.catch_up()
-
-    @property
-    def part(self) -> float:
-        """Of each path that is drawn."""
-        return int(self.replay.value) / 100
 
     @property
     def portraits(self) -> list[Portrait]:
@@ -262,7 +199,9 @@ class Landscapes:
     def draw(self) -> None:
         self._late = False
         seen = [each for each in self.portraits if each.surface is not None]
-        self.view.frame.layout.display = self.words.layout.display = None if seen else "none"
+        self.replay.extend(max((int(each.path.steps[-1]) for each in seen), default=0))
+        for part in (self.view.frame, self.words, self.details):
+            part.layout.display = None if seen else "none"
         self.saving.button.disabled = not seen
         self._rest()
         if self.fold.value and self.news.rests:
@@ -280,8 +219,9 @@ class Landscapes:
         self.edges.show(paths, dark=self.dark, width=self.width or None)
 
     def _show(self, seen: Sequence[Portrait]) -> None:
-        scenes = scenes_of(seen, self._names, self.part)
-        now = scenes_of(seen, self._names, 1.0) if self.part < 1 else scenes  # decides the scale, which a replay keeps
+        step = self.replay.step
+        scenes = scenes_of(seen, self._names, step)
+        now = scenes if step is None else scenes_of(seen, self._names, None)  # decides the scale, which a replay keeps
         planes = tuple((each.number, each.made_at, self.question.pictures) for each in seen)
         kind = self._kind(scenes)
         letters = (self.width or 900) // places(len(scenes))[1] // LETTER
@@ -289,7 +229,7 @@ class Landscapes:
         self.view.show(titled, planes, deciding=now, kind=kind, dark=self.dark, width=self.width or None)
         assert self.view.scale
         texts = [
-            in_html(scene, each, self.view.scale, self.part) for scene, each in zip(scenes, seen, strict=False)
+            in_html(scene, each, self.view.scale, step) for scene, each in zip(scenes, seen, strict=False)
         ]  # of a line there may be one
         self.words.value = f'<div class="lab-trust">{"".join(texts)}</div>'
 
@@ -306,75 +246,43 @@ class Landscapes:
     def _rest(self) -> None:
         """Grey out what has no effect, and say why."""
         resting = self._resting
-        for name, control in {**self.choices, "seed": self.seed, "replay": self.replay, "solid": self.solid}.items():
-            control.disabled = name in resting
+        self.asked.rest(resting)
+        self.replay.rest(resting="replay" in resting)
+        self.solid.disabled = "solid" in resting
+        for name, control in {"replay": self.replay.slider, "solid": self.solid}.items():
             greyed(control, grey=name in resting)
-        self.helper.titles = self.helper.titles | self.titles
+        self.helper.titles = self.helper.titles | titles(resting)
 
     @property
     def _resting(self) -> dict[str, str]:
-        """By the name of a control, why it has no effect."""
-        question, surfaces = self.question, [each.surface for each in self.portraits if each.surface]
-        found: dict[str, str] = {}
-        at_random = question.plane == "random" or any(surface.origin.kind == "random" for surface in surfaces)
-        if not at_random:
-            found["normalisation"] = NO_DIRECTIONS
-        if question.lens.samples is None and not at_random and question.plane != "hessian":
-            found["seed"] = NO_DRAWS
-        if surfaces and all(surface.measured.batchnorm is None for surface in surfaces):
-            found["batchnorm"] = NO_BATCHNORM
-        if question.plane == "line":
-            found |= {"solid": NO_SURFACE, "replay": NO_SURFACE}
-        elif len(surfaces) > MOST_SURFACES:
-            found["solid"] = TOO_MANY
-        if any(map(through_ends, self.portraits)):
-            found["replay"] = NO_REPLAY
-        return found if self.webgl else found | {"solid": NO_WEBGL}
+        return resting(self.question, self.portraits, webgl=self.webgl)
 
     def _state(self, seen: Sequence[Portrait]) -> str:
         if self.news.missing and self._names:
             return escape(self.news.missing)
         if not self.portraits:
-            return NOTHING if self.news.rests or not self._names else WAITS
+            return " · ".join(self._left_out) or (NOTHING if self.news.rests or not self._names else WAITS)
         parts = [
+            *self._left_out,
             *(escape(each.fault) for each in self.portraits if each.fault),
             "" if seen else WAITS,
             cost_in_words(self.news.cost, going=any(each.moving for each in self.portraits)),
             f"keeps {self.news.bytes / 1e6:.1f} MB of snapshots and surfaces" if seen else "",
             self._flat if self.webgl else NO_WEBGL,
-            "" if self.question.plane == "line" else replayed(seen, self.part),
+            "" if self.question.plane == "line" else replayed(seen, self.replay.step),
             "" if len(self._names) <= MOST_RUNS else f"of {len(self._names)} runs the last {MOST_RUNS} are followed",
             "scale made anew: the old one did not fit any more" if self.view.rescaled else "",
             "" if self.news.rests or not seen else "more points come while nothing trains",
         ]
         return " · ".join(filter(None, parts))
 
+    @property
+    def _left_out(self) -> list[str]:
+        """Runs that are on no plane, in HTML."""
+        lost = {number: how for number, how in self.news.lost.items() if number in self._names}
+        return [f"<b>{escape(left_out(self._names[number][1], how))}</b>" for number, how in lost.items()]
+
 
 def cut(text: str, letters: int) -> str:
     """Titles of narrow pictures would run into each other."""
     return text if len(text) <= letters else f"{text[: letters - 1].rstrip()}…"
-
-
-def dropdown(name: str, label: str, width: int, options: object, value: object) -> widgets.Dropdown:
-    made = widgets.Dropdown(
-        options=options,
-        value=value,
-        description=label,
-        style={"description_width": "initial"},
-        layout=widgets.Layout(width=f"{width}px"),
-    )
-    made.add_class(f"lab-landscape-{name}")
-    return made
-
-
-def whole(name: str, label: str, value: int, limits: tuple[int, int], width: int) -> widgets.BoundedIntText:
-    made = widgets.BoundedIntText(
-        value,
-        min=limits[0],
-        max=limits[1],
-        description=label,
-        style={"description_width": "initial"},
-        layout=widgets.Layout(width=f"{width}px"),
-    )
-    made.add_class(f"lab-landscape-{name}")
-    return made

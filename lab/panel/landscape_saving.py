@@ -12,7 +12,7 @@ from lab.landscape.scenes import Scene
 from lab.landscape_command import fresh_folder
 from lab.landscape_folder import PAGE, planes_of, save
 from lab.landscape_numbers import Number
-from lab.panel.portraits import Names, scenes_of
+from lab.panel.portraits import Names, left_out, scenes_of
 from lab.panel.slices import Slices
 from lab.panel.surveyor import Closer, Surveyor
 from lab.panel.toolbar import Look, button
@@ -59,13 +59,14 @@ class Saving:
 def kept(folder: Path, closer: Closer, names: Names, numbers: Mapping[int, tuple[Number, ...]]) -> str:
     """Write it, and say where."""
     runs = {each.number: closer.followed[each.number] for each in closer.portraits}
-    scenes = scenes_of(closer.portraits, names, 1.0)
+    scenes = scenes_of(closer.portraits, names, None)
     if not scenes:
         return "There is no picture to save yet."
     places = count()
     named = [renamed(scene, places) for scene in scenes]
     title = f"Loss landscape of {'; '.join(run.name for run in runs.values())}"
-    save(folder, title, named, list(runs.values()), [numbers.get(job, ()) for job in runs])
+    lost = {f"{left_out(run.name, closer.live.runs[job].lost)}.": run for job, run in closer.lost.items()}
+    save(folder, title, named, list(runs.values()), [numbers.get(job, ()) for job in runs], lost=lost)
     planes = ", ".join(planes_of(named))
     return f"Saved as {folder / PAGE}; beside it all numbers, and each picture's plane: {planes}."
 

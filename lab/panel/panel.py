@@ -367,7 +367,8 @@ class Panel:
         self.toolbar.show(busy=bool(self.jobs.unfinished), paused=self.jobs.paused, clearable=clearable)
         self.comparing.refresh_button()
         self.choosing.refresh_button()
-        self.landscapes.show({entry.number: entry.job for entry in self.entries}, self.list.names)
+        jobs, deleted = {each.number: each.job for each in self.entries}, [each.entry.job for each in self.list.deleted]
+        self.landscapes.show(jobs, self.list.names, deleted)
         state = self._state(shown, training=bool(training))
         self.progress.say(state, [] if state in self.tasks else [entry.number for entry in shown])
         if state != "running" or self._due():

@@ -6,33 +6,34 @@ from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from html import escape
 
-import numpy as np
-
 from lab.landscape import Portrait
+from lab.landscape.brief import brief_words
 from lab.landscape.budgets import Cost
 from lab.landscape.functions import Function, one, why_apart
 from lab.landscape.replays import path_on
-from lab.landscape.scenes import Scale, Scene, share, trust_words
+from lab.landscape.scenes import Scale, Scene, marks_until, share, trust_words
 from lab.landscape.surfaces import Surface
 from lab.landscape_numbers import bends_in_words, bent_down
 from lab.views import BatchNormMode
 
-REPLAYS = (
-    "replayed are paths, filters, answers and surfaces, each through the snapshot that is named, by as many exact "
-    "points as is said, on the scale of the last one"
-)
-COMING = "replayed are paths, filters and answers; surfaces through earlier snapshots come while nothing trains"
-SOME = f"{REPLAYS}; of some runs it is still to come, and the last one stands"
+REPLAYS = "replayed: each run's last snapshot until that step, on the scale of now"
+COMING = f"{REPLAYS}; surfaces of then come while nothing trains, and those of now stand"
+SOME = f"{REPLAYS}; some surfaces of then are still to come, and those of now stand"
 Names = Mapping[int, tuple[int, str]]  # by the job's number: the run's own and its name
 
 
-def scenes_of(portraits: Sequence[Portrait], names: Names, part: float) -> list[Scene]:
+def left_out(name: str, how: str) -> str:
+    """Of a run that is lost."""
+    return f"{name} {how}: not in the plane"
+
+
+def scenes_of(portraits: Sequence[Portrait], names: Names, step: int | None) -> list[Scene]:
     """A scene for each run that has a surface; of a line, or the plane through three ends, one of one function.
 
     Args:
-        part: of each path, from its beginning.
+        step: of training, after which each run is shown; None: as it is.
     """
-    scenes = [scene_of(each, *names[each.number], part) for each in portraits]
+    scenes = [scene_of(each, *names[each.number], step) for each in portraits]
     if not scenes:
         return []
     line = scenes[0].surface.grid.line
@@ -69,40 +70,40 @@ def through_ends(portrait: Portrait) -> bool:
     return portrait.surface is not None and portrait.surface.origin.kind == "points" and bool(portrait.joint)
 
 
-def scene_of(portrait: Portrait, number: int, name: str, part: float) -> Scene:
+def scene_of(portrait: Portrait, number: int, name: str, step: int | None) -> Scene:
     """With the end only where the plane holds next to nothing of a path, which would lead far out of it."""
     assert portrait.surface
     path = replace(portrait.path, number=number - 1)
     if through_ends(portrait):
         return Scene(portrait.surface, (path.end,), name, portrait.plane)
-    seen, surface = path.first(marks_in(len(path.steps), part)), surface_at(portrait, part)
+    seen, surface = path.until(step), surface_at(portrait, step)
     if surface is not portrait.surface:
-        seen = path_on(surface, seen, step_at(portrait, part))
+        seen = path_on(surface, seen, snapshot_at(portrait, step))
     if portrait.surface.origin.kind == "hessian":
         return Scene(surface, (seen.end,), name, portrait.plane)
     past = {step: surface for step, surface in portrait.past.items() if step < portrait.step}
     return Scene(surface, (seen,), name, portrait.plane, step=portrait.step, past=past)
 
 
-def step_at(portrait: Portrait, part: float) -> int:
-    """Of the snapshot at which so much of a path is drawn."""
+def snapshot_at(portrait: Portrait, step: int | None) -> int:
+    """The step of the last snapshot until a step of training."""
     steps = portrait.path.steps
-    return portrait.step if part == 1 or not len(steps) else int(steps[marks_in(len(steps), part) - 1])
+    return portrait.step if step is None or not len(steps) else int(steps[marks_until(steps, step) - 1])
 
 
-def surface_at(portrait: Portrait, part: float) -> Surface:
+def surface_at(portrait: Portrait, step: int | None) -> Surface:
     """The one through the snapshot of a replay; the last one where that is not known."""
     assert portrait.surface
-    step = step_at(portrait, part)
-    return portrait.surface if step == portrait.step else portrait.past.get(step, portrait.surface)
+    place = snapshot_at(portrait, step)
+    return portrait.surface if place == portrait.step else portrait.past.get(place, portrait.surface)
 
 
-def replayed(portraits: Sequence[Portrait], part: float) -> str:
+def replayed(portraits: Sequence[Portrait], step: int | None) -> str:
     """What a replay shows, in words; empty where none goes on."""
     portraits = [each for each in portraits if not through_ends(each)]
-    if part == 1 or not portraits:
+    if step is None or not portraits:
         return ""
-    missing = sum(surface_at(each, part) is each.surface and step_at(each, part) != each.step for each in portraits)
+    missing = sum(surface_at(each, step) is each.surface and snapshot_at(each, step) != each.step for each in portraits)
     return REPLAYS if not missing else COMING if missing == len(portraits) else SOME
 
 
@@ -118,19 +119,15 @@ def cost_in_words(cost: Cost, *, going: bool) -> str:
     return f"{so_far}, more than {share(cost.share)}: too short to pay the first picture back"
 
 
-def marks_in(count: int, part: float) -> int:
-    """One at least: before the first step there is a snapshot."""
-    return max(1, int(np.ceil(count * part)))
-
-
-def in_html(scene: Scene, portrait: Portrait, scale: Scale, part: float = 1.0) -> str:
-    """How far to trust a picture."""
+def in_html(scene: Scene, portrait: Portrait, scale: Scale, step: int | None = None) -> str:
+    """How far to trust a picture: in one line, and all of it in a part that can be folded."""
     surface = scene.surface
+    at = portrait.step if surface is portrait.surface else snapshot_at(portrait, step)
     parts = [
-        f"Through step {portrait.step if surface is portrait.surface else step_at(portrait, part):,}.",
         trust_words(scene),
         scale.cut(surface),
         bends_in_words(bent_down(surface)) if surface.complete else "",
         f"Plane made anew at step {portrait.made_at:,}: {portrait.why}." if portrait.why else "",
     ]
-    return f"<p><b>{escape(scene.title)}</b> {escape(' '.join(filter(None, parts)))}</p>"
+    brief = f"<p><b>{escape(scene.title)}</b> step {at:,} · {escape(brief_words(scene))}</p>"
+    return f'<div>{brief}<p class="lab-all-words">{escape(" ".join(filter(None, parts)))}</p></div>'

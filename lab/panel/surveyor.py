@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from functools import partial
 from types import MappingProxyType
 from typing import NamedTuple
@@ -14,6 +14,7 @@ from lab.followed import Followed, looking_back, standing
 from lab.landscape import Live, Portrait, Question
 from lab.landscape.budgets import SHARE, Cost
 from lab.landscape.live import MOST_RUNS
+from lab.landscape.live_runs import LiveRun
 from lab.landscape.stability import EdgePath
 from lab.panel.worker import Job, Post, errand, forget, in_short
 from lab.training import Training
@@ -34,6 +35,11 @@ class Closer(NamedTuple):
     portraits: tuple[Portrait, ...]
     followed: dict[int, Followed]
 
+    @property
+    def lost(self) -> dict[int, Followed]:
+        """Those that are left out of the pictures."""
+        return {number: self.followed[number] for number in self.live.lost if number in self.followed}
+
     def gather(self) -> Iterator[object]:
         """What the networks saw and answered at each snapshot; all are held before the first chance to train on."""
         live = self.live
@@ -52,7 +58,7 @@ class News(NamedTuple):
 
     cost: of following what trained. rests: no work is left. missing: what the plane
     that was asked for wants before there is a picture. edges: sharpness along the runs, by number, without names.
-    bytes: that snapshots and surfaces take.
+    bytes: that snapshots and surfaces take. lost: why a run is left out, by number.
     """
 
     portraits: tuple[Portrait, ...]
@@ -61,6 +67,7 @@ class News(NamedTuple):
     missing: str = ""
     edges: Mapping[int, EdgePath] = MappingProxyType({})
     bytes: int = 0
+    lost: Mapping[int, str] = MappingProxyType({})
 
 
 class Surveyor:
@@ -93,19 +100,21 @@ class Surveyor:
             forget(RUNS)
             errand(WORK, self._drop)
 
-    def keep(self, jobs: Sequence[Job]) -> None:
-        """Look at these runs only, the last eight of them; those that ended before are looked at where they ended."""
+    def keep(self, jobs: Sequence[Job], away: Collection[int] = ()) -> None:
+        """Look at these runs only, the last eight of them; those that ended before are looked at where they ended.
+
+        Args:
+            away: numbers of runs that may come back: what is known of their paths is kept.
+        """
         if self.on.is_set():
-            errand(RUNS, partial(self._take_in, list(jobs)[-MOST_RUNS:]))
+            errand(RUNS, partial(self._take_in, list(jobs)[-MOST_RUNS:], frozenset(away)))
 
     def closer(self, names: Mapping[int, str]) -> Closer:
         """In the worker thread, like all below: the runs of these numbers as they stand now."""
         live = self._engine()
         runs = live.runs
         known = {
-            number: standing(
-                runs[number], live.lens_of(number), name=name, ended="running" if runs[number].moving else ""
-            )
+            number: standing(runs[number], live.lens_of(number), name=name, ended=how_it_stands(runs[number]))
             for number, name in names.items()
             if number in runs
         }
@@ -153,13 +162,17 @@ class Surveyor:
         if more:
             self._work_on()
 
-    def _take_in(self, jobs: Sequence[Job]) -> None:
+    def _take_in(self, jobs: Sequence[Job], away: Collection[int]) -> None:
         live = self._engine()
         numbers = {job.number for job in jobs}
-        for gone in set(live.runs) - numbers:
+        for gone in {*live.runs, *live.away} - {*numbers, *away}:
             live.forget(gone)
+        for gone in live.runs.keys() - numbers:
+            live.send_away(gone)
         for job in jobs:
-            if job.done.is_set() and job.number not in live.runs:
+            if job.number in live.away:
+                live.call_back(job.number)
+            elif job.done.is_set() and job.number not in live.runs:
                 self._add(live, job)
         self._tell(at_once=True)
         self._work_on()
@@ -190,9 +203,13 @@ class Surveyor:
         if standing == self._told or (waits and not at_once):
             return
         self._told, self._told_at = standing, now
-        self.post(
-            (
-                "landscape",
-                News(tuple(live.portraits()), live.budget.cost, live.rests, live.missing, live.edges.paths, live.bytes),
-            )
-        )
+        self.post(("landscape", news_of(live)))
+
+
+def how_it_stands(run: LiveRun) -> str:
+    return run.lost or ("running" if run.moving else "")
+
+
+def news_of(live: Live) -> News:
+    seen, edges = tuple(live.portraits()), live.edges.paths
+    return News(seen, live.budget.cost, live.rests, live.missing, edges, live.bytes, live.lost)

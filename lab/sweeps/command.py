@@ -97,7 +97,11 @@ def plan_in_words(plan: dict[str, Any], *, plain: bool) -> str:
         f", {time_words(plan['seconds'] / plan['processes'])} over {plan['processes']}" if plan["processes"] else ""
     )
     trained = f"about {time_words(plan['seconds'])} of training in one process here{together}"
-    notebooks = "" if plain else "; every notebook takes some seconds to start beside that (--plain does without)"
+    notebooks = (
+        ""
+        if plain
+        else "; a notebook takes a moment more, the first of each process some seconds (--plain does without)"
+    )
     return "\n".join(
         [*lines, f"Cost: {plan['steps']:,} steps, {with_prefix(plan['flops'])}FLOP, {trained}{notebooks}."]
     )

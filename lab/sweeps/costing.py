@@ -8,12 +8,12 @@ from dataclasses import dataclass
 
 import torch
 
-from lab.gradients import passes_of
+from lab.arithmetic import flops_of_update
 from lab.loading import data_of
 from lab.many import endless, seconds_per_step
 from lab.optimizers import batch_of
 from lab.recipe import Recipe
-from lab.steps import build_model, build_objective, flops_of_loss, use_threads
+from lab.steps import build_model, build_objective, use_threads
 from lab.training import Training
 
 DECIDING = ("data", "modify", "model", "activation", "gradient", "source", "transfer", "objective")  # the arithmetic
@@ -51,8 +51,8 @@ def steps_and_flops(recipe: Recipe, known: dict[str, tuple[float, int]]) -> tupl
         data = data_of(recipe)
         objective, images = build_objective(recipe, data), torch.zeros(4, *data.shape)
         size = min(asked or len(data.train), len(data.train))
-        flops = flops_of_loss(objective, build_model(recipe, data, objective), images, size)
-        known[key] = 3 * flops * passes_of(recipe.gradient), -(-len(data.train) // size)
+        flops = flops_of_update(recipe, objective, build_model(recipe, data, objective), images, size)
+        known[key] = flops, -(-len(data.train) // size)
     flops, steps = known[key]
     return steps * recipe.epochs, flops
 

@@ -86,13 +86,20 @@ def execute(order: Order, report: Path) -> None:
     with TemporaryDirectory() as place:
         source = Path(place, "run.ipynb")
         source.write_text(order.notebook, encoding="utf-8")
-        executed(source, report, parameters(order))
+        executed(source, report, parameters(order), forked=True)
 
 
-def executed(notebook: Path, output: Path, given: dict[str, Any]) -> None:
-    """Papermill without its talk: static outputs, no state of widgets, paths seen from here."""
+def executed(notebook: Path, output: Path, given: dict[str, Any], *, forked: bool = False) -> None:
+    """Papermill without its talk: static outputs, no state of widgets, paths seen from here.
+
+    Args:
+        forked: the first kernel of this process takes as long as any, and each later one a fraction of it.
+    """
     import papermill  # noqa: PLC0415  # takes a second, and plain points do without
 
+    from lab.sweeps.kernels import ForkedKernels  # noqa: PLC0415  # likewise
+
+    kernels: dict[str, Any] = {"kernel_manager_class": ForkedKernels} if forked else {}
     papermill.execute_notebook(
         str(notebook),
         str(output),
@@ -103,6 +110,7 @@ def executed(notebook: Path, output: Path, given: dict[str, Any]) -> None:
         store_widget_state=False,
         request_save_on_cell_execute=False,
         extra_arguments=["--log-level=CRITICAL"],
+        **kernels,
     )
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -12,10 +12,13 @@ from pydantic import Field
 from safetensors import SafetensorError, safe_open
 from torch import Tensor
 
+from lab.catalogue import Choice
 from lab.transfer import sources
+from lab.transfer.preprocessing import Normalisation, Preprocessing, preprocessing
 from lab.transfer.weights import SourceError, Weights
 
 RUN_WEIGHTS = "weights.safetensors"  # of a run that has ended
+RUN_FACTS = "run.json"  # beside them, what else is known of it
 WRAPPERS = ("state_dict", "model_state_dict", "model")  # under which training scripts keep a state dict
 TRUNK = "trunk."  # before the names of a model on which an objective put something
 PARALLEL = "module."  # before every name of a network that was trained on several devices
@@ -37,11 +40,15 @@ def nothing() -> Weights:
 
 
 @sources.add
-def run(*, folder: Folder = "runs/first") -> Weights:
+def run(
+    *,
+    folder: Folder = "runs/first",
+    normalisation: Normalisation = "source",  # noqa: ARG001  # decides how images are seen, not what is copied
+) -> Weights:
     """The weights that an earlier run of the lab ended with, and the names of its classes.
 
     weights = those that its evaluation saw after the last epoch, the average where it kept one
-    Images are normalised with the mean and deviation of the new training split, not with those of that run.
+    Images are normalised with the mean and deviation with which that run saw its own, which its folder keeps.
 
     Raises:
         SourceError: no such folder, no run in it, a run that has not ended, a damaged file.
@@ -61,11 +68,16 @@ def run(*, folder: Folder = "runs/first") -> Weights:
 
 
 @sources.add
-def file(*, path: PathText = "weights.safetensors") -> Weights:
+def file(
+    *,
+    path: PathText = "weights.safetensors",
+    normalisation: Normalisation = "source",  # noqa: ARG001  # as above
+) -> Weights:
     """Weights from a file: safetensors, or a state dict of torch, read without running any code in it.
 
     weights = {name: tensor}; `state_dict`, `model_state_dict` or `model` around them and `module.` before their names
-    are taken off. Names must be those of the network: the table of layers says what matched and what did not.
+    are taken off. Names must be those of the network: the table of layers says what matched and what did not. A file
+    that the lab wrote says how its images were normalised, and these are too; with others they are by their own.
 
     Raises:
         SourceError: no such file, a damaged one, one that holds more than tensors.
@@ -77,6 +89,40 @@ def file(*, path: PathText = "weights.safetensors") -> Weights:
         raise SourceError(f"There is no file {place}. Set source.path to a .safetensors file or a saved state dict.")
     tensors = read_safetensors(place)[0] if place.suffix == ".safetensors" else read_state_dict(place)
     return Weights(tensors, f"file {place}")
+
+
+def preprocessing_of_run(source: Choice) -> Preprocessing | None:
+    """As its folder keeps it; None where there is none yet, or it is damaged: reading the weights says so."""
+    path = Path(dict(source)["folder"]).expanduser() / RUN_FACTS
+    return kept_in(lambda: json.loads(path.read_bytes())["provenance"]["images"])
+
+
+def preprocessing_of_file(source: Choice) -> Preprocessing | None:
+    """As a safetensors file of the lab says beside its tensors."""
+    path = Path(dict(source)["path"]).expanduser()
+    if path.suffix != ".safetensors" or not path.is_file():
+        return None
+    return kept_in(lambda: json.loads(read_safetensors_facts(path)["images"]))
+
+
+def kept_in(read: Callable[[], Any]) -> Preprocessing | None:
+    """As a record of a training split says: mean and deviation of its channels, and its height and width if it does."""
+    try:
+        kept = read()
+        mean, std = kept["statistics"]
+        height, width = kept.get("shape", (0, 0, 0))[1:]
+        return Preprocessing(tuple(mean), tuple(std), (height, width) if height else None)
+    except (OSError, ValueError, KeyError, TypeError, SafetensorError):
+        return None
+
+
+preprocessing["run"], preprocessing["file"] = preprocessing_of_run, preprocessing_of_file
+
+
+def read_safetensors_facts(path: Path) -> dict[str, str]:
+    """What the file says beside its tensors, which are not read."""
+    with safe_open(path, framework="pt") as opened:
+        return opened.metadata() or {}
 
 
 def read_safetensors(path: Path) -> tuple[dict[str, Tensor], dict[str, str]]:

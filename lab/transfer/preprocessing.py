@@ -19,21 +19,23 @@ Normalisation = Annotated[
 
 
 class Preprocessing(NamedTuple):
-    """Mean and deviation of red, green and blue, of pixels from 0 to 1; height and width in pixels."""
+    """Mean and deviation of each channel, of pixels from 0 to 1; height and width in pixels, where they are known."""
 
     mean: tuple[float, ...]
     std: tuple[float, ...]
-    pixels: int
+    pixels: tuple[int, int] | None = None
 
     def of_channels(self, count: int) -> tuple[list[float], list[float]] | None:
         """Mean and deviation of so many channels; grey is seen with the mean of the colours. None: of neither kind."""
-        if count == COLOURS:
+        if count == len(self.mean):
             return list(self.mean), list(self.std)
         middle = ([round(sum(values) / len(values), 6)] for values in (self.mean, self.std))
-        return tuple(middle) if count == 1 else None  # pyright: ignore[reportReturnType]  # two of them
+        grey = count == 1 and len(self.mean) == COLOURS
+        return tuple(middle) if grey else None  # pyright: ignore[reportReturnType]  # two of them
 
 
-preprocessing: dict[str, Callable[[Choice], Preprocessing]] = {}  # by source, of those that have their own
+# By source: how the images were made ready from which it learned; None where a file or an old run does not say.
+preprocessing: dict[str, Callable[[Choice], Preprocessing | None]] = {}
 
 
 def preprocessing_of(source: Choice, transfer: Choice) -> Preprocessing | None:
@@ -50,12 +52,16 @@ def as_seen(data: Dataset, source: Choice, transfer: Choice) -> Dataset:
     return data.normalised_by(*given) if given else data
 
 
-def in_words(found: Preprocessing, data: Dataset, pixels: int) -> str:
-    """Beside the table of layers: with what images are seen, and how large they were and are."""
+def in_words(found: Preprocessing, data: Dataset, pixels: tuple[int, int]) -> str:
+    """Beside the table of layers: with what images are seen, and how large those were where these are not.
+
+    Args:
+        pixels: height and width that the network sees.
+    """
     if (given := found.of_channels(data.shape[0])) is None:
         return f"Images have {data.shape[0]} channels, which the source did not: they are seen by their own statistics."
     mean, std = (", ".join(f"{value:.3g}" for value in values) for values in given)
-    return (
-        f"Images are normalised as the source's were (mean {mean}; deviation {std}); those had {found.pixels} x "
-        f"{found.pixels} pixels, these have {pixels} x {pixels}."
-    )
+    sizes = ""
+    if found.pixels and found.pixels != pixels:
+        sizes = "; those had {} x {} pixels, these have {} x {}".format(*found.pixels, *pixels)
+    return f"Images are normalised as the source's were (mean {mean}; deviation {std}){sizes}."

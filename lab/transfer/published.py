@@ -94,7 +94,7 @@ def known_weights(name: str) -> Any:
 def torchvision_preprocessing(source: Choice) -> Preprocessing:
     """As its weights say themselves."""
     made = known_weights(dict(source)["weights"]).transforms()
-    return Preprocessing(tuple(made.mean), tuple(made.std), made.crop_size[0])
+    return Preprocessing(tuple(made.mean), tuple(made.std), (made.crop_size[0],) * 2)
 
 
 preprocessing["torchvision"] = torchvision_preprocessing
@@ -132,7 +132,7 @@ def lite_weights(*, normalisation: Normalisation = "source") -> Weights:  # noqa
 
 
 # Of bytes 127 and 128; the package's own page, copied from the larger networks', has ImageNet's instead.
-LITE_PREPROCESSING = Preprocessing((round(127 / 255, 6),) * 3, (round(128 / 255, 6),) * 3, 224)
+LITE_PREPROCESSING = Preprocessing((round(127 / 255, 6),) * 3, (round(128 / 255, 6),) * 3, (224, 224))
 preprocessing["efficientnet_lite0"] = lambda _: LITE_PREPROCESSING
 
 

@@ -16,7 +16,7 @@ pytestmark = pytest.mark.browser
 PLOT = "[...document.querySelectorAll('.lab-landscape .js-plotly-plot')].find(e => e.offsetParent)"  # the one shown
 SURFACES = f"""() => ({PLOT}?.data ?? [])
   .filter(t => ['surface', 'contour'].includes(t.type)).map(t => ({{ type: t.type, size: t.z.length }}))"""
-COMPLETE = f"""n => {{ const all = ({SURFACES})(), words = document.querySelector('.lab-trust')?.innerText ?? '';
+COMPLETE = f"""n => {{ const all = ({SURFACES})(), words = document.querySelector('.lab-trust')?.textContent ?? '';
   return all.length === n && words.split('33x33 points, all exact').length === n + 1 }}"""
 CAMERAS = f"""() => {{ const {{ scene, scene2 }} = {PLOT}._fullLayout;
   return [scene, scene2].map(s => s.camera.eye.x) }}"""

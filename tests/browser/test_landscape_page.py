@@ -48,11 +48,15 @@ def page(chromium: Browser, folder: Path) -> Iterator[Page]:
 
 def test_the_slider_shows_the_runs_as_they_were(page: Page) -> None:
     whole = page.evaluate(LENGTHS, "contours")
-    page.locator("#mark").fill("2")
+    page.locator("#step").focus()
+    page.keyboard.press("ArrowLeft")
+    page.wait_for_function(f"all => ({LENGTHS})('contours').every((length, i) => length === all[i] - 1)", arg=whole)
+    page.locator("#step").fill("1")
     assert min(whole) > 2
     page.wait_for_function(f"({LENGTHS})('contours').every(length => length === 2)")
     page.wait_for_function(f"({LENGTHS})('surfaces').every(length => length === 2)")
-    assert page.inner_text("#place").startswith("snapshot 2 of ")
+    assert page.inner_text("#place") == f"step 1 of {page.get_attribute('#step', 'max')}"
+    assert page.get_attribute("#step", "aria-valuetext") == page.inner_text("#place")
     assert page.inner_text(".now >> nth=0").startswith("step ")
     assert page.locator(".run").count() == 2
     assert page.locator(".images img").count() == 20
@@ -64,25 +68,25 @@ LOSSES = """name => document.getElementById(name)._fullData.filter(trace => /sur
 
 def test_surfaces_are_replayed_on_one_scale_and_named(page: Page) -> None:
     last, ranges = {name: page.evaluate(LOSSES, name) for name in ("surfaces", "contours")}, page.evaluate(RANGES)
-    page.locator("#mark").fill("1")
-    page.wait_for_selector("body[data-mark='1']")
+    page.locator("#step").fill("0")
+    page.wait_for_selector("body[data-step='0']")
     for name, seen in last.items():
         first = page.evaluate(LOSSES, name)
         assert len(first) == 2
         assert all(max(abs(a - b) for a, b in zip(*pair, strict=True)) > 0.01 for pair in zip(first, seen, strict=True))
     assert page.evaluate(RANGES) == pytest.approx(ranges)
     assert page.inner_text("#said p >> nth=0").startswith("sgd: surface through step 0: 5x5 points: ")
-    page.locator("#mark").fill(page.get_attribute("#mark", "max") or "")
-    page.wait_for_function("document.body.dataset.mark === document.getElementById('mark').max")
+    page.locator("#step").fill(page.get_attribute("#step", "max") or "")
+    page.wait_for_function("document.body.dataset.step === document.getElementById('step').max")
     for name, seen in last.items():
         for again, before in zip(page.evaluate(LOSSES, name), seen, strict=True):
             assert again == pytest.approx(before, abs=1e-5)
 
 
 def test_a_replay_runs_to_the_end(page: Page) -> None:
-    page.locator("#mark").fill("1")
-    page.click("#play")
-    page.wait_for_function("document.getElementById('mark').value === document.getElementById('mark').max")
+    page.locator("#step").fill("0")
+    page.locator("#play").press("Enter")
+    page.wait_for_function("document.getElementById('step').value === document.getElementById('step').max")
     page.wait_for_function("document.getElementById('play').textContent.includes('Replay')")
 
 

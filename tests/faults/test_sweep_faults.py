@@ -10,15 +10,17 @@ from collections import Counter
 from pathlib import Path
 
 import pytest
+from fault_runs import start
 from hypothesis import settings
 
 import lab
 from lab.own_options import add_options
+from lab.sweeps import processes
 from lab.sweeps.outcomes import OUTCOMES
 from lab.sweeps.processes import Processes, places_for
 
 sys.path.insert(0, str(Path(__file__).parents[1]))
-from small_sweeps import DEADLY, FEW, Here, swept, written
+from small_sweeps import DEADLY, FEW, SLOW, Here, swept, written
 
 STRESSED = settings.get_current_profile_name() == "stress"
 POINTS = {
@@ -47,8 +49,40 @@ def ended(folder):
     return Counter(line["id"] for line in lines if line["status"] == "finished"), lines
 
 
+class Forked:
+    """A process of the nursery that executes some code, with what `Processes` asks of one."""
+
+    def __init__(self, process):
+        self.process, self.terminate, self.kill = process, process.terminate, process.kill
+
+    def poll(self):
+        return self.process.exitcode
+
+    def wait(self, seconds=None):
+        self.process.join(seconds)
+        return self.process.exitcode
+
+
+def execute(code, environment, wire):
+    os.environ.update(environment)
+    sys.argv = ["-c", str(os.dup(wire.fileno()))]
+    exec(code, {})
+
+
+@pytest.fixture
+def at_once(request, monkeypatch):
+    """Processes that have imported everything before they are asked for; under stress they are those of any sweep."""
+
+    def launch(code, environment):
+        process, wire = start(request.getfixturevalue("nursery"), execute, code, {**os.environ, **environment})
+        return Forked(process), wire
+
+    if not STRESSED:
+        monkeypatch.setattr(processes, "launch", launch)
+
+
 @pytest.mark.stress
-def test_one_process_in_ten_killed_at_random_loses_nothing_and_doubles_nothing(options, tmp_path, monkeypatch):
+def test_one_process_in_ten_killed_at_random_loses_nothing_and_doubles_nothing(at_once, options, tmp_path, monkeypatch):
     monkeypatch.setenv("DEADLY", str(DEATHS_PER_STEP))
     sweeping = swept(tmp_path / "sweep", POINTS, Processes(places_for(PROCESSES, [], 0)), retries=50, options=[options])
     monkeypatch.delenv("DEADLY")
@@ -65,7 +99,7 @@ def test_one_process_in_ten_killed_at_random_loses_nothing_and_doubles_nothing(o
     assert names == set(counts)
 
 
-def test_a_point_that_always_kills_is_a_row_and_the_others_are_trained(options, tmp_path, monkeypatch):
+def test_a_point_that_always_kills_is_a_row_and_the_others_are_trained(at_once, options, tmp_path, monkeypatch):
     monkeypatch.setenv("DEADLY", "1")
     spec = {"base": FEW, "list": [{"activation": "deadly"}, {"activation": "relu"}]}
     sweeping = swept(tmp_path / "sweep", spec, Processes(places_for(1, [], 0)), retries=0, options=[options])
@@ -73,13 +107,15 @@ def test_a_point_that_always_kills_is_a_row_and_the_others_are_trained(options, 
     assert [(outcome.status, outcome.attempts) for outcome in outcomes] == [("lost", 1), ("finished", 1)]
 
 
-def test_ctrl_c_stops_a_command_and_the_next_call_goes_on(tmp_path):
-    file, folder = tmp_path / "sweep.yaml", tmp_path / "out"
-    slow = {"base": {"epochs": 20, "batch_size": 8}, "grid": {"optimizer.lr": [0.01, 0.02, 0.03]}}
+def test_ctrl_c_stops_a_command_and_the_next_call_goes_on(tmp_path, monkeypatch):
+    file, folder, own = tmp_path / "sweep.yaml", tmp_path / "out", written(tmp_path, "slow.py", SLOW)
+    add_options([own])
+    slow = {"base": {**FEW, "activation": "slow"}, "grid": {"optimizer.lr": [0.01, 0.02, 0.03]}}
     file.write_text(json.dumps(slow))
     words = ["sweep", str(file), "--plain", "--folder", str(folder), "--device", "cpu", "--processes", "2"]
-    command = [sys.executable, "-m", "lab_command", *words]
-    process = subprocess.Popen(command, stderr=subprocess.PIPE, start_new_session=True)
+    command = [sys.executable, "-m", "lab_command", *words, "--options", str(own)]
+    environment = {**os.environ, "SLOW": "60"}
+    process = subprocess.Popen(command, stderr=subprocess.PIPE, start_new_session=True, env=environment)
     while process.poll() is None and not any(folder.glob("runs/*/run.json")):
         time.sleep(0.02)
     os.killpg(process.pid, signal.SIGINT)  # as a terminal does: to all of its processes
@@ -87,9 +123,8 @@ def test_ctrl_c_stops_a_command_and_the_next_call_goes_on(tmp_path):
     assert process.returncode == 130, said
     assert "Go on with the same command" in said
     begun = [path for path in (folder / "runs").iterdir() if (path / "recipe.yaml").exists()]
-    under_way = [path for path in begun if lab.open_run(path).status != "finished"]
-    assert under_way
-    assert all(lab.open_run(path).status in ("stopped", "interrupted") for path in under_way)
+    assert begun
+    assert all(lab.open_run(path).status in ("stopped", "interrupted") for path in begun)
     sweeping = swept(folder, slow, Here())
     counts, _ = ended(folder)
     assert counts == {point.id: 1 for point in sweeping.sweep.points}

@@ -9,6 +9,8 @@ import papermill
 import pytest
 from papermill.exceptions import PapermillExecutionError
 
+from lab.sweeps.kernels import ForkedKernels
+
 NOTEBOOK = Path(__file__).parents[2] / "notebooks" / "compare.ipynb"
 SMALL = {"base.epochs": 1, "seeds": 2, "trials": 3, "tuning_seeds": 1}
 pytestmark = [
@@ -20,8 +22,8 @@ pytestmark = [
 
 
 def execute(output: Path, **parameters: Any) -> Any:
-    quiet = {"progress_bar": False, "log_output": False}
-    return papermill.execute_notebook(NOTEBOOK, output, parameters, cwd=output.parent, **quiet)
+    how = {"progress_bar": False, "log_output": False, "kernel_manager_class": ForkedKernels}
+    return papermill.execute_notebook(NOTEBOOK, output, parameters, cwd=output.parent, **how)
 
 
 def test_the_answer_in_words_and_static_pictures_in_a_small_file(tmp_path: Path) -> None:

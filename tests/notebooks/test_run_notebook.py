@@ -12,6 +12,8 @@ import papermill
 import pytest
 from papermill.exceptions import PapermillExecutionError
 
+from lab.sweeps.kernels import ForkedKernels
+
 NOTEBOOK = Path(__file__).parents[2] / "notebooks" / "run.ipynb"
 pytestmark = [
     pytest.mark.filterwarnings("ignore::DeprecationWarning"),  # papermill's and its kernel client's own
@@ -22,8 +24,9 @@ pytestmark = [
 
 
 def execute(output: Path, **parameters: Any) -> nbformat.NotebookNode:
-    quiet = {"progress_bar": False, "log_output": False}
-    return papermill.execute_notebook(NOTEBOOK, output, parameters, cwd=output.parent, **quiet)
+    """In kernels that share their imports, where they can; the commands below start one each."""
+    how = {"progress_bar": False, "log_output": False, "kernel_manager_class": ForkedKernels}
+    return papermill.execute_notebook(NOTEBOOK, output, parameters, cwd=output.parent, **how)
 
 
 def text_of(notebook: nbformat.NotebookNode) -> str:

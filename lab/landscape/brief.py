@@ -1,0 +1,43 @@
+"""How far to trust a picture in one line: `trust_words` of `scenes` says all of it."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+
+from lab.landscape.scenes import PLANES, RunPath, Scene, share
+from lab.landscape.surfaces import Surface
+
+
+def brief_words(scene: Scene) -> str:
+    """The plane and the share of the paths in it; by how much it is off at their marks; images and noise."""
+    origin = scene.surface.origin
+    plane = ", ".join(filter(None, [PLANES[origin.kind], in_the_plane(scene)]))
+    return " · ".join(filter(None, [plane, off_words(scene.paths), images_words(scene.surface)]))
+
+
+def in_the_plane(scene: Scene) -> str:
+    """Of the variance of each path where that is known, or of all together; empty for a line, say."""
+    own = [path.explained for path in scene.paths if path.explained is not None]
+    if own and len(own) == len(scene.paths):
+        shares = list(dict.fromkeys(map(share, (min(own), max(own)))))
+        return f"{' to '.join(shares)} of {'each' if len(own) > 1 else 'this'} path"
+    explained = scene.surface.origin.explained
+    return "" if explained is None else f"{share(explained)} of {'all' if len(scene.paths) > 1 else 'it'}"
+
+
+def off_words(paths: Sequence[RunPath]) -> str:
+    """Nothing where no loss of both kinds is known."""
+    gaps = np.concatenate([path.gaps for path in paths]) if paths else np.empty(0)
+    if not len(gaps):
+        return ""
+    most = f", at most {share(gaps.max())}" if len(gaps) > 1 else ""
+    return f"off the true loss by {share(np.median(gaps))}{most}"
+
+
+def images_words(surface: Surface) -> str:
+    on, known = surface.measured, surface.error[np.isfinite(surface.error)]
+    part = "all" if on.samples == on.total else f"{on.samples:,} of"
+    error = float(np.median(known)) if len(known) else 0.0
+    return f"{part} {on.total:,} images{f', loss ± {error:.2g}' if error > 0 else ''}"

@@ -1,0 +1,68 @@
+"""A process that has imported what a notebook's kernel needs, and forks one whenever it is asked for: seconds saved.
+
+It starts no thread, touches no tensor and asks for no GPU, so that what its children inherit is whole.
+"""
+
+from __future__ import annotations
+
+import atexit
+import gc
+import os
+import signal
+import sys
+from contextlib import suppress
+from importlib import import_module
+from multiprocessing.connection import Connection
+
+import numpy as np
+from ipykernel.kernelapp import launch_new_instance
+
+from lab.sweeps.kernels import Birth
+
+OF_KERNELS = ("ipykernel.ipkernel", "ipykernel.debugger", "IPython.extensions.storemagic")
+OF_POINTS = ("lab.sweeps", "lab.plots", "lab.stills", "torch._dynamo", "pandas.io.formats.html", "PIL.PngImagePlugin")
+
+
+def serve() -> None:
+    """In the process: fork kernels until nobody asks any more. They notice that it is gone, and end."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is the affair of whoever asks
+    wire = Connection(int(sys.argv[1]))
+    for name in (*OF_KERNELS, *OF_POINTS):
+        import_module(name)
+    gc.freeze()  # what is shared with the children is not touched by their garbage collection
+    if birth := awaited(wire):
+        wire.close()
+        live(birth)
+
+
+def awaited(wire: Connection) -> Birth | None:
+    """Answer each birth by its process, and each process by how it ended; a birth is returned in the child."""
+    with suppress(EOFError, OSError):
+        while True:
+            match wire.recv():
+                case Birth() as birth:
+                    if not (child := os.fork()):
+                        return birth
+                    wire.send(child)
+                case child:
+                    wire.send(ending(child))
+    return None
+
+
+def ending(child: int) -> int | None:
+    """Its exit code, the negative signal that ended it, or None as long as it lives."""
+    ended, status = os.waitpid(child, os.WNOHANG)
+    return os.waitstatus_to_exitcode(status) if ended else None
+
+
+def live(birth: Birth) -> None:
+    """As a kernel that was started anew: a session, an environment and random numbers of its own."""
+    os.setsid()
+    signal.signal(signal.SIGINT, signal.default_int_handler)
+    os.environ.clear()
+    os.environ.update(birth.environment, JPY_PARENT_PID=str(os.getppid()))
+    os.chdir(birth.folder)
+    np.random.seed()  # noqa: NPY002  # a person's option may draw from it, and no two kernels may draw the same
+    launch_new_instance(argv=list(birth.arguments))
+    atexit._run_exitfuncs()
+    os._exit(0)  # to tidy up what was inherited, module by module, would take as long as everything before

@@ -1,0 +1,90 @@
+"""Kernels that are forked for the notebooks of a sweep: each is a process of its own, and ends with whoever asked."""
+
+from __future__ import annotations
+
+import json
+import os
+import sys
+from pathlib import Path
+from typing import Any
+
+import nbformat
+import psutil
+import pytest
+from nbclient.exceptions import DeadKernelError
+
+from lab.sweeps.kernels import Forked, can_be_forked
+from lab.sweeps.points import executed
+
+TELL = """
+import json, os, sys
+import numpy as np
+print(json.dumps({"id": os.getpid(), "parent": os.getppid(), "session": os.getsid(0), "torch": "torch" in sys.modules,
+    "draw": np.random.random(), "folder": os.getcwd(), "mine": os.environ.get("MINE"), "before": "once" in globals()}))
+once = True"""
+pytestmark = [
+    pytest.mark.skipif(sys.platform != "linux", reason="kernels are forked on Linux only"),
+    pytest.mark.filterwarnings("ignore::DeprecationWarning:(papermill|nbclient|jupyter_client|zmq)"),
+    pytest.mark.filterwarnings("ignore::ResourceWarning"),  # their sockets
+]
+
+
+@pytest.fixture(autouse=True)
+def one_thread_each(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("OMP_NUM_THREADS", "1")
+
+
+def told(folder: Path, code: str = TELL) -> dict[str, Any]:
+    kernel = {"kernelspec": {"name": "python3", "display_name": "Python 3", "language": "python"}}
+    notebook = nbformat.v4.new_notebook(cells=[nbformat.v4.new_code_cell(code)], metadata=kernel)
+    nbformat.write(notebook, folder / "notebook.ipynb")
+    executed(folder / "notebook.ipynb", folder / "out.ipynb", {}, forked=True)
+    (output,) = nbformat.read(folder / "out.ipynb", 4).cells[-1].outputs
+    return json.loads(output.text)
+
+
+@pytest.mark.filterwarnings("ignore:Passing unrecognized arguments:DeprecationWarning")
+def test_every_notebook_has_a_process_of_its_own(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("MINE", "first")
+    first = told(tmp_path)
+    monkeypatch.setenv("MINE", "second")
+    second = told(tmp_path)
+    assert Forked.nursery
+    assert first["parent"] == second["parent"] == Forked.nursery.process.pid
+    assert first["torch"], "it was there before the notebook's first line"
+    assert len({os.getpid(), first["id"], second["id"]}) == 3
+    assert (first["session"], second["session"]) == (first["id"], second["id"]), "Ctrl-C in a terminal is not theirs"
+    assert first["draw"] != second["draw"]
+    assert (first["mine"], second["mine"]) == ("first", "second")
+    assert first["folder"] == str(tmp_path)
+    assert not second["before"]
+    assert not any(map(psutil.pid_exists, (first["id"], second["id"])))
+
+
+def test_a_kernel_that_is_killed_fails_alone(tmp_path: Path) -> None:
+    before = told(tmp_path)["parent"]
+    with pytest.raises(DeadKernelError):
+        told(tmp_path, "import os, signal; os.kill(os.getpid(), signal.SIGKILL)")
+    assert told(tmp_path)["parent"] == before
+
+
+def test_kernels_end_with_the_process_that_forks_and_that_one_with_whoever_asks(tmp_path: Path) -> None:
+    before = told(tmp_path)["parent"]
+    with pytest.raises(DeadKernelError):
+        told(tmp_path, "import os, signal, time; os.kill(os.getppid(), signal.SIGKILL); time.sleep(300)")
+    assert told(tmp_path)["parent"] != before
+    assert Forked.nursery
+    Forked.nursery.wire.close()  # as the system does for a process that is killed
+    assert Forked.nursery.process.wait(60) == 0
+    Forked.nursery = None
+
+
+def test_what_must_not_be_forked_is_started_anew() -> None:
+    usual = [sys.executable, "-m", "ipykernel_launcher", "-f", "connection.json"]
+    one = {"OMP_NUM_THREADS": "1"}
+    assert can_be_forked(usual, one)
+    assert not can_be_forked(usual, {"OMP_NUM_THREADS": "2"})
+    assert not can_be_forked(usual, {})
+    assert not can_be_forked(["/elsewhere/python", *usual[1:]], one)
+    assert not can_be_forked(["julia", "kernel.jl", "connection.json"], one)

@@ -42,6 +42,7 @@ from lab.views import CHOICES, Lens, View
 from lab_command import FLAGS, ROOT, Known, parsed
 
 OK, BAD_INPUT, BAD_RESULT, INTERRUPTED = 0, 2, 3, 130
+DIGITS = {"epochs": 0, "validation_accuracy": 4, "validation_loss": 4, "gap": 4, "seconds": 1, "test_looks": 0}
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -288,10 +289,16 @@ def list_runs(given: argparse.Namespace) -> int:
         print(table.to_json(orient="records"))
     elif len(table):
         shown = table if any(table["gap"].notna()) else table.drop(columns="gap")  # most runs have one domain
-        print(shown.to_string(index=False, na_rep=""))
+        print(with_digits(shown).to_string(index=False, na_rep=""))
     else:
         print(f"No runs under {given.root} yet. Start one: lab run")
     return OK
+
+
+def with_digits(table: Any) -> Any:
+    """The table of runs with as many digits as mean something."""
+    shown = {name: f"{{:.{digits}f}}".format for name, digits in DIGITS.items() if name in table}
+    return table.assign(**{name: table[name].map(written, na_action="ignore") for name, written in shown.items()})
 
 
 def options(given: argparse.Namespace) -> int:

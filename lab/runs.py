@@ -254,9 +254,11 @@ def new_folder(recipe: Recipe, root: str | Path = "runs") -> Path:
     raise RunError(f"Too many runs of one second in {root}.")
 
 
-def open_run(folder: str | Path) -> Run:
+def open_run(folder: str | Path, *, weights: bool = True) -> Run:
     """Open a run's folder; what is damaged in it is named in `problems`.
 
+    Args:
+        weights: False leaves them on the disk, whose file is only seen to be whole.
     Raises:
         RunError: there is no run, or not even its recipe can be read.
     """
@@ -274,7 +276,8 @@ def open_run(folder: str | Path) -> Run:
     run = Run(recipe, history, _status(facts, held=held), folder=folder)
     for key in ("detail", "seconds", "step", "provenance", "test_looks"):
         setattr(run, key, getattr(facts, key))
-    run.weights, run.problems = _weights(folder, run.status, problems), [*facts.problems, *problems]
+    kept, run.problems = _weights(folder, run.status, problems, tensors=weights), [*facts.problems, *problems]
+    run.weights = kept if weights else None
     return run
 
 
@@ -322,12 +325,12 @@ def _part(path: Path, decode: Any, empty: Any, problems: list[str], *, held: boo
     return empty
 
 
-def _weights(folder: Path, status: str, problems: list[str]) -> dict[str, Tensor] | None:
-    state, damage = (None, []) if (folder / WEIGHTS).exists() else latest_state(folder)
+def _weights(folder: Path, status: str, problems: list[str], *, tensors: bool) -> dict[str, Tensor] | None:
+    state, damage = (None, []) if (folder / WEIGHTS).exists() else latest_state(folder, tensors=tensors)
     problems += damage
     if state is None and (folder / WEIGHTS).exists():  # asked again: the run may have ended meanwhile
         try:
-            return read_weights(folder / WEIGHTS)
+            return read_weights(folder / WEIGHTS, tensors=tensors)
         except RunError as error:
             problems.append(str(error))
     elif status in ("finished", "stuck"):
@@ -378,7 +381,7 @@ def _row(folder: Path) -> dict[str, Any]:
         said = "Nothing is in it: the run ended before its first step, or is about to begin."
         return {"folder": str(folder), "status": "empty", "problem": said}
     try:
-        run = open_run(folder)
+        run = open_run(folder, weights=False)
     except RunError as error:
         return {"folder": str(folder), "status": "damaged", "problem": str(error)}
     best = run.best

@@ -153,33 +153,34 @@ def flattened(tensors: dict[str, Tensor]) -> dict[str, Tensor]:
     }
 
 
-def decode_state(path: Path) -> State:
+def decode_state(path: Path, *, tensors: bool = True) -> State:
+    """Args: tensors: False leaves them on the disk: enough to see a file that is cut off."""
     with safe_open(path, framework="pt") as file:
         plain = json.loads(file.metadata()["state"])
-        tensors = {name: file.get_tensor(name) for name in file.keys()}  # not a mapping
-    series = {name: tensors.pop(f"history.{name}").tolist() for name in SERIES}
+        found = {name: file.get_tensor(name) for name in (file.keys() if tensors else ())}  # not a mapping
+    series = {name: found.pop(f"history.{name}").tolist() for name in SERIES if tensors}
     history = History(**series, epochs=[epoch_of(facts) for facts in plain["epochs"]])
-    return State(plain["recipe"], tensors, plain["scalars"], plain["step"], plain["seconds"], history)
+    return State(plain["recipe"], found, plain["scalars"], plain["step"], plain["seconds"], history)
 
 
-def latest_state(folder: Path) -> tuple[State | None, list[str]]:
+def latest_state(folder: Path, *, tensors: bool = True) -> tuple[State | None, list[str]]:
     """The newest checkpoint that can be read (None: start anew), and what was wrong with newer ones."""
     problems: list[str] = []
     for name in (CHECKPOINT, PREVIOUS):
         if (folder / name).exists():
             try:
-                return decode_state(folder / name), problems
+                return decode_state(folder / name, tensors=tensors), problems
             except (SafetensorError, OSError, KeyError, TypeError, ValueError, RuntimeError) as error:
                 if (folder / name).exists():  # else the run has ended meanwhile, and left weights in its place
                     problems.append(f"{name} is damaged ({error}) and was passed over.")
     return None, problems
 
 
-def read_weights(path: Path) -> dict[str, Tensor]:
-    """Weights by name, without pickle. Raises RunError when the file is missing or damaged."""
+def read_weights(path: Path, *, tensors: bool = True) -> dict[str, Tensor]:
+    """Weights by name, without pickle; none of them without `tensors`. Raises RunError: it is missing or damaged."""
     try:
         with safe_open(path, framework="pt") as file:
-            return {name: file.get_tensor(name) for name in file.keys()}  # not a mapping
+            return {name: file.get_tensor(name) for name in (file.keys() if tensors else ())}  # not a mapping
     except (SafetensorError, OSError) as error:
         raise RunError(f"Cannot read the weights in {path}: {error}.") from None
 

@@ -3,14 +3,20 @@
 from __future__ import annotations
 
 import json
+import re
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
+from safetensors import safe_open
 from small_comparisons import FEW, TWO, Pretended, by_distance
 
 import lab
 from lab import runs
 from lab.__main__ import main
+from lab.store import Recorder
 
 pytestmark = pytest.mark.usefixtures("one_thread")
 
@@ -52,3 +58,30 @@ def test_where_only_a_comparison_lies_there_are_no_runs_yet(tmp_path: Path, caps
     assert capsys.readouterr().out == f"No runs under {tmp_path} yet. Start one: lab run\n"
     assert main(["runs", str(tmp_path), "--json"]) == 0
     assert json.loads(capsys.readouterr().out) == []
+
+
+def test_a_list_leaves_weights_on_the_disk(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    lab.train(FEW.changed(epochs=1), folder=tmp_path / "finished", progress=False, device="cpu")
+    Recorder(lab.Training(FEW, device="cpu"), tmp_path / "begun", checkpoint_seconds=0).close()
+    whole = [run for folder in ("finished", "begun") if (run := lab.open_run(tmp_path / folder)).weights]
+    monkeypatch.setattr("lab.store.safe_open", shut)
+    assert len(whole) == 2
+    assert list(runs.table(tmp_path)["problem"]) == ["", ""]
+    with pytest.raises(AttributeError, match="get_tensor"):
+        lab.open_run(tmp_path / "begun")
+
+
+@contextmanager
+def shut(path: Path, framework: str) -> Iterator[SimpleNamespace]:
+    """A file whose tensors nobody can read."""
+    with safe_open(path, framework=framework) as file:
+        yield SimpleNamespace(metadata=file.metadata, keys=file.keys)
+
+
+def test_numbers_are_printed_with_as_many_digits_as_mean_something(tmp_path: Path, capsys) -> None:
+    lab.train(FEW.changed(epochs=1), folder=tmp_path / "run", progress=False, device="cpu")
+    (tmp_path / "damaged").mkdir()
+    (tmp_path / "damaged" / "recipe.yaml").write_text("[")
+    assert main(["runs", str(tmp_path)]) == 0
+    row = next(line for line in capsys.readouterr().out.splitlines() if line.strip().startswith(str(tmp_path / "run")))
+    assert re.search(r" finished +1 +[01]\.\d{4} +\d+\.\d{4} +\d+\.\d +0 *$", row)

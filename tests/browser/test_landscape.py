@@ -53,8 +53,9 @@ def two_runs(window: Window) -> None:
 
 
 def picture(window: Window, name: str) -> None:
-    """Kept where a person wants to look at it."""
+    """Kept where a person wants to look at it, once all of it has been drawn."""
     if folder := os.environ.get("LAB_SCREENSHOTS"):
+        window.page.wait_for_timeout(2500)
         window.page.locator(".lab-landscape").screenshot(path=Path(folder, f"{name}.png"))
 
 
@@ -99,15 +100,12 @@ def test_contours_follow_the_theme_and_a_fold_ends_the_work(panel: Window) -> No
     panel.page.wait_for_function(COMPLETE, arg=2)
     panel.page.locator("button.lab-landscape-solid").click()
     panel.page.wait_for_function(f"() => ({SURFACES})().every(s => s.type === 'contour')")
-    panel.page.wait_for_timeout(1000)
     picture(panel, "landscape-light-contour")
     panel.command("apputils:change-theme", {"theme": "JupyterLab Dark"})
     panel.page.wait_for_function("() => document.body.dataset.jpThemeLight === 'false'")
-    panel.page.wait_for_timeout(2000)
     picture(panel, "landscape-dark-contour")
     panel.page.locator("button.lab-landscape-solid").click()
     panel.page.wait_for_function(f"() => ({SURFACES})().every(s => s.type === 'surface')")
-    panel.page.wait_for_timeout(2000)
     picture(panel, "landscape-dark-3d")
     panel.command("apputils:change-theme", {"theme": "JupyterLab Light"})
     panel.page.locator(".lab-landscape button.lab-fold").click()
@@ -146,7 +144,6 @@ def test_two_runs_are_seen_side_by_side_on_one_plane_while_both_train(panel: Win
     picture(panel, f"landscape-{pair}-light")
     panel.command("apputils:change-theme", {"theme": "JupyterLab Dark"})
     panel.page.wait_for_function("() => document.body.dataset.jpThemeLight === 'false'")
-    panel.page.wait_for_timeout(2500)
     picture(panel, f"landscape-{pair}-dark")
     panel.command("apputils:change-theme", {"theme": "JupyterLab Light"})
     assert panel.kernel("print([run.status for run in panel.runs])") == "['running', 'running']"

@@ -2,18 +2,23 @@
 
 from __future__ import annotations
 
+import re
+from pathlib import Path
+
 import numpy as np
 import pytest
 from small_choices import Timed, stood
 from small_comparisons import FEW, noise
 
 from lab.catalogue import RecipeError
-from lab.choosing import WAYS, OutOfTimeError, choose
+from lab.choosing import WAYS, Asked, OutOfTimeError, Wishes, choose
+from lab.choosing.concluding import notes
 from lab.choosing.pricing import Price, fitted, plan_of, runs_each, seconds_of, sizes, smaller_images
 from lab.choosing.recommending import by_image
 from lab.choosing.ways import arms_of, chosen_ways, shared_recipe
 from lab.compare import Comparison
 from lab.data import load
+from lab.recipe import Recipe
 
 GOOD = [0.91, 0.92, 0.90, 0.93, 0.91, 0.92]
 FAIR = [0.81, 0.83, 0.80, 0.82, 0.82, 0.81]
@@ -195,6 +200,31 @@ def test_the_plan_that_fits_has_fewer_epochs_before_fewer_seeds() -> None:
         fitted(arms, 5, 250, PRICES, fixed=True)
 
 
+PRICED = {"scratch": Price(1, 1), "features": Price(2, 0), "fine_tuning": Price(2, 2)}
+
+
+@pytest.mark.parametrize(
+    ("seconds", "said"),
+    [
+        (245, "These fit: --ways scratch,features,fine_tuning --seeds 2. Or give more --seconds."),
+        (110, "These fit: --ways scratch,features --seeds 3. Or give more --seconds."),
+        (99, "These fit: --ways scratch,features --seeds 2. Or give more --seconds."),
+        (90, "Two ways with two seeds take about 98 s, beside what was spent on reading and measuring. Or give more"),
+    ],
+)
+def test_who_has_too_few_seconds_is_told_what_fits(seconds: float, said: str) -> None:
+    arms = {name: Recipe(epochs=5) for name in PRICED}
+    with pytest.raises(RecipeError, match=re.escape(f"only {seconds} s were given. {said}")):
+        fitted(arms, 5, seconds, PRICED, fixed=False)
+
+
+def test_what_is_left_out_to_fit_is_said_before() -> None:
+    asked = Asked(plan_of(ARMS, epochs=6, seeds=3), PRICES, Path("here"), Wishes(seeds=5), "cpu", epochs=20)
+    assert asked.cut() == "\nTo fit into them, 6 of 20 epochs and 3 of 5 seeds: more --seconds allow more."
+    whole = Asked(plan_of(ARMS, epochs=6, seeds=5), PRICES, Path("here"), Wishes(seeds=5), "cpu", epochs=6)
+    assert whole.cut() == ""
+
+
 @pytest.mark.parametrize(
     ("size", "advice"),
     [(64, ", or smaller images (data.size=32)"), (24, ", or smaller images (data.size=12)"), (15, "")],
@@ -246,6 +276,7 @@ def test_with_time_enough_all_seeds_run_and_only_at_tuned_rates() -> None:
     contest.run()
     assert {phase for phase, *_ in contest.asked} == {"search", "tuned"}
     assert seeds_of(contest) == [0, 1, 2, 3, 4, 5]
+    assert contest.cut() == []
     assert contest.judged("tuned")
     assert not contest.sequential
 
@@ -261,6 +292,7 @@ def test_seeds_run_as_long_as_they_fit_and_the_verdict_is_of_those() -> None:
     assert seeds_of(contest) == [0, 1, 2, 3]
     assert contest.now <= contest.seconds
     assert contest.plan.seeds == len(seeds_of(contest)) == contest.verdicts("tuned")[0].seeds
+    assert notes(contest)[0] == "There was time for 4 of 6 seeds, which makes intervals wider."
     assert not contest.sequential  # the clock has stopped it, not a look
 
 

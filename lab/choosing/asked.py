@@ -15,6 +15,7 @@ from lab.choosing.given import source_changes
 from lab.choosing.pricing import Price, fitted, plan_of, prices_of, runs_each, seconds_of
 from lab.choosing.ways import arms_of, shared_recipe
 from lab.choosing.wishes import Wishes
+from lab.comparison_folder import ComparisonFolder
 from lab.data import Dataset, load
 from lab.loading import data_of
 from lab.plans import Plan
@@ -33,7 +34,7 @@ class Asked:
     """A choice to be made: the plan that fits the seconds, what a run of each way costs, and the images.
 
     prices: none where a plan from before goes on, which was priced then. spent: of the seconds, what reading the images
-    and measuring took.
+    and measuring took. epochs: as many as were wanted.
     """
 
     plan: Plan
@@ -42,6 +43,7 @@ class Asked:
     wishes: Wishes
     device: str | None
     spent: float = 0.0
+    epochs: int = 0
 
     @property
     def data(self) -> Dataset:
@@ -75,7 +77,13 @@ class Asked:
         budget = f"of the {time_words(self.wishes.seconds)} given"
         if not self.prices:
             return f"{said}: goes on in {self.folder}, {budget}."
-        return f"{said}: about {time_words(self.spent + seconds_of(plan, self.prices))} {budget}."
+        return f"{said}: about {time_words(self.spent + seconds_of(plan, self.prices))} {budget}.{self.cut()}"
+
+    def cut(self) -> str:
+        """What the seconds leave out of what was wanted; empty where that is nothing."""
+        wanted = {"epochs": (self.recipe.epochs, self.epochs), "seeds": (self.plan.seeds, self.wishes.seeds)}
+        fewer = [f"{there} of {asked} {name}" for name, (there, asked) in wanted.items() if there < asked]
+        return f"\nTo fit into them, {' and '.join(fewer)}: more --seconds allow more." if fewer else ""
 
 
 def ask(path: str | Path, wishes: Wishes, changes: Mapping[str, Any], *, device: str | None = None) -> Asked:
@@ -99,11 +107,12 @@ def ask(path: str | Path, wishes: Wishes, changes: Mapping[str, Any], *, device:
     fixed = "epochs" in changes
     if begun := epochs_of(folder):
         plan = plan_of(arms, shared.epochs if fixed else begun, wishes.seeds)
+        check_same(folder, plan)
         return Asked(plan, {}, folder, wishes, device, time.monotonic() - start)
     prices = prices_of(arms, device=device)
     spent = time.monotonic() - start
     plan = fitted(arms, wishes.seeds, wishes.seconds, prices, fixed=fixed, spent=spent)
-    return Asked(plan, prices, folder, wishes, device, spent)
+    return Asked(plan, prices, folder, wishes, device, spent, shared.epochs)
 
 
 def with_form(changes: Mapping[str, Any]) -> dict[str, Any]:
@@ -126,6 +135,14 @@ def check_folder(folder: Path) -> None:
     names = contents(folder) if folder.is_dir() else []
     if names and (COMPARISON not in names or any(name not in FILES for name in names)):
         raise RunError(not_empty(folder, names, "a choice"))
+
+
+def check_same(folder: Path, plan: Plan) -> None:
+    """Raises RunError where another choice was begun, before this one is announced."""
+    try:
+        ComparisonFolder(folder / COMPARISON, plan)
+    except RunError as error:
+        raise RunError(f"{str(error).removesuffix('.')}: --out FOLDER.") from None
 
 
 def check_apart(source: str, folder: Path) -> None:

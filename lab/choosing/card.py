@@ -74,11 +74,18 @@ def images(data: Dataset, run: Run) -> list[str]:
     skipped = f"{lost} file{'s' * (lost != 1)} could not be read and {'was' if lost == 1 else 'were'} left out."
     return [
         f"{code(settings['path'])}, one folder per class, at {settings['size']} x {settings['size']} pixels "
-        f"({settings['colour']}), divided 70/15/15 within each class, always the same way:",
+        f"({settings['colour']}), divided within each class, always the same way, {shares(data)}:",
         "",
         *table(["class", "training", "validation", "test"], rows),
         *([skipped] if lost else []),
     ]
+
+
+def shares(data: Dataset) -> str:
+    """`6 to train on (75%), 1 to tune by (12%), 1 held out (12%)`: parts of a small folder are whole images, too."""
+    sizes = {"to train on": len(data.train), "to tune by": len(data.validation), "held out": len(data.test)}
+    whole = sum(sizes.values())
+    return ", ".join(f"{size:,} {use} ({100 * size / whole:.0f}%)" for use, size in sizes.items())
 
 
 def numbers(contest: Contest, choice: Choice, data: Dataset) -> list[str]:
@@ -128,6 +135,7 @@ def how(asked: Asked, contest: Contest, choice: Choice) -> list[str]:
     training = f"{recipe.epochs} epochs each, with {recipe.optimizer.name} and the schedule {recipe.schedule.name}"
     return [
         f"Compared were {ways}: {training}, each at its own learning rate.{search_words(contest)} {RULE}",
+        *contest.cut(),
     ]
 
 

@@ -11,14 +11,14 @@ from tqdm import tqdm
 from lab.catalogue import RecipeError
 from lab.choosing.asked import CARD, SCRIPT, WEIGHTS, Asked, ask
 from lab.choosing.card import HEADS, row_of
-from lab.choosing.concluding import concluded
+from lab.choosing.concluding import concluded, notes
 from lab.choosing.contest import Contest
 from lab.choosing.pricing import runs_each
 from lab.choosing.recommending import Choice
 from lab.choosing.taking import Taken, take_home
 from lab.choosing.wishes import Wishes
 from lab.reading import parse_overrides
-from lab.reports import aligned, edges
+from lab.reports import aligned
 
 NOT_REPEATED = (
     "The winning run came out otherwise when it was trained again (another number of threads, or a GPU): the weights "
@@ -43,7 +43,7 @@ def chosen(words: Sequence[str], wishes: Wishes, *, device: str | None, quiet: b
     contest = asked.contest()
     drain(asked, contest, quiet=quiet)
     choice = concluded(contest)
-    return take_home(asked, contest, choice), edges(contest)
+    return take_home(asked, contest, choice), notes(contest)
 
 
 def drain(asked: Asked, contest: Contest, *, quiet: bool) -> None:
@@ -56,11 +56,11 @@ def drain(asked: Asked, contest: Contest, *, quiet: bool) -> None:
             bar.update()
 
 
-def in_words(taken: Taken, notes: Sequence[str]) -> str:
+def in_words(taken: Taken, known: Sequence[str]) -> str:
     """For a person: the table, what to take and why, and where it lies."""
     again = [] if taken.repeated else [NOT_REPEATED]
     place = f"In {taken.folder}: {SCRIPT}, {WEIGHTS}, {CARD}; {taken.run.folder} is the run."
-    return "\n".join([table(taken.choice), "", *taken.choice.sentences(), *notes, *again, place])
+    return "\n".join([table(taken.choice), "", *taken.choice.sentences(), *known, *again, place])
 
 
 def table(choice: Choice) -> str:
@@ -69,5 +69,5 @@ def table(choice: Choice) -> str:
     return aligned([[*HEADS[:2], f"{HEADS[2]} ({len(choice.best.scores)} seeds)", *HEADS[3:]], *rows])
 
 
-def facts(taken: Taken, notes: Sequence[str]) -> dict[str, Any]:
-    return {**taken.facts(), "notes": list(notes)}
+def facts(taken: Taken, known: Sequence[str]) -> dict[str, Any]:
+    return {**taken.facts(), "notes": list(known)}

@@ -11,6 +11,7 @@ from lab.costs import costs
 from lab.data import Dataset
 from lab.loading import data_of
 from lab.recipe import Recipe
+from lab.reports import edges
 from lab.trials import Trial, chance
 
 
@@ -33,6 +34,11 @@ def concluded(contest: Contest) -> Choice:
         worth=plan.worth,
         sequential=contest.sequential,
     )
+
+
+def notes(contest: Contest) -> list[str]:
+    """What to know of how the contest went: seeds that had no time, rates that lie at an edge."""
+    return [*contest.cut(), *edges(contest)]
 
 
 def standing(contest: Contest, name: str, data: Dataset) -> Standing:

@@ -42,6 +42,7 @@ class Contest(Comparison):
     ) -> None:
         self.clock, self.seconds, self.deadline = clock, seconds, clock() + seconds - spent
         self._passed, self._trained_for = 0.0, 0.0  # by the clock, and by the runs' own
+        self.wanted = plan.seeds
         super().__init__(plan, folder=folder, **where)
         self.told = lambda *_: self.keep_to_time()
 
@@ -109,6 +110,12 @@ class Contest(Comparison):
     def done(self) -> int:
         """Seeds at which every way has its run."""
         return min(map(len, self.scores("tuned").values()))
+
+    def cut(self) -> list[str]:
+        """What the clock has left out of the plan, in a sentence; none where it left out nothing."""
+        more = " With more --seconds the same command goes on with the others." if self.kept else ""
+        said = f"There was time for {self.plan.seeds} of {self.wanted} seeds, which makes intervals wider.{more}"
+        return [said] if self.plan.seeds < self.wanted else []
 
     def _settle_for(self, seeds: int) -> None:
         """The plan is what there is: an interval is of a number of seeds that no result has decided."""

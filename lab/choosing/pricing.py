@@ -105,8 +105,21 @@ def fitted(
     raise RecipeError(
         f"{len(arms)} ways take about {spent + seconds_of(plan, prices) / SHARE:.0f} s even with "
         f"{next(iter(plan.arms.values())).epochs} epochs and {plan.seeds} seeds, but only {seconds:g} s were given. "
-        f"Give more --seconds, or fewer --ways{smaller_images(arms)}."
+        f"{what_fits(plan, SHARE * (seconds - spent), prices)} Or give more --seconds{smaller_images(arms)}."
     )
+
+
+def what_fits(plan: Plan, seconds: float, prices: Mapping[str, Price]) -> str:
+    """In a sentence, the most ways that fit, cheapest first, then the most seeds; or what the least would take."""
+    epochs = next(iter(plan.arms.values())).epochs
+    cheap = sorted(plan.arms, key=lambda name: prices[name].of(epochs))
+    for count in range(len(cheap), 1, -1):
+        some = {name: arm for name, arm in plan.arms.items() if name in cheap[:count]}
+        for seeds in range(plan.seeds, 1, -1):
+            if seconds_of(plan_of(some, epochs, seeds), prices) <= seconds:
+                return f"These fit: --ways {','.join(some)} --seeds {seeds}."
+    least = seconds_of(plan_of({name: plan.arms[name] for name in cheap[:2]}, epochs, 2), prices) / SHARE
+    return f"Two ways with two seeds take about {least:.0f} s, beside what was spent on reading and measuring."
 
 
 def smaller_images(arms: Mapping[str, Recipe]) -> str:

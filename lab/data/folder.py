@@ -35,7 +35,8 @@ def folder(
 ) -> Dataset:
     """Your own images: one folder per class, any size and format that Pillow reads.
 
-    (3 or 1, size, size); 70 % training, 15 % validation, 15 % test of each class, always the same split.
+    (3 or 1, size, size); 70 % training, 15 % validation, 15 % test of each class, always the same split; a part is of
+    whole images, at least one of each class, so that shares of few images differ.
     The shorter side is scaled to `size`, the middle is kept; transparent pixels become white.
 
     Raises:

@@ -13,6 +13,7 @@ from lab.catalogue import RecipeError
 from lab.choosing import WAYS, Asked, Contest, Taken, Wishes, ask, concluded, take_home
 from lab.choosing.asked import CARD, SCRIPT, WEIGHTS
 from lab.choosing.card import HEADS, row_of
+from lab.choosing.concluding import notes
 from lab.choosing.given import LITE
 from lab.choosing.pricing import runs_each
 from lab.choosing.ways import chosen_ways
@@ -24,7 +25,6 @@ from lab.panel.toolbar import Look, button, row
 from lab.panel.words import bullets, heading, html_table, message
 from lab.panel.worker import Post, Task, in_words
 from lab.reading import parse_overrides
-from lab.reports import edges
 
 BUTTONS = {
     "choose-price": Look("What will it take?", "clock-o", "Read the images and measure a moment of each way"),
@@ -173,7 +173,7 @@ class ChoosePane:
             self._draw()
         elif isinstance(news, Taken):
             self.taken = news
-            self.result.value = taken_in_html(news, edges(self.contest) if self.contest else [])
+            self.result.value = taken_in_html(news, notes(self.contest) if self.contest else [])
         elif isinstance(news, Exception):
             self.problem.value, self.cost.value = message(in_words(news)), ""
         elif news == "stopped":
@@ -203,12 +203,12 @@ class ChoosePane:
             self.figure.layout.width = pixels
 
 
-def taken_in_html(taken: Taken, notes: Sequence[str]) -> str:
+def taken_in_html(taken: Taken, known: Sequence[str]) -> str:
     """The sentence first, then the ways, what to keep in mind, and where it lies."""
     first, *others = taken.choice.sentences()
     rows = [row_of(each, mark="* " if each is taken.choice.winner else "") for each in taken.choice.standings]
     place = f"In {taken.folder}: {SCRIPT}, {WEIGHTS}, {CARD}; {taken.run.folder} is the run."
-    parts = [f"<b>{escape(first)}</b>", html_table(HEADS, *rows), bullets([*others, *notes, place])]
+    parts = [f"<b>{escape(first)}</b>", html_table(HEADS, *rows), bullets([*others, *known, place])]
     return f'<div class="lab-verdicts" role="status">{"".join(parts)}</div>'
 
 

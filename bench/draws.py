@@ -1,0 +1,49 @@
+"""A claim on few labels, over draws of the labelled images in place of one: no speed, but how far the claim carries.
+
+  python bench/draws.py [scratch=0.001 whole=0.003]    # rates, which no run here decides
+
+The claim's seeds share their one image of each class, so that its interval does not hold the luck of that draw. Here each
+of eight draws (10 to 17) has a seed of its own, both arms are trained on it, and the interval is over the draws.
+Prints test accuracies and the verdict.
+"""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+
+from lab.claims import Claim
+from lab.first import trained_first
+from lab.sentences import words
+from lab.training import Training
+from lab.trials import missed_by, score_on
+from lab.verdicts import verdict
+
+CLAIM = Path(__file__).parent.parent / "recipes" / "claims" / "related_clothes_help_with_one_label.yaml"
+DRAWS = range(10, 18)
+RATES = {"scratch": 0.001, "whole": 0.003}
+
+
+def accuracy(recipe) -> float:
+    """On the test images, with the final weights."""
+    session = Training(recipe, device="cpu")
+    list(session)
+    return score_on(session.data.test, missed_by(session))
+
+
+def main() -> None:
+    rates = RATES | {name: float(rate) for name, _, rate in (word.partition("=") for word in sys.argv[1:])}
+    plan = Claim.load(CLAIM).plans["tuned"]
+    for recipe in plan.first.values():
+        trained_first(recipe, lambda *_: None, device="cpu")
+    found: dict[str, list[float]] = {name: [] for name in rates}
+    for draw in DRAWS:
+        for name, rate in rates.items():
+            changes = {"optimizer.lr": rate, "modify.subset.draw": draw, "seed": draw}
+            found[name].append(accuracy(plan.arms[name].changed(**changes)))
+        print(f"draw {draw}: {', '.join(f'{name} {scores[-1]:.3f}' for name, scores in found.items())}", flush=True)
+    print(words(verdict("whole", "scratch", found["whole"], found["scratch"])))
+
+
+if __name__ == "__main__":
+    main()

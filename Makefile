@@ -29,7 +29,7 @@ lab: $(READY) mine  ## JupyterLab on the panel; prints its address, and opens a 
 test: $(READY)  ## everything: units, faults, notebooks, the panel in Chromium
 	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n auto -p no:nbval --ignore=tests/browser
 	$(BIN)/python -m pytest -p no:nbval tests/browser
-	$(BIN)/python -m pytest --nbval --nbval-current-env --nbval-sanitize-with tests/notebooks/sanitize.cfg notebooks/*.ipynb
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n auto --dist loadfile --nbval --nbval-current-env --nbval-sanitize-with tests/notebooks/sanitize.cfg notebooks/*.ipynb
 	$(MAKE) course
 
 stress: $(READY)  ## a sweep of 200 points that are killed, and 1,000 random recipes in one panel; takes an hour

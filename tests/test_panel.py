@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import shlex
 import threading
 
@@ -40,6 +41,17 @@ def test_numbers_outside_the_slider_survive(panel) -> None:
     recipe = Recipe(epochs=100_000, optimizer={"name": "sgd", "lr": 1234.5}, seed=98765)
     panel.recipe = recipe
     assert panel.recipe == recipe
+
+
+@pytest.mark.parametrize(("setting", "value"), [("beta1", 0.9), ("beta2", 0.999), ("lr", 0.0123), ("lr", 1e9)])
+def test_a_slider_stands_where_the_browser_would_put_it_and_the_box_says_the_number(panel, setting, value) -> None:
+    panel.recipe = Recipe(optimizer={"name": "adam", setting: value})
+    control = panel.controls["optimizer"].settings[setting]
+    place = math.log10(control.slider.value) if control.knob.log else control.slider.value
+    steps = (place - control.slider.min) / control.slider.step
+    assert steps == pytest.approx(round(steps), abs=1e-6)
+    assert control.slider.min - 1e-9 <= place <= control.slider.max + 1e-9
+    assert control.box.value == value
 
 
 def test_moving_a_slider_sets_the_box(panel) -> None:

@@ -136,13 +136,23 @@ class Number:
             slider = widgets.IntSlider(min=int(low), max=int(high), **common)
         else:
             slider = widgets.FloatSlider(min=low, max=high, step=(high - low) / 100, **common)
-        slider.value = self._clamped(self.box.value)
+        slider.value = self._on_grid(slider, self.box.value)
         slider.observe(self._slider_moved, "value")
         return slider
 
     def _clamped(self, value: float) -> float:
         assert self.knob
         return min(max(value, self.knob.low), self.knob.high)
+
+    def _on_grid(self, slider: Any, value: float) -> float:
+        """Where the slider can stand: else the browser puts it there and reports that, maybe when it is closed."""
+        assert self.knob
+        clamped, log = self._clamped(value), self.knob.log
+        if (self.whole and not log) or not math.isfinite(clamped):
+            return clamped
+        scaled = math.log10(clamped) if log else clamped
+        stood = slider.min + slider.step * round((scaled - slider.min) / slider.step)
+        return 10**stood if log else stood
 
     def _slider_moved(self, change: dict[str, Any]) -> None:
         if not self.moving and not self._is_echo(change["new"]):
@@ -173,7 +183,7 @@ class Number:
         self._say_fault()
         if self.slider is not None:
             self.moving = True  # a value outside the slider's range must not come back clipped
-            self.slider.value = self._clamped(change["new"])
+            self.slider.value = self._on_grid(self.slider, change["new"])
             self.moving = False
         self.changed()
 

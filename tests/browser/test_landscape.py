@@ -37,7 +37,7 @@ PLACE = f"""() => {{ const frame = {PLOT}.querySelector('#scene').getBoundingCli
 
 
 def unfold(window: Window) -> None:
-    window.page.locator(".lab-landscape button.lab-fold").click()
+    window.page.locator(".lab-landscape button.lab-fold").first.click()
     window.page.wait_for_selector(".lab-landscape-solid")
 
 
@@ -108,7 +108,7 @@ def test_contours_follow_the_theme_and_a_fold_ends_the_work(panel: Window) -> No
     panel.page.wait_for_function(f"() => ({SURFACES})().every(s => s.type === 'surface')")
     picture(panel, "landscape-dark-3d")
     panel.command("apputils:change-theme", {"theme": "JupyterLab Light"})
-    panel.page.locator(".lab-landscape button.lab-fold").click()
+    panel.page.locator(".lab-landscape button.lab-fold").first.click()
     panel.page.wait_for_selector(".lab-landscape-solid", state="hidden")
     assert panel.kernel("print(panel.landscapes.surveyor.on.is_set())") == "False"
     assert panel.errors == []

@@ -23,6 +23,7 @@ from lab.plots import colour_and_dash
 
 MOST_SURFACES = 6  # a browser lends a page eight to sixteen 3-D contexts
 MOST_CONTOURS = 8
+ABREAST = 4
 # One hue whose lightness alone says the height: the runs' own hues stand out on it, and no eye confuses it.
 COLOURS = ((0.0, "#1b2c48"), (0.25, "#3f5f7f"), (0.5, "#7d9cae"), (0.75, "#bccdd0"), (1.0, "#f3f1e7"))
 MISLEADS = "#8c8c8c"
@@ -36,44 +37,54 @@ MARK = (
 )
 
 
-def surface_figure(scenes: Sequence[Scene], scale: Scale | None = None, *, dark: bool = False) -> go.Figure:
+def surface_figure(
+    scenes: Sequence[Scene], scale: Scale | None = None, *, dark: bool = False, abreast: int = ABREAST
+) -> go.Figure:
     """Surfaces side by side in 3-D with their paths: one range, one colour scale, one camera to begin with.
 
+    Args:
+        abreast: so many in a row at most.
     Errors:
         ValueError for no scene, more than 6, or one over a line.
     """
     check(scenes, MOST_SURFACES, "3-D picture", line=False)
     scale = scale or Scale.of(scenes)
-    rows, columns = places(len(scenes))
+    rows, columns = places(len(scenes), abreast)
     figure = make_subplots(
         rows=rows,
         cols=columns,
         specs=[[{"type": "scene"}] * columns] * rows,
-        subplot_titles=titles(scenes),
+        subplot_titles=titles(scenes, columns),
         horizontal_spacing=0.01,
         vertical_spacing=0.06,
     )
     for index, scene in enumerate(scenes):
         for trace, data in zip(surface_traces(scene), surface_data(scene, scale), strict=True):
             figure.add_trace(trace.update(data), row=index // columns + 1, col=index % columns + 1)
-    figure.update_scenes(**space(scenes[0], scale, small=len(scenes) > 1))
+    figure.update_scenes(**space(scenes[0], scale, small=columns > 1))
+    if columns > 1:
+        figure.update_annotations(font_size=SMALL)
     figure.update_layout(coloraxis=colour_axis(scale), height=430 * rows + 110 if rows > 1 else 560)
     return finished(figure, scenes, dark=dark)
 
 
-def contour_figure(scenes: Sequence[Scene], scale: Scale | None = None, *, dark: bool = False) -> go.Figure:
+def contour_figure(
+    scenes: Sequence[Scene], scale: Scale | None = None, *, dark: bool = False, abreast: int = ABREAST
+) -> go.Figure:
     """Bands of equal loss with the paths on them, side by side over one colour scale.
 
+    Args:
+        abreast: so many in a row at most.
     Errors:
         ValueError for no scene, more than 8, or one over a line.
     """
     check(scenes, MOST_CONTOURS, "picture of contours", line=False)
     scale = scale or Scale.of(scenes)
-    rows, columns = places(len(scenes))
+    rows, columns = places(len(scenes), abreast)
     figure = make_subplots(
         rows=rows,
         cols=columns,
-        subplot_titles=titles(scenes),
+        subplot_titles=titles(scenes, columns),
         horizontal_spacing=0.14 / columns,
         vertical_spacing=0.3 / rows,  # for the names of the axes above and the title below
     )
@@ -81,7 +92,7 @@ def contour_figure(scenes: Sequence[Scene], scale: Scale | None = None, *, dark:
         row, column = index // columns + 1, index % columns + 1
         for trace, data in zip(contour_traces(scene, scale), contour_data(scene, scale), strict=True):
             figure.add_trace(trace.update(data), row=row, col=column)
-        framed_by(figure, scene.surface, row, column)
+        framed_by(figure, scene.surface, row, column, small=columns > 1)
     if columns > 1:
         figure.update_annotations(font_size=SMALL).update_xaxes(title_font_size=SMALL).update_yaxes(
             title_font_size=SMALL
@@ -100,13 +111,15 @@ def lines_figure(scenes: Sequence[Scene], *, dark: bool = False) -> go.Figure:
     """
     check(scenes, MOST_CONTOURS, "picture of lines", line=True)
     scale = Scale.of(scenes)
-    figure = make_subplots(rows=1, cols=2, horizontal_spacing=0.1)
+    names = f"{scale.name} (nats per example)", "accuracy"  # above: beside, one would lie over the other picture
+    figure = make_subplots(rows=1, cols=2, horizontal_spacing=0.12, subplot_titles=names)
+    figure.update_annotations(font_size=SMALL)
     for index, scene in enumerate(scenes):
         for column, trace, data in zip((1, 1, 1, 2), line_traces(scene, index), line_data(scene), strict=True):
             figure.add_trace(trace.update(data), row=1, col=column)
     figure.update_xaxes(title_text=shown(axis_names(scenes[0].surface.origin)[0], 60))
-    figure.update_yaxes(title_text=f"{scale.name} (nats per example)", col=1, type="log" if scale.log else "linear")
-    figure.update_yaxes(title_text="accuracy", range=[0, 1.02], tickformat=".0%", col=2)
+    figure.update_yaxes(col=1, type="log" if scale.log else "linear")
+    figure.update_yaxes(range=[0, 1.02], tickformat=".0%", col=2)
     if scale.log:
         figure.update_yaxes(range=[scale.range[0] - 0.1, scale.range[1] + 0.1], exponentformat="power", dtick=1, col=1)
     return finished(figure.update_layout(height=420), scenes, dark=dark)
@@ -120,13 +133,14 @@ def check(scenes: Sequence[Scene], most: int, what: str, *, line: bool) -> None:
         raise ValueError(f"A {what} is for {'lines' if line else 'planes'} only. Use {right} for the others.")
 
 
-def places(count: int) -> tuple[int, int]:
-    """Rows and columns: up to three side by side, four and more in two rows."""
-    return (1, count) if count <= 3 else (2, -(-count // 2))
+def places(count: int, abreast: int = ABREAST) -> tuple[int, int]:
+    """Rows and columns: up to three side by side, four and more in two rows, or in more where there is little room."""
+    rows = max(1 + (count > 3), -(-count // abreast))
+    return rows, -(-count // rows)
 
 
-def titles(scenes: Sequence[Scene]) -> list[str]:
-    return [shown(scene.title, 110 // places(len(scenes))[1]) for scene in scenes]
+def titles(scenes: Sequence[Scene], columns: int) -> list[str]:
+    return [shown(scene.title, 110 // columns) for scene in scenes]
 
 
 # -- traces, and what they show now ------------------------------------------------------------------------------------
@@ -277,12 +291,17 @@ def camera(scene: Scene, scale: Scale) -> dict[str, Any]:
     return {"eye": {"x": EYE[0] * (2 * x - 1), "y": EYE[1] * (2 * y - 1), "z": EYE[2]}, "center": MIDDLE}
 
 
-def framed_by(figure: go.Figure, surface: Surface, row: int, column: int) -> None:
-    """Axes that end where the grid does."""
-    (a, b), (across, up) = surface.grid.axes, axis_names(surface.origin)
+def framed_by(figure: go.Figure, surface: Surface, row: int, column: int, *, small: bool) -> None:
+    """Axes that end where the grid does; in small pictures one's name would lie over the next one's."""
+    (a, b), (across, up) = surface.grid.axes, (brief(name) if small else name for name in axis_names(surface.origin))
     where: dict[str, Any] = {"row": row, "col": column}
     figure.update_xaxes(title_text=across, range=[a[0], a[-1]], zeroline=False, constrain="domain", **where)
     figure.update_yaxes(title_text=up if column == 1 else "", range=[b[0], b[-1]], zeroline=False, **where)
+
+
+def brief(name: str) -> str:
+    """Of an axis: its unit in one word."""
+    return name.replace("(distance in weights)", "(distance)").replace("(in weight norms)", "(norms)")
 
 
 def finished(figure: go.Figure, scenes: Sequence[Scene], *, dark: bool) -> go.Figure:
@@ -297,7 +316,7 @@ def finished(figure: go.Figure, scenes: Sequence[Scene], *, dark: bool) -> go.Fi
     margin = {
         "l": 60,
         "r": 20,
-        "t": 50 if any(scene.title for scene in scenes) else 30,
+        "t": 50 if any(scene.title for scene in scenes) or scenes[0].surface.grid.line else 30,
         "b": 80 if len(seen) > 1 else 50,
     }
     buttons = {"bgcolor": "rgba(0,0,0,0)", "color": MISLEADS, "activecolor": RUN_COLOURS[0]}

@@ -37,7 +37,7 @@ class HealthView:
             value="update",
             description="health of",
             style={"description_width": "initial"},
-            layout=widgets.Layout(width="190px"),
+            layout=widgets.Layout(width="248px"),
         )
         self.measure.add_class("lab-health-measure")
         self.measure.observe(lambda _: ask(), "value")

@@ -26,7 +26,7 @@ from lab.panel.glimpses import Album, Glimpses
 from lab.panel.helper import Helper
 from lab.panel.landscape_controls import NO_WEBGL, Asked, resting, titles
 from lab.panel.landscape_saving import Saved, Saving
-from lab.panel.landscape_view import Kind, LandscapeView
+from lab.panel.landscape_view import Kind, LandscapeView, abreast
 from lab.panel.portraits import cost_in_words, in_html, left_out, replayed, scenes_of
 from lab.panel.replaying import Replay
 from lab.panel.surveyor import News, Surveyor
@@ -41,7 +41,7 @@ NOTHING = (
     "No landscape yet: press <b>Train</b>. Of a large network that trains while this is folded, only the end is known."
 )
 WAITS = "Looking around: the first points come soon."
-LETTER = 10  # pixels of one in a title
+LETTER = 8  # pixels of one in a title
 FLAT = "contours while it trains: 3-D would hold this browser up for about {:.1f} s"
 
 
@@ -227,7 +227,7 @@ class Landscapes:
         now = scenes if step is None else scenes_of(seen, self._names, None)  # decides the scale, which a replay keeps
         planes = tuple((each.number, each.made_at, self.question.pictures) for each in seen)
         kind = self._kind(scenes)
-        letters = (self.width or 900) // places(len(scenes))[1] // LETTER
+        letters = (self.width or 900) // places(len(scenes), abreast(self.width))[1] // LETTER
         titled = [replace(scene, title=cut(scene.title, letters)) for scene in scenes]
         self.view.show(titled, planes, deciding=now, kind=kind, dark=self.dark, width=self.width or None)
         assert self.view.scale

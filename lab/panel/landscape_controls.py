@@ -26,29 +26,29 @@ AS_NEEDED = 0  # as a number of images
 CHOICES = {  # name -> label, width in pixels, options, tooltip
     "plane": (
         "plane",
-        200,
+        224,
         PLANES,
         "What the paths vary in most, random, where the loss bends most, a line, or the plane through three points: "
         "the ends of three runs, or the first, middle and last snapshot of one",
     ),
-    "split": ("split", 130, ("validation", "training"), "On which images the loss is measured"),
+    "split": ("split", 144, ("validation", "training"), "On which images the loss is measured"),
     "samples": (
         "images",
-        130,
+        156,
         {"enough": AS_NEEDED, "128": 128, "512": 512, "2048": 2048, "all": None},
         f"How many images, drawn once; enough: as many as noise below half a level needs, {Lens().samples:,} at most",
     ),
-    "batchnorm": ("norm", 118, ("stored", "batch"), "Batch normalisation with learned statistics, or each batch's own"),
-    "size": ("size", 116, {f"{n} x {n}": n for n in (9, 17, 33, 65)}, "Points of a surface in the end"),
+    "batchnorm": ("norm", 130, ("stored", "batch"), "Batch normalisation with learned statistics, or each batch's own"),
+    "size": ("size", 124, {f"{n} x {n}": n for n in (9, 17, 33, 65)}, "Points of a surface in the end"),
     "normalisation": (
         "scaled by",
-        136,
+        150,
         ("filter", "layer", "none"),
         "Random directions: each filter, each layer or only the whole as long as in the weights",
     ),
     "precision": (
         "precision",
-        162,
+        176,
         ("float32", "bfloat16", "float64"),
         "Arithmetic of the surfaces; bfloat16 is mixed, and says what it is off by",
     ),

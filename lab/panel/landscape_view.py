@@ -10,6 +10,7 @@ import plotly.graph_objects as go
 
 from lab.landscape.scenes import Scale, Scene
 from lab.landscape_plots import (
+    ABREAST,
     contour_data,
     contour_figure,
     line_data,
@@ -26,12 +27,13 @@ CLEAR = "rgba(0,0,0,0)"
 MARGINS = {
     "solid": {"l": 0, "r": 0, "t": 30, "b": 0},
     "contour": {"l": 50, "r": 10, "t": 34, "b": 44},
-    "line": {"l": 60, "r": 10, "t": 20, "b": 50},
+    "line": {"l": 60, "r": 10, "t": 34, "b": 50},
 }
 Kind = Literal["solid", "contour", "line"]
 MAKING = 4  # times as long as to draw surfaces again takes a browser to make them
 LONGEST = {False: 1.0, True: 4.0}  # seconds that a browser may be held up while runs train, by whether it makes them
-FROM_AFAR = 1.2  # times as far from small pictures, whose axes need room for their names
+NARROWEST = 230  # pixels of a picture: three of half a panel would be all axes
+FROM_AFAR = (1.2, 380)  # times as far at least, and pixels from which a picture of several is looked at from further
 
 
 class LandscapeView:
@@ -106,7 +108,8 @@ class LandscapeView:
             self._update(scenes, kind)
             return
         self._drawn = None  # a picture that breaks off is drawn anew
-        self._redraw(picture_of(scenes, self.scale, kind, dark=dark), len(scenes), kind, dark=dark, width=width)
+        picture = picture_of(scenes, self.scale, kind, dark=dark, abreast=abreast(width))
+        self._redraw(picture, len(scenes), kind, dark=dark, width=width)
         self._drawn = drawn
 
     def close(self) -> None:
@@ -127,11 +130,11 @@ class LandscapeView:
                 trace.update(part)
 
     def _redraw(self, picture: go.Figure, count: int, kind: Kind, *, dark: bool, width: int | None) -> None:
-        rows, columns = (1, 2) if kind == "line" else places(count)
+        rows, columns = (1, 2) if kind == "line" else places(count, abreast(width))
         row = min(max((width or 900) // columns, HEIGHTS[0]), HEIGHTS[1])
         picture.update_layout(height=rows * row, font_size=11, margin=MARGINS[kind])
         if kind == "solid":
-            picture.update_scenes(camera=self._camera or seen_from(picture, FROM_AFAR if columns > 1 else 1.0))
+            picture.update_scenes(camera=self._camera or seen_from(picture, afar((width or 900) // columns, columns)))
         template = "plotly_dark" if dark else "plotly_white"
         picture.update_layout(template=template, paper_bgcolor=CLEAR, plot_bgcolor=CLEAR, width=width)
         traces: Any = picture.data
@@ -182,10 +185,15 @@ class LandscapeView:
                 self.figure.layout[name].camera = turned
 
 
-def picture_of(scenes: Sequence[Scene], scale: Scale, kind: Kind, *, dark: bool) -> go.Figure:
+def abreast(width: int | None) -> int:
+    """How many pictures stand side by side at most in so many pixels."""
+    return ABREAST if not width else min(ABREAST, max(1, width // NARROWEST))
+
+
+def picture_of(scenes: Sequence[Scene], scale: Scale, kind: Kind, *, dark: bool, abreast: int) -> go.Figure:
     if kind == "line":
         return lines_figure(scenes, dark=dark)
-    return (surface_figure if kind == "solid" else contour_figure)(scenes, scale, dark=dark)
+    return (surface_figure if kind == "solid" else contour_figure)(scenes, scale, dark=dark, abreast=abreast)
 
 
 def data_of(scene: Scene, scale: Scale, kind: Kind) -> list[dict[str, Any]]:
@@ -193,6 +201,12 @@ def data_of(scene: Scene, scale: Scale, kind: Kind) -> list[dict[str, Any]]:
     if kind == "line":
         return line_data(scene)
     return (surface_data if kind == "solid" else contour_data)(scene, scale)
+
+
+def afar(pixels: int, columns: int) -> float:
+    """How many times as far away a picture of so many pixels is seen, so that the names of its axes have room."""
+    least, roomy = FROM_AFAR
+    return max(least, roomy / pixels) if columns > 1 else 1.0
 
 
 def seen_from(picture: go.Figure, times: float) -> dict[str, Any]:

@@ -43,7 +43,8 @@ def scenes_of(portraits: Sequence[Portrait], names: Names, step: int | None) -> 
         return scenes
     functions, mode = [each.function for each in portraits], scenes[0].surface.measured.batchnorm
     if one(functions, mode):
-        return scenes[:1] if line else [together(scenes)]
+        title = " to ".join(scene.title for scene in scenes)
+        return [replace(scenes[0], title=title)] if line else [together(scenes)]
     return [set_apart(scene, place, functions, mode) for place, scene in enumerate(scenes)]
 
 

@@ -11,7 +11,6 @@ from lab.panel.toolbar import row
 
 PLAYED = 40  # places from the first step to the last at which a player stops
 MILLISECONDS = 300  # at each
-FINEST = 200  # places along the slider that the keys of arrows reach
 
 
 class Replay:
@@ -23,7 +22,7 @@ class Replay:
 
     def __init__(self, told: Callable[[], None]) -> None:
         self.told, self._own, self._plays = told, False, False
-        self.slider: Any = widgets.IntSlider(0, 0, 0, description="replay", readout=False, layout={"width": "240px"})
+        self.slider: Any = widgets.IntSlider(1, 0, 1, description="replay", readout=False, layout={"width": "240px"})
         self.slider.style.description_width = "initial"
         self.player: Any = widgets.Play(
             value=PLAYED, min=0, max=PLAYED, interval=MILLISECONDS, show_repeat=False, layout={"width": "auto"}
@@ -41,13 +40,15 @@ class Replay:
         return None if self.slider.value == self.slider.max else int(self.slider.value)
 
     def extend(self, steps: int) -> None:
-        """So many were trained, by the longest run."""
+        """So many were trained, by the longest run; a slider in the browser cannot be of no length."""
+        steps = max(1, steps)
         if steps == self.slider.max:
             return
         self._own, ended = True, self.step is None
-        self.slider.max, self.slider.step = steps, max(1, steps // FINEST)
-        if ended:
-            self.slider.value = steps
+        with self.slider.hold_sync():  # or the browser answers with a value within the old range
+            self.slider.max = steps
+            if ended:
+                self.slider.value = steps
         self._follow()
         self._own = False
 

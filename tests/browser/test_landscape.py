@@ -24,6 +24,8 @@ SUMS = f"""() => ({PLOT}?.data ?? []).filter(t => ['surface', 'contour'].include
   .map(t => t.z.reduce((sum, row) => row.reduce((all, z) => all + z, sum), 0))"""
 ON_ONE_PLANE = """name => { const words = document.querySelector('.lab-trust').innerText;
   return words.includes(name) && words.split('Joint plane of the paths').length === 3 }"""
+REPLAYED = "document.querySelector('.lab-replay .lab-detail').innerText.split(' of ')[0]"
+LOOKED_AT = "document.querySelector('.lab-trust').innerText.match(/step [0-9,]+/)[0]"
 AXIS = "() => document.querySelector('.lab-results .js-plotly-plot').layout.yaxis.type"
 PAIRS = {
     "skips": [
@@ -108,6 +110,11 @@ def test_contours_follow_the_theme_and_a_fold_ends_the_work(panel: Window) -> No
     panel.page.wait_for_function(f"() => ({SURFACES})().every(s => s.type === 'surface')")
     picture(panel, "landscape-dark-3d")
     panel.command("apputils:change-theme", {"theme": "JupyterLab Light"})
+    panel.page.locator("button.lab-landscape-details").press("Enter")
+    panel.page.wait_for_selector(".lab-all-words")
+    train(panel, [{"optimizer": {"name": "sgd", "lr": 1e20}, "epochs": 5}])
+    panel.page.get_by_text("3 sgd(lr=1e+20), epochs 5 diverged: not in the plane").wait_for()
+    assert [surface["type"] for surface in panel.page.evaluate(SURFACES)] == ["surface", "surface"]
     panel.page.locator(".lab-landscape button.lab-fold").first.click()
     panel.page.wait_for_selector(".lab-landscape-solid", state="hidden")
     assert panel.kernel("print(panel.landscapes.surveyor.on.is_set())") == "False"
@@ -123,6 +130,10 @@ def test_numbers_and_filters_come_on_request_and_all_can_be_saved(panel: Window)
     panel.page.wait_for_selector(".lab-gauge")
     panel.page.locator(".lab-landscape-glimpses").click()
     panel.page.wait_for_selector(".lab-glimpse .lab-answers img")
+    panel.page.locator(".lab-replay .noUi-handle").press("Home")
+    panel.page.wait_for_function(f"() => {REPLAYED} === 'step 0' && {LOOKED_AT} === 'step 0'")
+    panel.page.locator(".lab-replay").get_by_role("button", name="Play").press("Enter")
+    panel.page.wait_for_function(f"() => {REPLAYED} === 'step 200' && {LOOKED_AT} === 'step 200'")
     panel.page.locator(".lab-landscape-save").click()
     panel.page.wait_for_function("() => document.querySelector('.lab-landscape').innerText.includes('Saved as')")
     picture(panel, "landscape-numbers")
@@ -133,7 +144,8 @@ def test_numbers_and_filters_come_on_request_and_all_can_be_saved(panel: Window)
 @pytest.mark.parametrize("pair", PAIRS)
 def test_two_runs_are_seen_side_by_side_on_one_plane_while_both_train(panel: Window, pair: str) -> None:
     unfold(panel)
-    panel.kernel("panel.landscapes.share.value = 25; panel.landscapes.choices['samples'].value = 128")
+    if pair == "skips":  # runs long enough for the 5% that are usual would be too long for a test
+        panel.kernel("panel.landscapes.share.value = 25; panel.landscapes.choices['samples'].value = 128")
     train(panel, PAIRS[pair])
     panel.page.wait_for_function(f"() => ({SUMS})().length === 2")
     panel.page.wait_for_function(ON_ONE_PLANE, arg=NAMES[pair])
@@ -147,7 +159,7 @@ def test_two_runs_are_seen_side_by_side_on_one_plane_while_both_train(panel: Win
     picture(panel, f"landscape-{pair}-dark")
     panel.command("apputils:change-theme", {"theme": "JupyterLab Light"})
     assert panel.kernel("print([run.status for run in panel.runs])") == "['running', 'running']"
-    panel.kernel("panel.landscapes.share.value = 5; panel.landscapes.choices['samples'].value = 512")
+    panel.kernel("panel.landscapes.share.value = 5; panel.landscapes.choices['samples'].value = 0")
     panel.page.locator(".lab-stop").click()
     panel.state("stopped")
     in_3d = f"() => ({SURFACES})().every(surface => surface.type === 'surface')"

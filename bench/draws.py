@@ -2,8 +2,8 @@
 
   python bench/draws.py [scratch=0.001 whole=0.003]    # rates, which no run here decides
 
-The claim's seeds share their one image of each class, so that its interval does not hold the luck of that draw. Here
-each of eight draws (10 to 17) has a seed of its own, both arms are trained on it, and the interval is over the draws.
+The seeds of the claim share one image of each class: its interval does not hold the luck of that draw. Here each
+of eight draws (10 to 17) has a seed of its own, both arms are trained on it, and the interval is over the draws.
 Prints test accuracies and the verdict.
 """
 

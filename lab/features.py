@@ -16,7 +16,7 @@ from lab.last_layer import caught, end_of
 from lab.recipe import Recipe
 from lab.sight import Sight
 from lab.steps import EVALUATION_BATCH
-from lab.transfer import cached
+from lab.transfer import cached, settle
 from lab.used_weights import uses_other_weights
 
 Predict = Callable[[Tensor], Tensor]  # images or their features -> logits (b, classes)
@@ -57,6 +57,7 @@ class Keeping(Sight):
             train = yield from self._features_of(last, self.train_split)
             validation = yield from self._features_of(last, self.validation_split)
             self.features = Kept(last, train, validation)
+            settle(self.model)  # for good: nothing thaws any more
 
     def layer_on_features(self) -> nn.Linear | None:
         """The last layer, if all that it reads can be computed once."""

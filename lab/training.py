@@ -201,7 +201,8 @@ class Training(Answering):
     def _steps(self, epoch: int) -> Iterator[Event]:
         rest = self.permutation()[(self.step - epoch * self.steps_per_epoch) * self.batch_size :]
         read_at = time.perf_counter() + BLOCK_SECONDS
-        before_epoch(self.recipe.transfer, trunk_of(self.model), epoch, self.recipe.epochs)
+        if self.features is None:
+            before_epoch(self.recipe.transfer, trunk_of(self.model), epoch, self.recipe.epochs)
         for images, labels in batches(self.stepped_split, rest, self.batch_size, self.device, self.workers):
             self._step(images, labels)
             yield Step(self.step, epoch)

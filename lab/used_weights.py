@@ -21,7 +21,7 @@ STATISTICS_IMAGES = 2048  # from these batch normalisation learns what the layer
 def used_weights(model: nn.Module, optimizer: torch.optim.Optimizer) -> dict[str, Tensor]:
     """By name the values that the optimizer wants used in place of those it steps; empty for most optimizers."""
     own = getattr(optimizer, "used_weights", dict[Tensor, Tensor])()
-    return {name: own[parameter] for name, parameter in model.named_parameters() if parameter in own}
+    return {name: own[parameter] for name, parameter in model.named_parameters() if parameter in own} if own else {}
 
 
 def uses_other_weights(choice: Choice) -> bool:

@@ -43,12 +43,22 @@ def settle(model: nn.Module) -> None:
     before it, and batch normalisation that keeps its statistics rests whatever its parameters do.
     """
     trained = next((parameter.requires_grad for parameter in model.parameters()), True)
+    known = dict[nn.Module, set[bool]]()
     for layer in model.modules():
-        inner = list(layer.parameters())
-        if own := list(layer.parameters(recurse=False)):
-            trained = any(parameter.requires_grad for parameter in own)
-        works = any(parameter.requires_grad for parameter in inner) if inner else trained
-        layer.training = works and not getattr(layer, "keeps_statistics", False)
+        if own := {parameter.requires_grad for parameter in layer.parameters(recurse=False)}:
+            trained = True in own
+        inner = training_within(layer, known)
+        works = (True in inner if inner else trained) and not getattr(layer, "keeps_statistics", False)
+        if layer.training != works:  # to set it takes longer than to ask
+            layer.training = works
+
+
+def training_within(layer: nn.Module, known: dict[nn.Module, set[bool]]) -> set[bool]:
+    """Whether some of its parameters are trained, and whether some are not; empty where it has none."""
+    if layer not in known:
+        own = {parameter.requires_grad for parameter in layer.parameters(recurse=False)}
+        known[layer] = own.union(*(training_within(child, known) for child in layer.children()))
+    return known[layer]
 
 
 def keep_statistics(model: nn.Module) -> None:

@@ -35,7 +35,7 @@ COMMANDS = {
 }
 RECIPES = ("run", "examine", "range", "export")  # what is given is a recipe
 TRAINING = ("run", "resume", "test", "examine", "range", "probe", "landscape", "compare", "choose", "sweep", "claim")
-WITH_OPTIONS = (*TRAINING, "runs", "options", "export")  # what they read may name a person's own options
+WITH_OPTIONS = (*TRAINING, "app", "runs", "options", "export")  # what they read may name a person's own options
 FLAGS: dict[str, dict[str, tuple[type, str]]] = {
     "range": {
         "low": (float, "first rate (default: {usual:g})"),
@@ -231,6 +231,7 @@ def add_folders(found: Mapping[str, argparse.ArgumentParser]) -> None:
     found["runs"].add_argument("root", nargs="?", type=Path, default=ROOT)
     kept = {
         "run": ("--folder", "where to keep the run (default: a new folder under runs/)"),
+        "app": ("--folder", "where to keep the runs, each in a folder of its own (default: runs/)"),
         "sweep": ("--folder", "keep everything there, to go on from (default: runs/sweeps/NAME)"),
         "compare": ("--folder", "keep the trials there; the same folder goes on where it was left"),
         "choose": ("--out", "where all of it goes; the same folder goes on (default: choices/ and the folder's name)"),

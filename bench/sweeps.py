@@ -171,15 +171,19 @@ def keep(rows: list[dict[str, Any]]) -> None:
     here = {**machine("cpu", ("lab", "torch", "papermill", "ray")), "threads": 1}
     for each in rows:
         each["load"] = here["load"]
-    gains = {}
-    for way in ("plain", "papermill"):
-        one, two = named.get((way, 1)), named.get((way, 2))
-        if one and two:
-            seconds = [median(each["swept"]) / each["points"] for each in (one, two)]
-            gains[way] = seconds[0] / seconds[1]
+    gains = {way: gain_of(named, way) for way in ("plain", "papermill") if {(way, 1), (way, 2)} <= set(named)}
     facts = {"machine": here, "efficiency of two processes": gains, "rows": list(named.values())}
     path.write_text(json.dumps(facts, indent=1) + "\n")
-    print({way: round(gain, 2) for way, gain in gains.items()})
+    print(gains)
+
+
+def gain_of(named: dict[tuple[str, int], dict[str, Any]], way: str) -> dict[str, float]:
+    """How many times as many points two processes train; bare ones too: what this machine has to give just then."""
+    one, two = named[way, 1], named[way, 2]
+    return {
+        kind: round(median(one[kind]) / one["points"] / (median(two[kind]) / two["points"]), 2)
+        for kind in ("swept", "bare")
+    }
 
 
 if __name__ == "__main__":

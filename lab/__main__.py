@@ -274,10 +274,10 @@ def test(given: argparse.Namespace) -> int:
 
 
 def show_app(given: argparse.Namespace) -> int:
-    place = app.new_place(given.port)
-    said = f"The panel is at {place.address}\nCtrl-C ends it, and what trains in it."
-    print(json.dumps({"address": place.address}) if given.json else said, flush=True)
-    app.serve(place, Path())
+    place, panels = app.new_place(given.port), app.Panels(given.folder or app.Panels().folder, given.options)
+    words = f"The panel is at {place.address}\nCtrl-C ends it, and what trains in it."
+    said = json.dumps({"address": place.address}) if given.json else words
+    app.serve(place, panels, lambda: print(said, flush=True))
     return OK
 
 

@@ -2,26 +2,28 @@
 
 from __future__ import annotations
 
+import json
 import secrets
 import socket
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any, NamedTuple
-
-import nbformat
-from traitlets.config import Config
 
 from lab.catalogue import RecipeError
 
 LOOPBACK = "127.0.0.1"
 PORT, TRIED = 8866, 20
 LEFT = 300  # seconds without a page and without news from training, after which a kernel ends
+PING = 30_000  # milliseconds for a page to answer; by default longer than from one question to the next, which warns
 NO_VOILA = "The panel is served by Voila, which is not installed. Install it: pip install 'lab[app]'."
 ONLY_HERE = "default-src 'self' 'unsafe-inline' 'unsafe-eval' data: blob:; frame-ancestors 'self'"
 CELL = """import os
-os.chdir({folder!r})
+os.chdir({place!r})
 import lab
-panel = lab.Panel()
+from lab.own_options import add_options
+add_options({options!r})
+panel = lab.Panel(folder={folder!r})
 panel"""
 
 
@@ -34,6 +36,13 @@ class Place(NamedTuple):
     @property
     def address(self) -> str:
         return f"http://{LOOPBACK}:{self.port}/?token={self.token}"
+
+
+class Panels(NamedTuple):
+    """What every page's panel works with: where runs are kept, and files of a person's own options."""
+
+    folder: Path = Path("runs")
+    options: Sequence[Path] = ()
 
 
 def new_place(port: int) -> Place:
@@ -62,29 +71,43 @@ def is_free(port: int) -> bool:
     return True
 
 
-def serve(place: Place, folder: Path) -> None:
-    """Serve until somebody ends it; each page that is opened has a kernel of its own, which works in this folder."""
+def serve(place: Place, panel: Panels, said: Callable[[], None]) -> None:
+    """Serve until somebody ends it; each page that is opened has a kernel of its own.
+
+    Args:
+        said: is called once the place is listened to.
+    """
+    from tornado.ioloop import IOLoop  # noqa: PLC0415  # other commands do without
+
     with TemporaryDirectory(prefix="lab-app-") as home:
         notebook = Path(home, "panel.ipynb")
-        nbformat.write(notebook_in(folder), notebook)
-        voila().launch_instance([str(notebook)], config=config_of(place))
+        notebook.write_text(json.dumps(notebook_of(panel)), encoding="utf-8")
+        served = voila().instance(config=config_of(place))
+        served.initialize([str(notebook)])
+        IOLoop.current().add_callback(said)  # the loop begins when it listens
+        served.start()
 
 
-def notebook_in(folder: Path) -> Any:
-    """The panel as a notebook: what it keeps and finds lies in this folder."""
-    cell = nbformat.v4.new_code_cell(CELL.format(folder=str(folder.resolve())))
+def notebook_of(panel: Panels) -> dict[str, Any]:
+    """The panel as a notebook."""
+    options = [str(file.resolve()) for file in panel.options]
+    code = CELL.format(place=str(Path.cwd()), folder=str(panel.folder), options=options)
+    cell = {"cell_type": "code", "id": "panel", "source": code, "metadata": {}, "outputs": [], "execution_count": None}
     kernel = {"kernelspec": {"name": "python3", "display_name": "Python 3", "language": "python"}}
-    return nbformat.v4.new_notebook(cells=[cell], metadata=kernel)
+    return {"cells": [cell], "metadata": kernel, "nbformat": 4, "nbformat_minor": 5}
 
 
-def config_of(place: Place) -> Config:
+def config_of(place: Place) -> Any:
     """Only this machine is listened to, only the token lets in, and no page asks anything of another host."""
+    from traitlets.config import Config  # noqa: PLC0415  # likewise
+
     config: Any = Config()
     config.Voila.update({"ip": LOOPBACK, "port": place.port, "port_retries": 0, "token": place.token})
     config.Voila.update({"open_browser": False, "log_level": "ERROR"})
     # Voila ends a kernel when its page is left, but with a token it forgets what its own server asks for then.
     config.MappingKernelManager.update({"cull_idle_timeout": LEFT, "cull_interval": 30})
-    config.Voila.tornado_settings = {"headers": {"Content-Security-Policy": ONLY_HERE}}
+    settings = {"headers": {"Content-Security-Policy": ONLY_HERE}, "ws_ping_timeout": PING}
+    config.Voila.tornado_settings = settings
     return config
 
 

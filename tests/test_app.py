@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
+import ast
 import os
 import re
 import signal
 import socket
 import subprocess
 import sys
-import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import NamedTuple
@@ -64,21 +64,14 @@ def served(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Served]:
     assert process.stdout
     found = re.search(r"http://127\.0\.0\.1:\d+/\?token=\S+", process.stdout.readline())
     assert found
-    wait_for(int(found[0].split(":")[2].partition("/")[0]))
     yield Served(found[0], process, folder)
     process.send_signal(signal.SIGINT)
     assert process.wait(LONG) == 0
     process.stdout.close()
 
 
-def wait_for(port: int) -> None:
-    end = time.monotonic() + LONG
-    while time.monotonic() < end:
-        with socket.socket() as probe:
-            if probe.connect_ex(("127.0.0.1", port)) == 0:
-                return
-        time.sleep(0.1)
-    raise TimeoutError
+def test_who_is_told_the_address_is_answered_at_once(served: Served) -> None:
+    assert answer(served.bare)[0] in (302, 403)  # the fixture has waited for nothing but the line
 
 
 def test_without_the_token_nothing_is_served(served: Served) -> None:
@@ -135,12 +128,15 @@ def test_where_voila_is_missing_that_is_said_with_what_to_do(monkeypatch: pytest
 
 
 @pytest.mark.parametrize("name", ["plain", "it's", 'a "b"', "new\nline", "☃ {x} %s \\n", "'); import os; ('"])
-def test_no_name_of_a_folder_gets_into_the_code(tmp_path: Path, name: str) -> None:
-    folder = tmp_path / name
-    folder.mkdir()
-    notebook = app.notebook_in(folder)
+def test_no_name_of_a_folder_or_a_file_gets_into_the_code(
+    name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / name).mkdir()
+    monkeypatch.chdir(tmp_path / name)
+    notebook = nbformat.from_dict(app.notebook_of(app.Panels(Path(name), [Path(name)])))
     nbformat.validate(notebook)
-    asked: list[str] = []
-    beginning = notebook.cells[0].source.split("\nimport lab")[0].replace("import os\n", "")
-    exec(beginning, {"os": type("os", (), {"chdir": asked.append})})
-    assert asked == [str(folder)]
+    calls = [node for node in ast.walk(ast.parse(notebook.cells[0].source)) if isinstance(node, ast.Call)]
+    given = [
+        ast.literal_eval(argument) for call in calls for argument in [*call.args, *(k.value for k in call.keywords)]
+    ]
+    assert given == [str(tmp_path / name), [str(tmp_path / name / name)], name]

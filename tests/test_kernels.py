@@ -13,7 +13,7 @@ import psutil
 import pytest
 from nbclient.exceptions import DeadKernelError
 
-from lab.sweeps.kernels import Forked, can_be_forked
+from lab.sweeps.kernels import Forked, Nursery, can_be_forked
 from lab.sweeps.points import executed
 
 TELL = """
@@ -78,6 +78,15 @@ def test_kernels_end_with_the_process_that_forks_and_that_one_with_whoever_asks(
     Forked.nursery.wire.close()  # as the system does for a process that is killed
     assert Forked.nursery.process.wait(60) == 0
     Forked.nursery = None
+
+
+def test_where_forking_fails_a_kernel_is_started_anew(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def gone(*_: object) -> None:
+        raise EOFError
+
+    monkeypatch.setattr(Nursery, "ask", gone)
+    found = told(tmp_path)
+    assert (found["parent"], found["torch"]) == (os.getpid(), False)
 
 
 def test_what_must_not_be_forked_is_started_anew() -> None:

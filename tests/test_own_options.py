@@ -151,7 +151,7 @@ def test_a_file_that_cannot_be_used_says_why(text: str | None, said: str, file: 
 def test_every_command_that_reads_recipes_or_runs_takes_files() -> None:
     _, commands = parsers(Known())
     taking = {name for name, command in commands.items() if "--options FILE.py" in command.format_help()}
-    assert taking == set(WITH_OPTIONS) == set(commands) - {"app", "doctor", "fetch"}
+    assert taking == set(WITH_OPTIONS) == set(commands) - {"doctor", "fetch"}
 
 
 OWN_OPTIMIZERS = """

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import errno
 import json
 import math
+import os
+import signal
 import sys
 from html.parser import HTMLParser
 from pathlib import Path
@@ -19,7 +22,7 @@ from lab.catalogue import RecipeError
 from lab.own_options import add_options
 from lab.recipe import Recipe, flat
 from lab.store import RunError
-from lab.sweeps import Outcome, Sweep, Sweeping, completed
+from lab.sweeps import Outcome, Sweep, Sweeping, completed, processes
 from lab.sweeps.cluster import Cluster
 from lab.sweeps.command import page, time_words
 from lab.sweeps.costing import cost_of
@@ -198,7 +201,9 @@ def test_a_run_that_ended_unheard_is_opened_and_one_that_was_deleted_is_trained_
     weights = sweeping.folder.run(point.id) / "weights.safetensors"
     before = weights.stat().st_mtime_ns
     kept.write_text(kept.read_text()[:-30])  # cut off in the middle of its line
-    assert swept(tmp_path / "sweep", {"base": FEW}, Here()).outcomes[point.id].status == "finished"
+    engine = Here()
+    assert swept(tmp_path / "sweep", {"base": FEW}, engine).outcomes[point.id].status == "finished"
+    assert engine.seen == []
     assert weights.stat().st_mtime_ns == before
     for file in weights.parent.iterdir():
         file.unlink()
@@ -230,6 +235,25 @@ def test_a_run_that_diverged_is_a_result_and_not_tried_again(tmp_path: Path) -> 
     sweeping = swept(tmp_path / "sweep", {"base": FEW, "grid": {"optimizer.lr": [0.1, 1e30]}}, engine)
     statuses = [sweeping.outcomes[point.id].status for point in sweeping.sweep.points]
     assert (statuses, len(engine.seen)) == (["finished", "diverged"], 2)
+
+
+def test_a_full_disk_is_said_with_what_to_do(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def full(*_: object) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr("lab.sweeps.outcomes.write_atomically", full)
+    with pytest.raises(RunError, match=r"No space left on device\. Make room, then go on with the same command"):
+        swept(tmp_path / "sweep", {"base": FEW}, Here())
+
+
+def test_a_process_stops_by_itself_when_the_sweep_is_gone(monkeypatch: pytest.MonkeyPatch) -> None:
+    parents, sent = iter([7, 7, 1]), []
+    monkeypatch.setattr(processes, "ASKED_SECONDS", 0)
+    monkeypatch.setattr("os.getppid", lambda: next(parents))
+    monkeypatch.setattr("os.kill", lambda process, signum: sent.append((process, signum)))
+    processes.leave_after(7)
+    assert sent == [(os.getpid(), signal.SIGTERM)]
+    assert not list(parents)
 
 
 def test_a_missing_data_set_is_said_before_any_work(tmp_path: Path) -> None:
@@ -435,7 +459,9 @@ def test_a_dry_run_says_plan_and_cost_and_does_nothing(tmp_path: Path, capsys: p
     assert "8 points: 4 combinations at seeds 0, 1; 8 to do." in said
     assert "  width 8, lr 0.03\n" in said
     assert "Cost: 160 steps, " in said
-    assert not (tmp_path / "out" / OUTCOMES).exists()
+    assert not (tmp_path / "out").exists()
+    assert main([*words, "base.epochs=1", "grid={}", "seeds=1"]) == 0
+    assert "1 point: 1 combination at seed 0; 1 to do." in capsys.readouterr().out
 
 
 @pytest.mark.parametrize(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import socket
 import threading
 import time
 from collections import Counter
@@ -94,3 +95,14 @@ def test_gpus_that_a_cluster_lacks_are_said_at_once(cluster: Any, tmp_path: Path
     sweeping = Sweeping(sweep_of({"base": FEW}), tmp_path / "sweep", plain=True)
     with pytest.raises(RecipeError, match="this cluster has none"):
         list(sweeping.over(Cluster(cluster.address, gpus_per_run=0.5)))
+
+
+def test_where_no_cluster_listens_that_is_said_at_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(ray, "is_initialized", lambda: False)
+    monkeypatch.setattr(ray, "init", lambda **_: pytest.fail("Ray would wait for a minute"))
+    with socket.socket() as nobody:
+        nobody.bind(("127.0.0.1", 0))
+        address = f"127.0.0.1:{nobody.getsockname()[1]}"
+        sweeping = Sweeping(sweep_of({"base": FEW}), tmp_path / "sweep", plain=True)
+        with pytest.raises(RecipeError, match=f"There is no Ray cluster at {address} .*ray start --head"):
+            list(sweeping.over(Cluster(address)))

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import os
 import shutil
+import socket
 from contextlib import suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -16,10 +17,11 @@ from typing import Any
 
 from lab.catalogue import RecipeError
 from lab.store import contents, make_folder, write_atomically
-from lab.sweeps.outcomes import Outcome
+from lab.sweeps.outcomes import Outcome, room_in
 from lab.sweeps.points import Order, done
 
 MISSING = "To run a sweep on a cluster, Ray is needed: pip install 'lab[cluster]'"
+KNOCK_SECONDS = 5
 AHEAD = 2  # orders under way for each run that the cluster has room for: the next one is there when a machine is free
 
 
@@ -50,7 +52,11 @@ class Cluster:
         self.joined = not self.ray.is_initialized()
         if self.joined:
             self._join()
-        share = self._share()
+        try:
+            share = self._share()
+        except RecipeError:
+            self.__exit__()
+            raise
         self.task = self.ray.remote(parcelled).options(num_cpus=1, num_gpus=share, max_retries=0)
         there = self.ray.cluster_resources()
         self.room = max(1, int(there.get("GPU", 0) / share if share else there.get("CPU", 1))) * AHEAD
@@ -58,8 +64,9 @@ class Cluster:
 
     def _join(self) -> None:
         try:
+            knock(self.address)
             self.ray.init(address=self.address, log_to_driver=False, logging_level="ERROR")
-        except (ConnectionError, ValueError, RuntimeError) as error:
+        except (OSError, ValueError, RuntimeError) as error:
             said = f"There is no Ray cluster at {self.address} ({' '.join(str(error).split())[:200]})"
             raise RecipeError(f"{said}. Start one with `ray start --head`, or give its --address.") from None
 
@@ -86,7 +93,7 @@ class Cluster:
     def take(self, order: Order) -> None:
         files = tuple((Path(file).name, Path(file).read_text(encoding="utf-8")) for file in order.options)
         elsewhere = replace(order, folder=Path("run"), report=order.report and Path("report.ipynb"), options=())
-        self.under_way[self.task.remote(elsewhere, files)] = order
+        self.under_way[self.task.remote(elsewhere, files, str(Path.cwd()))] = order
 
     def next(self) -> Outcome:
         (reference, *_), _ = self.ray.wait(list(self.under_way), num_returns=1)
@@ -97,6 +104,13 @@ class Cluster:
             return Outcome(order.id, "lost", lost(error))
         unpack(parcel, order)
         return parcel.outcome
+
+
+def knock(address: str) -> None:
+    """Raises OSError where nobody listens at host:port: Ray itself would find out after a minute of its own words."""
+    host, _, port = address.rpartition("://")[2].rpartition(":")
+    if port.isdigit():
+        socket.create_connection((host.strip("[]"), int(port)), timeout=KNOCK_SECONDS).close()
 
 
 def imported() -> Any:
@@ -113,8 +127,10 @@ def lost(error: Exception) -> str:
     return f"{type(error).__name__}: {line}"
 
 
-def parcelled(order: Order, options: tuple[tuple[str, str], ...]) -> Parcel:
-    """On whichever machine: train in a folder that is gone afterwards."""
+def parcelled(order: Order, options: tuple[tuple[str, str], ...], cwd: str) -> Parcel:
+    """On whichever machine: train in a folder that is gone afterwards. cwd: from where the names of files are seen."""
+    with suppress(OSError):
+        os.chdir(cwd)
     with TemporaryDirectory(prefix="lab-") as place:
         known = tuple(kept_option(name, text) for name, text in options)
         report = order.report and Path(place, order.report)
@@ -136,7 +152,12 @@ def kept_option(name: str, text: str) -> str:
 
 
 def unpack(parcel: Parcel, order: Order) -> None:
-    """The files in their places: a run whole or not at all, and never over one that is there and has ended."""
+    """The files in their places: a run whole or not at all. Raises RunError: there is no room for them."""
+    with room_in(order.folder.parent):
+        place(parcel, order)
+
+
+def place(parcel: Parcel, order: Order) -> None:
     if order.report and parcel.report is not None:
         write_atomically(order.report, parcel.report)
     if not parcel.files:

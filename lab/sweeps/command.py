@@ -86,9 +86,14 @@ def planned(sweeping: Sweeping, wishes: Wishes) -> dict[str, Any]:
     }
 
 
+def counted(number: int, word: str) -> str:
+    return f"{number:,} {word}{'s' * (number != 1)}"
+
+
 def plan_in_words(plan: dict[str, Any], *, plain: bool) -> str:
-    seeds = ", ".join(map(str, plan["seeds"]))
-    lines = [f"{plan['points']} points: {plan['combinations']} combinations at seeds {seeds}; {plan['to_do']} to do."]
+    seeds = f"seed{'s' * (len(plan['seeds']) != 1)} {', '.join(map(str, plan['seeds']))}"
+    points, combinations = counted(plan["points"], "point"), counted(plan["combinations"], "combination")
+    lines = [f"{points}: {combinations} at {seeds}; {plan['to_do']} to do."]
     lines += [f"{plan['repeated']} left out, as others are the same recipe."] if plan["repeated"] else []
     lines += [f"  {one_line(name)}" for name in plan["names"][:LISTED]]
     more = len(plan["names"]) - LISTED

@@ -11,6 +11,7 @@ import os
 import signal
 import sys
 import time
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from threading import Lock
@@ -103,14 +104,20 @@ class Forked(LocalProvisioner):
     nursery: Nursery | None = None
 
     async def launch_kernel(self, cmd: list[str], **kwargs: Any) -> Any:
-        if not can_be_forked(cmd, kwargs["env"]):
-            return await super().launch_kernel(cmd, **kwargs)
+        if can_be_forked(cmd, kwargs["env"]):
+            birth = Birth(tuple(cmd[3:]), dict(kwargs["env"]), str(kwargs.get("cwd") or Path.cwd()))
+            with suppress(EOFError, OSError):  # no memory for one more, or its parent was killed just now
+                self.process: Any = Kernel(self.there(), birth)
+                self.pid = self.pgid = self.process.pid
+                return self.connection_info
+        return await super().launch_kernel(cmd, **kwargs)
+
+    @staticmethod
+    def there() -> Nursery:
+        """The nursery of this process, started anew when it is gone."""
         if not Forked.nursery or not Forked.nursery.there:
             Forked.nursery = Nursery()
-        birth = Birth(tuple(cmd[3:]), dict(kwargs["env"]), str(kwargs.get("cwd") or Path.cwd()))
-        self.process: Any = Kernel(Forked.nursery, birth)
-        self.pid = self.pgid = self.process.pid
-        return self.connection_info
+        return Forked.nursery
 
 
 class ForkedKernels(AsyncKernelManager):

@@ -10,6 +10,8 @@ summary.ipynb, index.html  what came out
 from __future__ import annotations
 
 import json
+from collections.abc import Generator
+from contextlib import contextmanager
 from dataclasses import asdict, dataclass, replace
 from math import isfinite
 from pathlib import Path
@@ -72,16 +74,25 @@ def outcome_of(run: Run) -> Outcome:
     return Outcome(run.recipe.id, run.status, run.detail, accuracies, losses, run.seconds, run.step)
 
 
+@contextmanager
+def room_in(folder: Path) -> Generator[None]:
+    """What cannot be written is said in words, with what to do."""
+    try:
+        yield
+    except OSError as error:
+        said = f"Cannot write in {folder}: {error.strerror}"
+        raise RunError(f"{said}. Make room, then go on with the same command: what has ended is kept.") from None
+
+
 class SweepFolder:
     """The folder of a sweep; whoever writes there holds it. Points are known by recipe, whatever the sweep asked for.
 
     Raises:
-        RunError: it cannot be made, or holds something else.
+        RunError: it holds something else.
     """
 
     def __init__(self, path: str | Path) -> None:
         self.path = Path(path)
-        make_folder(self.path)
         names = contents(self.path)
         if {RECIPE, PLAN} & set(names):
             raise RunError(f"{self.path} holds a {'run' if RECIPE in names else 'comparison'}. Choose another folder.")
@@ -95,11 +106,12 @@ class SweepFolder:
         return self.path / REPORTS / f"{point}.ipynb"
 
     def start(self, sweep: Sweep) -> None:
-        write_atomically(self.path / SWEEP, sweep.model_dump_json(indent=1).encode())
         for name in (RUNS, REPORTS):
             make_folder(self.path / name)
-        if (self.path / OUTCOMES).exists():
-            end_last_line(self.path / OUTCOMES)
+        with room_in(self.path):
+            write_atomically(self.path / SWEEP, sweep.model_dump_json(indent=1).encode())
+            if (self.path / OUTCOMES).exists():
+                end_last_line(self.path / OUTCOMES)
 
     def sweep(self) -> Sweep:
         """The sweep that was last asked for. Raises RunError where none can be read."""
@@ -109,7 +121,7 @@ class SweepFolder:
             raise RunError(f"There is no readable sweep in {self.path}: {error}") from None
 
     def add(self, outcome: Outcome) -> None:
-        with (self.path / OUTCOMES).open("a", encoding="utf-8") as file:
+        with room_in(self.path), (self.path / OUTCOMES).open("a", encoding="utf-8") as file:
             file.write(json.dumps(asdict(outcome)) + "\n")
 
     def outcomes(self) -> dict[str, Outcome]:

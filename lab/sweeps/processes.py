@@ -6,6 +6,7 @@ import os
 import signal
 import subprocess
 import sys
+import threading
 import time
 from collections import deque
 from collections.abc import Mapping, Sequence
@@ -19,6 +20,7 @@ from lab.sweeps.outcomes import Outcome
 from lab.sweeps.points import Order, done
 
 ENTRY = "from lab.sweeps.processes import serve; serve()"
+ASKED_SECONDS = 1.0
 LOST = "Its process ended before the run did ({})."
 
 
@@ -26,7 +28,7 @@ class Worker:
     """A process that waits for orders."""
 
     def __init__(self, place: Mapping[str, str]) -> None:
-        self.place, self.order = place, None
+        self.place = place
         self.process, self.wire = launch(ENTRY, place)
         self.order: Order | None = None
 
@@ -131,10 +133,18 @@ def ending(code: int) -> str:
 def serve() -> None:
     """In the process: bring each order to its end, until nobody sends any."""
     wire = Connection(int(sys.argv[1]))
+    threading.Thread(target=leave_after, args=(os.getppid(),), daemon=True).start()
     with suppress(EOFError, OSError):
         while True:
             hear_signals()
             wire.send(done(wire.recv()))
+
+
+def leave_after(parent: int) -> None:
+    """Stop what trains, resumably, when the sweep's own process is gone: nobody would hear of it any more."""
+    while os.getppid() == parent:
+        time.sleep(ASKED_SECONDS)
+    os.kill(os.getpid(), signal.SIGTERM)
 
 
 def hear_signals() -> None:

@@ -10,8 +10,9 @@ from typing import Any, Protocol
 
 from lab.catalogue import RecipeError
 from lab.data import load
-from lab.store import holding
-from lab.sweeps.outcomes import Outcome, SweepFolder
+from lab.runs import open_run
+from lab.store import RunError, holding, make_folder
+from lab.sweeps.outcomes import Outcome, SweepFolder, outcome_of
 from lab.sweeps.plan import Point, Sweep
 from lab.sweeps.points import NOTEBOOK, Order
 
@@ -75,12 +76,22 @@ class Sweeping:
         """Train what is left, and tell each outcome, those that will be tried again included."""
         for data in dict.fromkeys((point.recipe.data, point.recipe.modify) for point in self.todo):
             load(*data)  # a data set that is missing is said before any work
+        make_folder(self.folder.path)
         with holding(self.folder.path):
             self.outcomes = self.folder.outcomes()
             self.folder.start(self.sweep)
+            yield from self._unheard()
             if self.todo:
                 with engine as ready:
                     yield from self._over(ready)
+
+    def _unheard(self) -> Iterator[tuple[Point, Outcome]]:
+        """Plain runs that ended while nobody listened any more: a crash has lost the line, not the run."""
+        for point in () if self.notebook else self.todo:
+            if outcome := ended_before(point, self.folder.run(point.id)):
+                self.outcomes[point.id] = outcome
+                self.folder.add(outcome)
+                yield point, outcome
 
     def _over(self, engine: Engine) -> Iterator[tuple[Point, Outcome]]:
         points = {point.id: point for point in self.todo}
@@ -102,6 +113,16 @@ class Sweeping:
         folder = self.folder.run(point.id).resolve()
         text = point.recipe.to_yaml()
         return Order(point.id, text, folder, report, self.notebook, self.device, self.options)
+
+
+def ended_before(point: Point, folder: Path) -> Outcome | None:
+    """What became of the run in this folder, where it is the point's, whole, and has come to its end."""
+    try:
+        run = open_run(folder, weights=False)
+    except RunError:
+        return None
+    outcome = outcome_of(run)
+    return outcome if outcome.ended and run.recipe == point.recipe and not run.problems else None
 
 
 def notebook_text() -> str:

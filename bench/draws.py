@@ -14,6 +14,7 @@ from pathlib import Path
 
 from lab.claims import Claim
 from lab.first import trained_first
+from lab.recipe import Recipe
 from lab.sentences import words
 from lab.training import Training
 from lab.trials import missed_by, score_on
@@ -24,7 +25,7 @@ DRAWS = range(10, 18)
 RATES = {"scratch": 0.001, "whole": 0.003}
 
 
-def accuracy(recipe) -> float:
+def accuracy(recipe: Recipe) -> float:
     """On the test images, with the final weights."""
     session = Training(recipe, device="cpu")
     list(session)

@@ -15,10 +15,10 @@ from lab.initializers import evaluating
 from lab.last_layer import caught, end_of
 from lab.recipe import Recipe
 from lab.sight import Sight
-from lab.steps import EVALUATION_BATCH
 from lab.transfer import cached, settle
 from lab.used_weights import uses_other_weights
 
+FEATURES_BATCH = 128  # images: deep networks leave a CPU cache with more, and say the same
 Predict = Callable[[Tensor], Tensor]  # images or their features -> logits (b, classes)
 
 
@@ -69,7 +69,7 @@ class Keeping(Sight):
 
     def _features_of(self, last: nn.Linear, split: Split) -> Generator[Looking, None, Split]:
         found: list[Tensor] = []
-        parts = batches(split, torch.arange(len(split)), EVALUATION_BATCH, self.device, self.workers)
+        parts = batches(split, torch.arange(len(split)), FEATURES_BATCH, self.device, self.workers)
         computing = features_of(self.model, last, (self.prepare(images) for images, _ in parts))
         while True:
             with self.autocast:  # not while whoever watches has the word

@@ -159,8 +159,8 @@ def recompute(compute: Compute, model: nn.Module, draws: torch.Generator, step: 
     """Activation checkpointing: memory for time. Of pieces of the network only what goes in is kept for the way back.
 
     n layers in sqrt(n) pieces: sqrt(n) inputs and one piece's layers are kept, not n ;  one forward pass more
-    The gradient is the same to the last bit, dropout and batch normalisation among it. Networks without a chain of
-    layers (those that read sequences) have no pieces, and save nothing.
+    The gradient is the same to the last bit, dropout and batch normalisation among it. A network of one's own without a
+    chain of layers has no pieces, and saves nothing; a recurrent layer is in one piece, over all its steps.
 
     Source: Chen et al. 2016, arXiv 1604.06174, section 4.1; torch.utils.checkpoint.
     """

@@ -8,7 +8,7 @@ import torch
 
 from lab.costs import Costs, costs, with_prefix
 from lab.data import Dataset
-from lab.features import keeps_features
+from lab.features import features_of, keeps_features
 from lab.last_layer import end_of
 from lab.loading import data_of
 from lab.recipe import Recipe
@@ -64,11 +64,15 @@ def kept_features(recipe: Recipe, data: Dataset) -> Iterator[str]:
     """What it is worth that frozen layers compute each image once."""
     if not keeps_features(recipe):
         return
-    last = end_of(build_model(recipe, data), torch.zeros(1, *data.shape))
-    if last is not None:
+    dtype = torch.float64 if recipe.precision == "float64" else torch.float32
+    model, image = build_model(recipe, data).to(dtype), torch.zeros(1, *data.shape, dtype=dtype)
+    with torch.autocast("cpu", torch.bfloat16, enabled=recipe.precision == BFLOAT16):
+        last = end_of(model, image)
+        read = last and next(features_of(model, last, [image]))
+    if last is not None and read is not None:
         found = costs(recipe, data)
         layer = 2 * 2 * last.in_features * last.out_features  # forward, and towards its weights
-        kept = 4 * last.in_features * (len(data.train) + len(data.validation))
+        kept = read.nbytes * (len(data.train) + len(data.validation))
         once, anew = with_prefix(found.flops_forward), with_prefix(found.flops_per_image)
         each = f"{with_prefix(layer)}FLOP in each epoch, not {anew}FLOP in each"
         yield f"features kept: {once}FLOP per image once and {each}; {with_prefix(kept)}B of features"

@@ -10,6 +10,7 @@ from runpy import run_path
 
 import pytest
 import torch
+from PIL import Image
 from safetensors.torch import load_file
 from small_choices import QUICK, digits_in, earlier_run
 
@@ -94,7 +95,13 @@ def test_the_card_has_the_numbers_and_how_to_use_the_weights(road, monkeypatch, 
     card = (out / "model_card.md").read_text()
     for way in found["ways"]:
         assert f"| {100 * way['accuracy']:.1f} ±" in card
-    for said in (*found["said"], "| digit 0 | 6 | 1 | 1 |", "Apache Software License 2.0", "the winner's number"):
+    for said in (
+        *found["said"],
+        "| digit 0 | 6 | 1 | 1 |",
+        "18 to train on (75%), 3 to tune by",
+        "Apache Software License 2.0",
+        "the winner's number",
+    ):
         assert said in card
     monkeypatch.chdir(out)
     monkeypatch.syspath_prepend(str(out))
@@ -166,6 +173,22 @@ def refusal(words: list[str], capsys) -> str:
     printed = capsys.readouterr()
     assert printed.out == ""
     return printed.err
+
+
+def test_images_of_mixed_sizes_grey_beside_colour(earlier, tmp_path, capsys) -> None:
+    """Every file of another shape and another mode; what they show is told apart all the same."""
+    root, modes = tmp_path / "mixed", ("L", "RGB", "RGBA", "P", "1", "LA", "I;16", "CMYK")
+    for label, level in (("dark", 10), ("bright", 240)):
+        (root / label).mkdir(parents=True)
+        for index, mode in enumerate(modes):
+            picture = Image.new("L", (6 + 7 * index, 60 - 5 * index), level)
+            deep = picture.convert("I").point(lambda value: 257 * value).convert("I;16") if mode == "I;16" else None
+            name = f"{index}.{'jpg' if mode == 'CMYK' else 'png'}"
+            (deep or picture.convert("RGB" if mode in ("P", "CMYK") else mode).convert(mode)).save(root / label / name)
+    words = [str(root), "--source", str(earlier), "--ways", "features,scratch", "--out", f"{tmp_path}/out", *QUICK]
+    assert main(["choose", *words, "--quiet"]) == 0
+    assert "100.0 ± 0.0" in capsys.readouterr().out
+    assert "12 to train on (75%), 2 to tune by (12%), 2 held out" in (tmp_path / "out" / "model_card.md").read_text()
 
 
 def test_a_folder_that_is_not_there(tmp_path, capsys) -> None:

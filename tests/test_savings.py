@@ -47,3 +47,7 @@ def test_kept_features_are_computed_once_and_only_the_last_layer_in_each_epoch()
         f"{with_prefix(whole + last)}FLOP in each; {with_prefix(4 * 16 * images)}B of features"
     ]
     assert savings(recipe.changed(augment="flip")) == []
+    for precision, size in (("float64", 8), ("bfloat16", 2)):
+        assert savings(recipe.changed(precision=precision))[-1].endswith(
+            f"; {with_prefix(size * 16 * images)}B of features"
+        )

@@ -161,7 +161,7 @@ def test_what_was_used_too_much_is_paid_back_and_little_is_saved_up():
     budget.pay(0.3)
     budget.earn(1.9)
     assert not budget.allows(0.0)
-    budget.earn(0.4)
+    budget.earn(0.7)
     assert budget.allows(0.0)
     assert not budget.allows(0.02)
 
@@ -191,9 +191,9 @@ def test_a_loan_is_worked_at_once_and_earned_later():
     assert not budget.in_debt
     budget.pay(0.02)
     assert budget.in_debt  # beyond the loan
-    budget.earn(2.09)
+    budget.earn(2.35)
     assert not budget.ripe
-    budget.earn(0.4)
+    budget.earn(0.45)
     assert budget.ripe
     budget.pay(0.05)
     assert budget.in_debt  # the loan is over
@@ -223,7 +223,7 @@ def test_work_waits_until_there_is_time_for_more_than_a_moment():
     budget.earn(0.02)
     assert budget.allows(0.0)
     assert not budget.ripe
-    budget.earn(0.04)
+    budget.earn(0.05)
     assert budget.ripe
 
 

@@ -10,7 +10,7 @@ from statistics import median
 from typing import NamedTuple
 
 SHARE = 0.05  # of the time of training
-AIM = 0.9  # of the share, for work that this clock sees: training lost up to 0.8% more by the clock on the wall
+AIM = 0.8  # of the share, for work that this clock sees: by the clock on the wall it lost up to 1.2% more
 MOST_CREDIT = 0.1  # seconds that may be saved up: a training is never held up longer at once, but for one piece of work
 WORTHWHILE = 0.005  # seconds of credit before work begins: each beginning slows the steps after it down
 PIECES = 8  # of work, the longest of which is what the next one may take

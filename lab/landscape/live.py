@@ -83,9 +83,10 @@ class Live:
         Raises:
             ValueError: the network is too large to be followed.
         """
+        began = self.budget.clock()
         if isinstance(event, Step) and self._time.can_wait(number, session, self.runs.get(number)):
             return
-        began = self.budget.clock()
+        self._time.charge_unheard(self.budget.clock() - began)
         self._time.earn(number, session, event)
         self.budget.lend(self._advance(number, session))
         last = isinstance(event, Finished)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from math import isfinite
+from math import inf, isfinite
 
 from lab.events import Event, Step
 from lab.landscape.budgets import Budget, Wake
@@ -21,15 +21,23 @@ class Timekeeper:
     def __init__(self, budget: Budget) -> None:
         self.budget = budget
         self.looked = 0.0  # seconds spent on snapshots
+        self._asked, self._asking = 0, inf  # how often it was asked whether a step may go by, and seconds of that
         self._heard: dict[int, tuple[float, int]] = {}  # seconds and steps of training
         self._wakes: dict[int, Wake] = {}
 
     def can_wait(self, number: int, session: Training, run: LiveRun | None) -> bool:
         """Whether a step may go by unheard: to account for each would take half of what may be taken of small steps."""
+        self._asked += 1
         heard = self._heard.get(number)
         if run is None or heard is None or not self._wakes[number].over:
             return False
         return session.seconds - heard[0] < BREATH and not run.due(session.step, affordable=False)
+
+    def charge_unheard(self, seconds: float) -> None:
+        """Pay for the steps that went by since the last one that is heard: to ask took so long now, or less before."""
+        self._asking = min(self._asking, seconds)
+        self.budget.pay(self._asking * max(0, self._asked - 1))  # the last one is paid with what follows it
+        self._asked = 0
 
     def earn(self, number: int, session: Training, event: Event) -> None:
         """What was trained since this run was last heard; by how much longer that took because of us is paid."""

@@ -74,12 +74,14 @@ def traces(panel, kind) -> list:
 
 @pytest.mark.parametrize("heavy", [False, True])
 def test_folded_it_computes_nothing(panel, monkeypatch, heavy) -> None:
-    monkeypatch.setattr(Live, "step", lambda *_, **__: pytest.fail("nobody asked for a landscape"))
+    asked = []
+    monkeypatch.setattr(Live, "step", lambda *_, **__: asked.append("a landscape"))
     if heavy:
         monkeypatch.setattr("lab.landscape.live_runs.LIGHT_WEIGHTS", 0)
     train(panel, QUICK)
     assert panel.message.value == ""
     assert len(panel.landscapes.surveyor._live.runs) == (not heavy)
+    assert asked == []
     assert panel.landscapes.view.figure is None
     assert panel.landscapes.body.layout.display == "none"
 
@@ -103,7 +105,7 @@ def test_two_runs_stand_side_by_side_on_one_plane_and_scale(panel) -> None:
     assert {trace.coloraxis for trace in shown} == {"coloraxis"}
     layout = panel.landscapes.view.figure.layout
     assert layout.scene.zaxis.range == layout.scene2.zaxis.range
-    assert panel.landscapes.words.value.count("Joint plane of the paths") == 2
+    assert panel.landscapes.words.value.count("Joint plane of the paths") == 2 * 2  # in a line, and in the details
     cost = panel.landscapes.news.cost
     assert cost_in_words(cost, going=False) in panel.landscapes.said.value
     live = panel.landscapes.surveyor._live
@@ -612,7 +614,10 @@ def test_of_more_runs_than_are_followed_it_says_so(panel) -> None:
     unfold(panel)
     train(panel, *(QUICK.changed(seed=seed) for seed in range(MOST_RUNS + 1)))
     complete(panel, MOST_RUNS)
-    assert f"of {MOST_RUNS + 1} runs the last {MOST_RUNS} are followed" in panel.landscapes.said.value
+    assert (
+        f"of {MOST_RUNS + 1} runs {MOST_RUNS} are followed: those that train, then the last"
+        in panel.landscapes.said.value
+    )
     assert panel.landscapes.solid.value
     assert len(traces(panel, "contour")) == MOST_RUNS  # so many are not drawn in 3-D
     assert panel.landscapes.solid.disabled

@@ -13,7 +13,7 @@ from functools import partial
 from lab.events import Event, Finished, Step
 from lab.landscape.budgets import SHARE, Budget
 from lab.landscape.enough import Count, counting
-from lab.landscape.frames import ALONE, Frame, laying, sharing, who_changed
+from lab.landscape.frames import ALONE, Frame, laying, who_changed
 from lab.landscape.live_edges import Due, LiveEdges
 from lab.landscape.live_ends import missing
 from lab.landscape.live_runs import LiveRun, is_light
@@ -98,12 +98,13 @@ class Live:
     def trace(self, number: int, session: Training, event: Event) -> None:
         """Between two events of a training whose landscape nobody looks at: of a small network the path alone."""
         run, last = self.runs.get(number), isinstance(event, Finished)
-        if (last or run is None or run.due(session.step, affordable=False)) and is_light(session.model):
-            self._follow(number, session, last=last)
+        if (last or run is None or run.due(session.step, affordable=False)) and is_light(session.model, session.data):
+            self._follow(number, session, last=last)  # unpaid: nothing was earned either
 
     def fold(self) -> None:
         """Nobody looks any more: the paths of small networks stay, and nothing else."""
-        for number in [number for number, run in {**self.runs, **self.away}.items() if not is_light(run.network)]:
+        every = {**self.runs, **self.away}
+        for number in [number for number, run in every.items() if not is_light(run.network, run.data)]:
             self.forget(number)
         for found in (self._frames, self._views, self._shown, self._counts, self._heights):
             found.clear()
@@ -119,26 +120,30 @@ class Live:
 
     def _turn(self, number: int, session: Training, began: float, *, last: bool) -> None:
         self._time.disturb(number)
-        self._follow(number, session, last=last)
+        self._time.looked += self._follow(number, session, last=last)
         while self.budget.allows((now := self.budget.clock()) - began) and self.step():
             self.budget.worked(self.budget.clock() - now)
             self.budget.lend(self._advance(number, session))  # nothing more once there is a picture
 
-    def _follow(self, number: int, session: Training, *, last: bool) -> None:
+    def _follow(self, number: int, session: Training, *, last: bool) -> float:
+        """Seconds that a snapshot took."""
         if number not in self.runs:
-            self.runs[number] = LiveRun(session)
-            self.edges.follow(number, self.runs[number])
-            if len(self.runs) > MOST_RUNS:
-                self.forget(next(iter(self.runs)))
+            self._take_in(number, LiveRun(session))
+        began = self.budget.clock()
+        if (last or self._is_due(number, session.step)) and self.runs[number].look(session):
             self._change()
-        run = self.runs[number]
-        if last or self._is_due(number, session.step):
-            began = self.budget.clock()
-            if run.look(session):
-                self._change()
-            self._time.looked += self.budget.clock() - began
+        looked = self.budget.clock() - began
         if last:
             self._end(number)
+        return looked
+
+    def _take_in(self, number: int, run: LiveRun) -> None:
+        """In the place of one that has ended, if there are eight."""
+        if len(self.runs) == MOST_RUNS:
+            self.forget(min(self.runs, key=lambda known: self.runs[known].moving))
+        self.runs[number] = run
+        self.edges.follow(number, run)
+        self._change()
 
     def _end(self, number: int) -> None:
         self.runs[number].moving = False
@@ -380,20 +385,6 @@ class Live:
 
     def _portrait(self, number: int) -> Portrait:
         view = self._shown.get(number) or self._views[number]
-        frame = view.frame
-        others = tuple(each for each in sorted(self.runs) if self.runs[each] in frame.runs and each != number)
-        run = self.runs[number]
-        return Portrait(
-            number,
-            view.surface and sharing(view.surface, frame),
-            view.plane,
-            view.path,
-            view.step,
-            {step: sharing(surface, frame) for step, surface in view.past.items()},
-            run.moving,
-            others,
-            frame.made_at,
-            frame.why,
-            run.function,
-            view.fault,
-        )
+        beside = view.frame.runs
+        others = tuple(each for each in sorted(self.runs) if self.runs[each] in beside and each != number)
+        return view.portrait(number, others)

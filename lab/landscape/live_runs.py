@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Generator
 from copy import deepcopy
-from math import isfinite
+from math import isfinite, prod
 from typing import NamedTuple
 
 import torch
 from torch import nn
 from torch.func import functional_call
 
+from lab.data import Dataset
 from lab.landscape.evaluators import Evaluator, losses_and_hits, on, use_batch_statistics
 from lab.landscape.functions import Function
 from lab.landscape.stability import Reading, bound_seen
@@ -25,7 +26,7 @@ LEAST_MARKS = 12  # of a whole run, whatever they cost: a shorter path says noth
 TRAIL_BYTES = 128 * 2**20
 DIVERGED, LEFT_ALL_BOUNDS = "diverged", "left all bounds"
 MOST_WEIGHTS = TRAIL_BYTES // (4 * 4)  # four snapshots in float32
-LIGHT_WEIGHTS = 2**16  # a network of no more is followed before anyone asks: a dozen snapshots, of 256 kB at most
+LIGHT_WEIGHTS, LIGHT_DATA = 2**16, 8 * 2**20  # of a run that is followed before anyone asks: values, bytes of images
 
 
 class Snapshot(NamedTuple):
@@ -122,18 +123,15 @@ def how_lost(session: Training, weights: Weights, start: Weights) -> str:
     return LEFT_ALL_BOUNDS if left_all_bounds(weights, start) else ""
 
 
-def is_light(model: nn.Module) -> bool:
-    """Whether its snapshots take so little that nobody notices."""
-    return trained_weights(model) <= LIGHT_WEIGHTS
-
-
-def trained_weights(model: nn.Module) -> int:
-    return sum(parameter.numel() for parameter in model.parameters() if parameter.requires_grad)
+def is_light(model: nn.Module, data: Dataset) -> bool:
+    """Whether to hold a network, a dozen snapshots of it and its images takes so little that nobody notices."""
+    values = sum(tensor.numel() for tensor in (*model.parameters(), *model.buffers()))
+    return values <= LIGHT_WEIGHTS and prod(data.train.images.shape) <= LIGHT_DATA
 
 
 def weights_in(model: nn.Module) -> int:
     """How many are trained. Raises ValueError where they are too many to be followed."""
-    count = trained_weights(model)
+    count = sum(parameter.numel() for parameter in model.parameters() if parameter.requires_grad)
     if count > MOST_WEIGHTS:
         raise ValueError(
             f"This network has {count:,} trained weights; landscapes follow up to {MOST_WEIGHTS / 1e6:.1f} million. "

@@ -11,10 +11,11 @@ import torch
 
 from lab.landscape.enough import noise_in_levels
 from lab.landscape.evaluators import Evaluator
-from lab.landscape.frames import Frame
+from lab.landscape.frames import Frame, sharing
 from lab.landscape.grids import SplineError
 from lab.landscape.live_runs import LiveRun, Snapshot, TrueLoss
 from lab.landscape.planes import Plane
+from lab.landscape.portraits import Portrait
 from lab.landscape.replays import looking_through, path_on
 from lab.landscape.samples import Samples, samples_of
 from lab.landscape.scenes import RunPath
@@ -65,6 +66,23 @@ class LiveView:
         self._off: SplineError | None = None  # what the survey is off by, in mixed precision
         self._base: Surface | None = None  # the finest that the survey has, which a refresh starts from
         self._true: TrueLoss | None = None
+
+    def portrait(self, number: int, others: tuple[int, ...]) -> Portrait:
+        """What there is to see of this run, among others on the same plane."""
+        return Portrait(
+            number,
+            self.surface and sharing(self.surface, self.frame),
+            self.plane,
+            self.path,
+            self.step,
+            {step: sharing(surface, self.frame) for step, surface in self.past.items()},
+            self.run.moving,
+            others,
+            self.frame.made_at,
+            self.frame.why,
+            self.run.function,
+            self.fault,
+        )
 
     def most_urgent(self, *, still: bool, replay: bool = False) -> tuple[int, Callable[[], Piece]] | None:
         """How urgent (0 is most) the next piece of work is, and the work; None: everything is known.

@@ -134,7 +134,7 @@ class Landscapes:
 
     def _cease(self) -> None:
         """Leave what was asked for beside the pictures."""
-        for part in (self.numbers, self.glimpses):
+        for part in (self.numbers, self.glimpses, self.saving):
             part.cancel()
 
     def show(self, jobs: Mapping[int, Job], names: Mapping[int, str], deleted: Sequence[Job] = ()) -> None:
@@ -273,7 +273,9 @@ class Landscapes:
             f"keeps {self.news.bytes / 1e6:.1f} MB of snapshots and surfaces" if seen else "",
             self._flat if self.webgl else NO_WEBGL,
             "" if self.question.plane == "line" else replayed(seen, self.replay.step),
-            "" if len(self._names) <= MOST_RUNS else f"of {len(self._names)} runs the last {MOST_RUNS} are followed",
+            ""
+            if len(self._names) <= MOST_RUNS
+            else f"of {len(self._names)} runs {MOST_RUNS} are followed: those that train, then the last",
             "scale made anew: the old one did not fit any more" if self.view.rescaled else "",
             "" if self.news.rests or not seen else "more points come while nothing trains",
         ]

@@ -41,18 +41,27 @@ class Saving:
         self.surveyor, self.shown, self.post = surveyor, shown, post
         self.slices = Slices("landscape to a folder", lambda error: post(("landscape", Saved(in_short(error, None)))))
         self.button = button("landscape-save", SAVE, self._press)
+        self.going = False
 
     def _press(self) -> None:
         names, numbers = self.shown()
+        self.going = True
         self.post(("landscape", Saved("Saving ...")))
         self.slices.begin(lambda: self._save(dict(names), dict(numbers)))
+
+    def cancel(self) -> None:
+        """What was begun is left, and said."""
+        self.slices.cancel()
+        if self.going:
+            self.going = False
+            self.post(("landscape", Saved("Nothing was saved: the landscapes were folded meanwhile.")))
 
     def _save(self, names: Names, numbers: Mapping[int, tuple[Number, ...]]) -> Iterator[object]:
         """In the worker thread."""
         yield from self.surveyor.looking_back()
         closer = self.surveyor.closer({job: name for job, (_, name) in names.items()})
         yield from closer.gather()
-        folder = fresh_folder()
+        folder, self.going = fresh_folder(), False
         self.post(("landscape", Saved(kept(folder, closer, names, numbers))))
 
 

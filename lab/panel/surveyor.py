@@ -21,7 +21,7 @@ from lab.training import Training
 
 NEWS_SECONDS = 1.0  # for each surface, between two pictures: a browser without a GPU draws one for nearly as long
 SLICE_SECONDS = 0.08  # of work while idle, before others have their turn
-WORK, RUNS = "landscape", "landscape runs"  # errands
+WORK, RUNS, FOLD = "landscape", "landscape runs", "landscape fold"  # errands
 NOTHING_TOLD = (-1, False, 0)  # version, whether that was all, runs with a picture
 
 
@@ -93,7 +93,8 @@ class Surveyor:
         if (live := self._live) is not None:
             live.ask(question)
             live.budget.allow(share)
-            self._work_on()
+            if self.on.is_set():
+                self._work_on()
 
     def switch(self, *, on: bool) -> None:
         if on:
@@ -101,20 +102,20 @@ class Surveyor:
         elif self.on.is_set():
             self.on.clear()
             forget(RUNS)
-            errand(WORK, self._fold)
+            errand(FOLD, self._fold)
 
     def close(self) -> None:
         self._closed = True
         self.switch(on=False)
-        errand(WORK, self._drop)
+        errand(FOLD, self._drop)
 
     def keep(self, jobs: Sequence[Job], away: Collection[int] = ()) -> None:
-        """Look at these runs only, the last eight of them; those that ended before are looked at where they ended.
+        """Look at these runs only, at most eight; those that ended before are looked at where they ended.
 
         Args:
             away: numbers of runs that may come back: what is known of their paths is kept.
         """
-        errand(RUNS, partial(self._keep, list(jobs)[-MOST_RUNS:], frozenset(away)))
+        errand(RUNS, partial(self._keep, jobs, frozenset(away)))
 
     def closer(self, names: Mapping[int, str]) -> Closer:
         """In the worker thread, like all below: the runs of these numbers as they stand now."""
@@ -142,7 +143,8 @@ class Surveyor:
             live.trace(job.number, job.session, event)
             return
         live.hear(job.number, job.session, event)
-        if (last := isinstance(event, Finished)) or not live.budget.in_debt:
+        is_first = live.seen > self._told[2]
+        if (last := isinstance(event, Finished)) or is_first or not live.budget.in_debt:
             began = live.budget.clock()
             self._tell(at_once=last)
             live.budget.pay(live.budget.clock() - began)
@@ -175,7 +177,8 @@ class Surveyor:
     def _keep(self, jobs: Sequence[Job], away: Collection[int]) -> None:
         if self._live is None and not self.on.is_set():
             return
-        live, numbers = self._engine(), {job.number for job in jobs}
+        live, jobs = self._engine(), followed_of(jobs)
+        numbers = {job.number for job in jobs}
         for gone in {*live.runs, *live.away} - {*numbers, *away}:
             live.forget(gone)
         for gone in live.runs.keys() - numbers:
@@ -206,8 +209,8 @@ class Surveyor:
             self.post(("fault", f"There is no landscape of a run: {in_short(error, job.device)}"))
 
     def _fold(self) -> None:
-        self._told, self._waits = NOTHING_TOLD, False
-        if self._live is not None:
+        if self._live is not None and not self.on.is_set():
+            self._told, self._waits = NOTHING_TOLD, False
             self._live.fold()
 
     def _drop(self) -> None:
@@ -223,6 +226,13 @@ class Surveyor:
             return
         self._told, self._told_at = standing, now
         self.post(("landscape", news_of(live)))
+
+
+def followed_of(jobs: Sequence[Job]) -> list[Job]:
+    """As many as one plane takes: those that train, then the last that ended; what waits for its turn has no place."""
+    begun = [job for job in jobs if job.done.is_set() or job.session is not None]
+    urgent = sorted(begun, key=lambda job: (not job.done.is_set(), job.number))[-MOST_RUNS:]
+    return [job for job in begun if job in urgent]
 
 
 def how_it_stands(run: LiveRun) -> str:

@@ -26,6 +26,8 @@ from lab.landscape.timekeeping import ADVANCE
 from lab.landscape.trails import Trail, scatter
 from lab.landscape.weights import flat
 from lab.panel.portraits import replayed, scenes_of
+from lab.panel.surveyor import Surveyor
+from lab.runs import train
 from lab.training import Training
 from lab.views import Lens
 
@@ -713,12 +715,14 @@ def test_a_run_that_diverges_leaves_the_plane_that_it_shared():
     assert np.isfinite(live.runs[2].trail.gram).all()
 
 
-def test_a_run_that_diverged_before_it_was_followed_is_left_out_too():
-    live = Live(QUICK)
-    for number, recipe in enumerate((wild(1e20), recipe_of(NETWORKS["mlp"]))):
-        live.add(number, ended(recipe)[0])
+@pytest.mark.parametrize(("rate", "how"), [(1e5, "left all bounds"), (1e20, "diverged")])
+def test_a_run_that_was_lost_before_it_was_followed_is_left_out_too(rate, how):
+    live, surveyor = Live(QUICK), Surveyor(lambda news: pytest.fail(str(news)))
+    for number, recipe in enumerate((wild(rate), recipe_of(NETWORKS["mlp"]))):
+        run = train(recipe, device="cpu", progress=False)
+        surveyor._add(live, SimpleNamespace(number=number, recipe=recipe, run=run, device="cpu"))
     settle(live)
-    assert (live.lost, [each.number for each in live.portraits()]) == ({0: "diverged"}, [1])
+    assert (live.lost, [each.number for each in live.portraits()]) == ({0: how}, [1])
 
 
 def test_a_run_that_comes_back_has_its_path_and_losses():

@@ -20,6 +20,7 @@ from lab.landscape.live_runs import LiveRun, is_light
 from lab.landscape.live_views import Enough, LiveView
 from lab.landscape.portraits import Portrait, Question
 from lab.landscape.timekeeping import Timekeeper
+from lab.landscape.weights import Weights
 from lab.steps import enough_threads, is_out_of_memory, no_memory
 from lab.training import Training
 from lab.views import Lens
@@ -62,13 +63,15 @@ class Live:
         """From any thread: what was begun for another question is dropped before the next step of work."""
         self._asked = question
 
-    def add(self, number: int, session: Training) -> None:
+    def add(self, number: int, session: Training, start: Weights | None = None) -> None:
         """Take in a run that has ended: of its path the last point is known.
 
+        Args:
+            start: the weights that it began with, without which nobody knows whether it has left all bounds.
         Raises:
             ValueError: the network is too large to be followed.
         """
-        self._follow(number, session, last=True)
+        self._follow(number, session, last=True, start=start)
 
     @property
     def rests(self) -> bool:
@@ -125,10 +128,10 @@ class Live:
             self.budget.worked(self.budget.clock() - now)
             self.budget.lend(self._advance(number, session))  # nothing more once there is a picture
 
-    def _follow(self, number: int, session: Training, *, last: bool) -> float:
+    def _follow(self, number: int, session: Training, *, last: bool, start: Weights | None = None) -> float:
         """Seconds that a snapshot took."""
         if number not in self.runs:
-            self._take_in(number, LiveRun(session))
+            self._take_in(number, LiveRun(session, start))
         began = self.budget.clock()
         if (last or self._is_due(number, session.step)) and self.runs[number].look(session):
             self._change()

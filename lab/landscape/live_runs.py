@@ -16,7 +16,7 @@ from lab.landscape.evaluators import Evaluator, losses_and_hits, on, use_batch_s
 from lab.landscape.functions import Function
 from lab.landscape.stability import Reading, bound_seen
 from lab.landscape.trails import Trail
-from lab.landscape.weights import Weights, left_all_bounds, trained
+from lab.landscape.weights import Weights, beyond, bounds, trained
 from lab.steps import enough_threads
 from lab.training import Training
 
@@ -42,24 +42,28 @@ class LiveRun:
 
     Memory: snapshots of at most TRAIL_BYTES, buffers beside each, one copy of the network and the newest weights.
 
+    Args:
+        start: the weights that the training began with, where its first steps were not seen; by default those of now.
+
     Raises:
         ValueError: the network is so large that not even four snapshots fit.
     """
 
-    def __init__(self, session: Training) -> None:
+    def __init__(self, session: Training, start: Weights | None = None) -> None:
         self.recipe, self.data = session.recipe, session.data
         self.device, self.memory_format, self.dtype = session.device, session.memory_format, session.dtype
         self.edge = bound_seen(session)  # of stability: the curvature that the last rate can bear, or why there is none
         self.edges = {session.step: self.edge}  # at each snapshot
         self.readings: dict[int, Reading] = {}  # of the sharpness, by step; those of snapshots forgotten stay
         count = weights_in(session.model)
-        start = snapshot_of(session)
-        self.trail = Trail(start.weights, session.step, budget_bytes=min(TRAIL_BYTES, MARKS * 4 * count))
+        first = snapshot_of(session)
+        self.trail = Trail(first.weights, session.step, budget_bytes=min(TRAIL_BYTES, MARKS * 4 * count))
         self.network = without_gradients(deepcopy(session.model))
         self.function = Function.of(session.recipe, session.model)
-        self.buffers = {session.step: start.buffers}
-        self.newest = start._replace(weights=self.trail.start)
-        self.moving, self.lost = True, how_lost(session, start.weights, start.weights)  # why it is on no plane
+        self.buffers = {session.step: first.buffers}
+        self.newest = first._replace(weights=self.trail.start)
+        self._bounds = bounds(start or first.weights)
+        self.moving, self.lost = True, how_lost(session, first.weights, self._bounds)  # why it is on no plane
         self._every = max(1, session.steps // OFFERS)
         self._at_most = max(1, session.steps // LEAST_MARKS)
 
@@ -80,7 +84,7 @@ class LiveRun:
     def look(self, session: Training) -> bool:
         """Take a snapshot; whether there is anything new. A run that is lost never comes back to a plane."""
         now, known = snapshot_of(session), self.lost
-        self.lost = known or how_lost(session, now.weights, self.trail.start)
+        self.lost = known or how_lost(session, now.weights, self._bounds)
         if self.lost or session.step <= self.newest.step:
             return self.lost != known
         self.newest, self.edge = now, bound_seen(session)
@@ -115,12 +119,12 @@ def snapshot_of(session: Training) -> Snapshot:
     return Snapshot(session.step, weights, buffers)
 
 
-def how_lost(session: Training, weights: Weights, start: Weights) -> str:
+def how_lost(session: Training, weights: Weights, farthest: float) -> str:
     """Why a run has no place on a plane with others, in two or three words; empty where it has."""
     validated = session.history.epochs[-1:]
     if session.history.diverged or not all(isfinite(epoch.validation_loss) for epoch in validated):
         return DIVERGED
-    return LEFT_ALL_BOUNDS if left_all_bounds(weights, start) else ""
+    return LEFT_ALL_BOUNDS if beyond(farthest, weights) else ""
 
 
 def is_light(model: nn.Module, data: Dataset) -> bool:

@@ -51,8 +51,17 @@ def norm(weights: Mapping[str, Tensor]) -> float:
 
 def left_all_bounds(weights: Mapping[str, Tensor], start: Mapping[str, Tensor]) -> bool:
     """Whether they are a thousand times as long as at the start, or no numbers: beside such a path no other is seen."""
-    length, before = (float(flat(each).float().norm()) for each in (weights, start))
-    return not length <= FAR * max(1.0, before)
+    return beyond(bounds(start), weights)
+
+
+def bounds(start: Mapping[str, Tensor]) -> float:
+    """How long weights that began like this may become."""
+    return FAR * max(1.0, float(flat(start).float().norm()))
+
+
+def beyond(farthest: float, weights: Mapping[str, Tensor]) -> bool:
+    """Whether they are longer, or no numbers."""
+    return not float(flat(weights).float().norm()) <= farthest
 
 
 def minus(a: Mapping[str, Tensor], b: Mapping[str, Tensor]) -> Weights:

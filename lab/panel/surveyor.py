@@ -16,6 +16,7 @@ from lab.landscape.budgets import SHARE, Cost
 from lab.landscape.live import MOST_RUNS
 from lab.landscape.live_runs import LiveRun
 from lab.landscape.stability import EdgePath
+from lab.landscape.weights import trained
 from lab.panel.worker import Job, Post, errand, forget, in_short
 from lab.training import Training
 
@@ -200,11 +201,12 @@ class Surveyor:
             return
         try:
             session = Training(job.recipe, device=job.device)
+            start = trained(session.model)
             session.model.load_state_dict(job.run.weights)
             session.step, session.history = max(0, job.run.step - 1), job.run.history
             session.set_rate()  # that of its last step: behind it a schedule may have ended at 0
             session.step = job.run.step
-            live.add(job.number, session)
+            live.add(job.number, session, start)
         except Exception as error:  # noqa: BLE001  # shown in words, whatever it is
             self.post(("fault", f"There is no landscape of a run: {in_short(error, job.device)}"))
 

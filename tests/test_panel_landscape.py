@@ -103,7 +103,7 @@ def test_two_runs_stand_side_by_side_on_one_plane_and_scale(panel) -> None:
     assert {trace.coloraxis for trace in shown} == {"coloraxis"}
     layout = panel.landscapes.view.figure.layout
     assert layout.scene.zaxis.range == layout.scene2.zaxis.range
-    assert panel.landscapes.words.value.count("Joint plane of the paths") == 2
+    assert panel.landscapes.words.value.count("Joint plane of the paths") == 2 * 2  # in brief, and in all words
     cost = panel.landscapes.news.cost
     assert cost_in_words(cost, going=False) in panel.landscapes.said.value
     live = panel.landscapes.surveyor._live

@@ -6,15 +6,23 @@ from collections.abc import Sequence
 
 import numpy as np
 
+from lab.landscape.planes import ENDS
 from lab.landscape.scenes import PLANES, RunPath, Scene, share
 from lab.landscape.surfaces import Surface
+
+THROUGH_ENDS = "Plane through the ends of the runs"
 
 
 def brief_words(scene: Scene) -> str:
     """The plane and the share of the paths in it; by how much it is off at their marks; images and noise."""
     origin = scene.surface.origin
-    plane = ", ".join(filter(None, [PLANES[origin.kind], in_the_plane(scene)]))
+    plane = ", ".join(filter(None, [THROUGH_ENDS if ends(scene) else PLANES[origin.kind], in_the_plane(scene)]))
     return " · ".join(filter(None, [plane, off_words(scene.paths), images_words(scene.surface)]))
+
+
+def ends(scene: Scene) -> bool:
+    """Whether the plane was made from the ends of runs alone."""
+    return scene.surface.origin.note == ENDS
 
 
 def in_the_plane(scene: Scene) -> str:
@@ -24,7 +32,10 @@ def in_the_plane(scene: Scene) -> str:
         shares = list(dict.fromkeys(map(share, (min(own), max(own)))))
         return f"{' to '.join(shares)} of {'each' if len(own) > 1 else 'this'} path"
     explained = scene.surface.origin.explained
-    return "" if explained is None else f"{share(explained)} of {'all' if len(scene.paths) > 1 else 'it'}"
+    if explained is None:
+        return ""
+    whose = "their variance" if ends(scene) else "it" if scene.surface.origin.kind == "path" else "all"
+    return f"{share(explained)} of {whose}"
 
 
 def off_words(paths: Sequence[RunPath]) -> str:

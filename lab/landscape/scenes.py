@@ -212,7 +212,7 @@ PLANES = {
 
 
 def plane_words(origin: Origin) -> str:
-    whose = "the path" if origin.kind == "path" else "all paths"
+    whose = "the ends" if origin.note == ENDS else "the path" if origin.kind == "path" else "all paths"
     parts = (
         origin.note,
         None if origin.explained is None else f"holds {share(origin.explained)} of the variance of {whose}",

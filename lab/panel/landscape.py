@@ -27,7 +27,7 @@ from lab.panel.helper import Helper
 from lab.panel.landscape_controls import NO_WEBGL, Asked, resting, titles
 from lab.panel.landscape_saving import Saved, Saving
 from lab.panel.landscape_view import Kind, LandscapeView, abreast
-from lab.panel.portraits import cost_in_words, in_html, left_out, replayed, scenes_of
+from lab.panel.portraits import all_in_html, cost_in_words, left_out, replayed, scenes_of
 from lab.panel.replaying import Replay
 from lab.panel.surveyor import News, Surveyor
 from lab.panel.toolbar import Look, row, toggle
@@ -231,10 +231,8 @@ class Landscapes:
         titled = [replace(scene, title=cut(scene.title, letters)) for scene in scenes]
         self.view.show(titled, planes, deciding=now, kind=kind, dark=self.dark, width=self.width or None)
         assert self.view.scale
-        texts = [
-            in_html(scene, each, self.view.scale, step) for scene, each in zip(scenes, seen, strict=False)
-        ]  # of a line there may be one
-        self.words.value = f'<div class="lab-trust">{"".join(texts)}</div>'
+        texts = all_in_html(scenes, seen, self._names, self.view.scale, step)
+        self.words.value = f'<div class="lab-trust">{texts}</div>'
 
     def _kind(self, scenes: Sequence[Scene]) -> Kind:
         self._flat = ""

@@ -6,18 +6,42 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from lab.landscape.planes import ENDS
-from lab.landscape.scenes import PLANES, RunPath, Scene, share
-from lab.landscape.surfaces import Surface
+from lab.landscape.planes import ENDS, Origin
+from lab.landscape.scenes import PLANES, RunPath, Scale, Scene, share
+from lab.landscape.surfaces import Measured, Surface
 
 THROUGH_ENDS = "Plane through the ends of the runs"
 
 
-def brief_words(scene: Scene) -> str:
-    """The plane and the share of the paths in it; by how much it is off at their marks; images and noise."""
+def brief_words(scene: Scene, scale: Scale | None = None) -> str:
+    """The plane and the share of the paths in it; by how much it is off at their marks; images and noise.
+
+    Args:
+        scale: on which it is drawn: what that cuts off is said too.
+    """
     origin = scene.surface.origin
-    plane = ", ".join(filter(None, [THROUGH_ENDS if ends(scene) else PLANES[origin.kind], in_the_plane(scene)]))
-    return " · ".join(filter(None, [plane, off_words(scene.paths), images_words(scene.surface)]))
+    kind = THROUGH_ENDS if ends(scene) else f"{PLANES[origin.kind]}{directions_words(origin)}"
+    plane = ", ".join(filter(None, [kind, in_the_plane(scene)]))
+    measured = [images_words(scene.surface), statistics_words(scene.surface.measured)]
+    parts = [plane, off_words(scene.paths), *measured, scale and cut_words(scale.above(scene.surface))]
+    return " · ".join(filter(None, parts))
+
+
+def directions_words(origin: Origin) -> str:
+    """What decides them where they are random."""
+    if origin.kind != "random":
+        return ""
+    by = "not normalised" if origin.normalisation == "none" else f"normalised by {origin.normalisation}"
+    return f" (seed {origin.seed}, {by})"
+
+
+def statistics_words(on: Measured) -> str:
+    """Nothing where a network has no batch normalisation."""
+    return "" if on.batchnorm is None else f"BatchNorm {'as stored' if on.batchnorm == 'stored' else 'by batch'}"
+
+
+def cut_words(above: float) -> str:
+    return f"{share(above)} of the points cut off" if above else ""
 
 
 def ends(scene: Scene) -> bool:

@@ -213,6 +213,8 @@ class Landscapes:
             self._show_edges()
         if self.fold.value and seen:
             self._show(seen)
+        if not seen:
+            self.view.forget()
         self.said.value = f'<div class="lab-detail">{self._state(seen)}</div>'
 
     def _show_edges(self) -> None:
@@ -272,7 +274,7 @@ class Landscapes:
             self._flat if self.webgl else NO_WEBGL,
             "" if self.question.plane == "line" else replayed(seen, self.replay.step),
             "" if len(self._names) <= MOST_RUNS else f"of {len(self._names)} runs the last {MOST_RUNS} are followed",
-            "scale made anew: the old one did not fit any more" if self.view.rescaled else "",
+            self.view.rescaled and f"scale made anew: {self.view.rescaled}",
             "" if self.news.rests or not seen else "more points come while nothing trains",
         ]
         return " · ".join(filter(None, parts))

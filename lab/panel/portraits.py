@@ -143,5 +143,6 @@ def in_html(scene: Scene, portraits: Sequence[Portrait], names: Names, scale: Sc
         f"Plane made anew at step {portrait.made_at:,}: {portrait.why}." if portrait.why else "",
     ]
     shown = ", ".join(f"<b>{escape(names[each.number][1])}</b> step {seen_at(each, step):,}" for each in portraits)
-    brief = f"<p>{shown} · {escape(brief_words(scene))}</p>"
+    anew = f"plane made anew at step {portrait.made_at:,}" if portrait.why else ""
+    brief = f"<p>{' · '.join(filter(None, [shown, escape(brief_words(scene, scale)), anew]))}</p>"
     return f'<div>{brief}<p class="lab-all-words">{escape(" ".join(filter(None, parts)))}</p></div>'

@@ -208,7 +208,7 @@ class Landscapes:
         self.saving.button.disabled = not seen
         self._rest()
         if self.fold.value and self.news.rests:
-            self.glimpses.refresh(tuple((each.number, *each.path.steps.tolist()) for each in seen))
+            self.glimpses.refresh(tuple((each.number, how(each), *each.path.steps.tolist()) for each in seen))
         if self.fold.value:
             self._show_edges()
         if self.fold.value and seen:
@@ -284,6 +284,12 @@ class Landscapes:
         """Runs that are on no plane, in HTML."""
         lost = {number: how for number, how in self.news.lost.items() if number in self._names}
         return [f"<b>{escape(left_out(self._names[number][1], how))}</b>" for number, how in lost.items()]
+
+
+def how(portrait: Portrait) -> Hashable:
+    """On which images and in which mode a run is measured; of one that has a surface."""
+    assert portrait.surface
+    return replace(portrait.surface.measured, noise=None)
 
 
 def cut(text: str, letters: int) -> str:

@@ -21,6 +21,8 @@ from lab.views import Lens, View
 FOLDERS = Path("landscapes")
 MOST_RUNS = 8
 
+MORE = "Its details, and the words of each scene in facts.json, say all of how far to trust the pictures."
+
 
 def landscape(
     words: Sequence[str],
@@ -136,4 +138,4 @@ def in_words(facts: dict[str, Any]) -> str:
     lost = [f"Left out: {run['why']}" for run in facts["left_out"]]
     edges = [f"Edge of stability of {run['name']}: {run['edge']}" for run in facts["runs"] if run["edge"]]
     heights = [each["sentence"] for each in facts["between"]]
-    return "\n".join([*lost, *filter(None, ended), *scenes, *edges, *heights, *measured, f"Open {facts['page']}"])
+    return "\n".join([*lost, *filter(None, ended), *scenes, *edges, *heights, *measured, f"Open {facts['page']}", MORE])

@@ -163,7 +163,7 @@ def facts_of(
         "title": title,
         "runs": [run_facts(run, found) for run, found in zip(runs, numbers, strict=True)],
         "between": [number_facts(each) for each in heights_between(runs)],
-        "scenes": [{**scene_facts(scene), "plane": files.get(id(scene.plane))} for scene in scenes],
+        "scenes": [{**scene_facts(scene, Scale.of(scenes)), "plane": files.get(id(scene.plane))} for scene in scenes],
         "left_out": [{**run_facts(run, ()), "why": why} for why, run in lost.items()],
     }
 
@@ -184,11 +184,11 @@ def number_facts(found: Number) -> dict[str, Any]:
     return {**vars(found), "text": found.text, "sentence": found.sentence}
 
 
-def scene_facts(scene: Scene) -> dict[str, Any]:
+def scene_facts(scene: Scene, scale: Scale) -> dict[str, Any]:
     surface = scene.surface
     return {
         "title": scene.title,
-        "brief": brief_words(scene),
+        "brief": brief_words(scene, scale),
         "words": trust_words(scene),
         "origin": vars(surface.origin),
         "grid": vars(surface.grid),

@@ -58,7 +58,7 @@ def page(facts: dict[str, Any], scenes: Sequence[Scene], scale: Scale, runs: Seq
         "pictures": [
             {
                 "title": scene.title,
-                "brief": brief_words(scene),
+                "brief": brief_words(scene, scale),
                 "details": " ".join([words_of(scene, scale), replay_words(scene) if moves else ""]).strip(),
             }
             for scene in scenes

@@ -439,8 +439,9 @@ def test_numbers_stand_beside_the_pictures_where_they_are_asked_for(recipes, cap
 
 def test_words_for_people(recipes, capsys):
     assert main(["landscape", str(recipes / "run"), "--output", str(recipes / "said"), *FAST]) == 0
-    words, page = capsys.readouterr().out.strip().split("\n")
-    assert words.startswith("Plane of random directions · off the true loss by ")
+    words, page, more = capsys.readouterr().out.strip().split("\n")
+    assert words.startswith("Plane of random directions (seed 0, normalised by filter) · off the true loss by ")
+    assert more.startswith("Its details, and the words of each scene in facts.json, say all ")
     assert page == f"Open {recipes / 'said' / 'index.html'}"
 
 

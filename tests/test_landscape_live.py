@@ -16,16 +16,17 @@ from small_runs import trained as ended
 from lab.events import Step
 from lab.landscape import Evaluator, Live, Question, path_plane, samples_of, surface
 from lab.landscape import trained as weights_of
+from lab.landscape.brief import brief_words
 from lab.landscape.budgets import AIM, Budget, Wake
 from lab.landscape.frames import Frame
 from lab.landscape.grids import Grid, line_grid
 from lab.landscape.live_runs import LEAST_MARKS, MARKS, LiveRun
 from lab.landscape.replays import read_off
-from lab.landscape.scenes import Scene, share, trust_words
+from lab.landscape.scenes import Scale, Scene, share, trust_words
 from lab.landscape.timekeeping import ADVANCE
 from lab.landscape.trails import Trail, scatter
 from lab.landscape.weights import flat
-from lab.panel.portraits import replayed, scenes_of
+from lab.panel.portraits import all_in_html, replayed, scenes_of
 from lab.panel.surveyor import Surveyor
 from lab.runs import train
 from lab.training import Training
@@ -596,8 +597,25 @@ def test_a_plane_through_ends_alone_says_so():
     portrait = live.portraits()[0]
     assert portrait.path.explained is None
     assert trust_words(Scene(portrait.surface, (portrait.path,))).startswith(
-        "Plane, through the ends of runs of which no path is known, "
+        "Plane, through the ends of runs of which no path is known, holds 100% of the variance of the ends; "
     )
+    assert brief_words(Scene(portrait.surface, (portrait.path,))).startswith(
+        "Plane through the ends of the runs, 100% of their variance · "
+    )
+
+
+@pytest.mark.parametrize(("plane", "runs"), [("line", 2), ("points", 3)])
+def test_of_runs_that_share_a_picture_each_is_named_with_its_own_step(plane, runs):
+    live = Live(QUICK._replace(plane=plane))
+    for number in range(1, runs + 1):
+        live.add(number, ended(recipe_of(NETWORKS["mlp"], seed=number, epochs=number))[0])
+    settle(live)
+    names, seen = {number: (number, f"run {number}") for number in range(1, runs + 1)}, live.portraits()
+    scenes = scenes_of(seen, names, None)
+    steps = [live.runs[number].newest.step for number in names]
+    assert len(set(steps)) == runs
+    said = ", ".join(f"<b>run {number}</b> step {step}" for number, step in zip(names, steps, strict=True))
+    assert all_in_html(scenes, seen, names, Scale.of(scenes)).startswith(f"<div><p>{said} · ")
 
 
 def test_each_snapshot_is_projected_once(monkeypatch):

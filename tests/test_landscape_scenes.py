@@ -173,11 +173,26 @@ def test_a_line_says_the_plane_the_share_the_gap_and_the_noise():
     error = np.median(scene.surface.error)
     assert brief_words(scene) == (
         f"Plane of the path, 87% of it · off the true loss by 0%, at most 100% · 100 of 269 images, loss ± {error:.2g}"
+        " · BatchNorm as stored"
     )
     own = [replace(path_of(), explained=share) for share in (0.5, 0.25)]
     assert "Plane of the path, 25% to 50% of each path · " in brief_words(scene_of(paths=own))
     every = replace(scene.surface, measured=replace(MEASURED, samples=269), error=np.zeros((5, 5)))
-    assert brief_words(Scene(every)) == "Plane of the path, 87% of it · all 269 images"
+    assert brief_words(Scene(every)) == "Plane of the path, 87% of it · all 269 images · BatchNorm as stored"
+
+
+def test_the_line_says_what_decides_directions_the_statistics_and_what_is_cut_off():
+    origin = Origin("random", seed=3, normalisation="filter", note="")
+    cut = replace(scene_of(cliff, [], origin=origin), surface=surface_of(cliff, origin=origin))
+    low = Scale(0.01, float(np.median(cut.surface.loss)), log=True)
+    assert brief_words(cut, low).startswith("Plane of random directions (seed 3, normalised by filter) · ")
+    assert brief_words(cut, low).endswith(" · BatchNorm as stored · 40% of the points cut off")
+    assert brief_words(cut).endswith(" · BatchNorm as stored")
+    batches = replace(
+        cut.surface, origin=replace(origin, normalisation="none"), measured=replace(MEASURED, batchnorm="batch")
+    )
+    assert "(seed 3, not normalised) · " in brief_words(Scene(batches))
+    assert brief_words(Scene(batches)).endswith(" · BatchNorm by batch")
 
 
 @pytest.mark.parametrize(

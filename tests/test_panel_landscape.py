@@ -105,7 +105,7 @@ def test_two_runs_stand_side_by_side_on_one_plane_and_scale(panel) -> None:
     assert {trace.coloraxis for trace in shown} == {"coloraxis"}
     layout = panel.landscapes.view.figure.layout
     assert layout.scene.zaxis.range == layout.scene2.zaxis.range
-    assert panel.landscapes.words.value.count("Joint plane of the paths") == 2 * 2  # in a line, and in the details
+    assert panel.landscapes.words.value.count("Joint plane of the paths") == 2 * 2  # in brief, and in all words
     cost = panel.landscapes.news.cost
     assert cost_in_words(cost, going=False) in panel.landscapes.said.value
     live = panel.landscapes.surveyor._live
@@ -237,7 +237,7 @@ def test_a_replay_plays_from_the_first_step_to_the_last_and_stays_at_the_end_of_
     replay.extend(800)
     assert (replay.step, replay.player.value) == (100, PLAYED // 8)
     replay.extend(60)  # the longest run has left
-    assert (replay.step, moved[3:]) == (None, [100])
+    assert (replay.step, moved[3:]) == (None, [100, None])
 
 
 def test_runs_of_different_lengths_are_replayed_to_the_same_step(panel) -> None:
@@ -549,6 +549,24 @@ def test_filters_and_answers_are_replayed(panel) -> None:
     assert told[0] in landscapes.glimpses.pane.value
     assert landscapes.glimpses.pane.value.count("<figure>") == 10
     assert "weights of the first layer" in landscapes.glimpses.pane.value
+    landscapes.choices["split"].value = "training"
+    until(panel, lambda: marks(panel)[-1] not in (told[-1], None))
+    complete(panel, 1)
+    path = landscapes.news.portraits[0].path
+    until(panel, lambda: marks(panel)[-1] == f"step {path.steps[-1]:,}: loss {path.true[-1]:.4g}")
+    landscapes.replay.slider.value = 3
+    assert landscapes.surveyor.question.replay
+    panel.clear()
+    until(panel, lambda: not landscapes.portraits)
+    panel.pump.drain()
+    assert (landscapes.replay.step, landscapes.glimpses.step) == (None, None)
+    assert not landscapes.surveyor.question.replay
+
+
+def marks(panel) -> list:
+    """What the pane of filters says of the one run's snapshots."""
+    (seen,) = panel.landscapes.glimpses.album.runs.values() or [None]
+    return seen.told["marks"] if seen else [None]
 
 
 def test_what_is_shown_can_be_saved(panel, tmp_path, monkeypatch) -> None:

@@ -13,7 +13,7 @@ from small_scenes import bowl, surface_of
 from lab.landscape import Live
 from lab.landscape.scenes import Scene
 from lab.panel import landscape_view
-from lab.panel.landscape_view import LandscapeView
+from lab.panel.landscape_view import WITH_PLANES, WORN, LandscapeView
 from lab.panel.surveyor import Surveyor
 
 QUICK = SMALL.changed(model=small_model("mlp"), optimizer="adam")
@@ -66,6 +66,21 @@ def test_a_picture_that_breaks_off_is_drawn_anew(monkeypatch) -> None:
             show(scene, other)
     show(scene, other)
     assert [np.shape(trace.z) for trace in view.figure.data if trace.type == "surface"] == [(5, 5), (5, 5)]
+
+
+def test_a_scale_that_changes_says_why() -> None:
+    view, told = LandscapeView(lambda: None), []
+
+    def steep(times):
+        return [Scene(surface_of(lambda a, b: times * bowl(a, b)), (), "a")]
+
+    for planes, times in (("one", 1), ("one", 1), ("one", 9), ("one", 9), ("other", 9), ("third", 1), ("third", 1)):
+        view.show(steep(times), planes, kind="contour", dark=False, width=None)
+        told.append(view.rescaled)
+    assert told == ["", "", WORN, WORN, "", WITH_PLANES, WITH_PLANES]
+    view.forget()
+    view.show(steep(5), "first again", kind="contour", dark=False, width=None)
+    assert view.rescaled == ""
 
 
 def test_a_first_picture_is_told_at_once_and_later_ones_leave_the_browser_time(monkeypatch) -> None:

@@ -6,15 +6,47 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from lab.landscape.scenes import PLANES, RunPath, Scene, share
-from lab.landscape.surfaces import Surface
+from lab.landscape.planes import ENDS, Origin
+from lab.landscape.scenes import PLANES, RunPath, Scale, Scene, share
+from lab.landscape.surfaces import Measured, Surface
+
+THROUGH_ENDS = "Plane through the ends of the runs"
 
 
-def brief_words(scene: Scene) -> str:
-    """The plane and the share of the paths in it; by how much it is off at their marks; images and noise."""
+def brief_words(scene: Scene, scale: Scale | None = None) -> str:
+    """The plane and the share of the paths in it; by how much it is off at their marks; images and noise.
+
+    Args:
+        scale: on which it is drawn: what that cuts off is said too.
+    """
     origin = scene.surface.origin
-    plane = ", ".join(filter(None, [PLANES[origin.kind], in_the_plane(scene)]))
-    return " · ".join(filter(None, [plane, off_words(scene.paths), images_words(scene.surface)]))
+    kind = THROUGH_ENDS if ends(scene) else f"{PLANES[origin.kind]}{directions_words(origin)}"
+    plane = ", ".join(filter(None, [kind, in_the_plane(scene)]))
+    measured = [images_words(scene.surface), statistics_words(scene.surface.measured)]
+    parts = [plane, off_words(scene.paths), *measured, scale and cut_words(scale.above(scene.surface))]
+    return " · ".join(filter(None, parts))
+
+
+def directions_words(origin: Origin) -> str:
+    """What decides them where they are random."""
+    if origin.kind != "random":
+        return ""
+    by = "not normalised" if origin.normalisation == "none" else f"normalised by {origin.normalisation}"
+    return f" (seed {origin.seed}, {by})"
+
+
+def statistics_words(on: Measured) -> str:
+    """Nothing where a network has no batch normalisation."""
+    return "" if on.batchnorm is None else f"BatchNorm {'as stored' if on.batchnorm == 'stored' else 'by batch'}"
+
+
+def cut_words(above: float) -> str:
+    return f"{share(above)} of the points cut off" if above else ""
+
+
+def ends(scene: Scene) -> bool:
+    """Whether the plane was made from the ends of runs alone."""
+    return scene.surface.origin.note == ENDS
 
 
 def in_the_plane(scene: Scene) -> str:
@@ -24,7 +56,10 @@ def in_the_plane(scene: Scene) -> str:
         shares = list(dict.fromkeys(map(share, (min(own), max(own)))))
         return f"{' to '.join(shares)} of {'each' if len(own) > 1 else 'this'} path"
     explained = scene.surface.origin.explained
-    return "" if explained is None else f"{share(explained)} of {'all' if len(scene.paths) > 1 else 'it'}"
+    if explained is None:
+        return ""
+    whose = "their variance" if ends(scene) else "it" if scene.surface.origin.kind == "path" else "all"
+    return f"{share(explained)} of {whose}"
 
 
 def off_words(paths: Sequence[RunPath]) -> str:

@@ -154,10 +154,14 @@ class Scale:
 
     def cut(self, surface: Surface) -> str:
         """Which part of what was measured of a surface lies above, in words; empty if none does."""
+        above = self.above(surface)
+        return f"{share(above)} of the points lie above {self.high:.3g} and are cut off." if above else ""
+
+    def above(self, surface: Surface) -> float:
+        """Share of what was measured of a surface that is cut off."""
         losses = deciding(surface)
         losses = losses[~np.isnan(losses)]
-        above = int((losses > self.high * (1 + 1e-9)).sum())
-        return f"{share(above / len(losses))} of the points lie above {self.high:.3g} and are cut off." if above else ""
+        return float((losses > self.high * (1 + 1e-9)).mean()) if len(losses) else 0.0
 
 
 def deciding(surface: Surface) -> np.ndarray:
@@ -212,7 +216,7 @@ PLANES = {
 
 
 def plane_words(origin: Origin) -> str:
-    whose = "the path" if origin.kind == "path" else "all paths"
+    whose = "the ends" if origin.note == ENDS else "the path" if origin.kind == "path" else "all paths"
     parts = (
         origin.note,
         None if origin.explained is None else f"holds {share(origin.explained)} of the variance of {whose}",

@@ -27,7 +27,7 @@ from lab.panel.helper import Helper
 from lab.panel.landscape_controls import NO_WEBGL, Asked, resting, titles
 from lab.panel.landscape_saving import Saved, Saving
 from lab.panel.landscape_view import Kind, LandscapeView, abreast
-from lab.panel.portraits import cost_in_words, in_html, left_out, replayed, scenes_of
+from lab.panel.portraits import all_in_html, cost_in_words, left_out, replayed, scenes_of
 from lab.panel.replaying import Replay
 from lab.panel.surveyor import News, Surveyor
 from lab.panel.toolbar import Look, row, toggle
@@ -208,11 +208,13 @@ class Landscapes:
         self.saving.button.disabled = not seen
         self._rest()
         if self.fold.value and self.news.rests:
-            self.glimpses.refresh(tuple((each.number, *each.path.steps.tolist()) for each in seen))
+            self.glimpses.refresh(tuple((each.number, how(each), *each.path.steps.tolist()) for each in seen))
         if self.fold.value:
             self._show_edges()
         if self.fold.value and seen:
             self._show(seen)
+        if not seen:
+            self.view.forget()
         self.said.value = f'<div class="lab-detail">{self._state(seen)}</div>'
 
     def _show_edges(self) -> None:
@@ -231,10 +233,8 @@ class Landscapes:
         titled = [replace(scene, title=cut(scene.title, letters)) for scene in scenes]
         self.view.show(titled, planes, deciding=now, kind=kind, dark=self.dark, width=self.width or None)
         assert self.view.scale
-        texts = [
-            in_html(scene, each, self.view.scale, step) for scene, each in zip(scenes, seen, strict=False)
-        ]  # of a line there may be one
-        self.words.value = f'<div class="lab-trust">{"".join(texts)}</div>'
+        texts = all_in_html(scenes, seen, self._names, self.view.scale, step)
+        self.words.value = f'<div class="lab-trust">{texts}</div>'
 
     def _kind(self, scenes: Sequence[Scene]) -> Kind:
         self._flat = ""
@@ -276,7 +276,7 @@ class Landscapes:
             ""
             if len(self._names) <= MOST_RUNS
             else f"of {len(self._names)} runs {MOST_RUNS} are followed: those that train, then the last",
-            "scale made anew: the old one did not fit any more" if self.view.rescaled else "",
+            self.view.rescaled and f"scale made anew: {self.view.rescaled}",
             "" if self.news.rests or not seen else "more points come while nothing trains",
         ]
         return " · ".join(filter(None, parts))
@@ -286,6 +286,12 @@ class Landscapes:
         """Runs that are on no plane, in HTML."""
         lost = {number: how for number, how in self.news.lost.items() if number in self._names}
         return [f"<b>{escape(left_out(self._names[number][1], how))}</b>" for number, how in lost.items()]
+
+
+def how(portrait: Portrait) -> Hashable:
+    """On which images and in which mode a run is measured; of one that has a surface."""
+    assert portrait.surface
+    return replace(portrait.surface.measured, noise=None)
 
 
 def cut(text: str, letters: int) -> str:

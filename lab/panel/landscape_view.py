@@ -29,6 +29,7 @@ MARGINS = {
     "contour": {"l": 50, "r": 10, "t": 34, "b": 44},
     "line": {"l": 60, "r": 10, "t": 34, "b": 50},
 }
+WORN, WITH_PLANES = "the old one did not fit any more", "with the planes"  # why a scale is made anew
 Kind = Literal["solid", "contour", "line"]
 MAKING = 4  # times as long as to draw surfaces again takes a browser to make them
 LONGEST = {False: 1.0, True: 4.0}  # seconds that a browser may be held up while runs train, by whether it makes them
@@ -47,7 +48,7 @@ class LandscapeView:
         self._place = Succession(tell)
         self.frame = self._place.frame
         self.scale: Scale | None = None
-        self.rescaled = False  # whether the last picture has another scale than the one before, on the same planes
+        self.rescaled = ""  # why the last picture has another scale than the one before; empty where it has not
         self._planes: Hashable = None
         self._drawn: Hashable = None
         self._kind: tuple[Kind, int, int, bool] | None = None  # of the figure: kind, scenes, traces, whether dark
@@ -112,15 +113,20 @@ class LandscapeView:
         self._redraw(picture, len(scenes), kind, dark=dark, width=width)
         self._drawn = drawn
 
+    def forget(self) -> None:
+        """Nothing is shown: the next picture is a first one."""
+        self._planes = None
+
     def close(self) -> None:
         """Figures that were replaced."""
         self._place.close()
 
     def _fit(self, scenes: Sequence[Scene], planes: Hashable) -> None:
-        now, same = Scale.of(scenes), planes == self._planes
-        kept = same and self.scale is not None and fits(self.scale, now)
-        self.rescaled = same and (not kept or self.rescaled)
-        self.scale, self._planes = self.scale if kept else now, planes
+        now, same, before = Scale.of(scenes), planes == self._planes, self.scale
+        kept = same and before is not None and fits(before, now)
+        if not kept:
+            self.rescaled = WORN if same else WITH_PLANES if self._planes is not None and now != before else ""
+        self.scale, self._planes = before if kept else now, planes
 
     def _update(self, scenes: Sequence[Scene], kind: Kind) -> None:
         assert self.scale

@@ -99,6 +99,11 @@ def surface_at(portrait: Portrait, step: int | None) -> Surface:
     return portrait.surface if place == portrait.step else portrait.past.get(place, portrait.surface)
 
 
+def seen_at(portrait: Portrait, step: int | None) -> int:
+    """The step of the snapshot that is shown where a replay is."""
+    return portrait.step if surface_at(portrait, step) is portrait.surface else snapshot_at(portrait, step)
+
+
 def replayed(portraits: Sequence[Portrait], step: int | None) -> str:
     """What a replay shows, in words; empty where none goes on."""
     portraits = [each for each in portraits if not through_ends(each)]
@@ -120,15 +125,24 @@ def cost_in_words(cost: Cost, *, going: bool) -> str:
     return f"{so_far}, more than {share(cost.share)}: too short to pay the first picture back"
 
 
-def in_html(scene: Scene, portrait: Portrait, scale: Scale, step: int | None = None) -> str:
-    """How far to trust a picture: in one line, and all of it in a part that can be folded."""
-    surface = scene.surface
-    at = portrait.step if surface is portrait.surface else snapshot_at(portrait, step)
+def all_in_html(
+    scenes: Sequence[Scene], portraits: Sequence[Portrait], names: Names, scale: Scale, step: int | None = None
+) -> str:
+    """How far to trust each picture; one may be of several runs."""
+    groups = [portraits] if len(scenes) == 1 else [[each] for each in portraits]
+    return "".join(in_html(scene, group, names, scale, step) for scene, group in zip(scenes, groups, strict=True))
+
+
+def in_html(scene: Scene, portraits: Sequence[Portrait], names: Names, scale: Scale, step: int | None = None) -> str:
+    """How far to trust a picture of these runs: in one line, and all of it in a part that can be folded."""
+    surface, portrait = scene.surface, portraits[0]
     parts = [
         trust_words(scene),
         scale.cut(surface),
         bends_in_words(bent_down(surface)) if surface.complete else "",
         f"Plane made anew at step {portrait.made_at:,}: {portrait.why}." if portrait.why else "",
     ]
-    brief = f"<p><b>{escape(scene.title)}</b> step {at:,} · {escape(brief_words(scene))}</p>"
+    shown = ", ".join(f"<b>{escape(names[each.number][1])}</b> step {seen_at(each, step):,}" for each in portraits)
+    anew = f"plane made anew at step {portrait.made_at:,}" if portrait.why else ""
+    brief = f"<p>{' · '.join(filter(None, [shown, escape(brief_words(scene, scale)), anew]))}</p>"
     return f'<div>{brief}<p class="lab-all-words">{escape(" ".join(filter(None, parts)))}</p></div>'

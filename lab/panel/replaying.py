@@ -17,7 +17,7 @@ class Replay:
     """At its end the slider stays there, however far the runs go on.
 
     Args:
-        told: called when a person, or the player, has moved it.
+        told: called when a person or the player has moved it, or the runs have become so short that it had to move.
     """
 
     def __init__(self, told: Callable[[], None]) -> None:
@@ -44,13 +44,15 @@ class Replay:
         steps = max(1, steps)
         if steps == self.slider.max:
             return
-        self._own, ended = True, self.step is None
+        self._own, before, ended = True, self.step, self.step is None
         with self.slider.hold_sync():  # or the browser answers with a value within the old range
             self.slider.max = steps
             if ended:
                 self.slider.value = steps
         self._follow()
         self._own = False
+        if self.step != before:
+            self.told()
 
     def rest(self, *, resting: bool) -> None:
         """Where there is nothing to replay it cannot be moved."""

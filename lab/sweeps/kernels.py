@@ -58,10 +58,11 @@ class Nursery:
             return self.wire.recv()
 
     def close(self) -> None:
-        if self.there:
+        """Its kernels end with it."""
+        self.wire.close()
+        if self.owner == os.getpid():
             self.process.terminate()
             self.process.wait()
-        self.wire.close()
 
 
 class Kernel:
@@ -78,7 +79,8 @@ class Kernel:
         if self.returncode is None:
             try:
                 self.returncode = self.nursery.ask(self.pid)
-            except (EOFError, OSError):  # the kernel ends with it
+            except (EOFError, OSError):
+                self.nursery.close()  # the system has killed the kernel when this returns
                 self.returncode = -signal.SIGKILL
         return self.returncode
 

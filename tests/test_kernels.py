@@ -8,6 +8,7 @@ import signal
 import sys
 import time
 from contextlib import suppress
+from multiprocessing.connection import Connection
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +17,7 @@ import psutil
 import pytest
 from nbclient.exceptions import DeadKernelError
 
-from lab.sweeps.kernels import Birth, Forked, Kernel, Nursery, can_be_forked
+from lab.sweeps.kernels import UNKNOWN, Birth, Forked, Kernel, Nursery, can_be_forked
 from lab.sweeps.points import executed
 
 TELL = """
@@ -49,6 +50,20 @@ def told(folder: Path, code: str = TELL) -> dict[str, Any]:
     executed(folder / "notebook.ipynb", folder / "out.ipynb", {}, forked=True)
     (output,) = nbformat.read(folder / "out.ipynb", 4).cells[-1].outputs
     return json.loads(output.text)
+
+
+class Interrupted:
+    """A wire on which Ctrl-C comes before the answer."""
+
+    def __init__(self, wire: Connection) -> None:
+        self.wire, self.send, self.close = wire, wire.send, wire.close
+
+    @property
+    def closed(self) -> bool:
+        return self.wire.closed
+
+    def recv(self) -> None:
+        raise KeyboardInterrupt
 
 
 def gone(process: int) -> None:
@@ -113,6 +128,23 @@ def test_a_kernel_whose_nursery_cannot_be_asked_is_ended_before_that_is_said(tmp
     nursery.wire.close()
     assert kernel.poll() == -signal.SIGKILL
     gone(kernel.pid)
+
+
+def test_who_is_interrupted_leaves_no_answer_for_the_next(monkeypatch: pytest.MonkeyPatch) -> None:
+    nursery = Forked.there()
+    answered = nursery.wire
+    monkeypatch.setattr(nursery, "wire", Interrupted(answered))
+    with pytest.raises(KeyboardInterrupt):
+        nursery.ask(os.getpid())
+    assert answered.closed
+    assert nursery.process.returncode is not None
+    assert not nursery.there
+
+
+def test_a_process_that_is_not_its_own_leaves_the_nursery_alive() -> None:
+    nursery = Forked.there()
+    assert nursery.ask(os.getpid()) == UNKNOWN
+    assert nursery.ask(os.getpid()) == UNKNOWN
 
 
 def test_where_forking_fails_a_kernel_is_started_anew(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -18,7 +18,7 @@ from multiprocessing.connection import Connection
 import numpy as np
 from ipykernel.kernelapp import launch_new_instance
 
-from lab.sweeps.kernels import Birth
+from lab.sweeps.kernels import UNKNOWN, Birth
 
 LIBC, PR_SET_PDEATHSIG = ctypes.CDLL(None), 1  # of Linux, where alone kernels are forked
 OF_KERNELS = ("ipykernel.ipkernel", "ipykernel.debugger", "IPython.extensions.storemagic")
@@ -54,8 +54,11 @@ def awaited(wire: Connection) -> Birth | None:
 
 
 def ending(child: int) -> int | None:
-    """Its exit code, the negative signal that ended it, or None as long as it lives."""
-    ended, status = os.waitpid(child, os.WNOHANG)
+    """Its exit code, the negative signal that ended it, UNKNOWN for no child of ours, or None as long as it lives."""
+    try:
+        ended, status = os.waitpid(child, os.WNOHANG)
+    except ChildProcessError:  # it has been told already
+        return UNKNOWN
     return os.waitstatus_to_exitcode(status) if ended else None
 
 

@@ -76,6 +76,25 @@ def deadly():
             return super().forward(x)
     return Deadly()
 '''
+WORKER_KILLED = '''
+import os, signal, time
+from pathlib import Path
+import lab, psutil, torch
+
+@lab.activations.add
+def worker_killed():
+    """The positive part, which once kills the worker of its notebook. f(x) = max(0, x). Source: this test."""
+    class WorkerKilled(torch.nn.ReLU):
+        def forward(self, x):
+            killed = Path(os.environ["WORKER_KILLED"])
+            if self.training and not killed.exists():
+                killed.touch()
+                parents = psutil.Process().parents()
+                next(each for each in parents if "processes import serve" in str(each.cmdline())).kill()
+                time.sleep(60)
+            return super().forward(x)
+    return WorkerKilled()
+'''
 BRITTLE = '''
 from pathlib import Path
 import lab, torch

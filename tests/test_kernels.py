@@ -4,7 +4,11 @@ from __future__ import annotations
 
 import json
 import os
+import signal
 import sys
+import time
+from contextlib import suppress
+from multiprocessing.connection import Connection
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +17,7 @@ import psutil
 import pytest
 from nbclient.exceptions import DeadKernelError
 
-from lab.sweeps.kernels import Forked, Nursery, can_be_forked
+from lab.sweeps.kernels import UNKNOWN, Birth, Forked, Kernel, Nursery, can_be_forked
 from lab.sweeps.points import executed
 
 TELL = """
@@ -22,6 +26,11 @@ import numpy as np
 print(json.dumps({"id": os.getpid(), "parent": os.getppid(), "session": os.getsid(0), "torch": "torch" in sys.modules,
     "draw": np.random.random(), "folder": os.getcwd(), "mine": os.environ.get("MINE"), "before": "once" in globals()}))
 once = True"""
+ORPHANED = """
+import os, pathlib, signal, time
+pathlib.Path({!r}).write_text(str(os.getpid()))
+os.kill(os.getppid(), signal.SIGKILL)
+time.sleep(300)"""
 pytestmark = [
     pytest.mark.skipif(sys.platform != "linux", reason="kernels are forked on Linux only"),
     pytest.mark.filterwarnings("ignore::DeprecationWarning:(papermill|nbclient|jupyter_client|zmq)"),
@@ -41,6 +50,32 @@ def told(folder: Path, code: str = TELL) -> dict[str, Any]:
     executed(folder / "notebook.ipynb", folder / "out.ipynb", {}, forked=True)
     (output,) = nbformat.read(folder / "out.ipynb", 4).cells[-1].outputs
     return json.loads(output.text)
+
+
+class Interrupted:
+    """A wire on which Ctrl-C comes before the answer."""
+
+    def __init__(self, wire: Connection) -> None:
+        self.wire, self.send, self.close = wire, wire.send, wire.close
+
+    @property
+    def closed(self) -> bool:
+        return self.wire.closed
+
+    def recv(self) -> None:
+        raise KeyboardInterrupt
+
+
+def gone(process: int) -> None:
+    """Returns when it has ended, though it is no child of ours; raises when it has not after a minute."""
+    with suppress(psutil.NoSuchProcess):
+        orphan = psutil.Process(process)
+        late = time.monotonic() + 60
+        while orphan.status() != psutil.STATUS_ZOMBIE:  # who adopts it may leave it so
+            if time.monotonic() > late:
+                orphan.kill()
+                pytest.fail("It lives on without the process that forked it.")
+            time.sleep(0.02)
 
 
 @pytest.mark.filterwarnings("ignore:Passing unrecognized arguments:DeprecationWarning")
@@ -71,8 +106,11 @@ def test_a_kernel_that_is_killed_fails_alone(tmp_path: Path) -> None:
 
 def test_kernels_end_with_the_process_that_forks_and_that_one_with_whoever_asks(tmp_path: Path) -> None:
     before = told(tmp_path)["parent"]
+    ids = tmp_path / "ids"
     with pytest.raises(DeadKernelError):
-        told(tmp_path, "import os, signal, time; os.kill(os.getppid(), signal.SIGKILL); time.sleep(300)")
+        told(tmp_path, ORPHANED.format(str(ids)))
+    (orphan,) = map(int, ids.read_text().split())
+    gone(orphan)
     assert told(tmp_path)["parent"] != before
     assert Forked.nursery
     Forked.nursery.wire.close()  # as the system does for a process that is killed
@@ -80,11 +118,40 @@ def test_kernels_end_with_the_process_that_forks_and_that_one_with_whoever_asks(
     Forked.nursery = None
 
 
+def test_a_kernel_whose_nursery_cannot_be_asked_is_ended_before_that_is_said(tmp_path: Path) -> None:
+    nursery = Nursery()
+    kernel = Kernel(
+        nursery,
+        Birth(("--log-level=CRITICAL", "-f", str(tmp_path / "connection.json")), dict(os.environ), str(tmp_path)),
+    )
+    assert kernel.poll() is None
+    nursery.wire.close()
+    assert kernel.poll() == -signal.SIGKILL
+    gone(kernel.pid)
+
+
+def test_who_is_interrupted_leaves_no_answer_for_the_next(monkeypatch: pytest.MonkeyPatch) -> None:
+    nursery = Forked.there()
+    answered = nursery.wire
+    monkeypatch.setattr(nursery, "wire", Interrupted(answered))
+    with pytest.raises(KeyboardInterrupt):
+        nursery.ask(os.getpid())
+    assert answered.closed
+    assert nursery.process.returncode is not None
+    assert not nursery.there
+
+
+def test_a_process_that_is_not_its_own_leaves_the_nursery_alive() -> None:
+    nursery = Forked.there()
+    assert nursery.ask(os.getpid()) == UNKNOWN
+    assert nursery.ask(os.getpid()) == UNKNOWN
+
+
 def test_where_forking_fails_a_kernel_is_started_anew(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    def gone(*_: object) -> None:
+    def fails(*_: object) -> None:
         raise EOFError
 
-    monkeypatch.setattr(Nursery, "ask", gone)
+    monkeypatch.setattr(Nursery, "ask", fails)
     found = told(tmp_path)
     assert (found["parent"], found["torch"]) == (os.getpid(), False)
 

@@ -26,6 +26,7 @@ from lab.spread import launch
 LAUNCHER = ["-m", "ipykernel_launcher"]
 ENTRY = "from lab.sweeps.nursery import serve; serve()"
 THREADS = "OMP_NUM_THREADS"
+UNKNOWN = 255  # how a process ended of which that has been told before
 ENVIRONMENT = {THREADS: "1", "PYDEVD_DISABLE_FILE_VALIDATION": "1"}  # its debugger warns of what concerns who debugs
 
 
@@ -49,19 +50,24 @@ class Nursery:
     @property
     def there(self) -> bool:
         """Whether it can be asked, by this process and not by one that was forked from it."""
-        return self.owner == os.getpid() and self.process.poll() is None
+        return self.owner == os.getpid() and not self.wire.closed and self.process.poll() is None
 
     def ask(self, question: Birth | int) -> Any:
-        """Raises EOFError, OSError: it is gone."""
+        """Who is interrupted ends it: the next one would hear this answer. Raises EOFError, OSError: it is gone."""
         with self.lock:
-            self.wire.send(question)
-            return self.wire.recv()
+            try:
+                self.wire.send(question)
+                return self.wire.recv()
+            except BaseException:
+                self.close()
+                raise
 
     def close(self) -> None:
-        if self.there:
+        """Its kernels end with it."""
+        self.wire.close()
+        if self.owner == os.getpid():
             self.process.terminate()
             self.process.wait()
-        self.wire.close()
 
 
 class Kernel:
@@ -78,7 +84,7 @@ class Kernel:
         if self.returncode is None:
             try:
                 self.returncode = self.nursery.ask(self.pid)
-            except (EOFError, OSError):  # the kernel ends with it
+            except (EOFError, OSError):  # the nursery has ended, and the system has killed the kernel with it
                 self.returncode = -signal.SIGKILL
         return self.returncode
 

@@ -6,6 +6,7 @@ It starts no thread, touches no tensor and asks for no GPU, so that what its chi
 from __future__ import annotations
 
 import atexit
+import ctypes
 import gc
 import os
 import signal
@@ -17,22 +18,25 @@ from multiprocessing.connection import Connection
 import numpy as np
 from ipykernel.kernelapp import launch_new_instance
 
-from lab.sweeps.kernels import Birth
+from lab.sweeps.kernels import UNKNOWN, Birth
 
+LIBC, PR_SET_PDEATHSIG = ctypes.CDLL(None), 1  # of Linux, where alone kernels are forked
 OF_KERNELS = ("ipykernel.ipkernel", "ipykernel.debugger", "IPython.extensions.storemagic")
 OF_POINTS = ("lab.sweeps", "lab.plots", "lab.stills", "torch._dynamo", "pandas.io.formats.html", "PIL.PngImagePlugin")
 
 
 def serve() -> None:
-    """In the process: fork kernels until nobody asks any more. They notice that it is gone, and end."""
+    """In the process: fork kernels until nobody asks any more. The system ends them with it."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is the affair of whoever asks
     wire = Connection(int(sys.argv[1]))
     for name in (*OF_KERNELS, *OF_POINTS):
         import_module(name)
     gc.freeze()  # what is shared with the children is not touched by their garbage collection
+    nursery = os.getpid()
     if birth := awaited(wire):
         wire.close()
-        live(birth)
+        end_with(nursery)
+        live(birth, nursery)
 
 
 def awaited(wire: Connection) -> Birth | None:
@@ -50,17 +54,27 @@ def awaited(wire: Connection) -> Birth | None:
 
 
 def ending(child: int) -> int | None:
-    """Its exit code, the negative signal that ended it, or None as long as it lives."""
-    ended, status = os.waitpid(child, os.WNOHANG)
+    """Its exit code, the negative signal that ended it, UNKNOWN for no child of ours, or None as long as it lives."""
+    try:
+        ended, status = os.waitpid(child, os.WNOHANG)
+    except ChildProcessError:  # it has been told already
+        return UNKNOWN
     return os.waitstatus_to_exitcode(status) if ended else None
 
 
-def live(birth: Birth) -> None:
+def end_with(parent: int) -> None:
+    """Be killed when the parent ends. ipykernel's own watch does not run: it was imported before there was a parent."""
+    LIBC.prctl(PR_SET_PDEATHSIG, ctypes.c_ulong(signal.SIGKILL))
+    if os.getppid() != parent:  # it was gone already
+        os._exit(1)
+
+
+def live(birth: Birth, parent: int) -> None:
     """As a kernel that was started anew: a session, an environment and random numbers of its own."""
     os.setsid()
     signal.signal(signal.SIGINT, signal.default_int_handler)
     os.environ.clear()
-    os.environ.update(birth.environment, JPY_PARENT_PID=str(os.getppid()))
+    os.environ.update(birth.environment, JPY_PARENT_PID=str(parent))
     os.chdir(birth.folder)
     np.random.seed()  # noqa: NPY002  # a person's option may draw from it, and no two kernels may draw the same
     launch_new_instance(argv=list(birth.arguments))

@@ -15,12 +15,12 @@ from hypothesis import settings
 
 import lab
 from lab.own_options import add_options
-from lab.sweeps import processes
+from lab.sweeps import Sweeping, processes
 from lab.sweeps.outcomes import OUTCOMES
 from lab.sweeps.processes import Processes, places_for
 
 sys.path.insert(0, str(Path(__file__).parents[1]))
-from small_sweeps import DEADLY, FEW, SLOW, Here, swept, written
+from small_sweeps import DEADLY, FEW, SLOW, WORKER_KILLED, Here, sweep_of, swept, written
 
 STRESSED = settings.get_current_profile_name() == "stress"
 POINTS = {
@@ -105,6 +105,18 @@ def test_a_point_that_always_kills_is_a_row_and_the_others_are_trained(at_once, 
     sweeping = swept(tmp_path / "sweep", spec, Processes(places_for(1, [], 0)), retries=0, options=[options])
     outcomes = [sweeping.outcomes[point.id] for point in sweeping.sweep.points]
     assert [(outcome.status, outcome.attempts) for outcome in outcomes] == [("lost", 1), ("finished", 1)]
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="kernels are forked on Linux only")
+def test_a_notebook_whose_worker_is_killed_is_tried_again_to_its_end(tmp_path, monkeypatch):
+    own = written(tmp_path, "worker_killed.py", WORKER_KILLED)
+    add_options([own])
+    monkeypatch.setenv("WORKER_KILLED", str(tmp_path / "killed"))
+    spec = {"base": {**FEW, "activation": "worker_killed"}, "grid": {"optimizer.lr": [0.1]}}
+    engine = Processes(places_for(1, [], 0))
+    sweeping = Sweeping(sweep_of(spec), tmp_path / "sweep", device="cpu", options=[own])
+    assert [outcome.status for _, outcome in sweeping.over(engine)] == ["lost", "finished"]
+    assert (tmp_path / "killed").exists()
 
 
 def test_ctrl_c_stops_a_command_and_the_next_call_goes_on(tmp_path, monkeypatch):

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import json
 import runpy
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
@@ -118,6 +120,41 @@ def test_images_are_seen_as_the_run_saw_its_own_from_which_the_weights_are(brigh
 def test_what_a_damaged_or_older_run_does_not_say_is_not_made_up(bright: Path, facts: str) -> None:
     (bright / "run.json").write_text(facts, encoding="utf-8")
     assert seen(SMALL, {"name": "run", "folder": str(bright)}).statistics == data_of(SMALL).statistics
+
+
+@pytest.mark.parametrize(
+    ("statistics", "shape"),
+    [
+        ([["a"], ["b"]], [1, 8, 8]),
+        ([["0.4"], ["0.3"]], [1, 8, 8]),
+        ([[0.4], []], [1, 8, 8]),
+        ([[], []], [1, 8, 8]),
+        ([[0.4], [0.3, 0.3]], [1, 8, 8]),
+        ([[0.4]], [1, 8, 8]),
+        ([[[0.4]], [[0.3]]], [1, 8, 8]),
+        ([0.4, 0.3], [1, 8, 8]),
+        ([[0.4], [0.0]], [1, 8, 8]),
+        ([[0.4], [1e-300]], [1, 8, 8]),
+        ([[0.4], [-1.0]], [1, 8, 8]),
+        ([[float("nan")], [0.3]], [1, 8, 8]),
+        ([[0.4], [float("inf")]], [1, 8, 8]),
+        ([[True], [True]], [1, 8, 8]),
+        ([[0.4], [0.3]], [1, "<b>", "x"]),
+        ([[0.4], [0.3]], [1, 8.5, 8]),
+        ([[0.4], [0.3]], [1, -8, 8]),
+        ([[0.4], [0.3]], 8),
+        (None, None),
+    ],
+    ids=str,
+)
+def test_what_makes_no_sense_beside_the_tensors_is_as_if_it_were_not_there(
+    statistics: Any, shape: Any, tmp_path: Path
+) -> None:
+    place = tmp_path / "w.safetensors"
+    source = sources.parse({"name": "file", "path": str(place)})
+    images = {"statistics": statistics, "shape": shape}
+    save_file({"weight": torch.zeros(1)}, place, metadata={"images": json.dumps(images)})
+    assert preprocessing_of(source, SMALL.changed(transfer="whole").transfer) is None
 
 
 def test_a_file_of_others_says_nothing_of_its_images(tmp_path: Path) -> None:

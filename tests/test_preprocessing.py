@@ -116,6 +116,21 @@ def test_images_are_seen_as_the_run_saw_its_own_from_which_the_weights_are(brigh
     assert "pixels" not in said  # both have 8 x 8
 
 
+def test_a_run_of_before_the_setting_is_opened_as_it_was_trained(bright: Path, tmp_path: Path) -> None:
+    source = {"name": "run", "folder": str(bright), "normalisation": "data"}
+    kept = lab.train(
+        SMALL.changed(source=source, transfer="whole", epochs=1), folder=tmp_path / "old", progress=False, device="cpu"
+    )
+    file = tmp_path / "old" / "recipe.yaml"
+    older = file.read_text(encoding="utf-8").replace(", normalisation: data}", "}")
+    file.write_text(older, encoding="utf-8")
+    assert "normalisation" not in older
+    opened = lab.open_run(tmp_path / "old")
+    assert opened.recipe == kept.recipe
+    assert opened.test("cpu") == kept.test("cpu")
+    assert lab.open_run(bright).recipe.id == Recipe.load(bright / "recipe.yaml").id  # whose source has no such setting
+
+
 @pytest.mark.parametrize("facts", ["", "[]", "{}", '{"provenance": {"images": {"statistics": [[0.5]]}}}'])
 def test_what_a_damaged_or_older_run_does_not_say_is_not_made_up(bright: Path, facts: str) -> None:
     (bright / "run.json").write_text(facts, encoding="utf-8")

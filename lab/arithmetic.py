@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from contextlib import nullcontext
 from functools import partial
 from typing import Any, NamedTuple
 
@@ -10,6 +11,7 @@ import torch
 from torch import Tensor, nn
 from torch.utils._python_dispatch import TorchDispatchMode
 
+from lab.checkpointing import in_pieces, run_again_backwards
 from lab.gradients import passes_of, runs_again
 from lab.initializers import evaluating
 from lab.objectives import Batch, Moment, Objective, trunk_of
@@ -22,13 +24,12 @@ class Work(NamedTuple):
     """Floating-point operations of a loss and its gradient.
 
     backward: as many as the forward ones of a product for each of its factors that is differentiated: a frozen layer
-    has none for its weights, and none at all below the first trained one. again: the forward ones of products that
-    may be differentiated, which is what a recipe that keeps little computes twice.
+    has none for its weights, and none at all below the first trained one; and those that are computed again on the
+    way, where little was kept.
     """
 
     forward: float = 0.0
     backward: float = 0.0
-    again: float = 0.0
 
     def times(self, factor: float) -> Work:
         return Work(*(factor * value for value in self))
@@ -38,12 +39,11 @@ class Work(NamedTuple):
 
     def of_update(self, recipe: Recipe) -> float:
         """With all that the recipe does to the gradient."""
-        anew = self.again if runs_again(recipe.gradient) else 0.0
-        return passes_of(recipe.gradient) * (self.forward + self.backward + anew)
+        return passes_of(recipe.gradient) * (self.forward + self.backward)
 
 
 class Counter(TorchDispatchMode):
-    """Adds up what passes while it is entered; again: of it, what may be differentiated."""
+    """Adds up what passes while it is entered."""
 
     def __init__(self) -> None:
         from torch.utils.flop_counter import flop_registry  # noqa: PLC0415  # slow to import: brings a compiler
@@ -51,15 +51,13 @@ class Counter(TorchDispatchMode):
         super().__init__()
         # torch's own formula takes a convolution in groups for one without, on the way back.
         self.formulae = flop_registry | {torch.ops.aten.convolution_backward: of_convolution_backward}
-        self.total = self.again = 0.0
+        self.total = 0.0
 
     def __torch_dispatch__(self, func: Any, types: Any, args: tuple[Any, ...] = (), kwargs: Any = None) -> Any:
         given = kwargs or {}
         result = func(*args, **given)
         if formula := self.formulae.get(func.overloadpacket):
-            count = float(formula(*args, **given, out_val=result))
-            self.total += count
-            self.again += count * any(isinstance(each, Tensor) and each.requires_grad for each in args)
+            self.total += float(formula(*args, **given, out_val=result))
         return result
 
 
@@ -77,17 +75,21 @@ def of_convolution_backward(
     return (to_images + to_weight) * 2 * each * weight[0].numel()
 
 
-def work_of(model: nn.Module, loss_of: Callable[[], Tensor]) -> Work:
-    """What a loss of a network in evaluation mode takes, and its gradient towards what is trained."""
+def work_of(model: nn.Module, loss_of: Callable[[], Tensor], *, again: bool = False) -> Work:
+    """What a loss of a network in evaluation mode takes, and its gradient towards what is trained.
+
+    again: as `recompute` has it, which on the way back stops in each piece at the last layer whose numbers are needed.
+    """
     forward, backward = Counter(), Counter()
     trained = [parameter for parameter in model.parameters() if parameter.requires_grad]
-    with evaluating(model), torch.enable_grad():
+    pieces = in_pieces(model, run_again_backwards) if again else nullcontext()
+    with evaluating(model), torch.enable_grad(), pieces:
         with forward:
             loss = loss_of()
         if trained and loss.requires_grad:
             with backward:
                 torch.autograd.grad(loss, trained, allow_unused=True)
-    return Work(forward.total, backward.total, forward.again)
+    return Work(forward.total, backward.total)
 
 
 def flops_per_image(model: nn.Module, images: Tensor) -> float:
@@ -97,7 +99,9 @@ def flops_per_image(model: nn.Module, images: Tensor) -> float:
     return counter.total / len(images)
 
 
-def work_of_loss(objective: Objective, model: nn.Module, images: Tensor, batch_size: int) -> Work:
+def work_of_loss(
+    objective: Objective, model: nn.Module, images: Tensor, batch_size: int, *, again: bool = False
+) -> Work:
     """Of a batch, counted on a few images.
 
     Every image costs the same, and so does every pair of images where an objective compares them: three batches tell
@@ -105,10 +109,12 @@ def work_of_loss(objective: Objective, model: nn.Module, images: Tensor, batch_s
 
     Args:
         images: (4, c, h, w) float from 0 to 1, whatever is on them.
+        again: as in `work_of`.
     """
+    counted = partial(work_of, model, again=again)
     if type(objective).loss is Objective.loss:
-        return work_of(model, lambda: model(images[:1]).sum()).times(batch_size)
-    two, three, four = (work_of(model, partial(loss_of_step, objective, model, images[:count])) for count in (2, 3, 4))
+        return counted(lambda: model(images[:1]).sum()).times(batch_size)
+    two, three, four = (counted(partial(loss_of_step, objective, model, images[:count])) for count in (2, 3, 4))
     more, pairs = batch_size - 2, (batch_size - 2) * (batch_size - 3) / 2
     return two.times(1 - more + pairs).plus(three.times(more - 2 * pairs)).plus(four.times(pairs))
 
@@ -124,13 +130,14 @@ def flops_of_update(recipe: Recipe, objective: Objective, model: nn.Module, imag
     Args:
         images: as in `work_of_loss`.
     """
+    work = partial(work_of_loss, objective, model, images, batch_size, again=runs_again(recipe.gradient))
     if recipe.transfer.name not in thawing:
-        return work_of_loss(objective, model, images, batch_size).of_update(recipe)
+        return work().of_update(recipe)
     trained = [trained_layers(recipe.transfer, epoch, recipe.epochs) for epoch in range(recipe.epochs)]
     trunk, found = trunk_of(model), dict[int, float]()
     for layers in set(trained):
         freeze_all_but(trunk, layers)
-        found[layers] = work_of_loss(objective, model, images, batch_size).of_update(recipe)
+        found[layers] = work().of_update(recipe)
     freeze_all_but(trunk, ALL)
     return sum(map(found.__getitem__, trained)) / len(trained)
 

@@ -158,9 +158,10 @@ def in_parts(compute: Compute, model: nn.Module, draws: torch.Generator, step: i
 def recompute(compute: Compute, model: nn.Module, draws: torch.Generator, step: int) -> Any:
     """Activation checkpointing: memory for time. Of pieces of the network only what goes in is kept for the way back.
 
-    n layers in sqrt(n) pieces: sqrt(n) inputs and one piece's layers are kept, not n ;  one forward pass more
-    The gradient is the same to the last bit, dropout and batch normalisation among it. A network of one's own without a
-    chain of layers has no pieces, and saves nothing; a recurrent layer is in one piece, over all its steps.
+    n layers in sqrt(n) pieces: sqrt(n) inputs and one piece's layers are kept, not n ;  up to a forward pass more
+    The gradient is the same to the last bit, dropout and batch normalisation among it. It does not pay where one piece
+    keeps nearly all, as a recurrent layer over all its steps, nor in networks of a few layers or blocks: the arithmetic
+    grows and the memory does not shrink. A network of one's own without a chain of layers has no pieces.
 
     Source: Chen et al. 2016, arXiv 1604.06174, section 4.1; torch.utils.checkpoint.
     """

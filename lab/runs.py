@@ -20,6 +20,7 @@ from torch import Tensor
 from lab.events import Epoch, Finished, History
 from lab.frames import frame_of
 from lab.loading import data_of
+from lab.older_runs import recipe_of_run
 from lab.progress import with_bar
 from lab.provenance import provenance
 from lab.recipe import CATALOGUES, Recipe, RecipeError, refuse_choices
@@ -266,7 +267,7 @@ def open_run(folder: str | Path, *, weights: bool = True) -> Run:
     if not folder.is_dir():
         raise RunError(f"There is no run in {folder}: no such folder.")
     try:
-        recipe = Recipe.load(folder / RECIPE)
+        recipe = recipe_of_run(folder / RECIPE)
     except RecipeError as error:
         raise RunError(f"There is no readable run in {folder}. {error}{_own_options(folder)}") from None
     problems: list[str] = []

@@ -51,7 +51,10 @@ def beside(name: str, here: Costs, plain: Costs) -> str:
 
     What mixed precision is worth in time depends on the processor, and is measured by `bench/savings.py`.
     """
-    memory = f"{with_prefix(here.activation_bytes)}B per batch, not {with_prefix(plain.activation_bytes)}B"
+    kept, before = with_prefix(here.activation_bytes), with_prefix(plain.activation_bytes)
+    memory = f"{kept}B per batch, not {before}B"
+    if kept == before or here.activation_bytes > plain.activation_bytes:
+        memory += ": it saves nothing here"
     if name == BFLOAT16:
         return f"{name}: {memory}; slower, not faster, where the processor has no instructions for it"
     if here.flops_per_image == plain.flops_per_image:

@@ -32,6 +32,7 @@ ORDER = [
         "reading",
         "own_options",
         "recipe",
+        "older_runs",
         "loading",
         "short_texts",
         "presets",

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import json
 import runpy
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
@@ -114,10 +116,60 @@ def test_images_are_seen_as_the_run_saw_its_own_from_which_the_weights_are(brigh
     assert "pixels" not in said  # both have 8 x 8
 
 
+def test_a_run_of_before_the_setting_is_opened_as_it_was_trained(bright: Path, tmp_path: Path) -> None:
+    source = {"name": "run", "folder": str(bright), "normalisation": "data"}
+    kept = lab.train(
+        SMALL.changed(source=source, transfer="whole", epochs=1), folder=tmp_path / "old", progress=False, device="cpu"
+    )
+    file = tmp_path / "old" / "recipe.yaml"
+    older = file.read_text(encoding="utf-8").replace(", normalisation: data}", "}")
+    file.write_text(older, encoding="utf-8")
+    assert "normalisation" not in older
+    opened = lab.open_run(tmp_path / "old")
+    assert opened.recipe == kept.recipe
+    assert opened.test("cpu") == kept.test("cpu")
+    assert lab.open_run(bright).recipe.id == Recipe.load(bright / "recipe.yaml").id  # whose source has no such setting
+
+
 @pytest.mark.parametrize("facts", ["", "[]", "{}", '{"provenance": {"images": {"statistics": [[0.5]]}}}'])
 def test_what_a_damaged_or_older_run_does_not_say_is_not_made_up(bright: Path, facts: str) -> None:
     (bright / "run.json").write_text(facts, encoding="utf-8")
     assert seen(SMALL, {"name": "run", "folder": str(bright)}).statistics == data_of(SMALL).statistics
+
+
+@pytest.mark.parametrize(
+    ("statistics", "shape"),
+    [
+        ([["a"], ["b"]], [1, 8, 8]),
+        ([["0.4"], ["0.3"]], [1, 8, 8]),
+        ([[0.4], []], [1, 8, 8]),
+        ([[], []], [1, 8, 8]),
+        ([[0.4], [0.3, 0.3]], [1, 8, 8]),
+        ([[0.4]], [1, 8, 8]),
+        ([[[0.4]], [[0.3]]], [1, 8, 8]),
+        ([0.4, 0.3], [1, 8, 8]),
+        ([[0.4], [0.0]], [1, 8, 8]),
+        ([[0.4], [1e-300]], [1, 8, 8]),
+        ([[0.4], [-1.0]], [1, 8, 8]),
+        ([[float("nan")], [0.3]], [1, 8, 8]),
+        ([[0.4], [float("inf")]], [1, 8, 8]),
+        ([[True], [True]], [1, 8, 8]),
+        ([[0.4], [0.3]], [1, "<b>", "x"]),
+        ([[0.4], [0.3]], [1, 8.5, 8]),
+        ([[0.4], [0.3]], [1, -8, 8]),
+        ([[0.4], [0.3]], 8),
+        (None, None),
+    ],
+    ids=str,
+)
+def test_what_makes_no_sense_beside_the_tensors_is_as_if_it_were_not_there(
+    statistics: Any, shape: Any, tmp_path: Path
+) -> None:
+    place = tmp_path / "w.safetensors"
+    source = sources.parse({"name": "file", "path": str(place)})
+    images = {"statistics": statistics, "shape": shape}
+    save_file({"weight": torch.zeros(1)}, place, metadata={"images": json.dumps(images)})
+    assert preprocessing_of(source, SMALL.changed(transfer="whole").transfer) is None
 
 
 def test_a_file_of_others_says_nothing_of_its_images(tmp_path: Path) -> None:

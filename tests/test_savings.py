@@ -32,6 +32,21 @@ def test_each_way_of_saving_stands_beside_the_same_without_it(changes: dict[str,
     assert ("FLOP" in line) == (name == "layers computed again")
 
 
+@pytest.mark.parametrize(
+    ("changes", "saved"),
+    [
+        ({"gradient": "recompute"}, True),
+        ({"gradient": "recompute", "model": {"name": "rnn", "width": 16}}, False),  # as much
+        ({"gradient": "recompute", "model": {"name": "transformer", "width": 16}}, False),  # more
+        ({"gradient": {"name": "in_parts", "images": SMALL.batch_size}}, False),
+    ],
+    ids=str,
+)
+def test_what_saves_nothing_says_so(changes: dict[str, str], saved: bool) -> None:
+    (line,) = savings(DEEP.changed(**changes))
+    assert ("B: it saves nothing here" in line) != saved
+
+
 def test_several_are_told_one_by_one() -> None:
     both = DEEP.changed(gradient=["recompute", {"name": "in_parts", "images": 2}])
     assert [line.partition(":")[0] for line in savings(both)] == ["layers computed again", "batches in parts"]

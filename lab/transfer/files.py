@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Annotated, Any
 
 import torch
-from pydantic import Field
+from pydantic import BaseModel, Field
 from safetensors import SafetensorError, safe_open
 from torch import Tensor
 
@@ -25,6 +25,9 @@ PARALLEL = "module."  # before every name of a network that was trained on sever
 REFUSED = "Unsupported global"  # torch says it of anything but tensors and containers
 
 Folder = Annotated[str, Field(description="folder of a finished run, as `lab runs` lists it")]
+Mean = Annotated[float, Field(strict=True, ge=0, le=1, allow_inf_nan=False)]
+Deviation = Annotated[float, Field(strict=True, ge=0.001, le=1, allow_inf_nan=False)]  # in less there is no image
+Size = Annotated[int, Field(strict=True, gt=0)]
 PathText = Annotated[str, Field(description="a .safetensors file, or a state dict that torch.save wrote")]
 
 
@@ -105,15 +108,21 @@ def preprocessing_of_file(source: Choice) -> Preprocessing | None:
     return kept_in(lambda: json.loads(read_safetensors_facts(path)["images"]))
 
 
+class Kept(BaseModel):
+    """A record of a training split: mean and deviation of its channels, of pixels from 0 to 1; channels and sizes."""
+
+    statistics: tuple[tuple[Mean, ...], tuple[Deviation, ...]]
+    shape: tuple[Size, Size, Size] | None = None
+
+
 def kept_in(read: Callable[[], Any]) -> Preprocessing | None:
-    """As a record of a training split says: mean and deviation of its channels, and its height and width if it does."""
+    """As a record says, if all of it makes sense: who wrote a file of weights may have written anything."""
     try:
-        kept = read()
-        mean, std = kept["statistics"]
-        height, width = kept.get("shape", (0, 0, 0))[1:]
-        return Preprocessing(tuple(mean), tuple(std), (height, width) if height else None)
-    except (OSError, ValueError, KeyError, TypeError, SafetensorError):
+        kept = Kept.model_validate(read())
+    except (OSError, ValueError, KeyError, TypeError, RecursionError, SafetensorError):
         return None
+    mean, std = kept.statistics
+    return Preprocessing(mean, std, kept.shape and kept.shape[1:]) if mean and len(mean) == len(std) else None
 
 
 preprocessing["run"], preprocessing["file"] = preprocessing_of_run, preprocessing_of_file

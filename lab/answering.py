@@ -10,6 +10,7 @@ from torch import Tensor
 
 from lab.data import Split
 from lab.data.batches import batches
+from lab.events import CHANCE
 from lab.features import Keeping
 from lab.last_layer import caught
 from lab.objectives import Look, Objective, readout
@@ -94,7 +95,7 @@ class Answering(Keeping):
         found: dict[str, float] = {}
         for look in self.objective.looks(part):
             found[look.name] = self._accuracy_of(look)
-            found |= {} if look.chance is None else {f"chance of {look.name}": look.chance}
+            found |= {} if look.chance is None else {CHANCE + look.name: look.chance}
         return found
 
     def _accuracy_of(self, look: Look) -> float:

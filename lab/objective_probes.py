@@ -13,6 +13,7 @@ from pydantic import Field
 
 from lab.augmented_probes import checks
 from lab.checks import Finding, Name, margin
+from lab.events import CHANCE
 from lab.many import Many
 from lab.probes import Device, Recipes, Seeds, result_of
 from lab.recipe import Recipe, RecipeError
@@ -49,7 +50,7 @@ def better_beside(
     scores = {name: [found[what] for found in each] for name, each in measured.items()}
     other = against or "chance"
     if not against:
-        scores[other] = [found[f"chance of {what}"] for found in measured[a]]
+        scores[other] = [found[CHANCE + what] for found in measured[a]]
     found = verdict(a, other, np.array(scores[a]), np.array(scores[other]))
     result = result_of(found.interval.low > least, found.interval.high < least)
     means = ", ".join(f"{name} {100 * np.mean(each):.1f}%" for name, each in scores.items())

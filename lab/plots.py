@@ -24,6 +24,7 @@ DRAWN_POINTS = 250  # of each of a run's four curves: together at most 1,000, an
 MARKED_POINTS = 40  # more marks than that only make a line thick
 LARGEST = float(np.finfo(np.float32).max) / 1e4  # a mean of such losses still is a float32
 MEASURES = ("loss", "accuracy")
+LOSS_OF_CLASSES = ("supervised", "adapted_statistics", "fine_tuned_on_target")  # objectives that train by nothing else
 HEIGHT = 376  # pixels
 CUT_NOTE: dict[str, Any] = {  # at the upper right of the loss: most losses fall
     "xref": "paper",
@@ -34,8 +35,10 @@ CUT_NOTE: dict[str, Any] = {  # at the upper right of the loss: most losses fall
     "font": {"size": 11},
     "showarrow": False,
 }
+NOT_ON_LOG = "losses below 0 ↓<br>a log axis has no place for them"
 TITLES = ("Loss (nats per example)", "Accuracy (fraction)")
 TITLES_WITHOUT_LABELS = ("Loss (training: the objective's)", "Accuracy (without labels: fitted)")
+TITLES_OF_OBJECTIVES = ("Loss (thin: objective, dots: classes)", "Accuracy (fraction)")
 TITLES_OF_DOMAINS = ("Loss (thin: training, dots: target)", "Accuracy (diamonds: source, dots: target)")
 
 
@@ -85,11 +88,14 @@ def empty_curves() -> go.Figure:
 def titles(runs: Collection[Run]) -> tuple[str, str]:
     """What the axes show: without labels a run's two losses differ, and its accuracy is that of a fitted last layer.
 
+    Other objectives train by more than the loss of the classes, which the validation is judged by.
     With two domains a run learns in the source; its validation is of the target, and beside that of the source.
     """
     if any(run.recipe.objective.name in without_labels for run in runs):
         return TITLES_WITHOUT_LABELS
-    return TITLES_OF_DOMAINS if any(has_domains(run.history) for run in runs) else TITLES
+    if any(has_domains(run.history) for run in runs):
+        return TITLES_OF_DOMAINS
+    return TITLES if all(run.recipe.objective.name in LOSS_OF_CLASSES for run in runs) else TITLES_OF_OBJECTIVES
 
 
 def has_domains(history: History) -> bool:
@@ -181,7 +187,7 @@ def curves(runs: Sequence[Run]) -> go.Figure:
         for trace, data in zip(run_traces(name, index), trace_data(run.history, steps_per_epoch), strict=True):
             figure.add_trace(trace.update(data))
     if cut is not None:
-        figure.update_yaxes(range=[0, cut.at], col=1)
+        figure.update_yaxes(range=[lowest(runs), cut.at], col=1)
     return figure
 
 
@@ -195,9 +201,14 @@ class Cut(NamedTuple):
         return f"cut off: losses up to {self.largest:.2g} ↑<br>a log axis shows them"
 
 
-def notes(runs: Collection[Run], cut: Cut | None) -> tuple[str, str, str]:
+def notes(runs: Collection[Run], cut: Cut | None, *, log: bool = False) -> tuple[str, str, str]:
     """What the annotations of `empty_curves` say of these runs: two titles, and what is cut off."""
-    return *titles(runs), str(cut or "")
+    return *titles(runs), NOT_ON_LOG if log and lowest(runs) < 0 else str(cut or "")
+
+
+def lowest(runs: Collection[Run]) -> float:
+    """Where a linear loss axis begins: below 0 for a sum that has logarithms of learned variances in it."""
+    return min([0.0, *(float(losses.min()) for run in runs if len(losses := finite_losses(run)))])
 
 
 def loss_cut(runs: Sequence[Run]) -> Cut | None:

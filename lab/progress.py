@@ -70,7 +70,7 @@ def _scores(epoch: Epoch) -> str:
 
 def others(epoch: Epoch) -> str:
     """`source 0.9851, gap 0.3702, `: what the objective has measured beside; nothing where it has nothing."""
-    return "".join(f"{name} {value:.4f}, " for name, value in epoch.beside.items())
+    return f"{epoch.beside_words}, " if epoch.beside else ""
 
 
 def time_words(seconds: float) -> str:

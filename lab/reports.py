@@ -11,6 +11,8 @@ from statistics import mean, stdev
 from typing import Any
 
 from lab.compare import FAILURES, Comparison, Phase
+from lab.data.domains import judges_elsewhere
+from lab.events import CHANCE, beside_in_words
 from lab.loading import data_of
 from lab.sentences import KINDS, footing, furthest, in_points, ranking_claim, words
 from lab.targets import target_lines
@@ -58,9 +60,11 @@ def beside_lines(comparison: Comparison, phase: Phase) -> list[str]:
 
 
 def beside_line(name: str, trials: Sequence[Trial]) -> str:
-    each = [trial.beside for trial in trials]
-    told = [f"{what} {spread([beside[what] for beside in each])}" for what in each[0]]
-    return f"{name}: {spread([trial.score for trial in trials])}; {', '.join(told)}"
+    seen = {what: [trial.beside[what] for trial in trials] for what in trials[0].beside}
+    told = {
+        what: points(values[0], None) if what.startswith(CHANCE) else spread(values) for what, values in seen.items()
+    }
+    return f"{name}: {spread([trial.score for trial in trials])}; {beside_in_words(told)}"
 
 
 def spread(values: Sequence[float]) -> str:
@@ -118,9 +122,11 @@ def title(comparison: Comparison) -> str:
     equal = {"target": "epochs at most"}.get(comparison.plan.budget, comparison.plan.budget)
     data = data_of(recipes[0])
     seeds = min(map(len, comparison.scores("given").values()))
+    elsewhere = [choice.name for choice in recipes[0].modify if choice.name in judges_elsewhere]
+    domain = f" of the domain that is judged ({', '.join(elsewhere)})" if elsewhere else ""
     return (
         f"{len(recipes)} arms on {recipes[0].data.name}, equal {equal} ({length}), "
-        f"{seeds} paired seeds; accuracy in % of {len(data.test):,} test images"
+        f"{seeds} paired seeds; accuracy in % of {len(data.test):,} test images{domain}"
     )
 
 

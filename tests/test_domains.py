@@ -18,7 +18,7 @@ from lab.objectives.trunk import OnTrunk
 from lab.panel.words import runs_table
 from lab.plans import Plan
 from lab.recipe import Recipe, RecipeError
-from lab.reports import report, search_words
+from lab.reports import report, search_words, title
 from lab.steps import build_model, build_objective
 from lab.trials import trial_of
 
@@ -307,6 +307,7 @@ def test_a_report_says_in_which_domain_rates_were_judged():
     plan = {"seeds": 2, "trials": 3, "tuning_seeds": 1, "device": "cpu"}
     found = lab.compare({"source": FEW, "coral": FEW.changed(objective="coral")}, **plan)
     assert search_words(found).endswith("at 1 seed, judged in the source, without a label of the target.")
+    assert title(found).endswith("test images of the domain that is judged (backgrounds)")
 
 
 def test_arms_with_backgrounds_in_training_and_without_are_judged_on_the_same_images():
@@ -330,7 +331,7 @@ def test_runs_are_listed_with_both_domains_and_their_gap(tmp_path, capsys):
     assert plain.gap is None
     assert set(lab.runs.table(tmp_path)["gap"].dropna()) == {shifted.gap}
     assert main(["runs", str(tmp_path)]) == 0
-    assert f"{shifted.gap:.6f}" in capsys.readouterr().out
+    assert f"{shifted.gap:.4f}" in capsys.readouterr().out
 
 
 def test_a_list_of_runs_with_one_domain_has_no_gap(tmp_path, capsys):

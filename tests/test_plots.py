@@ -13,13 +13,17 @@ from lab.events import Epoch, History
 from lab.plots import (
     COLOURS,
     DRAWN_POINTS,
+    NOT_ON_LOG,
     TITLES,
     TITLES_OF_DOMAINS,
+    TITLES_OF_OBJECTIVES,
     TITLES_WITHOUT_LABELS,
     colour_and_dash,
     curves,
     decimate,
     loss_cut,
+    lowest,
+    notes,
     titles,
     trace_data,
 )
@@ -108,6 +112,21 @@ def test_without_labels_the_axes_say_that_the_two_losses_differ_and_what_answers
     runs = [lab.Run(each, history([1.0] * 10), "finished") for each in (recipe.changed(objective="simclr"), recipe)]
     figure = curves(runs)
     assert [title.text for title in figure.layout.annotations] == [*TITLES_WITHOUT_LABELS, ""]
+
+
+def test_where_the_loss_has_more_in_it_than_classes_the_title_says_whose_it_is() -> None:
+    runs = [
+        lab.Run(lab.Recipe(objective=name), history([1.0] * 10), "finished") for name in ("supervised", "multi_task")
+    ]
+    assert titles(runs[:1]) == TITLES
+    assert titles(runs) == TITLES_OF_OBJECTIVES
+
+
+def test_losses_below_zero_are_missed_on_a_log_axis_only() -> None:
+    sunk, usual = (lab.Run(lab.Recipe(), history([1.0, last] * 5), "finished") for last in (-0.5, 0.5))
+    assert notes([usual, sunk], None, log=True)[2] == NOT_ON_LOG
+    assert (lowest([usual]), lowest([usual, sunk])) == (0, -0.5)
+    assert notes([usual, sunk], None)[2] == notes([usual], None, log=True)[2] == ""
 
 
 def test_with_two_domains_the_source_has_a_curve_of_its_own_and_the_gap_under_the_pointer() -> None:

@@ -10,6 +10,7 @@ from small_runs import SMALL, trained
 import lab
 from lab.data import DataError, Dataset, Split, load
 from lab.objectives.tasks import TASKS, MultiTask, turned, weighted
+from lab.panel.words import runs_table
 from lab.recipe import RecipeError
 from lab.steps import build_model
 
@@ -89,6 +90,14 @@ def test_accuracies_of_all_tasks_are_told_and_right():
         turns = torch.arange(len(split)) % 4
         right = (session.model(turned(seen, turns), "turned").argmax(1) == turns).double().mean()
     assert last.also == {"odd": pytest.approx(odd.item()), "turned": pytest.approx(right.item())}
+
+
+def test_an_accuracy_that_no_task_has_learned_is_called_so():
+    recipe = with_tasks().changed(epochs=1)
+    runs = [lab.train(each, progress=False) for each in (recipe, recipe.changed(**{"objective.class_weight": 0}))]
+    usual, without = (runs_table({1: run}) for run in runs)
+    assert "not learned" in without
+    assert "not learned" not in usual
 
 
 @pytest.mark.parametrize("task", TASKS)

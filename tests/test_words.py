@@ -1,5 +1,6 @@
 """Images and words in one space: loss against a reference, unseen classes, one side missing; shapes, sequences."""
 
+import re
 import unicodedata
 
 import numpy as np
@@ -14,6 +15,8 @@ from lab.data import DataError, load
 from lab.data.shapes import COLOURS, SHAPES
 from lab.diagnostics.by_words import nearest_images
 from lab.objectives.words import bag, symmetric_info_nce, tokens_of
+from lab.panel.words import runs_table
+from lab.reports import beside_lines
 from lab.steps import build_model
 from lab.store import RunError
 
@@ -99,6 +102,21 @@ def test_unseen_classes_are_told_by_their_words_beside_chance(tmp_path):
         ValueError, match=r"^'purple moon' has no words that this network knows\. It knows: blue, circle"
     ):
         nearest_images(run, "purple moon")
+
+
+def test_a_network_without_words_is_measured_on_unseen_classes_too_and_chances_stand_behind():
+    run = lab.train(BASE.changed(objective="supervised"), progress=False, device="cpu")
+    assert run.best.also == {"unseen among all": 0, "chance of unseen among all": 1 / 16}
+    assert run.best.beside_words == "unseen among all 0.0000 (chance 0.0625)"
+    assert f">beside it: {run.best.beside_words}</td>" in runs_table({1: run})
+
+
+def test_a_report_has_unseen_classes_of_both_arms():
+    arms = {"words": BASE, "classes": BASE.changed(objective="supervised")}
+    found = lab.compare({name: arm.changed(epochs=2) for name, arm in arms.items()}, seeds=2, tune=False, device="cpu")
+    *_, words, classes = beside_lines(found, "given")
+    assert classes.endswith("; unseen among all 0.0 ± 0.0 (chance 6.2)")
+    assert re.search(r"; unseen among all \S+ ± \S+ \(chance 6\.2\), unseen \S+ ± \S+ \(chance 33\.3\)$", words)
 
 
 def test_a_run_that_knows_no_words_says_so():

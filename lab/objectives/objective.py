@@ -101,7 +101,15 @@ class Objective:
         return functional.cross_entropy(exact, labels, label_smoothing=self.smoothing)
 
     def looks(self, part: Part) -> tuple[Look, ...]:
-        """What else is measured; here the domain that was learned, where the data set is judged in another one."""
-        if self.data.shift is None:
-            return ()
-        return (Look("source", getattr(self.data.shift, part), as_trained=self.adapts_to is not None),)
+        """What else is measured: the domain that was learned, where another one is judged; classes without images."""
+        shift, found = self.data.shift, list[Look]()
+        if shift is not None:
+            found.append(Look("source", getattr(shift, part), as_trained=self.adapts_to is not None))
+        if self.data.unseen:
+            found.append(Look("unseen among all", self.unseen(part), chance=1 / len(self.data.classes)))
+        return tuple(found)
+
+    def unseen(self, part: Part) -> Split:
+        """Images of the classes that have none in training."""
+        split = getattr(self.data, part)
+        return split.take(torch.isin(split.labels.cpu(), torch.tensor(self.data.unseen)).nonzero().flatten())

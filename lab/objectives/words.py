@@ -132,13 +132,8 @@ class ImageAndWords(Objective):
         return loss, network.scale * place @ network.meaning(bags).T
 
     def looks(self, part: Part) -> tuple[Look, ...]:
-        usual, unseen = super().looks(part), torch.tensor(self.data.unseen, dtype=torch.long)
-        if not len(unseen):
-            return usual
-        split = getattr(self.data, part)
-        theirs = split.take(torch.isin(split.labels, unseen).nonzero().flatten())
-        among_all = Look("unseen among all", theirs, chance=1 / len(self.data.classes))
-        return *usual, Look(UNSEEN, theirs, UNSEEN, chance=1 / len(unseen)), among_all
+        usual, unseen = super().looks(part), self.data.unseen
+        return (*usual, Look(UNSEEN, self.unseen(part), UNSEEN, chance=1 / len(unseen))) if unseen else usual
 
 
 @torch.inference_mode()

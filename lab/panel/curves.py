@@ -9,7 +9,7 @@ import numpy as np
 
 from lab.panel.entries import Entry
 from lab.panel.live_figure import large_figure
-from lab.plots import HEIGHT, empty_curves, letters, loss_cut, notes, run_traces, trace_data
+from lab.plots import HEIGHT, empty_curves, letters, loss_cut, lowest, notes, run_traces, trace_data
 
 HINT = "No runs yet:<br>choose on the left,<br>then press <b>Train</b>."
 SIDE_BY_SIDE = 460  # pixels
@@ -29,7 +29,7 @@ class Curves:
         self.figure = large_figure(empty_curves().update_layout(showlegend=False))  # the table of runs is the legend
         self.figure._meanwhile = MEANWHILE
         self.figure.when_drawn(tell)
-        self._top: float | None = None
+        self._span: tuple[float, float] | None = None
         self._lines: dict[int, list[Any]] = {}
         self._late: set[int] = set()  # runs that have moved since they were drawn
         self._show_hint(visible=True)
@@ -91,18 +91,16 @@ class Curves:
     def _fit_axes(self, entries: Sequence[Entry]) -> None:
         """Say what they show, and keep a linear loss readable when some are huge; a logarithmic one shows them all."""
         runs, axis = [entry.run for entry in entries], self.figure.layout.yaxis
-        cut = None if axis.type == "log" else loss_cut(runs)
-        for note, text in zip(self.figure.layout.annotations, notes(runs, cut), strict=False):
+        log = axis.type == "log"
+        cut = None if log else loss_cut(runs)
+        for note, text in zip(self.figure.layout.annotations, notes(runs, cut, log=log), strict=False):
             if note.text != text:
                 note.text = text
-        top = cut.at if cut else None
-        if top == self._top:
+        span = (lowest(runs), cut.at) if cut else None
+        if span == self._span:
             return
-        self._top = top
-        if top is None:
-            axis.update(range=None, autorange=True)
-        else:
-            axis.update(range=[0, top], autorange=False)
+        self._span = span
+        axis.update(range=span, autorange=span is None)
 
     def set_width(self, pixels: int) -> None:
         """Loss and accuracy side by side, or below each other where that would leave no room."""

@@ -39,6 +39,7 @@ SAY = {
     "failed": "Failed",
 }
 FITTED = "Without labels: of a last layer that is fitted to the features"
+NO_CLASSES = "class_weight is 0: no task of this run is to name classes"
 SVG_DASHES = {
     "solid": "",
     "dot": "2 3",
@@ -100,27 +101,22 @@ def runs_table(
     if not runs:
         return '<div class="lab-empty">Runs appear here, with what differs between them.</div>'
     heads = ["line", "run", "what differs", "status", "epochs", "best accuracy", "its loss", "seconds"]
-    heads += ["beside it"] * (wide := any(run.best and run.best.beside for run in runs.values()))
     head = "".join(f'<th scope="col" class="{"number" if i > 3 else ""}">{text}</th>' for i, text in enumerate(heads))
     what = differences(runs)
     shown = [number for number in runs if found is None or number in found]
     shown.sort(key=lambda number: not notes.get(number, Note()).pinned)
-    rows = "".join(
-        table_row(number, runs[number], what[number], notes.get(number, Note()), wide=wide) for number in shown
-    )
+    rows = "".join(table_row(number, runs[number], what[number], notes.get(number, Note())) for number in shown)
     left_out = f'<div class="lab-detail">{len(shown)} of {len(runs)} runs</div>' if len(shown) < len(runs) else ""
     return f'<table class="lab-runs"><thead><tr>{head}</tr></thead><tbody>{rows}</tbody></table>{left_out}'
 
 
-def table_row(number: int, run: Run, what: str, note: Note, *, wide: bool) -> str:
-    """wide: with a cell for what the objective measures beside the accuracy."""
+def table_row(number: int, run: Run, what: str, note: Note) -> str:
     best = run.best
     numbers = [
         f"{len(run.history.epochs)} of {run.recipe.epochs}",
         f"{best.validation_accuracy:.4f}{fitted(run)}" if best else "-",
         short_loss(best.validation_loss) if best else "-",
         f"{run.seconds:.1f}",
-        *([beside_words(best)] if wide else []),
     ]
     cells = "".join(f'<td class="number">{text}</td>' for text in numbers)
     title = escape(run.detail, quote=True)
@@ -128,7 +124,14 @@ def table_row(number: int, run: Run, what: str, note: Note, *, wide: bool) -> st
     pin = '<span role="img" aria-label="pinned" title="pinned">★</span> ' if note.pinned else ""
     said = f'<div class="lab-noted">{escape(note.text)}</div>' if note.text else ""
     named = f"<td>{pin}{number}</td><td>{escape(what)}{said}</td>"
-    return f"<tr><td>{line_sample(number - 1)}</td>{named}<td>{status}</td>{cells}</tr>"
+    row = f"<tr><td>{line_sample(number - 1)}</td>{named}<td>{status}</td>{cells}</tr>"
+    return row + (beside_row(best, 2 + len(numbers)) if best and best.beside else "")
+
+
+def beside_row(best: Epoch, columns: int) -> str:
+    """What the objective measures beside the accuracy: too much for a column, and not of every run."""
+    said = f"beside it: {escape(best.beside_words)}"
+    return f'<tr class="lab-beside"><td></td><td></td><td colspan="{columns}">{said}</td></tr>'
 
 
 def short_loss(loss: float) -> str:
@@ -138,12 +141,9 @@ def short_loss(loss: float) -> str:
 
 def fitted(run: Run) -> str:
     """Said beside an accuracy that no training of labels has brought about."""
+    if getattr(run.recipe.objective, "class_weight", 1) == 0:
+        return f' <abbr title="{NO_CLASSES}">not learned</abbr>'
     return f' <abbr title="{FITTED}">fitted</abbr>' if run.recipe.objective.name in without_labels else ""
-
-
-def beside_words(best: Epoch | None) -> str:
-    """`source 0.9851, gap 0.3702`."""
-    return escape(", ".join(f"{name} {value:.4f}" for name, value in best.beside.items())) if best else ""
 
 
 def line_sample(index: int) -> str:

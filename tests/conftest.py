@@ -1,6 +1,7 @@
 """Fixtures that several test files ask for."""
 
 from collections.abc import Iterator
+from contextlib import contextmanager
 
 import pytest
 import torch
@@ -70,13 +71,26 @@ def slow_groups(monkeypatch: pytest.MonkeyPatch) -> SlowGroups:
     return slow
 
 
-@pytest.fixture
-def panel() -> Iterator[lab.Panel]:
+@contextmanager
+def fresh_panel() -> Iterator[lab.Panel]:
     """An empty panel, whose sections are folded as at first."""
     made = lab.Panel(folder=None, device="cpu")
     yield made
     made.close()
     Landscapes.unfolded, Samples.unfolded = False, True
+
+
+@pytest.fixture
+def panel() -> Iterator[lab.Panel]:
+    with fresh_panel() as made:
+        yield made
+
+
+@pytest.fixture(scope="module")
+def used_panel() -> Iterator[lab.Panel]:
+    """One that goes from test to test, with the choices of the last."""
+    with fresh_panel() as made:
+        yield made
 
 
 @pytest.fixture(scope="module")

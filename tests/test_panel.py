@@ -23,7 +23,8 @@ OPTIONS = [(field, name) for field, catalogue in CATALOGUES.items() for name in 
 
 
 @pytest.mark.parametrize(("field", "name"), OPTIONS)
-def test_every_option_has_a_control_for_every_setting(panel, field: str, name: str) -> None:
+def test_every_option_has_a_control_for_every_setting(used_panel, field: str, name: str) -> None:
+    panel = used_panel
     many = isinstance(getattr(Recipe(), field), tuple)
     recipe = Recipe(**{field: [name] if many else name})
     panel.recipe = recipe

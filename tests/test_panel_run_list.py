@@ -190,18 +190,19 @@ def test_load_sets_the_controls_to_a_run_s_choices_but_what_is_locked(tmp_path: 
     panel.close()
 
 
-@pytest.mark.parametrize("text", NASTY)
-def test_no_note_breaks_or_injects_anything(kept, text: str) -> None:
+def test_no_note_breaks_or_injects_anything(kept) -> None:
     before = {path.name for path in kept.folder.iterdir()}
     choose(kept, 1)
-    kept.list.note.value = text
-    assert read_note(kept.runs[0].folder).text == kept.list.note.value == text
-    table = kept.list.table.value
-    assert not any(tag in table for tag in ("<script", "<img", "<b>"))
-    kept.list.search.value = text
-    assert table.count("<tr><td>") == 2
-    assert {path.name for path in kept.folder.iterdir()} == before
-    assert lab.open_run(kept.runs[0].folder).problems == []
+    for text in NASTY:
+        kept.list.search.value = ""
+        kept.list.note.value = text
+        assert read_note(kept.runs[0].folder).text == kept.list.note.value == text
+        table = kept.list.table.value
+        assert not any(tag in table for tag in ("<script", "<img", "<b>")), text
+        kept.list.search.value = text
+        assert table.count("<tr><td>") == 2, text
+        assert {path.name for path in kept.folder.iterdir()} == before
+        assert lab.open_run(kept.runs[0].folder).problems == [], text
 
 
 @given(text=st.text(), pinned=st.booleans())

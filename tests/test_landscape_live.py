@@ -23,8 +23,9 @@ from lab.landscape.grids import Grid, line_grid
 from lab.landscape.live_runs import LEAST_MARKS, MARKS, LiveRun
 from lab.landscape.replays import read_off
 from lab.landscape.scenes import Scale, Scene, share, trust_words
+from lab.landscape.surfaces import measuring
 from lab.landscape.timekeeping import ADVANCE
-from lab.landscape.trails import Trail, scatter
+from lab.landscape.trails import Trail, at_once, scatter
 from lab.landscape.weights import flat
 from lab.panel.portraits import all_in_html, replayed, scenes_of
 from lab.panel.surveyor import Surveyor
@@ -485,8 +486,18 @@ def test_a_replay_on_the_sharpest_plane_shows_the_mark_of_its_snapshot():
         (scene,) = scenes_of([portrait], {1: (1, "run 1")}, step)
         (path,) = scene.paths
         assert path.steps.tolist() == [steps[place]]
-        assert path.on_plane == pytest.approx(path.true, rel=1e-5)  # on its own surface
+        assert path.on_plane == pytest.approx(on_plane(live, place, path.coordinates), rel=1e-5)
+        assert len(path.gaps) == (step is None)  # measured
         assert (scene.surface is portrait.surface) == (step is None)
+
+
+def on_plane(live, place, coordinates):
+    """Losses on the parallel plane through a snapshot of run 1, measured."""
+    run, plane = live.runs[1], live._views[1].frame.plane
+    snapshot = run.snapshot(range(len(run.trail))[place])
+    network = run.network_with(snapshot.buffers)
+    evaluator = Evaluator(network, plane.carried_to(snapshot.weights), samples_of(run, count=40))
+    return at_once(measuring(evaluator, coordinates))
 
 
 # -- planes ------------------------------------------------------------------------------------------------------------

@@ -583,6 +583,23 @@ def test_a_joint_plane_says_what_it_shows_of_each_path_and_is_made_anew_for_the_
     assert Frame(runs, "path", 0).serves_better_than(frame)
 
 
+@pytest.mark.parametrize("error", [torch.OutOfMemoryError("CUDA out of memory"), RuntimeError("no kernel.")])
+def test_where_memory_does_not_do_for_eigenvectors_a_random_plane_says_so(monkeypatch, error):
+    def broken(*_, **__):
+        raise error
+
+    monkeypatch.setattr("lab.landscape.frames.Curvature", broken)
+    live = Live(QUICK._replace(plane="hessian"))
+    followed(live, recipe_of("mlp"))
+    settle(live)
+    (portrait,) = live.portraits()
+    assert portrait.surface.complete
+    said = "as the one asked for was not found: "
+    why = said + ("Not enough memory on cpu" if isinstance(error, torch.OutOfMemoryError) else "no kernel")
+    for words in (brief_words, trust_words):
+        assert why in words(Scene(portrait.surface, (portrait.path,)))
+
+
 @pytest.mark.parametrize("plane", ["path", "random", "hessian", "points"])
 def test_each_plane_that_carries_a_path_says_what_it_shows_of_it(plane):
     live = Live(QUICK._replace(plane=plane))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Sequence
+from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -12,7 +13,7 @@ from tqdm import tqdm
 
 from lab.followed import Followed, finished, follow
 from lab.landscape_folder import PAGE, check_folder, save
-from lab.landscape_numbers import numbers_of
+from lab.landscape_numbers import Number, numbers_of
 from lab.landscape_scenes import ending, scenes_of, without_lost
 from lab.reading import parse_overrides
 from lab.recipe import Recipe, RecipeError, labels
@@ -66,9 +67,14 @@ def landscape(
         scenes = drawn(runs, view, quiet=quiet)
     except RecipeError as error:  # of fewer runs than were given, perhaps
         raise RecipeError(" ".join([str(error), *lost])) from None
-    found = [numbers_of(run, seed=view.lens.seed) for run in runs] if numbers else []
+    found = [ending_numbers(run, view.lens.seed) for run in runs] if numbers else []
     facts = save(folder, f"Loss landscape of {'; '.join(run.name for run in runs)}", scenes, runs, found, lost=lost)
     return {"folder": str(folder), "page": str(folder / PAGE), **facts}
+
+
+def ending_numbers(run: Followed, seed: int) -> list[Number]:
+    """Of the step where a run ended."""
+    return [replace(each, at=f"step {run.glimpses[-1].step:,}") for each in numbers_of(run, seed=seed)]
 
 
 def fresh_folder() -> Path:

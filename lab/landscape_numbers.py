@@ -48,7 +48,7 @@ class Place(Protocol):
 class Number:
     """What was measured, and what it may be off by; both None where it has no finite value, and why says why.
 
-    where: what else belongs to it, in words.
+    where: what else belongs to it, in words. at: of which step it is, in words, where it stands beside a picture.
     """
 
     name: str
@@ -57,6 +57,7 @@ class Number:
     kind: ErrorKind
     where: str = ""
     why: str = ""
+    at: str = ""
 
     @property
     def text(self) -> str:

@@ -429,6 +429,7 @@ def test_numbers_stand_beside_the_pictures_where_they_are_asked_for(recipes, cap
     assert facts["between"] == []
     (run,) = shown(Path(facts["folder"]))["runs"]
     assert run["numbers"] == facts["runs"][0]["numbers"]
+    assert {each["at"] for each in run["numbers"]} == {f"step {facts['scenes'][0]['paths'][0]['last_step']}"}
     assert [each["name"] for each in run["numbers"]][2:] == [
         "trace of the Hessian",
         "sharpness, raw",

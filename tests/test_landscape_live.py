@@ -23,8 +23,9 @@ from lab.landscape.grids import Grid, line_grid
 from lab.landscape.live_runs import LEAST_MARKS, MARKS, LiveRun
 from lab.landscape.replays import read_off
 from lab.landscape.scenes import Scale, Scene, share, trust_words
+from lab.landscape.surfaces import measuring
 from lab.landscape.timekeeping import ADVANCE
-from lab.landscape.trails import Trail, scatter
+from lab.landscape.trails import Trail, at_once, scatter
 from lab.landscape.weights import flat
 from lab.panel.portraits import all_in_html, replayed, scenes_of
 from lab.panel.surveyor import Surveyor
@@ -485,8 +486,18 @@ def test_a_replay_on_the_sharpest_plane_shows_the_mark_of_its_snapshot():
         (scene,) = scenes_of([portrait], {1: (1, "run 1")}, step)
         (path,) = scene.paths
         assert path.steps.tolist() == [steps[place]]
-        assert path.on_plane == pytest.approx(path.true, rel=1e-5)  # on its own surface
+        assert path.on_plane == pytest.approx(on_plane(live, place, path.coordinates), rel=1e-5)
+        assert len(path.gaps) == (step is None)  # measured
         assert (scene.surface is portrait.surface) == (step is None)
+
+
+def on_plane(live, place, coordinates):
+    """Losses on the parallel plane through a snapshot of run 1, measured."""
+    run, plane = live.runs[1], live._views[1].frame.plane
+    snapshot = run.snapshot(range(len(run.trail))[place])
+    network = run.network_with(snapshot.buffers)
+    evaluator = Evaluator(network, plane.carried_to(snapshot.weights), samples_of(run, count=40))
+    return at_once(measuring(evaluator, coordinates))
 
 
 # -- planes ------------------------------------------------------------------------------------------------------------
@@ -570,6 +581,23 @@ def test_a_joint_plane_says_what_it_shows_of_each_path_and_is_made_anew_for_the_
     walk(sessions[1], short, [(2, 200.0), (2, 200.0), (2, 200.0)])
     assert "of one of the paths" in frame.worn()
     assert Frame(runs, "path", 0).serves_better_than(frame)
+
+
+@pytest.mark.parametrize("error", [torch.OutOfMemoryError("CUDA out of memory"), RuntimeError("no kernel.")])
+def test_where_memory_does_not_do_for_eigenvectors_a_random_plane_says_so(monkeypatch, error):
+    def broken(*_, **__):
+        raise error
+
+    monkeypatch.setattr("lab.landscape.frames.Curvature", broken)
+    live = Live(QUICK._replace(plane="hessian"))
+    followed(live, recipe_of("mlp"))
+    settle(live)
+    (portrait,) = live.portraits()
+    assert portrait.surface.complete
+    said = "as the one asked for was not found: "
+    why = said + ("Not enough memory on cpu" if isinstance(error, torch.OutOfMemoryError) else "no kernel")
+    for words in (brief_words, trust_words):
+        assert why in words(Scene(portrait.surface, (portrait.path,)))
 
 
 @pytest.mark.parametrize("plane", ["path", "random", "hessian", "points"])

@@ -13,6 +13,7 @@ from lab.followed import follow
 from lab.landscape import Evaluator, surface
 from lab.landscape.grids import Spline, SplineError
 from lab.landscape.replays import path_on, read_off, spaced
+from lab.landscape.scenes import mark_words
 from lab.landscape_folder import save
 from lab.landscape_replays import BYTES, replay_of, replay_words, said, thinned
 from lab.landscape_scenes import scenes_of
@@ -157,7 +158,13 @@ def test_a_path_read_off_has_the_true_loss_at_its_own_snapshot_alone():
     assert found.read_off
     assert found.on_plane[1] == path.true[1]
     assert found.on_plane[2] == read_off(surface_of(bowl), path.coordinates)[2] != path.true[2]
+    assert len(found.gaps) == 4  # of its own nothing was found
+    assert "step 10: loss" in (words := mark_words(found.first(2)))
+    assert words.endswith(", where the plane passes through it")
+    assert "step 20: loss" in (words := mark_words(found.first(3)))
+    assert ", read off the surface " in words
     nowhere = path_on(surface_of(bowl), replace(path, true=np.full(5, np.nan)), 10)
+    assert nowhere.own is None
     assert np.isfinite(nowhere.on_plane).all()
 
 

@@ -589,6 +589,9 @@ def test_what_is_shown_can_be_saved(panel, tmp_path, monkeypatch) -> None:
     facts = json.loads((folder / "facts.json").read_text())
     assert [run["recipe"] for run in facts["runs"]] == [run.recipe.to_yaml() for run in panel.runs]
     assert all(len(run["numbers"]) == 6 for run in facts["runs"])
+    for run, column in zip(facts["runs"], panel.landscapes.numbers.measured.columns.values(), strict=True):
+        assert {number["at"] for number in run["numbers"]} == {f"step {column.step:,}"}
+    assert f'"at": "step {panel.runs[0].step:,}"' in (folder / "index.html").read_text()
     with np.load(folder / "surface.npz", allow_pickle=False) as kept:
         assert np.array_equal(kept["1.loss"], surfaces(panel)[1].loss)
         for number, portrait in enumerate(panel.landscapes.news.portraits):

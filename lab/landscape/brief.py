@@ -32,7 +32,7 @@ def directions_words(origin: Origin) -> str:
     if origin.kind != "random":
         return ""
     by = "not normalised" if origin.normalisation == "none" else f"normalised by {origin.normalisation}"
-    return f" (seed {origin.seed}, {by})"
+    return f" ({', '.join(filter(None, [f'seed {origin.seed}', by, origin.note]))})"
 
 
 def statistics_words(on: Measured) -> str:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 from collections.abc import Generator, Sequence
 from dataclasses import replace
 from typing import Literal, NamedTuple
@@ -19,6 +18,7 @@ from lab.landscape.samples import samples_of
 from lab.landscape.surfaces import Surface
 from lab.landscape.trails import at_once, centred, laying_joint, laying_path, scatter
 from lab.landscape.weights import inner, norm
+from lab.steps import is_out_of_memory, no_memory
 from lab.views import Lens, Normalisation, View
 
 KEPT = 0.9  # of the share of a path that a plane showed when it was made: below that it is made anew
@@ -26,6 +26,7 @@ THROUGH = "carried along, through the newest snapshot"
 THROUGH_EACH = "the same directions for all, each picture through its own run's newest snapshot"
 THREE_ENDS = "the ends of the three runs"
 THREE_SNAPSHOTS = "the first, the middle and the last snapshot of the run"
+INSTEAD = "as the one asked for was not found:"
 LEAST_SNAPSHOTS = 3  # span a plane
 MARGIN = 1.6  # times the largest distance of a snapshot from the middle of the paths
 GROWN = 2  # times the steps: after so many eigenvectors are looked for again
@@ -166,17 +167,23 @@ class Frame:
 def laying(
     runs: Sequence[LiveRun], kind: PlaneKind, lens: Lens, normalisation: Normalisation = View.normalisation
 ) -> Generator[None, None, Laid]:
-    """A plane for these runs, with chances to stop."""
+    """A plane for these runs, with chances to stop; a random one, with a note, where memory does not do for another."""
+    note = ""
     if kind == "line":
         return Laid(line(*(run.newest.weights for run in runs)))
-    with contextlib.suppress(ValueError):  # paths or points that span no plane, or a curvature that is not finite
+    try:  # paths or points that span no plane, or a curvature that is not finite
         if kind == "points":
             return Laid(noted(through_points(runs), THREE_ENDS if len(runs) > 1 else THREE_SNAPSHOTS))
         if kind == "path" and snapshots(runs) >= LEAST_SNAPSHOTS:
             return Laid((yield from laying_paths(runs)))
         if kind == "hessian":
             return (yield from laying_hessian(runs[0], lens))
-    return Laid(random_plane(runs[0].newest.weights, seed=lens.seed, normalisation=normalisation))
+    except ValueError:
+        pass
+    except (RuntimeError, MemoryError) as error:
+        why = no_memory(runs[0].device) if is_out_of_memory(error) else str(error)
+        note = f"{INSTEAD} {why.rstrip('.')}"
+    return Laid(noted(random_plane(runs[0].newest.weights, seed=lens.seed, normalisation=normalisation), note))
 
 
 def laying_paths(runs: Sequence[LiveRun]) -> Generator[None, None, Plane]:

@@ -43,7 +43,8 @@ def path_on(surface: Surface, path: RunPath, step: int) -> RunPath:
     """A path with its losses read off a surface through its snapshot of that step, which has its true one there."""
     found = read_off(surface, path.coordinates)
     own = (path.steps == step) & np.isfinite(path.true)
-    return replace(path, on_plane=np.where(own, path.true, found), read_off=True)
+    on_plane = np.where(own, path.true, found)
+    return replace(path, on_plane=on_plane, read_off=True, own=step if own.any() else None)
 
 
 def read_off(surface: Surface, places: np.ndarray) -> np.ndarray:

@@ -28,6 +28,7 @@ class RunPath:
     number: of the run, from 0 on: its colour and dash. coordinates: (k, 2); on a line the second ones are 0.
     true: loss at the snapshot itself. on_plane: loss where the snapshot is projected to. read_off: that is not measured
     but read off the picture's surface, at points between those of its grid.
+    own: the step of a mark through which the plane passes: its loss there is its true one, and is not measured.
     explained: share of this path's own variance that lies in the plane; None where that is not known.
     """
 
@@ -39,6 +40,7 @@ class RunPath:
     on_plane: np.ndarray
     explained: float | None = None
     read_off: bool = False
+    own: int | None = None
 
     def first(self, count: int) -> RunPath:
         """As it was after so many marks."""
@@ -59,8 +61,8 @@ class RunPath:
 
     @property
     def gaps(self) -> np.ndarray:
-        """(k,) by how much of its true loss a mark is off on the plane; only of marks of which both are known."""
-        known = np.isfinite(self.true) & np.isfinite(self.on_plane) & (self.true != 0)
+        """(k,) by how much of its true loss a mark is off on the plane; only of marks of which both were found."""
+        known = np.isfinite(self.true) & np.isfinite(self.on_plane) & (self.true != 0) & (self.steps != self.own)
         return np.abs(self.on_plane[known] / self.true[known] - 1)
 
     @property
@@ -241,8 +243,10 @@ def mark_words(path: RunPath) -> str:
     if not len(path.steps) or np.isnan([path.true[-1], path.on_plane[-1]]).any():
         return ""
     name = f"{path.name}, " if path.name else ""
-    where = "read off the surface" if path.read_off else "on the plane"
-    words = f"{name}step {path.steps[-1]:,}: loss {path.true[-1]:.4g}, {where} {path.on_plane[-1]:.4g}"
+    where = f"{'read off the surface' if path.read_off else 'on the plane'} {path.on_plane[-1]:.4g}"
+    if path.steps[-1] == path.own:
+        where = "where the plane passes through it"
+    words = f"{name}step {path.steps[-1]:,}: loss {path.true[-1]:.4g}, {where}"
     return ", ".join(filter(None, [words, gap_words(path)]))
 
 
@@ -251,7 +255,7 @@ def gap_words(path: RunPath) -> str:
     gaps, grey = path.gaps, int(path.off.sum())
     if len(gaps) < 2:
         return ""
-    marks = "marks read off it" if path.read_off else "marks"
+    marks = "marks read off the surface" if path.read_off else "marks"
     words = f"{len(gaps)} {marks} off by {share(np.median(gaps))} in the middle and up to {share(gaps.max())}"
     return f"{words} ({grey} of {len(gaps)} grey: more than {share(OFF)})" if grey else words
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import replace
 from html import escape
 from typing import NamedTuple
 
@@ -31,6 +32,7 @@ class Column(NamedTuple):
 
     number: int
     name: str
+    step: int
     where: str
     numbers: tuple[Number, ...]
 
@@ -80,7 +82,7 @@ class Numbers:
         lens, columns = closer.live.question.lens, dict[int, Column]()
         for job, run in closer.followed.items():
             standing = closer.live.runs[job]
-            columns[job] = Column(*names[job], at(run, standing.newest.step), ())
+            columns[job] = Column(*names[job], standing.newest.step, at(run, standing.newest.step), ())
             training = samples_of(standing, split="training", count=SAMPLES)
             for work in (measuring_numbers(run, seed=lens.seed), measuring_edge(run, standing.edge, training)):
                 for number in work:
@@ -113,8 +115,11 @@ class Numbers:
 
     @property
     def of_runs(self) -> dict[int, tuple[Number, ...]]:
-        """By the job's number."""
-        return {job: column.numbers for job, column in self.measured.columns.items()}
+        """By the job's number, each with the step that it is of: the run may have gone on."""
+        return {
+            job: tuple(replace(number, at=f"step {column.step:,}") for number in column.numbers)
+            for job, column in self.measured.columns.items()
+        }
 
 
 def at(run: Followed, step: int) -> str:

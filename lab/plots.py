@@ -38,8 +38,8 @@ CUT_NOTE: dict[str, Any] = {  # at the upper right of the loss: most losses fall
 NOT_ON_LOG = "losses below 0 ↓<br>a log axis has no place for them"
 TITLES = ("Loss (nats per example)", "Accuracy (fraction)")
 TITLES_WITHOUT_LABELS = ("Loss (training: the objective's)", "Accuracy (without labels: fitted)")
-TITLES_OF_OBJECTIVES = ("Loss (thin: objective, dots: classes)", "Accuracy (fraction)")
-TITLES_OF_DOMAINS = ("Loss (thin: training, dots: target)", "Accuracy (diamonds: source, dots: target)")
+TITLES_OF_OBJECTIVES = ("Loss (thin: the objective's)", "Accuracy (fraction)")
+TITLES_OF_DOMAINS = ("Loss (dots: target)", "Accuracy (◇ source, ● target)")  # longer ones would meet
 
 
 def colour_and_dash(index: int) -> tuple[str, str]:

@@ -142,7 +142,7 @@ def short_loss(loss: float) -> str:
 def fitted(run: Run) -> str:
     """Said beside an accuracy that no training of labels has brought about."""
     if getattr(run.recipe.objective, "class_weight", 1) == 0:
-        return f' <abbr title="{NO_CLASSES}">not learned</abbr>'
+        return f'<br><abbr title="{NO_CLASSES}">not learned</abbr>'
     return f' <abbr title="{FITTED}">fitted</abbr>' if run.recipe.objective.name in without_labels else ""
 
 

@@ -19,9 +19,8 @@ $(READY): pyproject.toml
 	touch $@
 
 # One's own copies, which git ignores: what is run and written in them changes nothing in the clone, and stays.
-mine:  ## the panel's notebook and the course's chapters, copied to where they are not there yet
-	@mkdir -p "$(MINE)/course"
-	@cd notebooks && for each in lab.ipynb course/*.ipynb; do [ -e "$(MINE)/$$each" ] || cp "$$each" "$(MINE)/$$each"; done
+mine:  ## copies of the panel's notebook and the course's chapters; those that nobody has changed follow the clone's
+	@$(PYTHON) lab/course/copies.py notebooks "$(MINE)"
 
 lab: $(READY) mine  ## JupyterLab on the panel; prints its address, and opens a browser where there is one
 	$(BIN)/python -m jupyterlab --port=$(PORT) --ServerApp.root_dir='$(CURDIR)' --LabApp.app_settings_dir='$(CURDIR)/notebooks/settings' --LabApp.default_url=/lab/tree/mine/lab.ipynb $(if $(filter 0,$(shell id -u)),--allow-root) $(LAB_FLAGS)

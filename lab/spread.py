@@ -18,6 +18,7 @@ from contextlib import ExitStack, suppress
 from dataclasses import dataclass, replace
 from multiprocessing import Pipe
 from multiprocessing.connection import Connection
+from pathlib import Path
 from typing import Any
 
 import torch
@@ -29,6 +30,10 @@ Told = tuple[int, Event]
 END_SECONDS = 20
 AHEAD = 16  # events that wait to be taken; who does not take any (a pause) thereby holds the processes
 ENTRY = "from lab.spread import serve; from {} import work; serve(work)"
+ROOT = str(Path(__file__).parents[1])
+PATH = (  # a queue.py in the folder where a person works is not Python's; lab is found where this process found it
+    f"import sys; sys.path[:1] == [''] and sys.path.pop(0); {ROOT!r} in sys.path or sys.path.append({ROOT!r}); "
+)
 LOST = "A training process ended before its work did (exit code {})."
 
 
@@ -98,7 +103,7 @@ class Spread:
 def launch(code: str, environment: Mapping[str, str]) -> tuple[subprocess.Popen[bytes], Connection]:
     """A process of ours that runs some code, and our end of the wire to it; its own end is its first argument."""
     ours, theirs = Pipe()
-    command = [sys.executable, "-c", code, str(theirs.fileno())]
+    command = [sys.executable, "-c", PATH + code, str(theirs.fileno())]
     process = subprocess.Popen(  # noqa: S603  # our own module
         command, pass_fds=[theirs.fileno()], env={**os.environ, **environment}, stdin=subprocess.DEVNULL
     )

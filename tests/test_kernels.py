@@ -22,9 +22,11 @@ from lab.sweeps.points import executed
 
 TELL = """
 import json, os, sys
-import numpy as np
-print(json.dumps({"id": os.getpid(), "parent": os.getppid(), "session": os.getsid(0), "torch": "torch" in sys.modules,
-    "draw": np.random.random(), "folder": os.getcwd(), "mine": os.environ.get("MINE"), "before": "once" in globals()}))
+was_there = "torch" in sys.modules
+import queue, random, numpy as np, torch
+print(json.dumps({"id": os.getpid(), "parent": os.getppid(), "session": os.getsid(0), "torch": was_there,
+    "draws": [random.random(), np.random.random(), torch.rand(()).item()], "path": sys.path,
+    "folder": os.getcwd(), "mine": os.environ.get("MINE"), "before": "once" in globals()}))
 once = True"""
 ORPHANED = """
 import os, pathlib, signal, time
@@ -81,6 +83,8 @@ def gone(process: int) -> None:
 @pytest.mark.filterwarnings("ignore:Passing unrecognized arguments:DeprecationWarning")
 def test_every_notebook_has_a_process_of_its_own(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
+    (tmp_path / "queue.py").write_text("raise ImportError")  # named as one of Python's own
+    monkeypatch.setattr(Forked, "nursery", Nursery())
     monkeypatch.setenv("MINE", "first")
     first = told(tmp_path)
     monkeypatch.setenv("MINE", "second")
@@ -90,11 +94,13 @@ def test_every_notebook_has_a_process_of_its_own(tmp_path: Path, monkeypatch: py
     assert first["torch"], "it was there before the notebook's first line"
     assert len({os.getpid(), first["id"], second["id"]}) == 3
     assert (first["session"], second["session"]) == (first["id"], second["id"]), "Ctrl-C in a terminal is not theirs"
-    assert first["draw"] != second["draw"]
+    assert len({*first["draws"], *second["draws"]}) == 6
+    assert "" in first["path"][1:], "as in a kernel that is started anew: behind Python's own"
     assert (first["mine"], second["mine"]) == ("first", "second")
     assert first["folder"] == str(tmp_path)
     assert not second["before"]
     assert not any(map(psutil.pid_exists, (first["id"], second["id"])))
+    Forked.nursery.close()
 
 
 def test_a_kernel_that_is_killed_fails_alone(tmp_path: Path) -> None:

@@ -10,6 +10,7 @@ import signal
 import sys
 from html.parser import HTMLParser
 from pathlib import Path
+from unittest.mock import Mock
 
 import nbformat
 import numpy as np
@@ -24,13 +25,14 @@ from lab.recipe import Recipe, flat
 from lab.store import RunError
 from lab.sweeps import Outcome, Sweep, Sweeping, completed, processes
 from lab.sweeps.cluster import Cluster
-from lab.sweeps.command import page, time_words
+from lab.sweeps.command import engine_of, page, time_words
 from lab.sweeps.costing import cost_of
 from lab.sweeps.figures import all_figures
 from lab.sweeps.findings import caution, findings, luck, report
 from lab.sweeps.outcomes import OUTCOMES
 from lab.sweeps.points import Order, done
 from lab.sweeps.processes import places_for
+from lab.sweeps.wishes import Wishes
 
 ROOT = Path(__file__).parents[1]
 OVER = {"optimizer": ["sgd", "adam"], "optimizer.lr": {}, "model.width": {"low": 8, "high": 11}}
@@ -485,6 +487,19 @@ def test_an_order_that_cannot_be_read_is_an_outcome(tmp_path: Path) -> None:
     outcome = done(Order("0" * 12, "optimizer: adm", tmp_path / "run"))
     assert outcome.status == "failed"
     assert "Did you mean 'adam'?" in outcome.detail
+
+
+@pytest.mark.parametrize(("points", "forked"), [(2, False), (3, True)])
+def test_kernels_are_forked_where_a_process_takes_more_than_one(
+    points: int, forked: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    worker = Mock()
+    worker.return_value.process.poll.return_value = None
+    monkeypatch.setattr(processes, "Worker", worker)
+    monkeypatch.setattr(processes, "end", lambda _: None)
+    with engine_of(Wishes(processes=2, device="cpu"), points) as engine:
+        engine.take(Order("0" * 12, "{}", tmp_path / "run"))
+    assert worker.return_value.take.call_args.args[0].forked is forked
 
 
 def test_without_ray_the_package_to_install_is_named(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -52,7 +52,7 @@ def engine_of(wishes: Wishes, orders: int) -> AbstractContextManager[Engine]:
         raise RecipeError(f"processes is {wishes.processes}, but must be 0 or more; 0 is one on each core.")
     if wishes.engine == "ray":
         return Cluster(wishes.address, wishes.gpus_per_run)
-    return Processes(places(wishes)[: max(1, orders)])
+    return Processes(places(wishes)[: max(1, orders)], orders)
 
 
 def places(wishes: Wishes) -> list[dict[str, str]]:

@@ -16,6 +16,7 @@ from importlib import import_module
 from multiprocessing.connection import Connection
 
 import numpy as np
+import torch
 from ipykernel.kernelapp import launch_new_instance
 
 from lab.sweeps.kernels import UNKNOWN, Birth
@@ -76,7 +77,8 @@ def live(birth: Birth, parent: int) -> None:
     os.environ.clear()
     os.environ.update(birth.environment, JPY_PARENT_PID=str(parent))
     os.chdir(birth.folder)
-    np.random.seed()  # noqa: NPY002  # a person's option may draw from it, and no two kernels may draw the same
+    np.random.seed()  # noqa: NPY002  # a person's option may draw from these, and no two kernels may draw the same
+    torch.default_generator.seed()
     launch_new_instance(argv=list(birth.arguments))
     atexit._run_exitfuncs()
     os._exit(0)  # to tidy up what was inherited, module by module, would take as long as everything before

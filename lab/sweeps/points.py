@@ -24,7 +24,7 @@ class Order:
     """What a process is told of a point: plain values, which it can read without knowing a person's options yet.
 
     recipe: as YAML. report: where the executed notebook goes; None for the plain function. notebook: its text.
-    options: files of a person's own.
+    options: files of a person's own. forked: its process will execute others too, or may.
     """
 
     id: str
@@ -34,6 +34,7 @@ class Order:
     notebook: str = ""
     device: str | None = None
     options: tuple[str, ...] = ()
+    forked: bool = True
 
 
 def completed(recipe: Recipe, folder: str | Path, **where: Any) -> Run:
@@ -86,7 +87,7 @@ def execute(order: Order, report: Path) -> None:
     with TemporaryDirectory() as place:
         source = Path(place, "run.ipynb")
         source.write_text(order.notebook, encoding="utf-8")
-        executed(source, report, parameters(order), forked=True)
+        executed(source, report, parameters(order), forked=order.forked)
 
 
 def executed(notebook: Path, output: Path, given: dict[str, Any], *, forked: bool = False) -> None:

@@ -11,6 +11,7 @@ import time
 from collections import deque
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
+from dataclasses import replace
 from multiprocessing.connection import Connection, wait
 from typing import Any
 
@@ -51,10 +52,11 @@ class Processes:
 
     Args:
         places: what each process finds in its environment beside what there is; one process for each.
+        orders: how many there will be. Where no process takes a second one, a kernel is not worth preparing others.
     """
 
-    def __init__(self, places: Sequence[Mapping[str, str]]) -> None:
-        self.places = places
+    def __init__(self, places: Sequence[Mapping[str, str]], orders: int | None = None) -> None:
+        self.places, self.forked = places, orders is None or orders > len(places)
         self.idle: deque[Worker] = deque()
         self.busy: list[Worker] = []
 
@@ -80,7 +82,7 @@ class Processes:
         if worker.process.poll() is not None:  # killed while it had nothing to do
             worker.wire.close()
             worker = Worker(worker.place)
-        worker.take(order)
+        worker.take(replace(order, forked=self.forked))
         self.busy.append(worker)
 
     def next(self) -> Outcome:

@@ -16,6 +16,7 @@ from lab.figure_parts import counted
 from lab.objectives import without_labels
 from lab.plans import planned_runs
 from lab.plots import colour_and_dash
+from lab.progress import short_loss
 from lab.provenance import custom_sources
 from lab.recipe import Recipe, labels, overrides
 from lab.reports import arms_rows, notes, sections_of, title
@@ -129,11 +130,6 @@ def table_row(number: int, run: Run, what: str, note: Note, *, wide: bool) -> st
     said = f'<div class="lab-noted">{escape(note.text)}</div>' if note.text else ""
     named = f"<td>{pin}{number}</td><td>{escape(what)}{said}</td>"
     return f"<tr><td>{line_sample(number - 1)}</td>{named}<td>{status}</td>{cells}</tr>"
-
-
-def short_loss(loss: float) -> str:
-    """Four digits after the point, of one that is huge only as many as there is room for."""
-    return f"{loss:.4f}" if loss < 100 else f"{loss:.4g}"
 
 
 def fitted(run: Run) -> str:

@@ -30,6 +30,7 @@ from lab.layer_tables import layer_table
 from lab.option_tables import KINDS, PLAIN, kinds_of, listing, schemas
 from lab.own_options import add_options
 from lab.plans import Plan, planned_runs
+from lab.progress import short_loss
 from lab.reading import parse_overrides
 from lab.recipe import CATALOGUES, Recipe
 from lab.reports import facts, report
@@ -42,7 +43,7 @@ from lab.views import CHOICES, Lens, View
 from lab_command import FLAGS, ROOT, Known, parsed
 
 OK, BAD_INPUT, BAD_RESULT, INTERRUPTED = 0, 2, 3, 130
-DIGITS = {"epochs": 0, "validation_accuracy": 4, "validation_loss": 4, "gap": 4, "seconds": 1, "test_looks": 0}
+DIGITS = {"epochs": 0, "validation_accuracy": 4, "gap": 4, "seconds": 1, "test_looks": 0}
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -257,7 +258,7 @@ def in_words(facts: dict[str, Any]) -> str:
     taken = f"{facts['steps']} step{'s' * (facts['steps'] != 1)}"
     lines = [f"{facts['status']} after {taken}, {facts['seconds']:.1f} s: {facts['folder']}"]
     if facts["best_epoch"]:
-        scores = f"loss {facts['validation_loss']:.4f}, accuracy {facts['validation_accuracy']:.4f}"
+        scores = f"loss {short_loss(facts['validation_loss'])}, accuracy {facts['validation_accuracy']:.4f}"
         lines.append(f"best validation accuracy at epoch {facts['best_epoch']}: {scores}")
     if beside := facts["also"] | ({} if facts["gap"] is None else {"gap": facts["gap"]}):
         lines.append(f"beside it: {', '.join(f'{name} {value:.4f}' for name, value in beside.items())}")
@@ -268,7 +269,7 @@ def test(given: argparse.Namespace) -> int:
     result = runs.open_run(given.folder)
     loss, accuracy = result.test(given.device)
     facts = {"test_loss": loss, "test_accuracy": accuracy, "test_looks": result.test_looks}
-    words = f"test loss {loss:.4f}, accuracy {accuracy:.4f} (look number {result.test_looks} at the test split)"
+    words = f"test loss {short_loss(loss)}, accuracy {accuracy:.4f} (look number {result.test_looks} at the test split)"
     print(json.dumps(facts) if given.json else words)
     return OK
 
@@ -297,8 +298,9 @@ def list_runs(given: argparse.Namespace) -> int:
 
 def with_digits(table: Any) -> Any:
     """The table of runs with as many digits as mean something."""
-    shown = {name: f"{{:.{digits}f}}".format for name, digits in DIGITS.items() if name in table}
-    return table.assign(**{name: table[name].map(written, na_action="ignore") for name, written in shown.items()})
+    written = {"validation_loss": short_loss, **{name: f"{{:.{digits}f}}".format for name, digits in DIGITS.items()}}
+    shown = {name: table[name].map(words, na_action="ignore") for name, words in written.items() if name in table}
+    return table.assign(**shown)
 
 
 def options(given: argparse.Namespace) -> int:

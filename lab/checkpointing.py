@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Generator, Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from functools import partial
+from typing import TypeGuard
 
 from torch import Tensor, nn
 from torch.nn.modules.batchnorm import _BatchNorm
@@ -13,13 +14,13 @@ from torch.utils.checkpoint import checkpoint
 Run = Callable[[nn.Module, Tensor], Tensor]
 
 
-def is_chain(layer: nn.Module) -> bool:
+def is_chain(layer: nn.Module) -> TypeGuard[nn.Sequential]:
     """Whether its layers pass what they make on to the next one, and nothing else happens in it."""
     return isinstance(layer, nn.Sequential) and type(layer).forward is nn.Sequential.forward
 
 
 def chains(model: nn.Module) -> Iterator[nn.Module]:
-    """The outermost chains of a network."""
+    """The outermost chains of a network; one that several layers share comes with each of them."""
     if is_chain(model):
         yield model
     else:
@@ -29,7 +30,8 @@ def chains(model: nn.Module) -> Iterator[nn.Module]:
 
 def links_of(layer: nn.Module) -> list[nn.Module]:
     """The layers of a chain in order, those of chains within it among them."""
-    return [link for child in layer.children() for link in links_of(child)] if is_chain(layer) else [layer]
+    # Not its children(), which name a layer once that stands in it twice.
+    return [link for child in layer for link in links_of(child)] if is_chain(layer) else [layer]
 
 
 def pieces_of(links: Sequence[nn.Module]) -> list[nn.Module]:
@@ -48,7 +50,7 @@ def passed(pieces: Sequence[nn.Module], run: Run, signal: Tensor) -> Tensor:
 @contextmanager
 def in_pieces(model: nn.Module, run: Run) -> Generator[None]:
     """For a while each chain of the network goes piece by piece through `run`."""
-    found = [(chain, pieces_of(links_of(chain))) for chain in chains(model)]
+    found = [(chain, pieces_of(links_of(chain))) for chain in dict.fromkeys(chains(model))]
     for chain, pieces in found:
         chain.forward = partial(passed, pieces, run)  # of this one object, before that of its class
     try:

@@ -47,7 +47,7 @@ def colour_and_dash(index: int) -> tuple[str, str]:
     return COLOURS[index % 6], DASHES[(index + index // 6) % 6]
 
 
-def decimate(values: Sequence[float], limit: int = DRAWN_POINTS) -> tuple[int, np.ndarray]:
+def decimate(values: Sequence[float] | np.ndarray, limit: int = DRAWN_POINTS) -> tuple[int, np.ndarray]:
     """Means of equal bins, at most `limit` of them.
 
     The bin width is a power of two, so a growing curve keeps the points it has until the width doubles.
@@ -169,9 +169,10 @@ def source_data(epochs: Sequence[Epoch]) -> dict[str, np.ndarray]:
     return {"y": accuracies, "customdata": gaps}
 
 
-def known(values: Sequence[float]) -> Sequence[float]:
+def known(values: Sequence[float]) -> np.ndarray:
     """The values; none at all where no step has one, as those without labels have no accuracy."""
-    return [] if np.isnan(values).all() else values
+    series = np.asarray(values, dtype=np.float64)
+    return series[:0] if np.isnan(series).all() else series
 
 
 def curves(runs: Sequence[Run]) -> go.Figure:
@@ -229,7 +230,8 @@ def loss_cut(runs: Sequence[Run]) -> Cut | None:
 
 def finite_losses(run: Run) -> np.ndarray:
     """Training losses as they are drawn, of the steps that have one."""
-    _, means = decimate([loss for loss in run.history.loss if math.isfinite(loss)])
+    losses = np.asarray(run.history.loss, dtype=np.float64)
+    _, means = decimate(losses[np.isfinite(losses)])
     return means
 
 

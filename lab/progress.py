@@ -63,9 +63,14 @@ def one_step_an_epoch(session: Training) -> str:
 
 def _scores(epoch: Epoch) -> str:
     return (
-        f"loss {epoch.train_loss:.4f}, validation loss {epoch.validation_loss:.4f}, "
+        f"loss {short_loss(epoch.train_loss)}, validation loss {short_loss(epoch.validation_loss)}, "
         f"accuracy {epoch.validation_accuracy:.4f}, {others(epoch)}{epoch.seconds:.1f} s"
     )
+
+
+def short_loss(loss: float) -> str:
+    """Four digits after the point, of one that is huge only as many as there is room for."""
+    return f"{loss:.4f}" if loss < 100 else f"{loss:.4g}"
 
 
 def others(epoch: Epoch) -> str:

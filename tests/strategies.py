@@ -3,6 +3,7 @@
 from typing import Literal, get_origin
 
 from annotated_types import Ge, Gt, Le, Lt
+from hypothesis import settings
 from hypothesis import strategies as st
 
 from lab.augmentations import augmentations, learners, mixes
@@ -18,6 +19,11 @@ FITTING = {"masked_autoencoder": {"patch": st.integers(1, 7)}}  # pixels of a di
 
 OPTIONS = [(kind, name) for kind, catalogue in CATALOGUES.items() for name in catalogue]
 FEW_EPOCHS = st.integers(1, 3)
+
+
+def stressed() -> bool:
+    """Whether `make stress` runs; flags such as --hypothesis-verbosity add words to the profile's name."""
+    return settings.get_current_profile_name().startswith("stress")
 
 
 def bound(field, *marks):

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import runpy
+from collections.abc import Callable
+from contextlib import nullcontext
 from pathlib import Path
 
 import pytest
@@ -12,7 +14,7 @@ from small_runs import EXACT, SMALL, TINY_CNN, same_history, same_weights, train
 from torch import nn
 
 import lab
-from lab.checkpointing import chains, links_of, pieces_of
+from lab.checkpointing import chains, in_pieces, links_of, pieces_of, run_again_backwards
 from lab.costs import costs
 from lab.export import script
 from lab.models import models
@@ -42,6 +44,44 @@ def test_a_chain_is_opened_where_another_one_stands_in_it_and_cut_into_about_as_
     flat, _, linear, tanh = chain.children()
     assert links == [flat, *inner, linear, tanh]
     assert [len(list(piece.children())) for piece in pieces_of(links)] == [3, 3, 3]
+
+
+class Beside(nn.Module):
+    """A block of one's own: what its layers make, and what went in."""
+
+    def __init__(self, layers: nn.Sequential) -> None:
+        super().__init__()
+        self.layers = layers
+
+    def forward(self, signal: torch.Tensor) -> torch.Tensor:
+        return signal + self.layers(signal)
+
+
+class Twice(nn.Module):
+    """Two such blocks with the same layers."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        layers = nn.Sequential(nn.Linear(4, 4), nn.Tanh())
+        self.first, self.second = Beside(layers), Beside(layers)
+
+    def forward(self, signal: torch.Tensor) -> torch.Tensor:
+        return self.second(self.first(signal))
+
+
+def twice_the_same_layer() -> nn.Module:
+    tanh = nn.Tanh()
+    return nn.Sequential(nn.Linear(4, 4), tanh, nn.Linear(4, 4), tanh, nn.Linear(4, 4))
+
+
+@pytest.mark.parametrize("make", [Twice, twice_the_same_layer])
+def test_what_stands_in_a_network_twice_is_gone_through_twice(make: Callable[[], nn.Module]) -> None:
+    network, images = make(), torch.randn(3, 4)
+    slopes = []
+    for pieces in (nullcontext(), in_pieces(network, run_again_backwards)):
+        with pieces:
+            slopes.append(torch.autograd.grad(network(images).square().sum(), [*network.parameters()]))
+    assert all(map(torch.equal, *slopes))
 
 
 @pytest.mark.parametrize("images", [1, 3, 8, 100])

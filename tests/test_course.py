@@ -140,6 +140,9 @@ def test_damaged_predictions_are_not_overwritten(tmp_path: Path) -> None:
         ([0.1], {"below": 0.5}, "PASS"),
         ([0.6123, 0.7123], {"above": 0.5, "below": 0.65}, "INCONCLUSIVE"),
         ([float("nan")], {"above": 0.5}, "FAIL"),
+        ([-float("inf")], {"below": 1.0}, "PASS"),
+        ([float("inf")], {"above": 0.5}, "PASS"),
+        ([float("inf")], {"above": 0.5, "below": 1.0}, "FAIL"),
     ],
 )
 def test_a_verdict_has_stable_words_and_leaves_its_numbers(tmp_path, capsys, values, bounds, result) -> None:
@@ -160,6 +163,14 @@ def test_a_verdict_has_stable_words_and_leaves_its_numbers(tmp_path, capsys, val
         ([1.0, 0.25, 0.4], {"above": 0.5}, "Measured: 1, 0.25, 0.4. 1 of 3 are there; the farthest misses by 0.25."),
         ([0.25, 0.4], {"above": 0.5}, "Measured: 0.25, 0.4. None is there; the nearest misses by 0.1."),
         ([0.75], {"below": 0.5}, "Measured: 0.75. It misses by 0.25."),
+        ([0.9967], {"above": 0.5}, "Measured: 0.997. The margin is 0.49 or more."),
+        ([0.0033], {"above": 0.5}, "Measured: 0.0033. It misses by 0.49."),
+        ([0.6], {"above": 0.5}, "Measured: 0.6. The margin is 0.1 or more."),  # as doubles the difference is less
+        ([float("nan")], {"above": 0.5}, "Measured: nan. It is no number."),
+        ([float("nan"), 0.4], {"above": 0.5}, "Measured: nan, 0.4. None is there; 1 of 2 is no number."),
+        ([float("nan"), 0.6], {"above": 0.5}, "Measured: nan, 0.6. 1 of 2 are there; 1 of 2 is no number."),
+        ([-float("inf")], {"below": 1}, "Measured: -inf. The margin is inf or more."),
+        ([-float("inf")], {"above": 1}, "Measured: -inf. It misses by inf."),
     ],
 )
 def test_a_verdict_says_by_how_much(tmp_path, capsys, values, bounds, said) -> None:

@@ -201,3 +201,4 @@ def test_the_line_says_what_decides_directions_the_statistics_and_what_is_cut_of
 def test_no_percentages_stand_where_nobody_reads_them(fraction, said):
     assert share(fraction) == said
     assert share(float("inf")) == ">1,000x"
+    assert (share(8e-9), share(0.0)) == ("<0.001%", "0%")

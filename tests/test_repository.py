@@ -9,6 +9,8 @@ from pathlib import Path
 
 import pytest
 import yaml
+from hypothesis import settings
+from strategies import stressed
 
 import lab
 from lab.claims import Claim
@@ -28,6 +30,18 @@ def bounds(requirement: str) -> tuple[str, str]:
     match = re.match(r"([A-Za-z0-9_.-]+)(?:\[.*?\])?(.*)", requirement)
     assert match
     return match[1], match[2]
+
+
+@pytest.mark.parametrize(("profile", "more"), [("lab", False), ("stress", True)])
+def test_flags_of_hypothesis_leave_a_stressed_run_stressed(profile: str, more: bool) -> None:
+    before = settings.get_current_profile_name()
+    name = f"{profile}-with-verbose-verbosity"  # what hypothesis makes of `stress` and --hypothesis-verbosity=verbose
+    settings.register_profile(name, settings.get_profile(before))
+    settings.load_profile(name)
+    try:
+        assert stressed() == more
+    finally:
+        settings.load_profile(before)
 
 
 def test_conda_and_pip_ask_for_the_same_packages() -> None:

@@ -52,6 +52,18 @@ def test_damaged_runs_are_listed_with_what_is_wrong(tmp_path: Path) -> None:
     assert all(runs.table(tmp_path)["problem"])
 
 
+def test_a_loss_beyond_all_bounds_takes_no_more_room_than_others(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    lab.train(FEW.changed(epochs=1), folder=tmp_path / "run", progress=False, device="cpu")
+    history = tmp_path / "run" / "history.json"
+    kept = json.loads(history.read_text(encoding="utf-8"))
+    kept["epochs"][0]["validation_loss"] = 3.2e28
+    history.write_text(json.dumps(kept), encoding="utf-8")
+    assert main(["runs", str(tmp_path)]) == 0
+    assert " 3.2e+28 " in capsys.readouterr().out
+
+
 def test_where_only_a_comparison_lies_there_are_no_runs_yet(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     Pretended(TWO, by_distance, folder=tmp_path / "comparison").run()
     assert main(["runs", str(tmp_path)]) == 0

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import math
 from collections.abc import Sequence
+from decimal import ROUND_DOWN, Context
 from pathlib import Path
 from textwrap import fill
 from typing import Literal
@@ -64,27 +65,43 @@ def verdict(
 
 def judged(values: Sequence[float], above: float | None, below: float | None) -> Result:
     """Whether all, none or some of the values are where they were asked to be."""
-    held = [margin > 0 for margin in margins(values, above, below)]
+    held = [is_there(value, above, below) for value in values]
     return "PASS" if all(held) else "INCONCLUSIVE" if any(held) else "FAIL"
 
 
-def margins(values: Sequence[float], above: float | None, below: float | None) -> list[float]:
-    """How far inside of what is asked for each value lies; what is not above 0 misses it, as what is no number does."""
-    low, high = -math.inf if above is None else above, math.inf if below is None else below
-    return [-math.inf if math.isnan(value) else min(value - low, high - value) for value in values]
+def is_there(value: float, above: float | None, below: float | None) -> bool:
+    """Whether a value lies within the bounds that there are; what is no number does not."""
+    return (above is None or value > above) and (below is None or value < below)
+
+
+def margin(value: float, above: float | None, below: float | None) -> float:
+    """How far inside of what is asked for a value lies; below 0 it misses it."""
+    return min(
+        math.inf if above is None else value - above,
+        math.inf if below is None else below - value,
+    )
 
 
 def measured(values: Sequence[float], above: float | None, below: float | None) -> str:
     """The values, and the margin of the one that matters: the nearest to the bound where all or none are inside."""
-    by, numbers = margins(values, above, below), ", ".join(f"{value:.3g}" for value in values)
-    inside = sum(margin > 0 for margin in by)
-    if inside == len(by):
-        said = f"The margin is {min(by):.2g} or more."
-    elif inside:
-        said = f"{inside} of {len(by)} are there; the farthest misses by {-min(by):.2g}."
+    by = [margin(value, above, below) for value in values if not math.isnan(value)]
+    there, lost = sum(is_there(value, above, below) for value in values), len(values) - len(by)
+    if there == len(values):
+        said = f"The margin is {cut(min(by))} or more."
+    elif len(values) == 1:
+        said = "It is no number." if lost else f"It misses by {cut(-by[0])}."
     else:
-        said = f"{'None is there; the nearest' if len(by) > 1 else 'It'} misses by {-max(by):.2g}."
-    return f"Measured: {numbers}. {said}"
+        some = f"{there} of {len(values)} are" if there else "None is"
+        which, miss = ("farthest", min) if there else ("nearest", max)
+        nothing = f"{lost} of {len(values)} {'are no numbers' if lost > 1 else 'is no number'}"
+        why = nothing if lost else f"the {which} misses by {cut(-miss(by))}"
+        said = f"{some} there; {why}."
+    return f"Measured: {', '.join(f'{value:.3g}' for value in values)}. {said}"
+
+
+def cut(value: float) -> str:
+    """Two digits, rounded towards 0, so that what holds by so much `or more` does; 0.09999999999999998 is 0.1."""
+    return f"{float(Context(prec=2, rounding=ROUND_DOWN).create_decimal(f'{value:.12g}')):.2g}"
 
 
 def strays(measured: Path, expected: Path) -> list[str]:

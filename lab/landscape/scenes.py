@@ -18,6 +18,7 @@ ABOVE_TYPICAL = 100.0  # times the median loss is the highest that is shown: a c
 BELOW_HIGHEST = 1e-6  # of the highest loss is the lowest that is told apart
 MOST_TICKS = 7
 FEWEST_TIMES, MOST_TIMES = 10, 1000  # no percentages are read beyond, and no number
+LEAST_SHARE = 1e-5  # rounding
 BANDS = 16
 
 
@@ -333,7 +334,9 @@ def uncertainty(surface: Surface) -> str:
 
 
 def share(fraction: float) -> str:
-    """87.2%, 3.25%, 0.041%: three digits; beyond ten times 12x, beyond a thousand times >1,000x."""
+    """87.2%, 3.25%, 0.041%: three digits, <0.001% below; beyond ten times 12x, beyond a thousand times >1,000x."""
+    if 0 < fraction < LEAST_SHARE:
+        return f"<{LEAST_SHARE:.3%}"
     if fraction > MOST_TIMES:
         return f">{MOST_TIMES:,}x"
     return f"{fraction:,.0f}x" if fraction > FEWEST_TIMES else f"{float(f'{100 * fraction:.3g}'):g}%"

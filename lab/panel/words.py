@@ -16,6 +16,7 @@ from lab.figure_parts import counted
 from lab.objectives import without_labels
 from lab.plans import planned_runs
 from lab.plots import colour_and_dash
+from lab.progress import short_loss
 from lab.provenance import custom_sources
 from lab.recipe import Recipe, labels, overrides
 from lab.reports import arms_rows, notes, sections_of, title
@@ -132,11 +133,6 @@ def beside_row(best: Epoch, columns: int) -> str:
     """What the objective measures beside the accuracy: too much for a column, and not of every run."""
     said = f"beside it: {escape(best.beside_words)}"
     return f'<tr class="lab-beside"><td></td><td></td><td colspan="{columns}">{said}</td></tr>'
-
-
-def short_loss(loss: float) -> str:
-    """Four digits after the point, of one that is huge only as many as there is room for."""
-    return f"{loss:.4f}" if loss < 100 else f"{loss:.4g}"
 
 
 def fitted(run: Run) -> str:

@@ -7,7 +7,7 @@ from hypothesis import Phase, given, settings
 from hypothesis import strategies as st
 from small_panels import until
 from small_runs import small_model
-from strategies import recipes
+from strategies import recipes, stressed
 
 import lab
 from lab.events import Status
@@ -17,7 +17,7 @@ from lab.recipe import Recipe
 ENDS = set(get_args(Status)) - {"stopped"}
 MODELS = st.sampled_from([small_model(name) for name in models])
 FEW_IMAGES = st.just([{"name": "subset", "per_class": 2}])
-EXAMPLES = 1000 if settings.get_current_profile_name() == "stress" else 5
+EXAMPLES = 1000 if stressed() else 5
 without_shrinking = settings(max_examples=EXAMPLES, phases=[Phase.explicit, Phase.generate])  # it would take minutes
 pytestmark = pytest.mark.stress
 

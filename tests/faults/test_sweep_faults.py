@@ -11,7 +11,6 @@ from pathlib import Path
 
 import pytest
 from fault_runs import start
-from hypothesis import settings
 
 import lab
 from lab.own_options import add_options
@@ -21,8 +20,9 @@ from lab.sweeps.processes import Processes, places_for
 
 sys.path.insert(0, str(Path(__file__).parents[1]))
 from small_sweeps import DEADLY, FEW, SLOW, WORKER_KILLED, Here, sweep_of, swept, written
+from strategies import stressed
 
-STRESSED = settings.get_current_profile_name() == "stress"
+STRESSED = stressed()
 POINTS = {
     "base": {**FEW, "epochs": 5, "activation": "deadly"},
     "grid": {"optimizer.lr": [0.1, 0.2, 0.3, 0.4, 0.5]},

@@ -70,7 +70,7 @@ def _scores(epoch: Epoch) -> str:
 
 def short_loss(loss: float) -> str:
     """Four digits after the point, of one that is huge only as many as there is room for."""
-    return f"{loss:.4f}" if loss < 100 else f"{loss:.4g}"
+    return f"{loss:.4f}" if abs(loss) < 100 else f"{loss:.4g}"
 
 
 def others(epoch: Epoch) -> str:

@@ -16,6 +16,7 @@ from small_comparisons import FEW, TWO, Pretended, by_distance
 import lab
 from lab import runs
 from lab.__main__ import main
+from lab.progress import short_loss
 from lab.store import Recorder
 
 pytestmark = pytest.mark.usefixtures("one_thread")
@@ -62,6 +63,11 @@ def test_a_loss_beyond_all_bounds_takes_no_more_room_than_others(
     history.write_text(json.dumps(kept), encoding="utf-8")
     assert main(["runs", str(tmp_path)]) == 0
     assert " 3.2e+28 " in capsys.readouterr().out
+
+
+@pytest.mark.parametrize(("loss", "said"), [(1.5, "1.5000"), (-3.2e28, "-3.2e+28"), (float("nan"), "nan")])
+def test_losses_in_words(loss: float, said: str) -> None:
+    assert short_loss(loss) == said
 
 
 def test_where_only_a_comparison_lies_there_are_no_runs_yet(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -20,7 +20,8 @@ class Pulse:
     """Hears a training's events and gives a Health now and then; it changes no number of the training.
 
     As `lab.diagnostics.watched`, but at steps that the clock chooses, so that watching takes about a tenth of the run's
-    own time at most; and it can begin and end in the middle of a run. Only at its steps is the device waited for.
+    own time at most, and at the last one; and it can begin and end in the middle of a run. Only at its steps is the
+    device waited for.
     """
 
     def __init__(self, session: Training) -> None:
@@ -38,9 +39,12 @@ class Pulse:
         if self._before and event.step == self._step_before + 1:
             return self._felt(event.step)
         self._before = {}
-        if event.step >= self._next_step and self.session.seconds >= self._next_seconds:
+        if event.step == self.session.steps - 1 or self._is_due(event.step):  # how a run ended is always seen
             self._before, self._step_before = weights_of(self.session), event.step
         return None
+
+    def _is_due(self, step: int) -> bool:
+        return step >= self._next_step and self.session.seconds >= self._next_seconds
 
     def _felt(self, step: int) -> Health:
         session, began = self.session, time.perf_counter()

@@ -41,9 +41,12 @@ class Replay:
 
     def extend(self, steps: int) -> None:
         """So many were trained, by the longest run; a slider in the browser cannot be of no length."""
-        steps = max(1, steps)
-        if steps == self.slider.max:
-            return
+        if (steps := max(1, steps)) != self.slider.max:
+            self._lengthen(steps)
+        if self.step is None:
+            self.slider.send_state("value")  # a browser that was about to draw the slider may have missed it
+
+    def _lengthen(self, steps: int) -> None:
         self._own, before, ended = True, self.step, self.step is None
         with self.slider.hold_sync():  # or the browser answers with a value within the old range
             self.slider.max = steps

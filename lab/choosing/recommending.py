@@ -117,6 +117,8 @@ class Choice:
         others = [each.name for each in self.tied if each is not self.best]
         tied = f"No difference is shown between {self.best.name}, which has the best mean, and {listed(others)}"
         within = "" if self.near == self.tied else f" whose mean is within {100 * NEAR:g} points of it"
+        if len(self.near) == 1:
+            return f"{tied}. Take {self.winner.name}: no other's mean is within {100 * NEAR:g} points of it."
         if self.winner is self.best:
             return f"{tied}. Take {self.winner.name}: none of these{within} is clearly cheaper."
         cost = f"{in_seconds(self.winner)}, {self.best.name} {in_seconds(self.best)}"

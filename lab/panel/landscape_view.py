@@ -29,7 +29,7 @@ MARGINS = {
     "contour": {"l": 50, "r": 10, "t": 34, "b": 44},
     "line": {"l": 60, "r": 10, "t": 34, "b": 50},
 }
-WORN, WITH_PLANES = "the old one did not fit any more", "with the planes"  # why a scale is made anew
+WORN, WITH_PLANES = "the old one did not fit any more", "the planes are new"  # why a scale is made anew
 Kind = Literal["solid", "contour", "line"]
 MAKING = 4  # times as long as to draw surfaces again takes a browser to make them
 LONGEST = {False: 1.0, True: 4.0}  # seconds that a browser may be held up while runs train, by whether it makes them

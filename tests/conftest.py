@@ -1,5 +1,6 @@
 """Fixtures that several test files ask for."""
 
+import signal
 from collections.abc import Iterator
 from contextlib import contextmanager
 
@@ -19,6 +20,8 @@ from lab.recipe import CATALOGUES
 settings.register_profile("lab", parent=settings(), deadline=None, max_examples=25)
 settings.register_profile("stress", parent=settings.get_profile("lab"), max_examples=1000)
 settings.load_profile("lab")
+if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:  # by a shell that runs us behind its back: processes inherit it
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 collect_ignore = ["conftest.py"]  # it has no doctests, and two modules of one name would meet in the search for them
 
 

@@ -20,6 +20,7 @@ def write_runs(root, number, wire):
 def read_runs(root, wire):
     """Reads the table and every run in it until told to stop; then says how often, and what it saw."""
     reads, seen = 0, set()
+    wire.send("begins")
     while not wire.poll():
         rows = table(root)
         seen |= set(zip(rows["status"], rows["problem"], strict=True))
@@ -31,8 +32,10 @@ def read_runs(root, wire):
 
 
 def test_readers_see_only_whole_runs(nursery, tmp_path):
-    writing = [start(nursery, write_runs, tmp_path, number) for number in range(WRITERS)]
     reading = [start(nursery, read_runs, tmp_path) for _ in range(READERS)]
+    for _, wire in reading:
+        assert wire.recv() == "begins"
+    writing = [start(nursery, write_runs, tmp_path, number) for number in range(WRITERS)]
     for _, wire in writing:
         assert wire.recv() == "done"
     for _, wire in reading:

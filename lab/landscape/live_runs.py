@@ -84,7 +84,8 @@ class LiveRun:
     def look(self, session: Training) -> bool:
         """Take a snapshot; whether there is anything new. A run that is lost never comes back to a plane."""
         now, known = snapshot_of(session), self.lost
-        self.lost = known or how_lost(session, now.weights, self._bounds)
+        why = how_lost(session, now.weights, self._bounds)
+        self.lost = why if why == DIVERGED else known or why
         if self.lost or session.step <= self.newest.step:
             return self.lost != known
         self.newest, self.edge = now, bound_seen(session)

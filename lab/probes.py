@@ -21,7 +21,8 @@ from lab.many import train_many
 from lab.optimizers import optimizers
 from lab.recipe import Recipe, RecipeError
 from lab.runs import Run
-from lab.trials import chance
+from lab.training import Training
+from lab.trials import chance, trial_of
 from lab.verdicts import LEVEL, critical, sensitivity
 
 __all__ = ["checks"]
@@ -183,6 +184,27 @@ def learns_by_heart(
 
 
 @checks.add
+def lands_between(
+    recipes: Recipes,
+    device: Device,
+    *,
+    a: Name = "a",
+    seeds: Seeds = 3,
+    low: Accuracy = 0.1,
+    high: Accuracy = 1.0,
+) -> Finding:
+    """The recipe is as often right as others report of networks like it.
+
+    Of test images, with the weights of the last epoch. PASS: from `low` to `high` at every seed. FAIL: at none.
+    Else INCONCLUSIVE.
+    """
+    found = np.array([test_accuracy(recipes[a].changed(seed=seed), device) for seed in range(seeds)])
+    inside = (low <= found) & (found <= high)
+    said = f"Test images {between(found)} ({seeds} seeds); {100 * low:g} to {percent(high)} asked for."
+    return Finding(result_of(inside.all(), not inside.any()), said, {"test": found.tolist()})
+
+
+@checks.add
 def rate_of_momentum(*, tolerance: Share = 0.01) -> Finding:
     """Descent on a quadratic bowl converges at the rate its condition number k gives, with momentum at that of sqrt(k).
 
@@ -218,6 +240,13 @@ def scores_of(recipe: Recipe, rates: Sequence[float], seeds: int, device: Device
     recipes = [recipe.changed(**{"optimizer.lr": rate}, seed=seed) for rate in rates for seed in range(seeds)]
     found = [best_of(run) for run in train_many(recipes, device=device)]
     return np.array(found).reshape(len(rates), seeds)
+
+
+def test_accuracy(recipe: Recipe, device: Device) -> float:
+    session = Training(recipe, device=device)
+    for _ in session:
+        pass
+    return trial_of("given", session).score
 
 
 def best_of(run: Run) -> float:

@@ -19,6 +19,7 @@ from lab import probes
 from lab.checks import Finding
 from lab.claims import Claim, numbers
 from lab.recipe import Recipe, RecipeError, flat
+from lab.runs import train
 
 FEWER: dict[str, Any] = {"seeds": 2, "rates": 2}
 SHORTER = FEWER | {"readings": 4, "planes": 2, "size": 3}  # what makes any check short
@@ -198,6 +199,22 @@ def test_by_heart_is_all_of_training_and_none_of_validation(
     runs = [SimpleNamespace(history=SimpleNamespace(epochs=[epoch])) for epoch in epochs]
     monkeypatch.setattr(probes, "train_many", lambda *_, **__: runs)
     assert found({"name": "learns_by_heart", "seeds": 2}, random=Recipe()).result == result
+
+
+@pytest.mark.parametrize(
+    ("right", "result"),
+    [([0.9, 0.93], "PASS"), ([0.9, 0.8], "INCONCLUSIVE"), ([0.8, 0.8], "FAIL"), ([0.95, 0.8], "FAIL")],
+)
+def test_a_level_is_that_of_every_seed(right: list[float], result: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(probes, "test_accuracy", lambda recipe, _: right[recipe.seed])
+    check = {"name": "lands_between", "a": "random", "seeds": 2, "low": 0.876, "high": 0.939}
+    assert found(check, random=Recipe()).result == result
+
+
+def test_a_level_is_measured_on_test_images() -> None:
+    recipe = Recipe(epochs=1)
+    _, right = train(recipe, device="cpu").test(device="cpu")
+    assert probes.test_accuracy(recipe, "cpu") == pytest.approx(right)
 
 
 @pytest.mark.parametrize(("k", "plain", "momentum"), [(9, 0.8, 0.5), (100, 99 / 101, 9 / 11)])

@@ -5,8 +5,9 @@ from __future__ import annotations
 from types import SimpleNamespace
 
 import numpy as np
+import plotly.graph_objects as go
 import pytest
-from small_scenes import bowl, surface_of
+from small_scenes import bowl, cliff, scene_of, surface_of
 
 from lab.events import History
 from lab.landscape.scenes import Scene
@@ -15,7 +16,7 @@ from lab.panel import live_figure
 from lab.panel.curves import Curves
 from lab.panel.edges import EdgeView
 from lab.panel.landscape_view import LandscapeView
-from lab.panel.live_figure import PATIENCE, LiveFigure
+from lab.panel.live_figure import PATIENCE, LiveFigure, changes
 from lab.recipe import Recipe
 
 
@@ -114,6 +115,47 @@ def test_a_picture_that_is_replaced_is_closed_when_the_new_one_is_drawn(now) -> 
     assert show(2) is second
     assert first.comm is None
     assert np.shape(second.data[1].z) == (5, 5)
+
+
+@pytest.mark.parametrize("kind", ["solid", "contour"])
+def test_a_picture_that_is_renewed_in_place_is_the_one_that_would_be_made_anew(now, kind) -> None:
+    ways = {"bowl": scene_of(bowl, title="a bowl"), "cliff": scene_of(cliff, title="a cliff", reach=(1.0, 1.0))}
+    renewed, fresh = LandscapeView(lambda: None), LandscapeView(lambda: None)
+    for view, names in ((renewed, ("bowl", "cliff")), (fresh, ("cliff",))):
+        for name in names:
+            view.show([ways[name]], name, kind=kind, dark=False, width=900)
+    assert renewed.scale == fresh.scale
+    for one, other in ((renewed, fresh), (fresh, renewed)):
+        assert changes(one.figure.layout, other.figure.layout) == {}
+    for one, other in zip(renewed.figure.data, fresh.figure.data, strict=True):
+        assert changes(one, other).keys() <= {"uid"}
+
+
+def test_of_a_layout_only_what_differs_is_changed() -> None:
+    old = go.Layout(title="a", xaxis={"range": [0, 1], "nticks": 5}, annotations=[{"text": "b"}])
+    new = go.Layout(title="a", xaxis={"range": np.array([0, 2]), "nticks": 5}, annotations=[{"text": "b"}], width=300)
+    assert {path: np.array(value).tolist() for path, value in changes(old, new).items()} == {
+        "xaxis.range": [0, 2],
+        "width": 300,
+    }
+    assert changes(new, new) == {}
+
+
+def test_the_first_surface_is_drawn_into_what_was_made_before_it(now) -> None:
+    view, scene = LandscapeView(lambda: None), scene_of()
+    view.prepare(dark=False, width=900)
+    ahead = view.figure
+    view.prepare(dark=False, width=900)
+    assert view.figure is ahead
+    browser_draws(ahead, took=1.6)
+    assert view.seconds(1) == pytest.approx(0.4)  # to draw again what is made
+    view.show([scene], "planes", kind="solid", dark=False, width=900)
+    assert view.figure is ahead
+    assert view.rescaled == ""
+    assert np.array_equal(ahead.data[0].z, view.scale.heights(scene.surface.loss).T)
+    assert ahead.data[1].name == "sgd"
+    view.prepare(dark=True, width=900)  # in the colours of another page
+    assert view.figure is not ahead
 
 
 def test_an_edge_that_is_replaced_is_closed_when_the_new_one_is_drawn(now) -> None:

@@ -6,6 +6,7 @@ from types import SimpleNamespace
 
 import numpy as np
 import pytest
+import torch
 from small_panels import until
 from small_runs import SMALL, small_model
 from small_scenes import bowl, surface_of
@@ -14,7 +15,7 @@ from lab.landscape import Live
 from lab.landscape.scenes import Scene
 from lab.panel import landscape_view
 from lab.panel.landscape_view import WITH_PLANES, WORN, LandscapeView
-from lab.panel.surveyor import Surveyor
+from lab.panel.surveyor import Surveyor, warm_up
 
 QUICK = SMALL.changed(model=small_model("mlp"), optimizer="adam")
 
@@ -84,9 +85,14 @@ def test_a_scale_that_changes_says_why() -> None:
 
 
 def test_a_first_picture_is_told_at_once_and_later_ones_leave_the_browser_time(monkeypatch) -> None:
-    now, told = [100.0], []
+    now, told, hurried = [100.0], [], []
+
+    def post(_, *, at_once=False) -> None:
+        told.append(now[0])
+        hurried.append(at_once)
+
     monkeypatch.setattr("lab.panel.surveyor.time", SimpleNamespace(monotonic=lambda: now[0]))
-    surveyor = Surveyor(lambda *_, **__: told.append(now[0]))
+    surveyor = Surveyor(post)
     live = surveyor._live = Live()
     for second in range(10):
         now[0], live.version = 100.0 + second / 2, second
@@ -94,8 +100,40 @@ def test_a_first_picture_is_told_at_once_and_later_ones_leave_the_browser_time(m
         monkeypatch.setattr(live, "portraits", list)
         surveyor._tell(at_once=False)
     assert told == [100.0, 100.5, 101.0, 103.5]  # two surfaces take a second each
+    assert hurried == [False, True, True, False]
     surveyor._tell(at_once=True)
     assert told[-1] == 104.5
+
+
+def test_what_a_first_picture_needs_once_is_got_before_any_run_and_disturbs_none() -> None:
+    warm_up.cache_clear()
+    state = torch.random.get_rng_state()
+    warm_up()
+    assert torch.equal(torch.random.get_rng_state(), state)
+    assert warm_up.cache_info().currsize == 1
+
+
+def test_unfolded_it_is_got_and_a_surface_is_made_in_a_browser_that_draws_in_3d(panel, monkeypatch) -> None:
+    monkeypatch.setattr("lab.panel.surveyor.warm_up", lambda: warmed.append(1))
+    warmed, landscapes = [], panel.landscapes
+    landscapes.set_width(900)
+    assert landscapes.view.figure is None
+    landscapes.fold.value = True
+    until(panel, lambda: warmed)
+    assert kinds(panel) == ["surface"]
+    assert landscapes.view.frame.layout.display == "none"
+    assert "No landscape yet" in landscapes.said.value
+
+
+@pytest.mark.parametrize("what", ["flat", "no width", "no webgl", "line"])
+def test_no_surface_is_made_where_none_can_come(panel, what) -> None:
+    landscapes = panel.landscapes
+    landscapes.set_width(0 if what == "no width" else 900)
+    landscapes.set_webgl(there=what != "no webgl")
+    landscapes.solid.value = what != "flat"
+    landscapes.choices["plane"].value = "line" if what == "line" else "path"
+    landscapes.fold.value = True
+    assert landscapes.view.figure is None
 
 
 def test_what_goes_wrong_while_idle_is_said(slow, monkeypatch) -> None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from html import escape
 from inspect import cleandoc
 from typing import Any
@@ -11,7 +11,7 @@ import ipywidgets as widgets
 import plotly.graph_objects as go
 
 from lab.catalogue import Catalogue, Choice, bounds_of
-from lab.panel.live_figure import small_figure
+from lab.panel.live_figure import leaves, small_figure
 
 WIDTH = 310  # pixels of a picture in the column of controls
 
@@ -101,16 +101,6 @@ def redraw(figure: Any, picture: go.Figure, *, dark: bool, width: int | None = N
         if width:
             figure.layout.width = width
         figure.add_traces(picture.data)
-
-
-def leaves(layout: Mapping[str, Any], owner: str = "") -> set[str]:
-    """Dotted paths of what a layout sets, lists as a whole; the template aside."""
-    found: set[str] = set()
-    for key, value in layout.items():
-        if key != "template":
-            path = f"{owner}{key}"
-            found |= leaves(value, f"{path}.") if isinstance(value, Mapping) else {path}
-    return found
 
 
 def explained(catalogue: Catalogue, choice: Choice) -> str:

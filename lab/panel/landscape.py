@@ -214,8 +214,14 @@ class Landscapes:
         if self.fold.value and seen:
             self._show(seen)
         if not seen:
-            self.view.forget()
+            self._wait_for_one()
         self.said.value = f'<div class="lab-detail">{self._state(seen)}</div>'
+
+    def _wait_for_one(self) -> None:
+        """Nothing is shown; in a browser that draws in 3-D what comes first may be made by now."""
+        self.view.forget()
+        if self.fold.value and self.solid.value and self.webgl and self.width and self.question.plane != "line":
+            self.view.prepare(dark=self.dark, width=self.width)
 
     def _show_edges(self) -> None:
         known = {job: path for job, path in self.news.edges.items() if job in self._names}

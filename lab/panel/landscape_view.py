@@ -19,7 +19,8 @@ from lab.landscape_plots import (
     surface_data,
     surface_figure,
 )
-from lab.panel.live_figure import Succession, small_figure
+from lab.panel.landscape_ahead import nothing_yet
+from lab.panel.live_figure import Succession, changes, small_figure
 
 FITS = 0.2  # of the range of what is seen: by so much a scale may be off before it is made anew
 HEIGHTS = (300, 520)  # pixels of a row of pictures
@@ -83,6 +84,13 @@ class LandscapeView:
         """How long the browser takes for one surface."""
         if self._kind is not None and self._kind[0] == "solid" and self.figure.took > 0:
             self._each = self.figure.took / self._kind[1] / (1 if self.figure.changed else MAKING)
+
+    def prepare(self, *, dark: bool, width: int) -> None:
+        """A surface in 3-D that is not shown, so that a first one only has to be drawn. The pump calls this."""
+        if self._kind is None or self._kind[3] != dark:
+            scenes = [nothing_yet()]
+            picture = picture_of(scenes, Scale.of(scenes), "solid", dark=dark, abreast=1)
+            self._redraw(picture, 1, "solid", dark=dark, width=width)
 
     def show(
         self,
@@ -162,7 +170,8 @@ class LandscapeView:
     def _renew(self, picture: go.Figure) -> None:
         traces: Any = picture.data
         with self._own_turns(), self.figure.change():
-            self.figure.update_layout(picture.layout)
+            for path, value in changes(self.figure.layout, picture.layout).items():
+                self.figure.layout[path] = value
             for trace, new in zip(self.figure.data, traces, strict=True):
                 trace.update({key: value for key, value in new.to_plotly_json().items() if key not in ("type", "uid")})
 

@@ -2,7 +2,8 @@
 
 const CHANGES = ['addTraces', 'deleteTraces', 'moveTraces', 'restyle', 'relayout', 'update', 'animate',
   'removeLayoutProps', 'removeTraceProps'].map((name) => `_py2js_${name}`);
-const REST = 2;  // times as long as a change took, before the next may come: the page is a person's most of the time
+// Times as long as a change took that a person sees, before the next may come: the page is theirs most of the time.
+const REST = 2;
 const LONGEST_REST = 4000;  // milliseconds
 const FRAMES = 3;  // until a change can be seen: in 3-D, Plotly draws in the frames that follow
 
@@ -50,7 +51,7 @@ function sayMeanwhile({ model, el }) {
 const frames = (count, then) => requestAnimationFrame(() => (count > 1 ? frames(count - 1, then) : then()));
 
 // The kernel waits for this with its next change, so that a browser that is slow is never behind.
-function tellWhenDrawn(model, began) {
+function tellWhenDrawn({ model, el }, began) {
   let waiting, hidden = document.hidden, gone = false;
   const look = () => { hidden ||= document.hidden; };  // no frames come then, and the clock would count the absence
   document.addEventListener('visibilitychange', look);
@@ -66,7 +67,8 @@ function tellWhenDrawn(model, began) {
       if (gone) return;
       const took = hidden ? 1000 * model.get('_took') : performance.now() - began;
       clearTimeout(waiting);  // an older change is drawn too
-      waiting = setTimeout(() => tell(number, took), Math.min(REST * took, LONGEST_REST));
+      const rest = el.offsetParent === null ? 0 : Math.min(REST * took, LONGEST_REST);
+      waiting = setTimeout(() => tell(number, took), rest);
     });
   };
   model.on('change:_sent', hear);
@@ -91,7 +93,7 @@ export default () => {
       done();
       const began = performance.now();
       const leave = await drawing.render(context);
-      const cease = tellWhenDrawn(context.model, began);
+      const cease = tellWhenDrawn(context, began);
       return () => { cease(); leave?.(); };
     },
   };

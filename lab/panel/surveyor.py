@@ -5,7 +5,7 @@ from __future__ import annotations
 import threading
 import time
 from collections.abc import Collection, Iterator, Mapping, Sequence
-from functools import partial
+from functools import cache, partial
 from types import MappingProxyType
 from typing import NamedTuple
 
@@ -18,11 +18,12 @@ from lab.landscape.live_runs import LiveRun
 from lab.landscape.stability import EdgePath
 from lab.landscape.weights import trained
 from lab.panel.worker import Job, Post, errand, forget, in_short
+from lab.recipe import Recipe
 from lab.training import Training
 
 NEWS_SECONDS = 1.0  # for each surface, between two pictures: a browser without a GPU draws one for nearly as long
 SLICE_SECONDS = 0.08  # of work while idle, before others have their turn
-WORK, RUNS, FOLD = "landscape", "landscape runs", "landscape fold"  # errands
+WORK, RUNS, FOLD, WARM = "landscape", "landscape runs", "landscape fold", "landscape warm-up"  # errands
 NOTHING_TOLD = (-1, False, 0)  # version, whether that was all, runs with a picture
 
 
@@ -100,6 +101,7 @@ class Surveyor:
     def switch(self, *, on: bool) -> None:
         if on:
             self.on.set()
+            errand(WARM, warm_up, idle=True)
         elif self.on.is_set():
             self.on.clear()
             forget(RUNS)
@@ -226,8 +228,17 @@ class Surveyor:
         waits = live.seen == self._told[2] and now - self._told_at <= NEWS_SECONDS * max(1, live.seen)
         if standing == self._told or (waits and not at_once):
             return
-        self._told, self._told_at = standing, now
-        self.post(("landscape", news_of(live)))
+        is_first, self._told, self._told_at = live.seen > self._told[2], standing, now
+        self.post(("landscape", news_of(live)), at_once=is_first)
+
+
+@cache
+def warm_up() -> None:
+    """Half a second that a kernel's first landscape takes once: it would be a training's, and paid off by the next."""
+    live = Live()
+    live.add(0, Training(Recipe(epochs=1), device="cpu"))
+    while not live.seen and live.step():
+        pass
 
 
 def followed_of(jobs: Sequence[Job]) -> list[Job]:

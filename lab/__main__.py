@@ -246,6 +246,7 @@ def show_run(result: runs.Run, given: argparse.Namespace) -> int:
         "validation_loss": best.validation_loss if best else None,
         "also": best.also if best else {},
         "gap": best.gap if best else None,
+        "picked": result.picked,
         "problems": result.problems,
     }
     print(json.dumps(facts) if given.json else in_words(facts))
@@ -259,10 +260,14 @@ def in_words(facts: dict[str, Any]) -> str:
     lines = [f"{facts['status']} after {taken}, {facts['seconds']:.1f} s: {facts['folder']}"]
     if facts["best_epoch"]:
         scores = f"loss {short_loss(facts['validation_loss'])}, accuracy {facts['validation_accuracy']:.4f}"
-        lines.append(f"best validation accuracy at epoch {facts['best_epoch']}: {scores}")
+        lines.append(f"best validation accuracy at epoch {facts['best_epoch']}: {scores}{in_brackets(facts['picked'])}")
     if beside := facts["also"] | ({} if facts["gap"] is None else {"gap": facts["gap"]}):
         lines.append(f"beside it: {', '.join(f'{name} {value:.4f}' for name, value in beside.items())}")
     return "\n".join([*lines, *filter(None, [facts["detail"]]), *facts["problems"]])
+
+
+def in_brackets(text: str) -> str:
+    return f" ({text})" if text else ""
 
 
 def test(given: argparse.Namespace) -> int:
@@ -291,6 +296,8 @@ def list_runs(given: argparse.Namespace) -> int:
     elif len(table):
         shown = table if any(table["gap"].notna()) else table.drop(columns="gap")  # most runs have one domain
         print(with_digits(shown).to_string(index=False, na_rep=""))
+        if "gap" in shown:
+            print(f"With two domains the accuracy is of the target, at the epoch {runs.PICKED}.")
     else:
         print(f"No runs under {given.root} yet. Start one: lab run")
     return OK

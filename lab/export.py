@@ -19,7 +19,7 @@ from lab.gradients import INNERMOST, from_within, gradients
 from lab.initializers import after_filling, initializers
 from lab.last_layer import end_of
 from lab.models import initialise, models
-from lab.objectives import Moment, beside_trunk, objectives
+from lab.objectives import Moment, beside_trunk, objectives, take_beside
 from lab.optimizers import joined, optimizers, parameter_groups
 from lab.recipe import Recipe
 from lab.schedules import ramped, schedules
@@ -42,6 +42,7 @@ from lab.steps import (
     parts_of,
     seed_dropout,
     stalled,
+    taken_over,
 )
 from lab.training import Training
 from lab.transfer import settle, sources, thawing, transfers
@@ -124,6 +125,7 @@ def functions_of_network(session: Training) -> Iterator[Any]:
         yield from (objectives.functions[recipe.objective.name], Moment, objective_stream)
     if takes_over(session):
         yield from (sources.functions[recipe.source.name], transfers.functions[recipe.transfer.name], settle)
+        yield from [take_beside] * bool(taken_over(recipe, session.objective))
     if recipe.transfer.name in thawing:
         yield from (freeze_all_but, thawing[recipe.transfer.name].trained)
     if session.layer_on_features() is not None:

@@ -46,6 +46,8 @@ from lab.training import Training
 if TYPE_CHECKING:
     import pandas as pd
 
+PICKED = "picked by the target's labels, which adapting does without"  # said of an epoch, with two domains
+
 
 @dataclass
 class Run:
@@ -66,6 +68,14 @@ class Run:
     provenance: dict[str, Any] = field(default_factory=dict)
     problems: list[str] = field(default_factory=list)
     test_looks: int = 0
+
+    @property
+    def picked(self) -> str:
+        """By what the best epoch was picked, where the run itself may not have looked at that; else empty."""
+        best, epochs = self.best, self.history.epochs
+        if best is None or best.gap is None:
+            return ""
+        return f"{PICKED}; the last epoch has {epochs[-1].validation_accuracy:.4f}"
 
     @property
     def best(self) -> Epoch | None:

@@ -30,7 +30,7 @@ from lab.script_questions import (
     stops,
     takes_over,
 )
-from lab.steps import EVALUATION_BATCH, ONE_THREAD_FLOPS, STREAMS
+from lab.steps import EVALUATION_BATCH, ONE_THREAD_FLOPS, STREAMS, taken_over
 from lab.training import Training
 from lab.transfer import sources, thawing, transfers
 
@@ -115,7 +115,11 @@ def model_lines(session: Training) -> Iterator[str]:
     if recipe.init.name in after_filling:
         context = ", ".join(["model", "lambda count: sample(data, count)", *arguments(recipe.init)])
         yield f"{after_filling[recipe.init.name].__name__}({context})"
-    if takes_over(session):
+    if takes_over(session) and taken_over(recipe, session.objective):
+        yield f"taken = {call(sources, recipe.source)}"
+        yield f"model = {call(transfers, recipe.transfer, 'model', 'taken', 'data')}"
+        yield "take_beside(network, model, taken, objective.meanings)"
+    elif takes_over(session):
         yield f"model = {call(transfers, recipe.transfer, 'model', call(sources, recipe.source), 'data')}"
     layout = ".to(memory_format=torch.channels_last)" if has(session, "Conv2d") else ""
     double = ", torch.float64" if recipe.precision == "float64" else ""

@@ -21,11 +21,10 @@ from lab.gradients import Compute
 from lab.initializers import finish, initializers
 from lab.memory import weights_that_fit
 from lab.models import initialise, models
-from lab.objectives import Batch, Objective, beside_trunk, objectives, trunk_of
+from lab.objectives import Batch, Objective, beside_trunk, objectives, take_beside, trunk_of
 from lab.optimizers import joined, optimizers, parameter_groups
 from lab.recipe import Recipe, RecipeError
 from lab.transfer import sources, thawing, transfers
-from lab.transfer.matching import beneath, report_on
 
 TRIES = 3  # at once
 EVALUATION_BATCH = 256  # larger batches fall out of a CPU's cache and are slower there
@@ -88,11 +87,17 @@ def build_model(recipe: Recipe, data: Dataset, objective: Objective | None = Non
         finish(recipe.init, model, partial(sample, data))
     if recipe.transfer.name == "scratch":  # whatever the source is, nothing of it is read
         return network
-    filled: nn.Module = transfers.build(recipe.transfer, model, sources.build(recipe.source), data)
+    weights = sources.build(recipe.source)
+    filled: nn.Module = transfers.build(recipe.transfer, model, weights, data)
     if network is model:
         return filled
-    network.transferred = beneath("trunk", report_on(filled))  # pyright: ignore[reportArgumentType]
+    take_beside(network, filled, weights, taken_over(recipe, objective))
     return network
+
+
+def taken_over(recipe: Recipe, objective: Objective) -> dict[str, list[str]]:
+    """Which of an objective's layers a transfer may fill: none where it names those that it copies."""
+    return {} if getattr(recipe.transfer, "layers", "") else objective.meanings
 
 
 def build_optimizer(recipe: Recipe, model: nn.Module) -> torch.optim.Optimizer:

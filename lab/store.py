@@ -188,10 +188,15 @@ def read_weights(path: Path, *, tensors: bool = True) -> dict[str, Tensor]:
 def facts_of(session: Training) -> dict[str, str]:
     """What a file of weights says beside them: how images were seen, and the classes of the last layer, in its order.
 
-    None where no label has taught it: who takes the weights over starts with a last layer of its own.
+    None where no label has taught it: who takes the weights over starts with a last layer of its own. And what the
+    numbers of further layers stand for.
     """
-    classes = list(session.data.classes) if session.objective.names_classes else []
-    return {"classes": json.dumps(classes), "images": json.dumps(form_of(session.data))}
+    classes, meanings = (
+        list(session.data.classes) if session.objective.names_classes else [],
+        session.objective.meanings,
+    )
+    facts = {"classes": classes, "images": form_of(session.data), **({"meanings": meanings} if meanings else {})}
+    return {key: json.dumps(value) for key, value in facts.items()}
 
 
 def encode_history(history: History) -> bytes:

@@ -209,13 +209,31 @@ PRICED = {"scratch": Price(1, 1), "features": Price(2, 0), "fine_tuning": Price(
         (245, "These fit: --ways scratch,features,fine_tuning --seeds 2. Or give more --seconds."),
         (110, "These fit: --ways scratch,features --seeds 3. Or give more --seconds."),
         (99, "These fit: --ways scratch,features --seeds 2. Or give more --seconds."),
-        (90, "Two ways with two seeds take about 98 s, beside what was spent on reading and measuring. Or give more"),
+        (90, "scratch and features with two seeds take about 98 s, beside what was spent on measuring. Or give more"),
     ],
 )
 def test_who_has_too_few_seconds_is_told_what_fits(seconds: float, said: str) -> None:
     arms = {name: Recipe(epochs=5) for name in PRICED}
     with pytest.raises(RecipeError, match=re.escape(f"only {seconds} s were given. {said}")):
         fitted(arms, 5, seconds, PRICED, fixed=False)
+
+
+WITH_SCRATCH = "scratch and features with two seeds take about 285 s, beside what was spent on measuring."
+WITHOUT = "Without scratch, by which the others are judged, these fit: --ways features,fine_tuning --seeds 3."
+
+
+@pytest.mark.parametrize(
+    ("seconds", "said"),
+    [
+        (312, "These fit: --ways scratch,features --seeds 2. Or"),  # though the two others are cheaper
+        (90, f"{WITH_SCRATCH} {WITHOUT} Or"),
+        (10, f"{WITH_SCRATCH} Or"),
+    ],
+)
+def test_the_baseline_is_kept_before_cheaper_ways_or_its_absence_is_said(seconds: float, said: str) -> None:
+    prices = {"scratch": Price(1, 4), "features": Price(2, 0), "fine_tuning": Price(2, 0.1)}
+    with pytest.raises(RecipeError, match=re.escape(f"only {seconds} s were given. {said}")):
+        fitted({name: Recipe(epochs=5) for name in prices}, 5, seconds, prices, fixed=False)
 
 
 def test_what_is_left_out_to_fit_is_said_before() -> None:

@@ -1,5 +1,7 @@
 """Two domains: what data sets and objectives make of them, against references in float64."""
 
+from html import escape
+
 import numpy as np
 import pytest
 import torch
@@ -324,14 +326,27 @@ def test_arms_with_backgrounds_in_training_and_without_are_judged_on_the_same_im
 
 def test_runs_are_listed_with_both_domains_and_their_gap(tmp_path, capsys):
     runs = [lab.train(each, folder=tmp_path / each.id, progress=False, device="cpu") for each in (SMALL, FEW)]
-    plain, shifted = (run.best for run in runs)
+    (plain, shifted), last = (run.best for run in runs), runs[1].history.epochs[-1].validation_accuracy
     said = f"source {shifted.also['source']:.4f}, gap {shifted.gap:.4f}"
     assert said in runs_table(dict(enumerate(runs, 1)))
     assert "beside it" not in runs_table({1: runs[0]})
+    picked = f"picked by the target's labels, which adapting does without; the last epoch has {last:.4f}"
+    assert f'<abbr title="The epoch {escape(picked)}">target</abbr>' in runs_table({1: runs[1]})
+    assert (runs[0].picked, runs[1].picked) == ("", picked)
+    assert "abbr" not in runs_table({1: runs[0]})
     assert plain.gap is None
     assert set(lab.runs.table(tmp_path)["gap"].dropna()) == {shifted.gap}
     assert main(["runs", str(tmp_path)]) == 0
-    assert f"{shifted.gap:.4f}" in capsys.readouterr().out
+    told = capsys.readouterr().out
+    assert f"{shifted.gap:.4f}" in told
+    assert told.endswith("at the epoch picked by the target's labels, which adapting does without.\n")
+    (tmp_path / "recipe.yaml").write_text(FEW.to_yaml())
+    assert (
+        main(["run", f"{tmp_path}/recipe.yaml", "--folder", str(tmp_path / "told"), "--device", "cpu", "--quiet"]) == 0
+    )
+    assert (
+        "(picked by the target's labels, which adapting does without; the last epoch has 0." in capsys.readouterr().out
+    )
 
 
 def test_a_list_of_runs_with_one_domain_has_no_gap(tmp_path, capsys):

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from typing import Any, NamedTuple
 
 import torch
@@ -20,6 +20,7 @@ from lab.transfer import thawing
 LEAST_EPOCHS, LEAST_SEEDS = 5, 3  # below these a comparison says little
 SMALLEST = 8  # pixels that are worth a try
 SHARE = 0.8  # of the seconds, what the plan may take: a search that has to widen takes more
+BASELINE = "scratch"  # by which the others are judged: it is kept before them where not all fit
 RATES, TUNING_SEEDS = 5, 2  # rates tried of each way, and seeds that the best of them meet
 
 
@@ -110,16 +111,32 @@ def fitted(
 
 
 def what_fits(plan: Plan, seconds: float, prices: Mapping[str, Price]) -> str:
-    """In a sentence, the most ways that fit, cheapest first, then the most seeds; or what the least would take."""
+    """In a sentence, the most ways that fit, the baseline and then the cheapest, and the most seeds; or the least."""
     epochs = next(iter(plan.arms.values())).epochs
     cheap = sorted(plan.arms, key=lambda name: prices[name].of(epochs))
-    for count in range(len(cheap), 1, -1):
-        some = {name: arm for name, arm in plan.arms.items() if name in cheap[:count]}
+    ways = sorted(cheap, key=lambda name: name != BASELINE)
+    if found := most_that_fit(plan, ways, seconds, prices):
+        return f"These fit: {found}."
+    least = seconds_of(of_ways(plan, ways[:2], seeds=2), prices) / SHARE
+    said = f"{' and '.join(ways[:2])} with two seeds take about {least:.0f} s, beside what was spent on measuring."
+    others = most_that_fit(plan, [name for name in cheap if name != BASELINE], seconds, prices)
+    return f"{said} Without {BASELINE}, by which the others are judged, these fit: {others}." if others else said
+
+
+def most_that_fit(plan: Plan, ways: Sequence[str], seconds: float, prices: Mapping[str, Price]) -> str:
+    """The flags for the most of these ways, the first ones before the others; empty where no two of them fit."""
+    for count in range(len(ways), 1, -1):
         for seeds in range(plan.seeds, 1, -1):
-            if seconds_of(plan_of(some, epochs, seeds), prices) <= seconds:
-                return f"These fit: --ways {','.join(some)} --seeds {seeds}."
-    least = seconds_of(plan_of({name: plan.arms[name] for name in cheap[:2]}, epochs, 2), prices) / SHARE
-    return f"Two ways with two seeds take about {least:.0f} s, beside what was spent on reading and measuring."
+            some = of_ways(plan, ways[:count], seeds)
+            if seconds_of(some, prices) <= seconds:
+                return f"--ways {','.join(some.arms)} --seeds {seeds}"
+    return ""
+
+
+def of_ways(plan: Plan, names: Collection[str], seeds: int) -> Plan:
+    """The plan with these ways alone, in its own order."""
+    epochs = next(iter(plan.arms.values())).epochs
+    return plan_of({name: arm for name, arm in plan.arms.items() if name in names}, epochs, seeds)
 
 
 def smaller_images(arms: Mapping[str, Recipe]) -> str:

@@ -23,6 +23,7 @@ from lab.objectives import all_labels, domains, few_labels, label_free, tasks, w
 from lab.objectives.fitting import readout
 from lab.objectives.label_free import with_views, without_labels
 from lab.objectives.objective import Batch, Look, Moment, Objective
+from lab.objectives.taking import take_beside
 from lab.objectives.trunk import beside_trunk, trunk_of
 
 __all__ = [
@@ -33,6 +34,7 @@ __all__ = [
     "beside_trunk",
     "objectives",
     "readout",
+    "take_beside",
     "trunk_of",
     "with_views",
     "without_labels",

@@ -71,6 +71,14 @@ class Objective:
         """Whether labels teach the model's last layer a number for each class: who takes weights over asks for that."""
         return self.learns_classes
 
+    @property
+    def meanings(self) -> dict[str, list[str]]:
+        """What the numbers of layers stand for that it has taught beside the classes, by the layers' names.
+
+        A network of the same objective takes over those that stand for the same: see `take_beside`.
+        """
+        return {}
+
     def outputs(self) -> int:
         """How many numbers the recipe's model gives for an image."""
         return len(self.data.classes)

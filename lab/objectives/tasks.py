@@ -106,6 +106,11 @@ class MultiTask(Objective):
     def network(self, model: nn.Module) -> nn.Module:
         return Heads(model, variances=self.weighting == "uncertainty")
 
+    @property
+    def meanings(self) -> dict[str, list[str]]:
+        known = {"odd": list(self.data.classes), "turned": [str(90 * times) for times in range(TURNS)]}
+        return {task: names for task, names in known.items() if task in self.learned}
+
     def batch(self, images: Tensor, labels: Tensor, moment: Moment) -> Batch:
         if "turned" not in self.learned:
             return images, labels

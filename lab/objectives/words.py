@@ -16,6 +16,7 @@ from lab.catalogue import Knob
 from lab.data.splits import Dataset
 from lab.objectives import objectives
 from lab.objectives.objective import Batch, Look, Objective, Part
+from lab.objectives.taking import LAST
 from lab.objectives.trunk import OnTrunk, in_full
 
 TEMPERATURE = 0.07  # at the start
@@ -114,6 +115,10 @@ class ImageAndWords(Objective):
     @property
     def names_classes(self) -> bool:
         return False  # the last layer gives a place in the space of words
+
+    @property
+    def meanings(self) -> dict[str, list[str]]:
+        return {LAST: self.vocabulary, "words": self.vocabulary}  # the same words make the same space
 
     def outputs(self) -> int:
         return self.width

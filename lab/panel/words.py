@@ -115,7 +115,7 @@ def table_row(number: int, run: Run, what: str, note: Note) -> str:
     best = run.best
     numbers = [
         f"{len(run.history.epochs)} of {run.recipe.epochs}",
-        f"{best.validation_accuracy:.4f}{fitted(run)}" if best else "-",
+        f"{best.validation_accuracy:.4f}{fitted(run)}{picked(run)}" if best else "-",
         short_loss(best.validation_loss) if best else "-",
         f"{run.seconds:.1f}",
     ]
@@ -140,6 +140,11 @@ def fitted(run: Run) -> str:
     if getattr(run.recipe.objective, "class_weight", 1) == 0:
         return f'<br><abbr title="{NO_CLASSES}">not learned</abbr>'
     return f' <abbr title="{FITTED}">fitted</abbr>' if run.recipe.objective.name in without_labels else ""
+
+
+def picked(run: Run) -> str:
+    """Said beside an accuracy that labels of another domain have picked."""
+    return f' <abbr title="The epoch {escape(run.picked)}">target</abbr>' if run.picked else ""
 
 
 def line_sample(index: int) -> str:

@@ -67,7 +67,8 @@ def run(
         raise SourceError(f"The run in {place} has no weights yet: go on with `lab resume {place}` until it has ended.")
     tensors, facts = read_safetensors(place / RUN_WEIGHTS)
     held = {name.removeprefix(TRUNK): tensor for name, tensor in tensors.items()}
-    return Weights(held, f"run {place}", tuple(json.loads(facts["classes"])) if "classes" in facts else None)
+    classes = tuple(json.loads(facts["classes"])) if "classes" in facts else None
+    return Weights(held, f"run {place}", classes, json.loads(facts.get("meanings", "{}")))
 
 
 @sources.add

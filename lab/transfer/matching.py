@@ -47,15 +47,23 @@ def matches(model: nn.Module, weights: Mapping[str, Tensor], classes: Sequence[s
 
     The last layer keeps its own start where the source tells other classes apart.
     """
-    known, last = getattr(weights, "classes", None), last_layer_name(model)
+    other, last = other_last(weights, classes), last_layer_name(model)
     found: list[Match] = []
     for name, layer in model.named_modules():
         here = own_shapes(layer)
         there = {key: tuple(weights[full].shape) for key in here if (full := joined_name(name, key)) in weights}
         if here:
-            other = name == last and known is not None and tuple(known) != tuple(classes)
-            found.append(Match(name, here, there, "other classes" if other else fit_of(here, there, first=not found)))
+            said = (other if name == last else "") or fit_of(here, there, first=not found)
+            found.append(Match(name, here, there, said))
     return found
+
+
+def other_last(weights: Mapping[str, Tensor], classes: Sequence[str]) -> str:
+    """Why the source's last layer does not tell these classes apart; empty if it does, or that is not known."""
+    known = getattr(weights, "classes", None)
+    if known is None or tuple(known) == tuple(classes):
+        return ""
+    return "other classes" if known else "names no classes"
 
 
 def own_shapes(layer: nn.Module) -> Shapes:

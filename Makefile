@@ -22,8 +22,11 @@ $(READY): pyproject.toml
 mine:  ## copies of the panel's notebook and the course's chapters; those that nobody has changed follow the clone's
 	@$(PYTHON) lab/course/copies.py notebooks "$(MINE)"
 
+# Of servers that are not asked for here, Voila's would warn of its own use of Jupyter, and language servers of what is not installed.
+QUIET := --ServerApp.jpserver_extensions=voila.server_extension=False --LanguageServerManager.autodetect=False
+
 lab: $(READY) mine  ## JupyterLab on the panel; prints its address, and opens a browser where there is one
-	$(BIN)/python -m jupyterlab --port=$(PORT) --ServerApp.root_dir='$(CURDIR)' --LabApp.app_settings_dir='$(CURDIR)/notebooks/settings' --LabApp.default_url=/lab/tree/mine/lab.ipynb $(if $(filter 0,$(shell id -u)),--allow-root) $(LAB_FLAGS)
+	$(BIN)/python -m jupyterlab --port=$(PORT) --ServerApp.root_dir='$(CURDIR)' --LabApp.app_settings_dir='$(CURDIR)/notebooks/settings' --LabApp.default_url=/lab/tree/mine/lab.ipynb $(QUIET) $(if $(filter 0,$(shell id -u)),--allow-root) $(LAB_FLAGS)
 
 test: $(READY)  ## everything: units, faults, notebooks, the panel in Chromium
 	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n auto -p no:nbval --ignore=tests/browser

@@ -5,6 +5,7 @@ BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 PORT ?= 8888
 LAB_FLAGS ?=
+CHAPTER ?=
 MINE := $(CURDIR)/mine
 
 .PHONY: lab mine test stress course course-notebooks check bench clean environment
@@ -37,11 +38,11 @@ test: $(READY)  ## everything: units, faults, notebooks, the panel in Chromium
 stress: $(READY)  ## a sweep of 200 points that are killed, and 1,000 random recipes in one panel; takes an hour
 	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -p no:nbval tests/faults -m stress --hypothesis-profile=stress
 
-course: $(READY)  ## the course: every line as the instructor has it, every number within its tolerance, other seeds too
+course: $(READY)  ## the course, or CHAPTER=05 of it: every line as the instructor has it, every number within its tolerance, other seeds too
 	rm -rf notebooks/course/instructor/runs
-	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n auto --dist loadfile --nbval --nbval-current-env --nbval-sanitize-with tests/notebooks/sanitize.cfg notebooks/course/instructor
-	$(BIN)/python -m lab.course --compare
-	OMP_NUM_THREADS=1 $(BIN)/python -m lab.course --execute build/course first_seed=10
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n auto --dist loadfile --nbval --nbval-current-env --nbval-sanitize-with tests/notebooks/sanitize.cfg notebooks/course/instructor/$(CHAPTER)*.ipynb
+	$(BIN)/python -m lab.course --compare --chapter='$(CHAPTER)'
+	OMP_NUM_THREADS=1 $(BIN)/python -m lab.course --execute build/course --chapter='$(CHAPTER)' first_seed=10
 	test -z "$$(find build/course -name '*.ipynb' -size +500k)"  # no figure twice, no state of widgets
 
 course-notebooks: $(READY)  ## students' notebooks out of the instructor's, and the answers sealed

@@ -5,6 +5,7 @@ BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 PORT ?= 8888
 LAB_FLAGS ?=
+CHAPTER ?=
 MINE := $(CURDIR)/mine
 
 .PHONY: lab mine test stress course course-notebooks check bench clean environment
@@ -22,8 +23,11 @@ $(READY): pyproject.toml
 mine:  ## copies of the panel's notebook and the course's chapters; those that nobody has changed follow the clone's
 	@$(PYTHON) lab/course/copies.py notebooks "$(MINE)"
 
+# Of servers that are not asked for here, Voila's would warn of its own use of Jupyter, and language servers of what is not installed.
+QUIET := --ServerApp.jpserver_extensions=voila.server_extension=False --LanguageServerManager.autodetect=False
+
 lab: $(READY) mine  ## JupyterLab on the panel; prints its address, and opens a browser where there is one
-	$(BIN)/python -m jupyterlab --port=$(PORT) --ServerApp.root_dir='$(CURDIR)' --LabApp.app_settings_dir='$(CURDIR)/notebooks/settings' --LabApp.default_url=/lab/tree/mine/lab.ipynb $(if $(filter 0,$(shell id -u)),--allow-root) $(LAB_FLAGS)
+	$(BIN)/python -m jupyterlab --port=$(PORT) --ServerApp.root_dir='$(CURDIR)' --LabApp.app_settings_dir='$(CURDIR)/notebooks/settings' --LabApp.default_url=/lab/tree/mine/lab.ipynb $(QUIET) $(if $(filter 0,$(shell id -u)),--allow-root) $(LAB_FLAGS)
 
 test: $(READY)  ## everything: units, faults, notebooks, the panel in Chromium
 	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n auto -p no:nbval --ignore=tests/browser
@@ -34,11 +38,11 @@ test: $(READY)  ## everything: units, faults, notebooks, the panel in Chromium
 stress: $(READY)  ## a sweep of 200 points that are killed, and 1,000 random recipes in one panel; takes an hour
 	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -p no:nbval tests/faults -m stress --hypothesis-profile=stress
 
-course: $(READY)  ## the course: every line as the instructor has it, every number within its tolerance, other seeds too
+course: $(READY)  ## the course, or CHAPTER=05 of it: every line as the instructor has it, every number within its tolerance, other seeds too
 	rm -rf notebooks/course/instructor/runs
-	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n auto --dist loadfile --nbval --nbval-current-env --nbval-sanitize-with tests/notebooks/sanitize.cfg notebooks/course/instructor
-	$(BIN)/python -m lab.course --compare
-	OMP_NUM_THREADS=1 $(BIN)/python -m lab.course --execute build/course first_seed=10
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n auto --dist loadfile --nbval --nbval-current-env --nbval-sanitize-with tests/notebooks/sanitize.cfg notebooks/course/instructor/$(CHAPTER)*.ipynb
+	$(BIN)/python -m lab.course --compare --chapter='$(CHAPTER)'
+	OMP_NUM_THREADS=1 $(BIN)/python -m lab.course --execute build/course --chapter='$(CHAPTER)' first_seed=10
 	test -z "$$(find build/course -name '*.ipynb' -size +500k)"  # no figure twice, no state of widgets
 
 course-notebooks: $(READY)  ## students' notebooks out of the instructor's, and the answers sealed

@@ -18,6 +18,10 @@ LEFT = 300  # seconds without a page and without news from training, after which
 PING = 30_000  # milliseconds for a page to answer; by default longer than from one question to the next, which warns
 NO_VOILA = "The panel is served by Voila, which is not installed. Install it: pip install 'lab[app]'."
 ONLY_HERE = "default-src 'self' 'unsafe-inline' 'unsafe-eval' data: blob:; frame-ancestors 'self'"
+WITHOUT_OTHER_HOSTS = """{%- extends "voila/templates/lab/index.html.j2" -%}
+{%- block notebook_css -%}
+{{ super() | replace('<link rel="stylesheet" href="https:', '<link rel="alternate" href="https:') }}
+{%- endblock notebook_css -%}"""  # the icons whose styles Voila asks another host for are in its own scripts too
 CELL = """import os
 os.chdir({place!r})
 import lab
@@ -84,6 +88,8 @@ def serve(place: Place, panel: Panels, said: Callable[[], None]) -> None:
         notebook.write_text(json.dumps(notebook_of(panel)), encoding="utf-8")
         served = voila().instance(config=config_of(place))
         served.initialize([str(notebook)])
+        Path(home, "index.html.j2").write_text(WITHOUT_OTHER_HOSTS, encoding="utf-8")
+        served.template_paths.insert(0, home)
         IOLoop.current().add_callback(said)  # the loop begins when it listens
         served.start()
 
@@ -104,11 +110,20 @@ def config_of(place: Place) -> Any:
     config: Any = Config()
     config.Voila.update({"ip": LOOPBACK, "port": place.port, "port_retries": 0, "token": place.token})
     config.Voila.update({"open_browser": False, "log_level": "ERROR"})
-    # Voila ends a kernel when its page is left, but with a token it forgets what its own server asks for then.
-    config.MappingKernelManager.update({"cull_idle_timeout": LEFT, "cull_interval": 30})
+    config.VoilaConfiguration.prelaunch_hook = hand_over
+    config.KernelManager.transport = "ipc"  # files of this user alone; ipykernel warns of what any user may connect to
+    config.MappingKernelManager.update({"cull_idle_timeout": LEFT, "cull_interval": 30})  # where a browser crashed
     settings = {"headers": {"Content-Security-Policy": ONLY_HERE}, "ws_ping_timeout": PING}
     config.Voila.tornado_settings = settings
     return config
+
+
+def hand_over(handler: Any, **_: object) -> None:
+    """Give a page the cookie which its own request to end its kernel must show; Voila sets it on the login page only.
+
+    Without it the request, sent when the page is left, is refused: nothing shows that it is not another site's.
+    """
+    handler.xsrf_token  # noqa: B018  # tornado sets the cookie when it is read
 
 
 def voila() -> Any:

@@ -221,6 +221,8 @@ def test_verdicts_are_compared_within_their_tolerances(tmp_path: Path, capsys) -
     assert found["d"] == ["02: PASS with 1 values, not PASS."]
     assert found["e"] == ["02: FAIL with 2 values, not PASS."]
     assert found["f"] == ["02: no verdict was measured."]
+    assert strays(tmp_path / "f" / "verdicts", tmp_path / "a" / "verdicts", "02") == found["f"]
+    assert strays(tmp_path / "f" / "verdicts", tmp_path / "a" / "verdicts", "03") == []
 
 
 def test_the_profile_is_the_parameter_s_or_the_environment_s_or_smoke(monkeypatch: pytest.MonkeyPatch) -> None:

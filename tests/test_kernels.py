@@ -18,6 +18,7 @@ import pytest
 from nbclient.exceptions import DeadKernelError
 
 from lab.sweeps.kernels import UNKNOWN, Birth, Forked, Kernel, Nursery, can_be_forked
+from lab.sweeps.nursery import ask_to_be_ended_by
 from lab.sweeps.points import executed
 
 TELL = """
@@ -160,6 +161,11 @@ def test_where_forking_fails_a_kernel_is_started_anew(tmp_path: Path, monkeypatc
     monkeypatch.setattr(Nursery, "ask", fails)
     found = told(tmp_path)
     assert (found["parent"], found["torch"]) == (os.getpid(), False)
+
+
+def test_a_system_that_will_not_end_a_child_with_its_parent_is_noticed() -> None:
+    assert ask_to_be_ended_by(0)
+    assert not ask_to_be_ended_by(10_000)
 
 
 def test_what_must_not_be_forked_is_started_anew() -> None:

@@ -23,7 +23,7 @@ from lab.catalogue import RecipeError
 from lab.own_options import add_options
 from lab.recipe import Recipe, flat
 from lab.store import RunError
-from lab.sweeps import Outcome, Sweep, Sweeping, completed, processes
+from lab.sweeps import Outcome, Sweep, Sweeping, command, completed, processes
 from lab.sweeps.cluster import Cluster
 from lab.sweeps.command import engine_of, page, time_words
 from lab.sweeps.costing import cost_of
@@ -451,6 +451,67 @@ def test_each_point_is_an_executed_notebook_and_the_summary_shows_figures_withou
     assert "1 of 2 points finished, 1 diverged." in "".join(
         o.get("text", "") for o in outputs(folder / "summary.ipynb")
     )
+
+
+def test_a_sweep_that_has_ended_is_summarised_again_only_when_something_is_new(
+    by_command: tuple[int, Path], monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    _, folder = by_command
+    words = ["sweep", str(folder.parent / "sweep.yaml"), "--folder", str(folder), "--device", "cpu", "--quiet"]
+    page_of = Mock(return_value="")
+    monkeypatch.setattr(command, "page", page_of)
+    monkeypatch.setattr(command, "executed", lambda *_: (folder / command.SUMMARY).touch())
+    assert main(words) == 0
+    assert "1 of 2 points finished, 1 diverged." in capsys.readouterr().out
+    assert not page_of.called
+    with (folder / OUTCOMES).open("a") as file:
+        file.write("\n")
+    whole = (folder / command.PAGE).read_bytes()
+    main(words)
+    assert page_of.called
+    (folder / command.PAGE).write_bytes(whole)
+    (folder / OUTCOMES).write_text((folder / OUTCOMES).read_text()[:-1])
+    os.utime(folder / command.SUMMARY, (0, 0))  # as if it was cut off between page and notebook
+    page_of.reset_mock()
+    main(words)
+    assert page_of.called
+
+
+def test_the_time_left_counts_no_start_of_processes_and_is_told_from_the_first_result_on(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    sweeping = Sweeping(
+        sweep_of({"base": FEW, "grid": {"optimizer.lr": [0.1, 0.2, 0.3]}}), tmp_path / "out", plain=True
+    )
+    points = sweeping.sweep.points
+    statuses = [(points[0], "lost", 0.0), *((point, "finished", 10.0) for point in points)]
+    told = [(point, Outcome(point.id, status, seconds=seconds)) for point, status, seconds in statuses]
+    clock = iter([100.0, 100.0, 100.0, 110.0, 120.0])  # what was asked before is not the points' own
+    monkeypatch.setattr(command, "time", Mock(monotonic=lambda: next(clock)))
+    monkeypatch.setattr(sweeping, "over", lambda _: iter(told))
+    for _ in command.told(sweeping, Mock(), quiet=False):
+        pass
+    lines = capsys.readouterr().err.splitlines()[1:]
+    assert [line.partition(": ")[0] for line in lines] == [
+        "0/3",
+        f"1/3, about {time_words(20)} left",
+        f"2/3, about {time_words(10)} left",
+        f"3/3, about {time_words(0)} left",
+    ]
+
+
+def test_what_an_engine_prints_on_the_way_is_not_taken_for_the_result(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    class Talks(Here):
+        def next(self) -> Outcome:
+            print("(raylet) A worker died")
+            return super().next()
+
+    monkeypatch.setattr(command, "engine_of", lambda *_: Talks())
+    sweeping = Sweeping(sweep_of({"base": FEW}), tmp_path / "out", plain=True, device="cpu")
+    assert command.carried_out(sweeping, Wishes(quiet=True))
+    assert capsys.readouterr() == ("", "(raylet) A worker died\n")
 
 
 def test_a_dry_run_says_plan_and_cost_and_does_nothing(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import os
 import sys
+from collections.abc import Sequence
 from concurrent.futures import ProcessPoolExecutor, as_completed
 from functools import partial
 from pathlib import Path
@@ -23,23 +24,24 @@ def main() -> int:
     parser.add_argument("--students", default=COURSE, help="folder in which the students' are made")
     parser.add_argument("--compare", action="store_true", help="compare the verdicts of the last runs instead")
     parser.add_argument("--execute", type=Path, metavar="FOLDER", help="execute the students' into this folder instead")
+    parser.add_argument("--chapter", default="", help="only those whose names begin so, such as 05 (default: all)")
     parser.add_argument("parameters", nargs="*", help="of those that are executed, such as first_seed=10")
     given = parser.parse_args()
     if given.compare:
-        said = strays(COURSE / "instructor" / RUNS / FOLDER, COURSE / "instructor" / FOLDER)
+        said = strays(COURSE / "instructor" / RUNS / FOLDER, COURSE / "instructor" / FOLDER, given.chapter)
         print("\n".join(said) or "All verdicts are as expected, within their tolerances.")
         return int(bool(said))
     if given.execute:
-        return execute(Path(given.students), given.execute, given.parameters)
+        return execute(sorted(Path(given.students).glob(f"{given.chapter}*.ipynb")), given.execute, given.parameters)
     for path in make(given.instructor, given.students):
         print(path)
     return 0
 
 
-def execute(notebooks: Path, folder: Path, words: list[str]) -> int:
+def execute(chapters: Sequence[Path], folder: Path, words: list[str]) -> int:
     """By papermill, without the state of the panels in them: megabytes that nobody can use without a kernel."""
     folder.mkdir(parents=True, exist_ok=True)
-    given, chapters = parse_overrides(words), sorted(notebooks.glob("*.ipynb"))
+    given = parse_overrides(words)
     with ProcessPoolExecutor(os.cpu_count()) as pool:
         forked = partial(executed, forked=True)
         ended = {pool.submit(forked, chapter, folder / chapter.name, given): chapter.name for chapter in chapters}

@@ -104,10 +104,14 @@ def cut(value: float) -> str:
     return f"{float(Context(prec=2, rounding=ROUND_DOWN).create_decimal(f'{value:.12g}')):.2g}"
 
 
-def strays(measured: Path, expected: Path) -> list[str]:
-    """Where the numbers of two folders of verdicts differ by more than their tolerances, a sentence each."""
+def strays(measured: Path, expected: Path, chapter: str = "") -> list[str]:
+    """Where the numbers of two folders of verdicts differ by more than their tolerances, a sentence each.
+
+    Args:
+        chapter: only those whose names begin so.
+    """
     said: list[str] = []
-    for file in sorted(expected.glob("*.json")):
+    for file in sorted(expected.glob(f"{chapter}*.json")):
         other = measured / file.name
         if not other.is_file():
             said.append(f"{file.stem}: no verdict was measured.")

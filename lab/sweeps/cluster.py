@@ -2,6 +2,7 @@
 
 A run is trained in a folder of its machine's own; only the process that runs the sweep writes the sweep's folder. So no
 disk needs to be shared, and a point that was trained twice after all (its machine was thought dead) is kept once.
+A worker that is killed leaves its run where the next attempt on that machine finds it.
 """
 
 from __future__ import annotations
@@ -9,16 +10,22 @@ from __future__ import annotations
 import os
 import shutil
 import socket
-from contextlib import suppress
+import stat
+from collections.abc import Generator
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
-from tempfile import TemporaryDirectory
+from tempfile import TemporaryDirectory, gettempdir
 from typing import Any
+from uuid import uuid4
+
+from filelock import FileLock, Timeout
 
 from lab.catalogue import RecipeError
-from lab.store import contents, make_folder, write_atomically
+from lab.recipe import Recipe
+from lab.store import RunError, contents, make_folder, write_atomically
 from lab.sweeps.outcomes import Outcome, room_in
-from lab.sweeps.points import Order, done
+from lab.sweeps.points import Order, done, ended_before
 
 MISSING = "To run a sweep on a cluster, Ray is needed: pip install 'lab[cluster]'"
 KNOCK_SECONDS = 5
@@ -47,6 +54,7 @@ class Cluster:
     def __init__(self, address: str = "auto", gpus_per_run: float | None = None) -> None:
         self.ray, self.address, self.gpus_per_run = imported(), address, gpus_per_run
         self.under_way: dict[Any, Order] = {}
+        self.name = uuid4().hex[:12]
 
     def __enter__(self) -> Cluster:
         self.joined = not self.ray.is_initialized()
@@ -66,7 +74,7 @@ class Cluster:
         try:
             knock(self.address)
             self.ray.init(address=self.address, log_to_driver=False, logging_level="ERROR")
-        except (OSError, ValueError, RuntimeError) as error:
+        except (OSError, ValueError, RuntimeError, self.ray.exceptions.RayError) as error:
             said = f"There is no Ray cluster at {self.address} ({' '.join(str(error).split())[:200]})"
             raise RecipeError(f"{said}. Start one with `ray start --head`, or give its --address.") from None
 
@@ -93,7 +101,8 @@ class Cluster:
     def take(self, order: Order) -> None:
         files = tuple((Path(file).name, Path(file).read_text(encoding="utf-8")) for file in order.options)
         elsewhere = replace(order, folder=Path("run"), report=order.report and Path("report.ipynb"), options=())
-        self.under_way[self.task.remote(elsewhere, files, str(Path.cwd()))] = order
+        there = files_of(order.folder) if ended_before(Recipe.from_yaml(order.recipe), order.folder) else {}
+        self.under_way[self.task.remote(elsewhere, files, str(Path.cwd()), self.name, there)] = order
 
     def next(self) -> Outcome:
         (reference, *_), _ = self.ray.wait(list(self.under_way), num_returns=1)
@@ -127,28 +136,74 @@ def lost(error: Exception) -> str:
     return f"{type(error).__name__}: {line}"
 
 
-def parcelled(order: Order, options: tuple[tuple[str, str], ...], cwd: str) -> Parcel:
-    """On whichever machine: train in a folder that is gone afterwards. cwd: from where the names of files are seen."""
+def parcelled(
+    order: Order, options: tuple[tuple[str, str], ...], cwd: str, sweep: str, there: dict[str, bytes]
+) -> Parcel:
+    """On whichever machine: train in a folder that is gone afterwards.
+
+    Args:
+        cwd: from where the names of files are seen.
+        sweep: its name; there: files of the point's run, where it has ended already and only its report is wanted.
+    """
     with suppress(OSError):
         os.chdir(cwd)
-    with TemporaryDirectory(prefix="lab-") as place:
+    with place_for(f"{sweep}-{order.id}") as place:
         known = tuple(kept_option(name, text) for name, text in options)
-        report = order.report and Path(place, order.report)
-        outcome = done(replace(order, folder=Path(place, order.folder), report=report, options=known))
-        run = Path(place, order.folder)
-        files = {name: (run / name).read_bytes() for name in contents(run)} if run.is_dir() else {}
-        return Parcel(outcome, files, report.read_bytes() if report and report.exists() else None)
+        run, report = place / order.folder, order.report and place / order.report
+        if there and not run.exists():
+            keep(there, run)
+        outcome = done(replace(order, folder=run, report=report, options=known))
+        return Parcel(outcome, files_of(run), report.read_bytes() if report and report.exists() else None)
+
+
+@contextmanager
+def place_for(point: str) -> Generator[Path]:
+    """A folder for an attempt at a point. One that was killed leaves it to the next; two at once have their own."""
+    shared = own_folder("lab-points") / point
+    lock = FileLock(f"{shared}.lock")
+    try:
+        lock.acquire(blocking=False)
+    except Timeout:
+        with TemporaryDirectory(prefix="lab-") as own:
+            yield Path(own)
+        return
+    try:
+        shared.mkdir(exist_ok=True)
+        yield shared
+    finally:
+        shutil.rmtree(shared, ignore_errors=True)
+        Path(lock.lock_file).unlink(missing_ok=True)
+        lock.release()
+
+
+def own_folder(name: str) -> Path:
+    """Of this user alone, beside other temporary files. Raises RunError: somebody else has made it, or reads in it."""
+    folder = Path(gettempdir(), f"{name}-{os.getuid()}")
+    folder.mkdir(mode=0o700, exist_ok=True)
+    found = folder.lstat()
+    if not stat.S_ISDIR(found.st_mode) or found.st_uid != os.getuid() or found.st_mode & 0o077:
+        raise RunError(f"{folder} is not this user's alone. Delete it, or name another place in TMPDIR.")
+    return folder
 
 
 def kept_option(name: str, text: str) -> str:
     """A person's file under a name that is the same for each point, so that the process executes it once."""
     import hashlib  # noqa: PLC0415
-    import tempfile  # noqa: PLC0415
 
-    folder = Path(tempfile.gettempdir(), f"lab-options-{os.getuid()}-{hashlib.sha256(text.encode()).hexdigest()[:16]}")
-    folder.mkdir(mode=0o700, exist_ok=True)
+    folder = own_folder("lab-options") / hashlib.sha256(text.encode()).hexdigest()[:16]
+    folder.mkdir(exist_ok=True)
     write_atomically(folder / name, text.encode())
     return str(folder / name)
+
+
+def files_of(run: Path) -> dict[str, bytes]:
+    return {name: (run / name).read_bytes() for name in contents(run)} if run.is_dir() else {}
+
+
+def keep(files: dict[str, bytes], folder: Path) -> None:
+    make_folder(folder)
+    for name, content in files.items():
+        write_atomically(folder / name, content)
 
 
 def unpack(parcel: Parcel, order: Order) -> None:
@@ -164,9 +219,7 @@ def place(parcel: Parcel, order: Order) -> None:
         return
     new = order.folder.with_name(f".{order.folder.name}.new")
     shutil.rmtree(new, ignore_errors=True)
-    make_folder(new)
-    for name, content in parcel.files.items():
-        write_atomically(new / name, content)
+    keep(parcel.files, new)
     shutil.rmtree(order.folder, ignore_errors=True)
     with suppress(FileNotFoundError):
         new.replace(order.folder)

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import hashlib
 import sys
 import time
 from collections.abc import Iterator, Sequence
-from contextlib import AbstractContextManager
+from contextlib import AbstractContextManager, redirect_stdout
+from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
@@ -17,11 +19,11 @@ from lab.progress import time_words
 from lab.reading import parse_overrides
 from lab.recipe import labels
 from lab.spread import processors
-from lab.store import write_atomically
+from lab.store import SWEEP, write_atomically
 from lab.sweeps.cluster import Cluster
 from lab.sweeps.costing import cost_of
 from lab.sweeps.findings import Findings, caution, findings, one_line, report
-from lab.sweeps.outcomes import Outcome
+from lab.sweeps.outcomes import OUTCOMES, Outcome, SweepFolder
 from lab.sweeps.page import page
 from lab.sweeps.plan import Point, Sweep
 from lab.sweeps.points import executed
@@ -119,8 +121,9 @@ def carried_out(sweeping: Sweeping, wishes: Wishes) -> bool:
     """Whether it came to its end; Ctrl-C stops what trains, and leaves everything to go on from."""
     engine = engine_of(wishes, len(sweeping.todo))
     try:
-        for _ in told(sweeping, engine, quiet=wishes.quiet):
-            pass
+        with redirect_stdout(sys.stderr):  # Ray prints what its machines complain of; what comes out is the result
+            for _ in told(sweeping, engine, quiet=wishes.quiet):
+                pass
     except KeyboardInterrupt:
         return False
     return True
@@ -131,15 +134,18 @@ def told(sweeping: Sweeping, engine: AbstractContextManager[Engine], *, quiet: b
     total, todo, terminal = len(sweeping.sweep.points), len(sweeping.todo), sys.stderr.isatty()
     if not quiet and not terminal:
         print(f"{total - todo} of {total} points have a result, {todo} to do ...", file=sys.stderr, flush=True)
-    started, settled = time.monotonic(), 0
+    begun, settled = 0.0, 0
     with tqdm(total=total, initial=total - todo, unit="point", disable=quiet or not terminal) as bar:
         for point, outcome in sweeping.over(engine):
             again = not outcome.ended and outcome.attempts <= sweeping.retries
             settled += not again
-            left = (time.monotonic() - started) / max(settled, 1) * (todo - settled)
+            if settled and not begun:
+                begun = time.monotonic() - outcome.seconds  # what processes take to start is no point's
+            left = (time.monotonic() - begun) / max(settled, 1) * (todo - settled)
             if outcome.status != "finished" or not (quiet or terminal):
                 words = outcome_words(point, outcome, again=again)
-                where = f"{total - todo + settled}/{total}, about {time_words(left)} left: " if not terminal else ""
+                known = f", about {time_words(left)} left" if settled else ""
+                where = f"{total - todo + settled}/{total}{known}: " if not terminal else ""
                 bar.write(f"{where}{words}", file=sys.stderr) if not quiet else None
             bar.update(not again)
             yield point, outcome
@@ -156,15 +162,32 @@ def outcome_words(point: Point, outcome: Outcome, *, again: bool) -> str:
 
 
 def summarised(sweeping: Sweeping, wishes: Wishes) -> Findings:
-    """Write the page, and execute the summary where the lab stands with its notebooks."""
+    """Write the page, and execute the summary where the lab stands with its notebooks, unless both are there."""
     folder = sweeping.folder
-    found = findings(sweeping.sweep, sweeping.outcomes)
-    write_atomically(folder.path / PAGE, page(found, folder).encode())
+    found, origin = findings(sweeping.sweep, sweeping.outcomes), origin_of(folder)
+    if is_summarised(folder, origin):
+        return found
+    write_atomically(folder.path / PAGE, page(found, folder, origin).encode())
     if NOTEBOOK.exists():
         options = [str(Path(file).resolve()) for file in wishes.options]
         given = {"folder": str(folder.path.resolve()), "train": False, "options": options}
         executed(NOTEBOOK, folder.path / SUMMARY, given)
     return found
+
+
+def origin_of(folder: SweepFolder) -> str:
+    """A number for all that page and notebook follow from: what was asked, what came out, and how it is shown."""
+    made = [folder.path / SWEEP, folder.path / OUTCOMES]
+    ours = [NOTEBOOK, *sorted(file for file in Path(__file__).parent.iterdir() if file.is_file())]
+    contents = [file.read_bytes() for file in (*made, *ours) if file.exists()]
+    return hashlib.sha256(b"\0".join([version("lab").encode(), *contents])).hexdigest()
+
+
+def is_summarised(folder: SweepFolder, origin: str) -> bool:
+    written, notebook = folder.path / PAGE, folder.path / SUMMARY
+    if not written.exists() or f'content="{origin}"' not in written.read_text(encoding="utf-8", errors="replace"):
+        return False
+    return not NOTEBOOK.exists() or (notebook.exists() and notebook.stat().st_mtime >= written.stat().st_mtime)
 
 
 def facts_of(found: Findings, sweeping: Sweeping) -> dict[str, Any]:

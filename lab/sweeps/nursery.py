@@ -27,9 +27,11 @@ OF_POINTS = ("lab.sweeps", "lab.plots", "lab.stills", "torch._dynamo", "pandas.i
 
 
 def serve() -> None:
-    """In the process: fork kernels until nobody asks any more. The system ends them with it."""
+    """In the process: fork kernels until nobody asks any more. The system ends them with it, or none is forked."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is the affair of whoever asks
     wire = Connection(int(sys.argv[1]))
+    if not ask_to_be_ended_by(0):  # a system that refuses it: whoever asks starts kernels anew
+        return
     for name in (*OF_KERNELS, *OF_POINTS):
         import_module(name)
     gc.freeze()  # what is shared with the children is not touched by their garbage collection
@@ -65,9 +67,13 @@ def ending(child: int) -> int | None:
 
 def end_with(parent: int) -> None:
     """Be killed when the parent ends. ipykernel's own watch does not run: it was imported before there was a parent."""
-    LIBC.prctl(PR_SET_PDEATHSIG, ctypes.c_ulong(signal.SIGKILL))
-    if os.getppid() != parent:  # it was gone already
+    if not ask_to_be_ended_by(signal.SIGKILL) or os.getppid() != parent:  # it was gone already
         os._exit(1)
+
+
+def ask_to_be_ended_by(signum: int) -> bool:
+    """Whether the system will send this signal when the parent ends; 0 asks for none."""
+    return LIBC.prctl(PR_SET_PDEATHSIG, ctypes.c_ulong(signum)) == 0
 
 
 def live(birth: Birth, parent: int) -> None:

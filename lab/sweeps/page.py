@@ -29,8 +29,12 @@ ALT = {
 }
 
 
-def page(found: Findings, folder: SweepFolder) -> str:
-    """HTML with everything that it shows, Plotly included; without scripts the figures are still there as pictures."""
+def page(found: Findings, folder: SweepFolder, origin: str = "") -> str:
+    """HTML with everything that it shows, Plotly included; without scripts the figures are still there as pictures.
+
+    Args:
+        origin: what tells this page from those of other outcomes.
+    """
     figures = all_figures(found)
     template = Template(files("lab.sweeps").joinpath("page.html").read_text(encoding="utf-8"))
     return template.substitute(
@@ -42,6 +46,7 @@ def page(found: Findings, folder: SweepFolder) -> str:
         failures=failures_of(found, folder),
         shared=escape(shared(found)),
         version=escape(version("lab")),
+        origin=escape(origin),
         data=in_script(json.dumps({name: both_ways(figure) for name, figure in figures.items()})),
         library=get_plotlyjs(),
         **{name: picture(figure, ALT[name]) for name, figure in figures.items()},

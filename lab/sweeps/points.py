@@ -56,6 +56,16 @@ def completed(recipe: Recipe, folder: str | Path, **where: Any) -> Run:
     return resume(folder, progress=False, **where)
 
 
+def ended_before(recipe: Recipe, folder: Path) -> Outcome | None:
+    """What became of the run in this folder, where it is the recipe's, whole, and has come to its end."""
+    try:
+        run = open_run(folder, weights=False)
+    except RunError:
+        return None
+    outcome = outcome_of(run)
+    return outcome if outcome.ended and run.recipe == recipe and not run.problems else None
+
+
 def done(order: Order) -> Outcome:
     """Bring a point to its end. What goes wrong is an outcome with its sentence, never an exception."""
     try:

@@ -10,11 +10,10 @@ from typing import Any, Protocol
 
 from lab.catalogue import RecipeError
 from lab.data import load
-from lab.runs import open_run
-from lab.store import RunError, holding, make_folder
-from lab.sweeps.outcomes import Outcome, SweepFolder, outcome_of
+from lab.store import holding, make_folder
+from lab.sweeps.outcomes import Outcome, SweepFolder
 from lab.sweeps.plan import Point, Sweep
-from lab.sweeps.points import NOTEBOOK, Order
+from lab.sweeps.points import NOTEBOOK, Order, ended_before
 
 RETRIES = 2
 
@@ -88,7 +87,7 @@ class Sweeping:
     def _unheard(self) -> Iterator[tuple[Point, Outcome]]:
         """Plain runs that ended while nobody listened any more: a crash has lost the line, not the run."""
         for point in () if self.notebook else self.todo:
-            if outcome := ended_before(point, self.folder.run(point.id)):
+            if outcome := ended_before(point.recipe, self.folder.run(point.id)):
                 self.outcomes[point.id] = outcome
                 self.folder.add(outcome)
                 yield point, outcome
@@ -113,16 +112,6 @@ class Sweeping:
         folder = self.folder.run(point.id).resolve()
         text = point.recipe.to_yaml()
         return Order(point.id, text, folder, report, self.notebook, self.device, self.options)
-
-
-def ended_before(point: Point, folder: Path) -> Outcome | None:
-    """What became of the run in this folder, where it is the point's, whole, and has come to its end."""
-    try:
-        run = open_run(folder, weights=False)
-    except RunError:
-        return None
-    outcome = outcome_of(run)
-    return outcome if outcome.ended and run.recipe == point.recipe and not run.problems else None
 
 
 def notebook_text() -> str:

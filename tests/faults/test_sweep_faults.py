@@ -5,6 +5,7 @@ import os
 import signal
 import subprocess
 import sys
+import tempfile
 import time
 from collections import Counter
 from pathlib import Path
@@ -14,8 +15,9 @@ from fault_runs import start
 
 import lab
 from lab.own_options import add_options
-from lab.sweeps import Sweeping, processes
+from lab.sweeps import Sweeping, cluster, points, processes
 from lab.sweeps.outcomes import OUTCOMES
+from lab.sweeps.points import Order, done
 from lab.sweeps.processes import Processes, places_for
 
 sys.path.insert(0, str(Path(__file__).parents[1]))
@@ -117,6 +119,34 @@ def test_a_notebook_whose_worker_is_killed_is_tried_again_to_its_end(tmp_path, m
     sweeping = Sweeping(sweep_of(spec), tmp_path / "sweep", device="cpu", options=[own])
     assert [outcome.status for _, outcome in sweeping.over(engine)] == ["lost", "finished"]
     assert (tmp_path / "killed").exists()
+
+
+def killed_at_the_end(order, temporary, wire):
+    """In a process: a point of a cluster whose worker is killed when its run has ended."""
+
+    def ended(order):
+        done(order)
+        os.kill(os.getpid(), signal.SIGKILL)
+
+    tempfile.tempdir, cluster.done = temporary, ended
+    cluster.parcelled(order, (), "/", "sweep", {})
+
+
+def test_a_run_that_ended_on_a_cluster_before_its_worker_was_killed_is_found_by_the_next(
+    nursery, tmp_path, monkeypatch
+):
+    recipe = lab.Recipe(**FEW)
+    order = Order(recipe.id, recipe.to_yaml(), Path("run"), device="cpu")
+    worker, _ = start(nursery, killed_at_the_end, order, str(tmp_path))
+    worker.join()
+    assert worker.exitcode == -signal.SIGKILL
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
+    monkeypatch.setattr(points, "train", lambda *_, **__: pytest.fail("It is trained again."))
+    monkeypatch.setattr(points, "resume", lambda *_, **__: pytest.fail("It is trained again."))
+    monkeypatch.chdir(tmp_path)
+    parcel = cluster.parcelled(order, (), str(tmp_path), "sweep", {})
+    assert parcel.outcome.status == "finished"
+    assert "weights.safetensors" in parcel.files
 
 
 def test_ctrl_c_stops_a_command_and_the_next_call_goes_on(tmp_path, monkeypatch):

@@ -1,0 +1,111 @@
+"""What goes to a cluster's machines and comes back: no run is trained twice that has ended already."""
+
+from __future__ import annotations
+
+import os
+import stat
+import tempfile
+from pathlib import Path
+from unittest.mock import Mock
+
+import pytest
+from small_sweeps import FEW, Here, sweep_of, swept
+
+import lab
+from lab.store import RunError
+from lab.sweeps import Sweeping, cluster, points
+from lab.sweeps.cluster import Cluster, Parcel, files_of, own_folder, parcelled, place_for, unpack
+
+
+@pytest.fixture(autouse=True)
+def place_of_its_own(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    temporary = tmp_path / "temporary"
+    temporary.mkdir()
+    monkeypatch.setattr(tempfile, "tempdir", str(temporary))
+    monkeypatch.chdir(tmp_path)
+    return temporary
+
+
+class OnThisMachine(Cluster):
+    """Hands orders to the function that a cluster's machines execute, here."""
+
+    def __init__(self) -> None:
+        self.under_way, self.sent, self.name, self.room = {}, [], "sweep", 2
+        self.task = Mock(remote=self.send)
+
+    def __enter__(self) -> OnThisMachine:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        pass
+
+    def send(self, *given: object) -> int:
+        self.sent.append(given)
+        return len(self.sent) - 1
+
+    def next(self) -> lab.sweeps.Outcome:
+        place = next(iter(self.under_way))
+        order, parcel = self.under_way.pop(place), parcelled(*self.sent[place])
+        unpack(parcel, order)
+        return parcel.outcome
+
+
+def test_a_run_that_has_ended_unheard_is_sent_along_and_only_its_notebook_is_made(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    spec = {"base": FEW, "grid": {"optimizer.lr": [0.1, 0.2]}}
+    before = swept(tmp_path / "out", spec, Here())
+    (tmp_path / "out" / "outcomes.jsonl").unlink()
+    half = before.folder.run(before.sweep.points[1].id)
+    (half / "weights.safetensors").write_bytes(b"")  # damaged: trained anew
+    trained = []
+    monkeypatch.setattr(
+        cluster, "done", lambda order: trained.append(sorted(files_of(order.folder))) or points.done(order)
+    )
+    monkeypatch.setattr(
+        points, "execute", lambda order, _: points.completed(lab.Recipe.from_yaml(order.recipe), order.folder)
+    )
+    engine = OnThisMachine()
+    sweeping = Sweeping(sweep_of(spec), tmp_path / "out", device="cpu")
+    assert [outcome.status for _, outcome in sweeping.over(engine)] == ["finished"] * 2
+    sent, new = trained
+    assert "weights.safetensors" in sent
+    assert new == []
+    assert lab.open_run(half).weights is not None
+
+
+def test_what_an_attempt_left_is_found_by_the_next_and_gone_after_it(place_of_its_own: Path) -> None:
+    left = own_folder("lab-points") / "sweep-point"
+    left.mkdir()
+    (left / "run").touch()
+    with place_for("sweep-point") as place:
+        assert place == left
+        assert (place / "run").exists()
+        with place_for("sweep-point") as other, place_for("sweep-other") as third:
+            assert len({place, other, third}) == 3
+            assert list(other.iterdir()) == []
+    assert list(left.parent.iterdir()) == []
+    assert [path.name for path in place_of_its_own.iterdir()] == [left.parent.name]
+
+
+@pytest.mark.parametrize("made", ["open to others", "a link"])
+def test_a_folder_that_another_user_could_have_made_is_not_written_in(made: str, place_of_its_own: Path) -> None:
+    folder, elsewhere = place_of_its_own / f"lab-options-{os.getuid()}", place_of_its_own / "elsewhere"
+    elsewhere.mkdir(mode=0o700)
+    if made == "a link":
+        folder.symlink_to(elsewhere)
+    else:
+        folder.mkdir()
+        folder.chmod(0o777)
+    with pytest.raises(RunError, match=r"lab-options-\d+ is not this user's alone\. Delete it, or name another place"):
+        own_folder("lab-options")
+    folder.unlink() if made == "a link" else folder.rmdir()
+    assert stat.S_IMODE(own_folder("lab-options").stat().st_mode) == 0o700
+
+
+def test_a_point_without_files_leaves_what_was_there(tmp_path: Path) -> None:
+    order = points.Order("0" * 12, "{}", tmp_path / "run")
+    (tmp_path / "run").mkdir()
+    (tmp_path / "run" / "kept").touch()
+    unpack(Parcel(lab.sweeps.Outcome(order.id, "failed"), {}, None), order)
+    assert (tmp_path / "run" / "kept").exists()

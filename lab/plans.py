@@ -15,6 +15,7 @@ from lab.catalogue import RecipeError, Settings, did_you_mean, explain
 from lab.data.domains import judges_elsewhere
 from lab.first import linked
 from lab.many import endless, seconds_per_step
+from lab.objectives import learns_no_classes
 from lab.reading import read_text, read_yaml
 from lab.recipe import CATALOGUES, Recipe, flat, labels, refuse_other_kind
 from lab.training import Training
@@ -71,6 +72,9 @@ class Plan(Settings):
             if key not in settings_of_arms:
                 raise RecipeError(f"{key} cannot be tuned: no arm has it.{did_you_mean(key, settings_of_arms)}")
         for name, recipe in self.arms.items():
+            if learns_no_classes(recipe.objective):
+                said = "its objective's class_weight is 0, so it learns no classes, and arms are judged by them"
+                raise RecipeError(f"{name}: {said}. Set objective.class_weight above 0.")
             if "optimizer.lr" not in flat(recipe):
                 raise RecipeError(f"{name}: optimizer {recipe.optimizer.name} has no learning rate lr to compare at.")
 

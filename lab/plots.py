@@ -216,16 +216,21 @@ def loss_cut(runs: Sequence[Run]) -> Cut | None:
     """Where a linear loss axis ends when a few huge losses would flatten everything else; None: show everything.
 
     Half above the largest typical loss of a run, if some loss is more than three times that. Typical is its first one
-    or its median. Runs that diverged count only where there is no other, and then with their first one.
+    or its median. Runs that blew up count only where there is no other, and then with their first one.
     """
     drawn = [(run.status, finite) for run in runs if len(finite := finite_losses(run))]
-    sound = [max(float(losses[0]), float(np.median(losses))) for status, losses in drawn if status != "diverged"]
+    sound = [float(max(losses[0], np.median(losses))) for status, losses in drawn if not blew_up(status, losses)]
     typical = sound or [float(losses[0]) for _, losses in drawn]
-    if not typical:
+    if not typical or max(typical) <= 0:
         return None
     top, largest = 1.5 * max(typical), max(float(losses.max()) for _, losses in drawn)
     largest = max([largest, *(loss for run in runs for loss in validation_losses(run))])
     return Cut(top, largest) if largest > 3 * top else None
+
+
+def blew_up(status: str, losses: np.ndarray) -> bool:
+    """Diverged, or still finite, but for most of the time at several times the loss that it began with."""
+    return status == "diverged" or bool(np.median(losses) - losses[0] > 2 * abs(losses[0]))
 
 
 def finite_losses(run: Run) -> np.ndarray:

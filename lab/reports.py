@@ -8,6 +8,7 @@ from dataclasses import asdict
 from itertools import combinations
 from math import isfinite, isnan
 from statistics import mean, stdev
+from textwrap import fill
 from typing import Any
 
 from lab.compare import FAILURES, Comparison, Phase
@@ -21,19 +22,32 @@ from lab.verdicts import Verdict, oriented
 
 NOT_YET = "—"
 PHASES = {"given": "At the rates given", "tuned": "Each at its tuned rate"}
+BESIDE = 5  # columns: the arm, and its rates and accuracies
 NAMED = {"optimizer.lr": "rate"}
 CAVEAT = (
-    "Intervals are over seeds (initial weights, order of batches, augmentation) on one split of one data set:\n"
-    "they do not say how the arms would do on other images or other data, nor what another search would have found.\n"
-    "The level holds for the intervals of one list together, not for two lists at once. An interval without a name is\n"
+    "Intervals are over seeds (initial weights, order of batches, augmentation) on one split of one data set: "
+    "they do not say how the arms would do on other images or other data, nor what another search would have found. "
+    "The level holds for the intervals of one list together, not for two lists at once. An interval without a name is "
     "Student's t, which takes differences for normal; ± is the standard deviation over seeds."
 )
+LINE = 98  # letters: a notebook beside the list of files breaks longer lines wherever they are, on 1,280 pixels
 
 
 def report(comparison: Comparison) -> str:
     """The whole answer: arms, verdicts at the rates given and tuned, what tuning changed, and what it cost."""
     sections = [paragraph(heading, lines) for heading, lines in sections_of(comparison)]
-    return "\n\n".join([title(comparison), arms_table(comparison), *sections, *notes(comparison)])
+    above = [folded(title(comparison)), arms_table(comparison)]
+    return "\n\n".join([*above, *map(folded, [*sections, *notes(comparison)])])
+
+
+def folded(text: str) -> str:
+    """Every line in as many as it needs, the further ones further in."""
+    return "\n".join(fold(line) for line in text.splitlines())
+
+
+def fold(line: str) -> str:
+    inner = " " * (len(line) - len(line.lstrip())) + "  " * line.startswith(" ")
+    return fill(line, LINE, subsequent_indent=inner, break_long_words=False, break_on_hyphens=False)
 
 
 def sections_of(comparison: Comparison) -> list[tuple[str, list[str]]]:
@@ -131,8 +145,12 @@ def title(comparison: Comparison) -> str:
 
 
 def arms_table(comparison: Comparison) -> str:
-    """One line per arm, columns aligned."""
-    return aligned(arms_rows(comparison))
+    """One line per arm, columns aligned; where they do not fit beside each other, the last ones below."""
+    rows = arms_rows(comparison)
+    whole = aligned(rows)
+    if max(map(len, whole.splitlines())) <= LINE or len(rows[0]) <= BESIDE:
+        return whole
+    return "\n\n".join(map(aligned, ([row[:BESIDE] for row in rows], [[row[0], *row[BESIDE:]] for row in rows])))
 
 
 def arms_rows(comparison: Comparison) -> list[list[str]]:

@@ -272,6 +272,12 @@ WRITTEN = [
         "PLACE/plan.yaml: The arms must have the same data: accuracies on different images are no pairs.",
     ),
     bad(
+        "an arm that learns no classes",
+        load("base: {objective: multi_task}\narms: {all: , turned: {objective.class_weight: 0}}"),
+        "PLACE/plan.yaml: turned: its objective's class_weight is 0, so it learns no classes, and arms are judged by "
+        "them. Set objective.class_weight above 0.",
+    ),
+    bad(
         "a knob of no arm",
         load(TWO + "knobs: [optimizer.momentun]"),
         "PLACE/plan.yaml: optimizer.momentun cannot be tuned: no arm has it. Did you mean 'optimizer.momentum'?",

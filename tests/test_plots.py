@@ -100,6 +100,17 @@ def test_a_run_that_diverges_for_most_of_its_steps_does_not_flatten_the_others_a
     assert curves([good, large]).layout.yaxis.range is None
 
 
+@pytest.mark.parametrize("status", ["running", "stuck", "finished"])
+def test_a_run_that_blew_up_and_stayed_finite_does_not_flatten_the_others(status: str) -> None:
+    recipe = lab.Recipe()
+    good = lab.Run(recipe, history([2.0] * 10 + [1.0] * 10), "finished")
+    wild = lab.Run(recipe, history([2.4] * 4 + [16.0] * 12 + [1e20] * 4), status)
+    assert loss_cut([good, wild]) == (pytest.approx(3), pytest.approx(1e20))
+    assert loss_cut([wild]) == (pytest.approx(3.6), pytest.approx(1e20))
+    nothing = lab.Run(recipe, history([0.0] * 4 + [1.0] * 12), status)
+    assert loss_cut([nothing]) is None
+
+
 def test_curves_name_runs_by_what_differs() -> None:
     runs = [lab.train(lab.Recipe(epochs=1, optimizer=name), progress=False) for name in ("sgd", "adam")]
     names = {trace.name for trace in curves(runs).data if trace.name}

@@ -21,6 +21,7 @@ from lab.compare import Comparison, Phase
 from lab.plans import Plan
 from lab.recipe import Recipe
 from lab.reports import (
+    LINE,
     NOT_YET,
     aligned,
     arms_table,
@@ -31,6 +32,7 @@ from lab.reports import (
     facts,
     failure_line,
     findings,
+    notes,
     points,
     report,
     row_of,
@@ -104,6 +106,15 @@ def test_the_report_where_nothing_differs(golden: Callable[[str, str], None]) ->
 def test_a_report_says_the_same_however_often_it_is_asked() -> None:
     comparison = made(usual)
     assert report(comparison) == report(comparison) == report(made(usual))
+
+
+def test_no_line_is_so_long_that_a_notebook_would_break_it() -> None:
+    named = {f"{name}, momentum 0.{place} and a name of its own": arm for place, (name, arm) in enumerate(ARMS.items())}
+    for comparison in (made(usual), made(alike, named, seeds=4)):
+        said = report(comparison)
+        assert max(map(len, said.splitlines())) <= LINE
+        whole = " ".join(said.split())
+        assert all(" ".join(line.split()) in whole for line in [*notes(comparison), title(comparison)])
 
 
 # -- its parts ----------------------------------------------------------------------------------------------
@@ -353,7 +364,9 @@ def test_failures_are_counted_by_kind_in_each_phase() -> None:
             return ("diverged" if name == "adam" else "stuck") if rate > 0.5 else 0.9 - abs(rate - 0.1)
         return "stuck" if (phase, name, seed) == ("tuned", "adam", 2) else 0.9 + noise(seed * len(name))
 
-    table = arms_table(made(failing, trials=5, tuning_seeds=1)).splitlines()
+    above, below = arms_table(made(failing, trials=5, tuning_seeds=1)).split("\n\n")  # for one it is too wide
+    assert above.splitlines()[0].endswith("  accuracy ± sd")
+    table = below.splitlines()
     assert table[0].endswith("  failed")
     rows = {line.split()[0]: re.split("decades\\)|of those tried", line)[1].strip() for line in table[1:]}
     assert rows == {

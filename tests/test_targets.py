@@ -164,14 +164,14 @@ def test_a_comparison_by_steps_to_a_target_begins_with_them(monkeypatch: pytest.
     assert {arm.epochs for arm in found.arms.values()} == {6}
     said = report(found).split("\n\n")
     assert said[0].startswith("2 arms on digits, equal epochs at most (6 epochs each), 2 paired seeds;")
-    headings = [section.splitlines()[0] for section in said[2:6]]
+    headings = [section.splitlines()[0] for section in said[3:7]]
     assert headings == [
         "Steps to 20% of the validation images, at the rates given",
         "Steps to 20% of the validation images, each at its tuned rate",
         "At the rates given",
         "Each at its tuned rate",
     ]
-    for section in said[2:4]:
+    for section in said[3:5]:
         assert re.search(
             r"\n  sgd got there at 2 of 2 seeds, after \d+ steps \(median\), [\d.e-]+ s alone\.\n", section
         )

@@ -24,6 +24,7 @@ from lab.objectives.fitting import readout
 from lab.objectives.label_free import with_views, without_labels
 from lab.objectives.objective import Batch, Look, Moment, Objective
 from lab.objectives.taking import take_beside
+from lab.objectives.tasks import learns_no_classes
 from lab.objectives.trunk import beside_trunk, trunk_of
 
 __all__ = [
@@ -32,6 +33,7 @@ __all__ = [
     "Moment",
     "Objective",
     "beside_trunk",
+    "learns_no_classes",
     "objectives",
     "readout",
     "take_beside",

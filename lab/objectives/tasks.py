@@ -30,6 +30,11 @@ def weights_of(choice: Any) -> tuple[float, float, float]:
     return choice.class_weight, choice.odd_weight, choice.turned_weight
 
 
+def learns_no_classes(choice: Any) -> bool:
+    """Whether an objective leaves out the task to name classes, so that its accuracy is that of an untrained head."""
+    return choice.name == "multi_task" and choice.class_weight == 0
+
+
 @objectives.add(
     rules={"A weight must be above 0: class_weight, odd_weight or turned_weight.": lambda c: any(weights_of(c))}
 )

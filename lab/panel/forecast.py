@@ -33,6 +33,7 @@ NETWORK = ("data", "modify", "model", "activation", "init", "source", "transfer"
 SIDE_BY_SIDE = 560  # pixels of the results from which two pictures stand beside each other
 GAP, WIDEST, HEIGHT = 8, 480, 200
 PLACES = ("rate", "doctor")
+TITLE = "Before the first step: signal, cost, transfer table"
 REQUEST, CONTINUATION = "forecast", "rest of the forecast"  # errands: a newer request does not displace itself
 
 
@@ -92,9 +93,7 @@ class Forecast:
         self._build()
 
     def _build(self) -> None:
-        self.button = widgets.ToggleButton(
-            value=self.unfolded, description="Before the first step", layout=widgets.Layout(width="auto")
-        )
+        self.button = widgets.ToggleButton(value=self.unfolded, description=TITLE, layout=widgets.Layout(width="auto"))
         self.button.add_class("lab-fold")
         self.button.observe(lambda _: self._fold(), "value")
         self.costs, self.layers, self.sentence, self.problem = (widgets.HTML(layout=wide()) for _ in range(4))

@@ -32,7 +32,11 @@ BUTTONS = {
 }
 TOGGLES = {
     "log": Look("log loss", "", "Logarithmic axis for the loss"),
-    "health": Look("health", "", "Watch every layer as it trains: a tenth of the time, and no number changes"),
+    "health": Look(
+        "health",
+        "",
+        "Signal, gradient and updates of every layer as it trains: a tenth of the time, and no number changes",
+    ),
     "compare": Look("Compare", "", "Which recipe is better? Tuned rates, paired seeds, an interval"),
     "choose": Look("Choose", "", "Which way of using pretrained weights suits my own images?"),
 }

@@ -13,7 +13,7 @@ from lab.compare import Comparison
 from lab.events import Epoch
 from lab.export import script
 from lab.figure_parts import counted
-from lab.objectives import without_labels
+from lab.objectives import learns_no_classes, without_labels
 from lab.plans import planned_runs
 from lab.plots import colour_and_dash
 from lab.progress import short_loss
@@ -137,7 +137,7 @@ def beside_row(best: Epoch, columns: int) -> str:
 
 def fitted(run: Run) -> str:
     """Said beside an accuracy that no training of labels has brought about."""
-    if getattr(run.recipe.objective, "class_weight", 1) == 0:
+    if learns_no_classes(run.recipe.objective):
         return f'<br><abbr title="{NO_CLASSES}">not learned</abbr>'
     return f' <abbr title="{FITTED}">fitted</abbr>' if run.recipe.objective.name in without_labels else ""
 

@@ -261,7 +261,7 @@ def test_who_takes_its_weights_over_gets_a_last_layer_only_where_labels_taught_i
     source = {"name": "run", "folder": str(tmp_path / "a")}
     table = lab.layer_table(FEW.changed(source=source, transfer="whole"))
     starts = {row.layer: row.start for row in table.rows}
-    assert starts.pop("9") == ("own (other classes)" if objective in LABEL_FREE else "copied")
+    assert starts.pop("9") == ("own (names no classes)" if objective in LABEL_FREE else "copied")
     assert set(starts.values()) == {"copied"}
 
 

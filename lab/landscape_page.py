@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import base64
 import json
 from collections.abc import Sequence
 from importlib.resources import files as package_files
@@ -12,7 +11,6 @@ from typing import Any, NamedTuple
 import numpy as np
 import plotly.graph_objects as go
 import torch
-from PIL import Image
 from torch import Tensor
 
 from lab.edge_plots import edge_figure
@@ -32,7 +30,7 @@ from lab.landscape_plots import (
 from lab.landscape_replays import drawing, replay_of, replay_words
 from lab.plots import colour_and_dash
 from lab.prediction_plots import pixels
-from lab.sheets import png
+from lab.sheets import as_source
 
 ACROSS = 8  # filters in a row
 
@@ -190,7 +188,3 @@ def answers(run: Followed, glimpse: Glimpse) -> list[tuple[str, str, bool]]:
     best = glimpse.probabilities.max(1)
     pairs = zip(best.indices.tolist(), best.values.tolist(), run.shown.labels.tolist(), strict=True)
     return [(run.classes[answer], f"{sure:.0%}", answer == label) for answer, sure, label in pairs]
-
-
-def as_source(picture: np.ndarray) -> str:
-    return "data:image/png;base64," + base64.b64encode(png(Image.fromarray(picture))).decode()

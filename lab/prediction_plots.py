@@ -5,16 +5,20 @@ from __future__ import annotations
 from collections.abc import Sequence
 from html import escape
 from math import ceil
+from typing import Any
 
 import numpy as np
 import plotly.graph_objects as go
 from torch import Tensor
 
 from lab.comparison_plots import GREY
-from lab.diagnostic_plots import BACKWARD, FORWARD, ink, themed
+from lab.diagnostic_plots import BACKWARD, FORWARD, themed
 from lab.diagnostics import Mistake, Predictions
 from lab.figure_parts import counted, empty, framed, subtitled
+from lab.sheets import as_source
 
+AROUND, LINE = 12, 14  # pixels: beside images in a grid, and of a line under one
+SHORT = 10  # letters of two names that fit into one line
 WRITTEN_CLASSES = 20  # in smaller cells numbers do not fit
 
 
@@ -37,9 +41,10 @@ def confusion(found: Predictions, *, dark: bool = False) -> go.Figure:
     return themed(subtitled(figure, right, "numbers: images; colours: % of the row"), dark=dark)
 
 
-def class_accuracy(found: Predictions, *, dark: bool = False) -> go.Figure:
-    """Accuracy (%) of each class with its 95% Wilson interval, the worst at the top."""
-    classes = sorted((each for each in found.per_class() if each.count), key=lambda each: -each.accuracy)
+def class_accuracy(found: Predictions, *, most: int | None = None, dark: bool = False) -> go.Figure:
+    """Accuracy (%) of each class with its 95% Wilson interval, the worst at the top; of so many at most."""
+    there = sorted((each for each in found.per_class() if each.count), key=lambda each: -each.accuracy)
+    classes = there if most is None else there[-most:]
     if not classes:
         return themed(empty("Accuracy by class", "The split has no images."), dark=dark)
     figure = framed("Accuracy by class", height=150 + 24 * len(classes))
@@ -53,11 +58,15 @@ def class_accuracy(found: Predictions, *, dark: bool = False) -> go.Figure:
     figure.add_vline(x=100 * found.accuracy, line={"color": BACKWARD, "dash": "dot", "width": 1.5})
     figure.update_xaxes(title_text="accuracy, % of the class's images")
     figure.update_yaxes(type="category", automargin=True)
-    return themed(subtitled(figure, "bars: 95% intervals; dotted: all images"), dark=dark)
+    left_out = f"the {len(classes)} worst of {len(there)}" if len(classes) < len(there) else ""
+    return themed(subtitled(figure, left_out, "bars: 95% intervals", "dotted: all images"), dark=dark)
 
 
-def reliability(found: Predictions, *, bins: int = 15, dark: bool = False) -> go.Figure:
-    """How often answers are right (bars) by how sure the network is; on the diagonal it is as good as it says."""
+def reliability(found: Predictions, *, bins: int = 15, compact: bool = False, dark: bool = False) -> go.Figure:
+    """How often answers are right (bars) by how sure the network is; on the diagonal it is as good as it says.
+
+    Compact: for 240 px and more, the legend as words.
+    """
     at = found.calibration(bins)
     if not at.counts.sum():
         return themed(empty("Reliability", "The split has no images."), dark=dark)
@@ -68,41 +77,72 @@ def reliability(found: Predictions, *, bins: int = 15, dark: bool = False) -> go
     )
     figure.update_traces(customdata=np.stack([at.counts, 100 * at.confidence], 1))
     figure.update_traces(hovertemplate="sure: %{customdata[1]:.1f}%, right: %{y:.1f}%<br>images: %{customdata[0]}")
-    points = {"symbol": "line-ew", "size": 14, "line": {"color": BACKWARD, "width": 3}}
+    points = {"symbol": "line-ew", "size": 6 if compact else 14, "line": {"color": BACKWARD, "width": 3}}
     figure.add_scatter(x=middles, y=100 * at.confidence, mode="markers", name="mean confidence", marker=points)
     line = {"color": GREY, "dash": "dot", "width": 1.5}
     figure.add_scatter(x=[0, 100], y=[0, 100], mode="lines", line=line, hoverinfo="skip", name="perfect")
     figure.update_xaxes(title_text="confidence, %", range=[0, 100])
     figure.update_yaxes(title_text="right, %", range=[0, 103])
-    figure.update_layout(bargap=0, margin_b=85)
-    of = counted(int(at.counts.sum()), "image")
-    return themed(
-        subtitled(figure, f"expected calibration error {100 * at.error:.1f}% of {of}, {bins} bins"), dark=dark
-    )
+    figure.update_layout(bargap=0, margin_b=50 if compact else 85, showlegend=not compact)
+    of, legend = counted(int(at.counts.sum()), "image"), "bars: right; orange: mean confidence; dotted: perfect"
+    error = f"expected calibration error {100 * at.error:.1f}% of {of}, {bins} bins"
+    return themed(subtitled(figure, error, legend if compact else ""), dark=dark)
 
 
 # -- images -----------------------------------------------------------------------------------------------------
 
 
-def hardest(mistakes: Sequence[Mistake], *, columns: int = 8, dark: bool = False) -> go.Figure:
-    """Images in a grid, the hardest first, each with its true and its predicted class and its loss."""
+def hardest(
+    mistakes: Sequence[Mistake],
+    title: str = "Hardest images",
+    *,
+    columns: int = 8,
+    across: int = 960,
+    dark: bool = False,
+) -> go.Figure:
+    """Images in a grid, the hardest first, each with its true and predicted class, the confidence and the loss.
+
+    Args:
+        across: pixels that the figure is going to be wide.
+    """
     if not mistakes:
-        return themed(empty("Hardest images", "There are no images."), dark=dark)
-    columns = min(columns, len(mistakes))
-    rows, (height, width) = ceil(len(mistakes) / columns), mistakes[0].image.shape[1:]
-    label, gap = ceil(0.55 * height), max(1, width // 8)
-    sheet = np.zeros((rows * (height + label), columns * (width + gap), 4), dtype=np.uint8)  # see-through between
-    figure = framed("Hardest images", height=110 + round(rows * (height + label) / (width + gap) * 960 / columns))
-    for place, mistake in enumerate(mistakes):
-        top, left = (place // columns) * (height + label), (place % columns) * (width + gap)
-        sheet[top : top + height, left : left + width] = pixels(mistake.image)
-        text = f"{escape(mistake.true)} → <b>{escape(mistake.predicted)}</b><br>{mistake.loss:.2g}"
-        at = {"x": left + (width - 1) / 2, "y": top + height - 0.5, "yanchor": "top", "showarrow": False}
-        figure.add_annotation(text=text, font={"size": 11, "color": ink(dark=dark)}, **at)
-    figure.add_image(z=sheet, colormodel="rgba", hoverinfo="skip")
-    figure.update_xaxes(visible=False, constrain="domain").update_yaxes(visible=False)
-    figure.update_layout(margin={"l": 12, "r": 12, "b": 12})
-    return themed(subtitled(figure, "true → predicted, and the loss in nats"), dark=dark)
+        return themed(empty(title, "There are no images."), dark=dark)
+    columns, width = min(columns, len(mistakes)), mistakes[0].image.shape[2]
+    gap, long = max(1, width // 8), any(len(mistake.true + mistake.predicted) > SHORT for mistake in mistakes)
+    pixel = (across - 2 * AROUND) / columns / (width + gap)  # how large one of an image is on the screen
+    sheet, corners = laid_out(
+        [each.image for each in mistakes], columns, gap, ceil(LINE * (3.3 if long else 2.3) / pixel)
+    )
+    figure = subtitled(framed(title), "true → predicted, how sure of that, and the loss in nats")
+    for mistake, (top, left) in zip(mistakes, corners, strict=True):
+        text = f"{said(mistake, long=long)}<br>{100 * mistake.confidence:.0f}%, {mistake.loss:.2g}"
+        below = {"x": left + (width - 1) / 2, "y": top + mistake.image.shape[1] - 0.5, "yanchor": "top"}
+        figure.add_annotation(text=text, font_size=11, showarrow=False, **below)
+    figure.add_image(source=as_source(sheet), hoverinfo="skip")
+    figure.update_xaxes(visible=False, constrain="domain", range=[-0.5, sheet.shape[1] - 0.5])
+    figure.update_yaxes(visible=False, constrain="domain", range=[len(sheet) - 0.5, -0.5], scaleanchor="x")
+    figure.update_layout(margin={"l": AROUND, "r": AROUND, "b": AROUND})
+    layout: Any = figure.layout
+    return themed(figure.update_layout(height=layout.margin.t + AROUND + round(len(sheet) * pixel)), dark=dark)
+
+
+def laid_out(images: Sequence[Tensor], columns: int, gap: int, label: int) -> tuple[np.ndarray, list[tuple[int, int]]]:
+    """uint8 (c, h, w) each, of one size -> (h', w', 4), see-through between; and where each begins: (top, left).
+
+    Args:
+        gap, label: room beside and below each, in pixels of theirs.
+    """
+    height, width = images[0].shape[1:]
+    corners = [(place // columns * (height + label), place % columns * (width + gap)) for place in range(len(images))]
+    sheet = np.zeros((corners[-1][0] + height + label, columns * (width + gap), 4), dtype=np.uint8)
+    for image, (top, left) in zip(images, corners, strict=True):
+        sheet[top : top + height, left : left + width] = pixels(image)
+    return sheet, corners
+
+
+def said(mistake: Mistake, *, long: bool) -> str:
+    """True and predicted class, in two lines where the names are long."""
+    return f"{escape(mistake.true)} →{'<br>' if long else ' '}<b>{escape(mistake.predicted)}</b>"
 
 
 def saliency_overlay(image: Tensor, saliency: Tensor, title: str = "Saliency", *, dark: bool = False) -> go.Figure:

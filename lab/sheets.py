@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import struct
 import zlib
 from collections.abc import Sequence
@@ -159,6 +160,11 @@ def png(picture: Image.Image) -> bytes:
     packed = packer.compress(filtered.tobytes()) + packer.flush()
     header = struct.pack(">2I5B", *picture.size, 8, COLOUR_TYPES[colours.mode], 0, 0, 0)
     return SIGNATURE + chunk(b"IHDR", header) + chunk(b"IDAT", packed) + chunk(b"IEND", b"")
+
+
+def as_source(picture: np.ndarray) -> str:
+    """uint8 (h, w, 3 or 4) as a page has it in place of a file's address."""
+    return "data:image/png;base64," + base64.b64encode(png(Image.fromarray(picture))).decode()
 
 
 def chunk(kind: bytes, content: bytes) -> bytes:

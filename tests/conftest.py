@@ -14,6 +14,7 @@ import lab
 from lab.compare import Comparison
 from lab.landscape import evaluators
 from lab.panel.landscape import Landscapes
+from lab.panel.predictions import PredictionsPane
 from lab.panel.samples import Samples
 from lab.recipe import CATALOGUES
 
@@ -80,7 +81,7 @@ def fresh_panel() -> Iterator[lab.Panel]:
     made = lab.Panel(folder=None, device="cpu")
     yield made
     made.close()
-    Landscapes.unfolded, Samples.unfolded = False, True
+    Landscapes.unfolded, PredictionsPane.unfolded, Samples.unfolded = False, False, True
 
 
 @pytest.fixture

@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+from base64 import b64decode
+from dataclasses import replace
 from functools import partial
+from io import BytesIO
 
 import numpy as np
 import pytest
 import torch
+from PIL import Image
 from small_runs import SMALL, trained
 from test_diagnostic_plots import fits_both_papers
 
@@ -67,10 +71,32 @@ def test_reliability_draws_bins_and_says_the_error():
 def test_hard_images_are_drawn_as_they_are_and_named():
     worst = FOUND.highest_losses(5)
     figure = plots.hardest(worst, columns=3)
-    sheet = np.asarray(figure.data[0].z)
+    sheet = np.asarray(Image.open(BytesIO(b64decode(figure.data[0].source.partition(",")[2]))))
     assert (sheet[:8, :8, 0] == worst[0].image[0].numpy()).all()
+    assert figure.layout.yaxis.range == (len(sheet) - 0.5, -0.5), "upright, and nothing cut off"
+    assert figure.layout.xaxis.range == (-0.5, sheet.shape[1] - 0.5)
     assert len(figure.layout.annotations) == 5
-    assert figure.layout.annotations[0].text.startswith(f"{worst[0].true} → <b>{worst[0].predicted}</b>")
+    sure = f"{100 * worst[0].confidence:.0f}%"
+    assert figure.layout.annotations[0].text.startswith(f"{worst[0].true} → <b>{worst[0].predicted}</b><br>{sure}, ")
+
+
+def test_long_names_have_lines_of_their_own():
+    named = [replace(FOUND.highest_losses(1)[0], true="T-shirt/top", predicted="<b>Shirt")]
+    (note,) = plots.hardest(named).layout.annotations
+    assert note.text.startswith("T-shirt/top →<br><b>&lt;b&gt;Shirt</b><br>")
+
+
+def test_of_many_classes_the_worst_can_be_shown_alone():
+    (dots,) = plots.class_accuracy(FOUND, most=3).data
+    (all_of_them,) = plots.class_accuracy(FOUND).data
+    assert list(dots.y) == list(all_of_them.y)[-3:]
+    assert "the 3 worst of 10" in plots.class_accuracy(FOUND, most=3).layout.title.subtitle.text
+
+
+def test_compact_the_legend_is_words():
+    figure = plots.reliability(FOUND, compact=True)
+    assert figure.layout.showlegend is False
+    assert "orange: mean confidence" in figure.layout.title.subtitle.text.replace("<br>", " ")
 
 
 @pytest.mark.parametrize(("channels", "shown"), [(1, [7, 7, 7]), (3, [7, 8, 9]), (5, [7, 8, 9])])

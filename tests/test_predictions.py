@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from importlib import import_module
 
 import numpy as np
 import pytest
@@ -13,7 +14,7 @@ from torch import nn
 import lab
 from lab.data import Split
 from lab.diagnostics import Predictions, predictions
-from lab.diagnostics.predictions import calibration, saliency, wilson
+from lab.diagnostics.predictions import calibration, predicting, saliency, wilson
 from lab.training import Training
 
 
@@ -62,6 +63,19 @@ def test_the_hardest_images_come_first():
     assert first.image.shape == (1, 2, 2)
     assert first.confidence == pytest.approx(math.exp(9) / (2 + math.exp(9)))
     assert len(FOUND.highest_losses(99)) == 5
+
+
+def test_the_worst_mistakes_are_the_hardest_images_without_those_that_are_right(run):
+    found = predictions(run, device="cpu")
+    hardest, wrong = found.highest_losses(len(found.labels)), found.worst_mistakes(3)
+    assert [each.index for each in wrong] == [each.index for each in hardest if each.true != each.predicted][:3]
+
+
+def test_a_batch_at_a_time_gives_the_same(run, monkeypatch):
+    monkeypatch.setattr(import_module("lab.diagnostics.predictions"), "EVALUATION_BATCH", 7)
+    *before, found = predicting(run, device="cpu")
+    assert before == [None] * (1 + -(-len(found.labels) // 7))
+    assert torch.allclose(found.logits, predictions(run, device="cpu").logits)
 
 
 def test_losses_that_are_no_number_are_the_worst():

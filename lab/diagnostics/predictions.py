@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import cached_property
 from math import sqrt
@@ -125,8 +126,17 @@ class Predictions:
 
     def highest_losses(self, count: int = 16) -> list[Mistake]:
         """The images that the network finds hardest, the hardest first; not all of them need be mistakes."""
-        order = self.losses.nan_to_num(nan=float("inf")).argsort(descending=True, stable=True)[:count]
-        return [self._mistake(index) for index in order.tolist()]
+        return [self._mistake(index) for index in self._hardest.tolist()[:count]]
+
+    def worst_mistakes(self, count: int = 16) -> list[Mistake]:
+        """The images that it takes for another class, the hardest first."""
+        wrong = (self.predicted != self.labels)[self._hardest]
+        return [self._mistake(index) for index in self._hardest[wrong].tolist()[:count]]
+
+    @cached_property
+    def _hardest(self) -> Tensor:
+        """(n,) places in the split by loss, the highest first."""
+        return self.losses.nan_to_num(nan=float("inf")).argsort(descending=True, stable=True)
 
     def calibration(self, bins: int = BINS) -> Calibration:
         """How often the network is right when it says how sure it is."""
@@ -168,7 +178,22 @@ def predictions(
         raise ValueError(f"split is {split!r}. Expected one of: train, validation, test.")
     session = of if isinstance(of, Training) else filled(of, device, count_look=split == "test")
     part = {"train": session.train_split, "validation": session.validation_split, "test": session.data.test}[split]
-    return Predictions(part, session.data.classes, logits_of(session, part), session)
+    return Predictions(part, session.data.classes, torch.cat(list(answers(session, part))), session)
+
+
+def predicting(run: Run, *, device: str | torch.device | None = None) -> Iterator[Predictions | None]:
+    """What `predictions` of a run's validation images gives, a batch at a time: None until all is known.
+
+    Raises:
+        DataError, DeviceError, RunError: as `predictions`.
+    """
+    session = filled(run, device, count_look=False)
+    yield None
+    found: list[Tensor] = []
+    for logits in answers(session, session.validation_split):
+        found.append(logits)
+        yield None
+    yield Predictions(session.validation_split, session.data.classes, torch.cat(found), session)
 
 
 def filled(run: Run, device: str | torch.device | None, *, count_look: bool) -> Training:
@@ -179,11 +204,14 @@ def filled(run: Run, device: str | torch.device | None, *, count_look: bool) -> 
     return session
 
 
-@torch.inference_mode()
-def logits_of(session: Training, split: Split) -> Tensor:
-    parts = batches(split, torch.arange(len(split)), EVALUATION_BATCH, session.device)
-    weights = session.other_weights()
-    return torch.cat([at_least_float32(session.answer(weights, images)).cpu() for images, _ in parts]).clone()
+def answers(session: Training, split: Split) -> Iterator[Tensor]:
+    """Of each batch, the logits (b, classes) on the host, float32 or wider."""
+    with torch.inference_mode():
+        weights = session.other_weights()
+    for images, _ in batches(split, torch.arange(len(split)), EVALUATION_BATCH, session.device):
+        with torch.inference_mode():
+            logits = at_least_float32(session.answer(weights, images)).cpu()
+        yield logits.clone()
 
 
 def saliency(session: Training, image: Tensor, label: int, *, samples: int = 1) -> Tensor:

@@ -12,8 +12,8 @@ def in_html(table: LayerTable) -> str:
     """One sentence; unfolded, a row for every layer."""
     head = row("th", HEADER)
     body = "".join(row("td", cells(layer)) for layer in table.rows)
-    said = f"<summary><b>Transfer table.</b> {escape(table.sentence)}</summary>"
-    return f'<details class="lab-layers">{said}<table>{head}{body}</table></details>'
+    sentence = escape(table.sentence)
+    return f'<details class="lab-layers"><summary>{sentence}</summary><table>{head}{body}</table></details>'
 
 
 def row(kind: str, texts: tuple[str, ...]) -> str:

@@ -18,7 +18,7 @@ from lab.panel.choosing import ChoosePane
 from lab.panel.comparing import ComparePane
 from lab.panel.controls import close, gathered, wide
 from lab.panel.curves import Curves
-from lab.panel.entries import Entry, way_of
+from lab.panel.entries import Entry
 from lab.panel.finding import FindingPane
 from lab.panel.forecast import Forecast
 from lab.panel.health import HealthView
@@ -29,9 +29,11 @@ from lab.panel.layout import captioned, results, side_by_side
 from lab.panel.locks import Locks, checked_seconds
 from lab.panel.one_thread import keep_to_main_thread
 from lab.panel.parts import SECTIONS, checked_parts
+from lab.panel.predictions import PredictionsPane
 from lab.panel.pump import Pump
 from lab.panel.run_list import RunList
 from lab.panel.samples import Samples
+from lab.panel.standing import Standing
 from lab.panel.start import Start
 from lab.panel.take_away import TakeAway
 from lab.panel.toolbar import Progress, Toolbar
@@ -43,7 +45,6 @@ from lab.runs import Run
 from lab.store import RunError
 
 CAPTION = "thin: training batches · thick, with marks: validation images, once an epoch"
-NUMBERS_SECONDS = 0.45
 _current: weakref.ref[Panel] | None = None
 
 
@@ -85,7 +86,6 @@ class Panel:
         self.folder, self.device = Path(folder) if folder else None, device
         self.jobs, self.helper = Jobs(), Helper()
         self.pump = Pump(self._flush)
-        self._numbers_shown = 0.0
         self.watching = threading.Event()  # whether the layers' health is looked at
         where = self.pump.post, self.device
         self.choices = Choices(start, SECTIONS, self._changed, *where, locks=locks, hidden=self.hidden)
@@ -104,6 +104,7 @@ class Panel:
             "health": self.health.widget,
             "runs": self.list.widget,
             "landscapes": self.landscapes.widget,
+            "predictions": self.predictions.widget,
             "rates": self.finding.widget,
             "forecast": self.forecast.widget,
             "samples": self.samples.widget,
@@ -128,9 +129,11 @@ class Panel:
         self.comparing = ComparePane(lambda: self.recipe, self._recipes, post, self._work_on, self.device)
         self.choosing = ChoosePane(post, self._work_on, self.device)
         self.samples, self.landscapes = Samples(self.comparing.arms, self.helper, post), Landscapes(self.helper, post)
-        self.tasks = {"comparing": self.comparing, "choosing": self.choosing, "finding": self.finding}
+        self.predictions = PredictionsPane(post, self.device)
+        tasks = {"comparing": self.comparing, "choosing": self.choosing, "finding": self.finding}
+        self.standing = Standing(self.toolbar, self.progress, self.jobs, tasks)
         self.parts = self.choices, self.curves, self.health, self.forecast, self.samples, self.landscapes
-        self.parts += (*self.tasks.values(),)
+        self.parts += (self.predictions, *tasks.values())
         self.hearers: dict[str, Callable[[Any], None]] = {  # of what is said to one part only
             "recipe": self.finding.compare,
             "comparison": self.comparing.hear,
@@ -139,6 +142,7 @@ class Panel:
             "forecast": self.forecast.hear,
             "samples": self.samples.hear,
             "landscape": self.landscapes.hear,
+            "predictions": self.predictions.hear,
             "drawn": lambda _: self.landscapes.catch_up(),
             "webgl": lambda there: self.landscapes.set_webgl(there=there),
             "health": lambda _: self.health.draw(),
@@ -193,7 +197,8 @@ class Panel:
 
     def _changed(self) -> None:
         """A control changed: say at once whether the recipe is valid, and show what follows from it."""
-        self.helper.titles = gathered((self.choices, self.start_from, self.list, self.samples, self.landscapes))
+        named = self.choices, self.start_from, self.list, self.samples, self.landscapes, self.predictions
+        self.helper.titles = gathered(named)
         recipe, fault = None, ""
         try:
             self.start_from.show(recipe := self.recipe)
@@ -285,10 +290,8 @@ class Panel:
         for catalogue in CATALOGUES.values():
             if self._options_changed in catalogue.listeners:
                 catalogue.listeners.remove(self._options_changed)
-        self.forecast.close()
-        self.samples.close()
-        self.landscapes.close()
-        self.choices.close()
+        for part in (self.forecast, self.samples, self.landscapes, self.predictions, self.choices):
+            part.close()
         self.pump.close()
         close(self.ui)
 
@@ -360,33 +363,14 @@ class Panel:
         self._on_listed()
 
     def _on_show(self, _: None = None) -> None:
-        going = [entry for entry in self.entries if not entry.job.done.is_set()]
-        training = [entry for entry in going if entry.trains]
-        shown = training or (going or self.entries[-1:])[:1]
-        clearable = len(going) < len(self.entries) or not self.comparing.empty
-        self.toolbar.show(busy=bool(self.jobs.unfinished), paused=self.jobs.paused, clearable=clearable)
         self.comparing.refresh_button()
         self.choosing.refresh_button()
         jobs, deleted = {each.number: each.job for each in self.entries}, [each.entry.job for each in self.list.deleted]
         self.landscapes.show(jobs, self.list.names, deleted)
-        state = self._state(shown, training=bool(training))
-        self.progress.say(state, [] if state in self.tasks else [entry.number for entry in shown])
-        if state != "running" or self._due():
+        if "predictions" not in self.hidden:
+            self.predictions.show(self.entries, self.list.names)
+        shown = self.standing.show(self.entries, clearable=not self.comparing.empty)
+        if shown is not None:
             self.list.show()
-            self.progress.show(way_of(shown))
-            if shown:
-                self.health.show(shown[0].health, shown[0].number)
-
-    def _state(self, shown: list[Entry], *, training: bool) -> str:
-        if self.jobs.paused:
-            return "paused"
-        busy = [state for state, part in self.tasks.items() if part.busy and not training]
-        return busy[0] if busy else shown[0].run.status if shown else "idle"
-
-    def _due(self) -> bool:
-        """Twice a second is enough for numbers that a person reads."""
-        now = time.monotonic()
-        if now - self._numbers_shown < NUMBERS_SECONDS:
-            return False
-        self._numbers_shown = now
-        return True
+        if shown:
+            self.health.show(shown[0].health, shown[0].number)

@@ -20,7 +20,10 @@ SECTIONS = {
     "Objective": ("objective",),
     "Numbers": ("precision", "seed"),
 }
-PANES = ("start", "curves", "health", "runs", "landscapes", "rates", "forecast", "samples", "compare", "choose", "code")
+PANES = (
+    *("start", "curves", "health", "runs", "landscapes", "predictions", "rates"),
+    *("forecast", "samples", "compare", "choose", "code"),
+)
 FIELDS = tuple(field for fields in SECTIONS.values() for field in fields)
 
 

@@ -55,6 +55,6 @@ def panel(window: Window) -> Iterator[Window]:
         window.kernel(
             "panel.stop(); [job.done.wait(20) for job in panel.jobs]; panel.clear(); panel.finding.hide();"
             "[setattr(toggle, 'value', False) for toggle in panel.toolbar.toggles.values()];"
-            "panel.landscapes.details.value = panel.landscapes.fold.value = False"
+            "panel.landscapes.details.value = panel.landscapes.fold.value = panel.predictions.fold.value = False"
         )
         window.page.wait_for_selector(".lab-empty")

@@ -17,6 +17,7 @@ UNFOLD = """
 panel.landscapes.choices['size'].value = 9
 panel.landscapes.solid.value = False  # drawn sooner
 toggles = panel.landscapes.fold, panel.landscapes.glimpses.toggle, panel.landscapes.edges.toggle, panel.samples.stages
+toggles += panel.predictions.fold,
 for toggle in (*toggles, panel.list.pin):
     toggle.value = True
 panel.list.note.value = 'the first one'
@@ -39,7 +40,7 @@ def tab_to(window: Window, css: str) -> int:
     raise AssertionError(f"Tab never reaches {css}")
 
 
-ALL_OF_IT = {"width": 1920, "height": 5000}  # axe-core passes over the contrast of what is scrolled out of sight
+ALL_OF_IT = {"width": 1920, "height": 6000}  # axe-core passes over the contrast of what is scrolled out of sight
 ON_SCREEN = "() => { for (const part of [document.documentElement, document.body]) part.style.height = '100%' }"
 CONTRASTS = 50  # that it is to have measured at least
 
@@ -94,7 +95,12 @@ def test_axe_finds_nothing_to_mend_in_either_theme(themed: Window) -> None:
         press(themed, name)
     themed.state("finished")
     themed.kernel(UNFOLD)
-    for awaited in (".lab-landscape .js-plotly-plot", ".lab-glimpse", ".lab-side-1 img"):
+    for awaited in (
+        ".lab-landscape .js-plotly-plot",
+        ".lab-glimpse",
+        ".lab-side-1 img",
+        ".lab-predictions .annotation",
+    ):
         themed.page.wait_for_selector(awaited)
     themed.kernel(REFUSED)
     themed.page.wait_for_selector(".lab-refused .lab-fault")
@@ -127,6 +133,10 @@ def test_a_small_screen_has_room_for_all_and_a_wide_one_for_two_columns(themed: 
     assert controls["right"] < head["x"]
     assert main["bottom"] <= more["y"]
     assert 0 < head["y"] < 200, "The buttons and the state stay in view"
+    themed.page.set_viewport_size({"width": 853, "height": 800})
+    themed.page.wait_for_function(f"() => {{ const [controls, head] = ({PLACES})(); return controls.bottom < head.y }}")
+    controls, head, *_ = themed.page.evaluate(PLACES)
+    assert controls["bottom"] - controls["y"] < 400, "Below each other the controls leave room for the results"
     themed.page.set_viewport_size({"width": 1920, "height": 1080})
     themed.page.wait_for_function(f"() => {{ const [, , main, more] = ({PLACES})(); return main.right < more.x }}")
     themed.page.evaluate(TO_THE_END)

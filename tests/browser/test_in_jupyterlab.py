@@ -269,6 +269,25 @@ def test_a_rate_is_found_and_used(panel: Window) -> None:
     assert panel.kernel("print(panel.recipe.optimizer.lr)") == str(float(rate))
 
 
+def test_predictions_are_unfolded_by_key_and_follow_the_run_that_is_chosen(panel: Window) -> None:
+    rows = "n => document.querySelectorAll('table.lab-runs tbody tr').length === n"
+    for number, epochs in enumerate((1, 3), 1):
+        train(panel, epochs=epochs)
+        panel.page.wait_for_function(rows, arg=number)
+    panel.kernel("panel.wait()")
+    pane = panel.page.locator(".lab-predictions")
+    pane.locator(".lab-fold").focus()
+    panel.page.keyboard.press("Enter")
+    pane.get_by_text("Run 2: ").wait_for()
+    panel.page.wait_for_function("() => document.querySelectorAll('.lab-predictions .js-plotly-plot').length === 4")
+    counted = """() => document.querySelector('.lab-predictions .js-plotly-plot').data[0].text
+        .map(row => [...row].reduce((a, b) => a + b)).reduce((a, b) => a + b)"""
+    assert panel.page.evaluate(counted) == int(panel.kernel("print(len(lab.predictions(panel.runs[1]).labels))"))
+    panel.page.get_by_label("run", exact=True).select_option("1 epochs 1")
+    pane.get_by_text("Run 1: ").wait_for()
+    assert panel.errors == []
+
+
 def test_what_a_button_opens_comes_into_view_and_has_the_focus(panel: Window) -> None:
     seen = """(css) => { const pane = document.activeElement;
         return pane.matches(css) && pane.getBoundingClientRect().top < window.innerHeight / 2 }"""

@@ -1,6 +1,6 @@
 """A claim on few labels, over draws of the labelled images in place of one: no speed, but how far the claim carries.
 
-  python bench/draws.py [scratch=0.001 whole=0.003]    # rates, which no run here decides
+  python bench/draws.py [CLAIM] [scratch=0.001 whole=0.003]    # one of CLAIMS; rates, which no run here decides
 
 The seeds of the claim share one image of each class: its interval does not hold the luck of that draw. Here each
 of eight draws (10 to 17) has a seed of its own, both arms are trained on it, and the interval is over the draws.
@@ -20,9 +20,12 @@ from lab.training import Training
 from lab.trials import missed_by, score_on
 from lab.verdicts import verdict
 
-CLAIM = Path(__file__).parent.parent / "recipes" / "claims" / "related_clothes_help_with_one_label.yaml"
+FOLDER = Path(__file__).parent.parent / "recipes" / "claims"
 DRAWS = range(10, 18)
-RATES = {"scratch": 0.001, "whole": 0.003}
+CLAIMS = {  # and at which rates: those of an exploration, and those of the claim's own search
+    "related_clothes_help_with_one_label": {"scratch": 0.001, "whole": 0.003},
+    "transfer_beats_scratch_on_digits": {"scratch": 0.0095, "whole": 0.0169},
+}
 
 
 def accuracy(recipe: Recipe) -> float:
@@ -33,8 +36,10 @@ def accuracy(recipe: Recipe) -> float:
 
 
 def main() -> None:
-    rates = RATES | {name: float(rate) for name, _, rate in (word.partition("=") for word in sys.argv[1:])}
-    plan = Claim.load(CLAIM).plans["tuned"]
+    claim = next((word for word in sys.argv[1:] if "=" not in word), next(iter(CLAIMS)))
+    given = {name: float(rate) for name, sign, rate in (word.partition("=") for word in sys.argv[1:]) if sign}
+    rates = CLAIMS[claim] | given
+    plan = Claim.load(FOLDER / f"{claim}.yaml").plans["tuned"]
     for recipe in plan.first.values():
         trained_first(recipe, lambda *_: None, device="cpu")
     found: dict[str, list[float]] = {name: [] for name in rates}

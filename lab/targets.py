@@ -5,12 +5,21 @@ from __future__ import annotations
 from collections.abc import Mapping
 from itertools import combinations
 from math import comb, exp
+from typing import NamedTuple
 
 import numpy as np
 
 from lab.compare import Comparison, Phase, Trial
 from lab.trials import epochs_to
 from lab.verdicts import critical
+
+
+class Ratio(NamedTuple):
+    """How many times as much one arm takes as another: a geometric mean over seeds, and its interval."""
+
+    mean: float
+    low: float
+    high: float
 
 
 def steps_to(trial: Trial, target: float) -> int | None:
@@ -56,18 +65,24 @@ def arm_line(name: str, found: list[int | None], step_seconds: float | None) -> 
     return f"{name} got there at {len(there)} of {len(found)} seeds, after {steps:,.0f} steps (median){seconds}."
 
 
-def ratio_line(pair: tuple[str, str], found: np.ndarray, comparison: Comparison, pairs: int) -> str:
-    """Geometric mean of the paired ratios with a t interval on their logarithms, corrected for the number of pairs."""
+def ratio_of(found: np.ndarray, level: float, *, sequential: bool = False) -> Ratio:
+    """Geometric mean of the paired ratios (n,), n at least 2, with a t interval on their logarithms."""
     logs, seeds = np.log(found), len(found)
-    said = f"{pair[0]} takes {exp(float(logs.mean())):.2f} times the steps of {pair[1]}"
+    middle = float(logs.mean())
+    reach = critical(seeds, level, sequential=sequential) * float(logs.std(ddof=1)) / seeds**0.5
+    return Ratio(exp(middle), exp(middle - reach), exp(middle + reach))
+
+
+def ratio_line(pair: tuple[str, str], found: np.ndarray, comparison: Comparison, pairs: int) -> str:
+    """The ratio of an arm's steps to another's, its interval corrected for the number of pairs."""
+    seeds = len(found)
+    said = f"{pair[0]} takes {exp(float(np.log(found).mean())):.2f} times the steps of {pair[1]}"
     if seeds < 2:
         return f"{said} (one seed, which shows nothing)."
-    if np.ptp(logs) == 0:
+    if np.ptp(found) == 0:
         return f"{said} at each of {seeds} seeds (in whole epochs: too coarse for an interval)."
     level = comparison.plan.level
-    threshold = critical(seeds, 1 - (1 - level) / pairs, sequential=comparison.sequential)
-    reach = threshold * float(logs.std(ddof=1)) / seeds**0.5
-    low, high = exp(float(logs.mean()) - reach), exp(float(logs.mean()) + reach)
+    _, low, high = ratio_of(found, 1 - (1 - level) / pairs, sequential=comparison.sequential)
     shown = "" if low > 1 or high < 1 else "; no difference shown"
     corrected = f", corrected for {pairs} comparisons" if pairs > 1 else ""
     kind = "anytime-valid interval" if comparison.sequential else "interval"

@@ -565,5 +565,5 @@ def test_kernels_are_forked_where_a_process_takes_more_than_one(
 
 def test_without_ray_the_package_to_install_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "ray", None)
-    with pytest.raises(RecipeError, match=r"pip install 'lab\[cluster\]'"):
+    with pytest.raises(RecipeError, match=r"pip install 'lab\[cluster\]'$"):
         Cluster()

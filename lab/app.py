@@ -11,12 +11,14 @@ from tempfile import TemporaryDirectory
 from typing import Any, NamedTuple
 
 from lab.catalogue import RecipeError
+from lab.installing import pip_install
 
 LOOPBACK = "127.0.0.1"
 PORT, TRIED = 8866, 20
 LEFT = 300  # seconds without a page and without news from training, after which a kernel ends
 PING = 30_000  # milliseconds for a page to answer; by default longer than from one question to the next, which warns
-NO_VOILA = "The panel is served by Voila, which is not installed. Install it: pip install 'lab[app]'."
+VOILA = pip_install("'lab[app]'")
+NO_VOILA = f"The panel is served by Voila, which is not installed. Install it: {VOILA}."
 ONLY_HERE = "default-src 'self' 'unsafe-inline' 'unsafe-eval' data: blob:; frame-ancestors 'self'"
 WITHOUT_OTHER_HOSTS = """{%- extends "voila/templates/lab/index.html.j2" -%}
 {%- block notebook_css -%}

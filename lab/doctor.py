@@ -14,6 +14,7 @@ import torch
 from lab.data import datasets
 from lab.data.embedded import MNIST_PACKAGE
 from lab.data.published import READERS, state
+from lab.installing import pip_install
 from lab.steps import pick_device
 
 PACKAGES = {  # what each is for, said where it is missing
@@ -47,7 +48,7 @@ def installed(package: str) -> str:
     try:
         return version(package)
     except PackageNotFoundError:
-        return f"missing, needed for {PACKAGES[package]}: pip install {package}"
+        return f"missing, needed for {PACKAGES[package]}: {pip_install(package)}"
 
 
 def gpu() -> str:
@@ -69,7 +70,7 @@ def data_state(name: str) -> str:
     if name in READERS:
         return state(name)
     if name == "mnist_digits" and find_spec(MNIST_PACKAGE) is None:
-        return f"missing: pip install {MNIST_PACKAGE}"
+        return f"missing: {pip_install(MNIST_PACKAGE)}"
     return "your own images: set data.path" if name == "folder" else "ready (embedded)"
 
 

@@ -8,6 +8,7 @@ from copy import copy
 from typing import TYPE_CHECKING, Any
 
 from lab.catalogue import Choice, Knob, RecipeError, knob_of
+from lab.installing import pip_install
 from lab.recipe import CATALOGUES, Recipe, flat
 from lab.tuning import FINALS, Score
 
@@ -16,7 +17,7 @@ if TYPE_CHECKING:
 
 EDGE = 0.02  # of a range: what lies so near its end counts as at it
 ROUND = 4  # points that train together; more would know less of each other
-MISSING = "To tune more than the learning rate, Optuna is needed: pip install optuna"
+MISSING = f"To tune more than the learning rate, Optuna is needed: {pip_install('optuna')}"
 Point = tuple[tuple[str, float], ...]  # dotted keys of a recipe and their values
 
 

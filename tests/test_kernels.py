@@ -163,6 +163,47 @@ def test_where_forking_fails_a_kernel_is_started_anew(tmp_path: Path, monkeypatc
     assert (found["parent"], found["torch"]) == (os.getpid(), False)
 
 
+def born(nursery: Nursery, folder: Path) -> Kernel:
+    arguments = ("--log-level=CRITICAL", "-f", str(folder / f"connection-{id(nursery)}.json"))
+    return Kernel(nursery, Birth(arguments, dict(os.environ), str(folder)))
+
+
+def test_several_share_a_nursery_and_each_ends_only_its_own_kernels(tmp_path: Path) -> None:
+    door = str(tmp_path / "door")
+    first, second = Nursery(door), Nursery(door)
+    assert first.process
+    assert second.process is None, "there is one already"
+    own, other = born(first, tmp_path), born(second, tmp_path)
+    parents = {psutil.Process(kernel.pid).ppid() for kernel in (own, other)}
+    assert parents == {first.process.pid}
+    first.wire.close()  # as the system does for a process that is killed, be it the one that started the nursery
+    gone(own.pid)
+    assert other.poll() is None
+    second.close()
+    gone(other.pid)
+    assert first.process.wait(60) == 0, "nobody is left to ask it"
+
+
+def test_a_shared_nursery_that_is_killed_is_replaced_for_all(tmp_path: Path) -> None:
+    door = str(tmp_path / "door")
+    first, second = Nursery(door), Nursery(door)
+    assert first.process
+    kernel = born(second, tmp_path)
+    first.process.kill()
+    gone(kernel.pid)
+    assert kernel.poll() == -signal.SIGKILL
+    assert not second.there
+    assert first.process.wait(60) == -signal.SIGKILL
+    assert not first.there
+    third, fourth = Nursery(door), Nursery(door)
+    assert (third.process is None, fourth.process is None) == (False, True)
+    assert fourth.ask(os.getpid()) == UNKNOWN
+    third.close()
+    fourth.close()
+    assert third.process
+    assert third.process.wait(60) == 0
+
+
 def test_a_system_that_will_not_end_a_child_with_its_parent_is_noticed() -> None:
     assert ask_to_be_ended_by(0)
     assert not ask_to_be_ended_by(10_000)

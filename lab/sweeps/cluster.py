@@ -22,12 +22,14 @@ from uuid import uuid4
 from filelock import FileLock, Timeout
 
 from lab.catalogue import RecipeError
+from lab.installing import pip_install
 from lab.recipe import Recipe
 from lab.store import RunError, contents, make_folder, write_atomically
 from lab.sweeps.outcomes import Outcome, room_in
 from lab.sweeps.points import Order, done, ended_before
 
-MISSING = "To run a sweep on a cluster, Ray is needed: pip install 'lab[cluster]'"
+RAY = pip_install("'lab[cluster]'")
+MISSING = f"To run a sweep on a cluster, Ray is needed: {RAY}"
 KNOCK_SECONDS = 5
 AHEAD = 2  # orders under way for each run that the cluster has room for: the next one is there when a machine is free
 

@@ -22,7 +22,7 @@ from lab.spread import processors
 from lab.store import SWEEP, write_atomically
 from lab.sweeps.cluster import Cluster
 from lab.sweeps.costing import cost_of
-from lab.sweeps.findings import Findings, caution, findings, one_line, report
+from lab.sweeps.findings import FAILED, Findings, caution, findings, one_line, report
 from lab.sweeps.outcomes import OUTCOMES, Outcome, SweepFolder
 from lab.sweeps.page import page
 from lab.sweeps.plan import Point, Sweep
@@ -206,4 +206,4 @@ def broken(found: Findings) -> bool:
 def in_words(found: Findings, sweeping: Sweeping) -> str:
     path = sweeping.folder.path
     summary = f" and {path / SUMMARY}" if (path / SUMMARY).exists() else ""
-    return f"{report(found)}\nTo read: {path / PAGE}{summary}"
+    return f"{report(found, FAILED)}\nTo read: {path / PAGE}{summary}"

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from itertools import pairwise
 from math import ceil, log10
-from statistics import fmean
+from statistics import fmean, median
 from typing import Any
 
 import plotly.graph_objects as go
@@ -20,6 +21,7 @@ KEYS, ACROSS, PANEL = 9, 3, 250  # of what differs: at most so many pictures, in
 GREY = "rgba(128,128,128,0.35)"
 EPOCHS, FEW_EPOCHS = 100, 12  # points of a curve, at most; up to so many epochs each has its tick
 DOTS, WITH_NAMES = 500, 150  # combinations in a picture of what differs; of more only the best. With names, fewer
+APART, GROUPS = 12, 8  # numbers whose means are joined as they are; of more, in so many groups of neighbours
 NAME = 46  # letters of a combination beside its dots
 
 
@@ -44,8 +46,12 @@ def bands(found: Findings) -> go.Figure:
     figure.update_layout(legend_traceorder="reversed")
     more = f"grey: {len(rest)} more" if rest else ""
     left = len(drawn) - len(best) - len(rest)
+    several = "lines: means over seeds; bands: lowest to highest"
     return completed(
-        figure, "lines: means over seeds; bands: lowest to highest", more, f"{left} not drawn" if left else ""
+        figure,
+        several if len(found.sweep.all_seeds) > 1 else "one seed each",
+        more,
+        f"{left} not drawn" if left else "",
     )
 
 
@@ -96,7 +102,7 @@ def add_dots(figure: go.Figure, name: str, x: Sequence[float], y: Sequence[float
 
 
 def differs(found: Findings) -> go.Figure:
-    """Mean accuracy (%) of each combination by everything that differs; the line joins the means of equal values."""
+    """Mean accuracy (%) of each combination by everything that differs; a line joins means of equal or near values."""
     heading = "By what differs"
     drawn = [each for each in found.combinations if each.accuracies][:DOTS]
     keys = [key for key in found.keys if len({text(each, key) for each in drawn if text(each, key)}) > 1][:KEYS]
@@ -118,7 +124,7 @@ def differs(found: Findings) -> go.Figure:
     figure.update_layout(showlegend=False)
     return subtitled(
         figure,
-        "a dot for each combination; the line joins the means of equal values",
+        "a dot for each combination; the line joins the means of equal values, of many numbers those of neighbours",
         "what else differs lies behind each dot too",
     )
 
@@ -137,16 +143,31 @@ def add_panel(figure: go.Figure, drawn: Sequence[Combination], key: str, row: in
     if not numbers:
         figure.update_xaxes(type="category", categoryorder="array", categoryarray=order, row=row, col=column)
     elif min(places) > 0 and log10(max(places) / min(places)) > DECADES:
-        figure.update_xaxes(type="log", row=row, col=column)
-    means = [fmean(100 * each.mean for each, at in zip(drawn, places, strict=True) if at == place) for place in order]
+        figure.update_xaxes(type="log", exponentformat="none", row=row, col=column)
     at = {"row": row, "col": column}
-    if len(order) < len(drawn):  # elsewhere the line would join single dots
+    dotted = list(zip(places, (100 * each.mean for each in drawn), strict=True))
+    groups = neighbours(dotted) if numbers and len(order) > APART else equals(dotted, order)
+    if len(groups) < len(drawn):  # elsewhere the line would join single dots
+        x, y = [place for place, _ in groups], [mean for _, mean in groups]
         line = {"color": COLOURS[1], "width": 2}
-        figure.add_scatter(x=order, y=means, mode="lines", line=line, hoverinfo="skip", **at)
+        figure.add_scatter(x=x, y=y, mode="lines", line=line, hoverinfo="skip", **at)
     names = [shown(each.name) for each in drawn] if len(drawn) <= WITH_NAMES else ""
     marker = {"color": COLOURS[0], "size": 7}
     dots = {"x": places, "y": [100 * each.mean for each in drawn], "text": names, "marker": marker, "opacity": 0.6}
     figure.add_scatter(**dots, mode="markers", hovertemplate="%{y:.1f}%<br>%{text}<extra></extra>", **at)
+
+
+def equals(dotted: Sequence[tuple[Any, float]], order: Sequence[Any]) -> list[tuple[Any, float]]:
+    """Each place with the mean of what lies there."""
+    return [(place, fmean(height for at, height in dotted if at == place)) for place in order]
+
+
+def neighbours(dotted: Sequence[tuple[float, float]]) -> list[tuple[float, float]]:
+    """The median place and the mean of groups of about equal size, from left to right."""
+    line = sorted(dotted)
+    ends = [round(part * len(line) / GROUPS) for part in range(GROUPS + 1)]
+    groups = [line[start:end] for start, end in pairwise(ends)]
+    return [(median(place for place, _ in group), fmean(height for _, height in group)) for group in groups]
 
 
 def clipped(name: str, length: int = NAME) -> str:

@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     import pandas as pd
 
 BEST = 10  # that are named first
+FAILED = 20  # points that a terminal names: all of them might push the best out of sight
 FEWEST_TO_TELL = 3  # combinations of which the best is in question
 
 
@@ -171,14 +172,20 @@ def one_line(text: str) -> str:
     return " ".join(text.split())
 
 
-def report(found: Findings) -> str:
-    """All of it as text: counts, the best with the caution, and what failed."""
+def report(found: Findings, most: int | None = None) -> str:
+    """All of it as text: counts, the best with the caution, and what failed.
+
+    Args:
+        most: failures that are named, where the page has them all; None for each.
+    """
     best = [line(place, each) for place, each in enumerate(found.complete[:BEST], start=1)]
     heading = "Best by validation accuracy after the last epoch, mean of the seeds:"
     failed = [
         f"{one_line(each.name)}, seed {each.seed}: {each.status} {one_line(each.detail)}".rstrip()
-        for each in found.failures
+        for each in found.failures[:most]
     ]
+    more = len(found.failures) - len(failed)
+    failed += [f"and {more} more, which the page has"] if more > 0 else []
     lines = [counts(found), *([heading, *best, caution(found)] if best else [])]
     return "\n".join(filter(None, [*lines, *(["Did not finish:", *failed] if failed else [])]))
 

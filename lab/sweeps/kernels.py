@@ -9,19 +9,23 @@ from __future__ import annotations
 import atexit
 import os
 import signal
+import socket
 import sys
 import time
-from contextlib import suppress
+from contextlib import nullcontext, suppress
 from dataclasses import dataclass
+from multiprocessing.connection import Connection
 from pathlib import Path
 from threading import Lock
 from typing import Any
 from uuid import uuid4
 
+from filelock import FileLock
 from jupyter_client.manager import AsyncKernelManager
 from jupyter_client.provisioning.local_provisioner import LocalProvisioner
 
 from lab.spread import launch
+from lab.sweeps.processes import DOOR
 
 LAUNCHER = ["-m", "ipykernel_launcher"]
 ENTRY = "from lab.sweeps.nursery import serve; serve()"
@@ -40,17 +44,25 @@ class Birth:
 
 
 class Nursery:
-    """Our end of the process that forks, for as long as this process lives."""
+    """Our end of the process that forks, for as long as this process lives.
 
-    def __init__(self) -> None:
-        self.owner, self.lock = os.getpid(), Lock()
-        self.process, self.wire = launch(ENTRY, ENVIRONMENT)
+    Args:
+        door: of one that others ask too: the one that listens there, or a new one. Empty for one of our own.
+    """
+
+    def __init__(self, door: str = "") -> None:
+        self.owner, self.lock, self.door = os.getpid(), Lock(), door
+        with FileLock(f"{door}.lock") if door else nullcontext():
+            self.process, self.wire = let_in(door) or launch(ENTRY, {**ENVIRONMENT, DOOR: door})
+            if door:
+                self.ask(self.owner)  # who asks for the lock next finds it listening
         atexit.register(self.close)
 
     @property
     def there(self) -> bool:
         """Whether it can be asked, by this process and not by one that was forked from it."""
-        return self.owner == os.getpid() and not self.wire.closed and self.process.poll() is None
+        ended = self.process is not None and self.process.poll() is not None
+        return self.owner == os.getpid() and not self.wire.closed and not ended
 
     def ask(self, question: Birth | int) -> Any:
         """Who is interrupted ends it: the next one would hear this answer. Raises EOFError, OSError: it is gone."""
@@ -63,11 +75,20 @@ class Nursery:
                 raise
 
     def close(self) -> None:
-        """Its kernels end with it."""
+        """Our kernels end, and it does when nobody else asks it."""
         self.wire.close()
-        if self.owner == os.getpid():
+        if self.process and not self.door and self.owner == os.getpid():
             self.process.terminate()
             self.process.wait()
+
+
+def let_in(door: str) -> tuple[None, Connection] | None:
+    """A wire to the nursery that listens there; None where none does, and at no door."""
+    with suppress(OSError), socket.socket(socket.AF_UNIX) as asking:
+        if door:
+            asking.connect(door)
+            return None, Connection(asking.detach())
+    return None
 
 
 class Kernel:
@@ -122,7 +143,7 @@ class Forked(LocalProvisioner):
     def there() -> Nursery:
         """The nursery of this process, started anew when it is gone."""
         if not Forked.nursery or not Forked.nursery.there:
-            Forked.nursery = Nursery()
+            Forked.nursery = Nursery(os.environ.get(DOOR, ""))
         return Forked.nursery
 
 

@@ -86,17 +86,24 @@ def picture(figure: go.Figure, words: str) -> str:
 
 
 def table_of(found: Findings) -> str:
-    head = [*("", "accuracy, %", "lowest", "highest", "seeds"), *found.keys]
-    rows = [combination_row(place, each, found.keys) for place, each in enumerate(found.combinations, start=1)]
-    return table(head, rows, numbers=5)
+    """A row for each combination; with one seed each, without what seeds have between them."""
+    numbers = ("", "accuracy, %", "lowest", "highest", "seeds")[: 5 if len(found.sweep.all_seeds) > 1 else 2]
+    rows = [
+        [str(place), *in_numbers(each)][: len(numbers)] + in_settings(each, found.keys)
+        for place, each in enumerate(found.combinations, start=1)
+    ]
+    return table([*numbers, *found.keys], [[escape(cell) for cell in row] for row in rows], numbers=len(numbers))
 
 
-def combination_row(place: int, each: Combination, keys: Sequence[str]) -> list[str]:
-    leaves, accuracies = flat(each.recipe), each.accuracies
+def in_numbers(each: Combination) -> list[str]:
+    accuracies = each.accuracies
     numbers = [f"{100 * value:.1f}" for value in ((each.mean, min(accuracies), max(accuracies)) if accuracies else ())]
-    seeds = f"{len(accuracies)} of {len(each.points)}"
-    values = [in_words(leaves[key]) if key in leaves else "" for key in keys]
-    return [escape(cell) for cell in (str(place), *(numbers or ["", "", ""]), seeds, *values)]
+    return [*(numbers or ["", "", ""]), f"{len(accuracies)} of {len(each.points)}"]
+
+
+def in_settings(each: Combination, keys: Sequence[str]) -> list[str]:
+    leaves = flat(each.recipe)
+    return [in_words(leaves[key]) if key in leaves else "" for key in keys]
 
 
 def failures_of(found: Findings, folder: SweepFolder) -> str:

@@ -13,6 +13,8 @@ from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from dataclasses import replace
 from multiprocessing.connection import Connection, wait
+from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any
 
 from lab.catalogue import RecipeError
@@ -21,6 +23,8 @@ from lab.sweeps.outcomes import Outcome
 from lab.sweeps.points import Order, done
 
 ENTRY = "from lab.sweeps.processes import serve; serve()"
+DOOR = "LAB_NURSERY"  # in the environment: the socket by which all processes ask one nursery for their kernels
+LONGEST = 100  # letters of a socket's path, a few less than systems take; beyond it each has its own nursery
 ASKED_SECONDS = 1.0
 LOST = "Its process ended before the run did ({})."
 
@@ -61,7 +65,10 @@ class Processes:
         self.busy: list[Worker] = []
 
     def __enter__(self) -> Processes:
-        self.idle.extend(Worker(place) for place in self.places)
+        self.folder = TemporaryDirectory(prefix="lab-nursery-")
+        door = str(Path(self.folder.name, "door"))
+        shared = {DOOR: door if len(door) <= LONGEST else ""}
+        self.idle.extend(Worker({**place, **shared}) for place in self.places)
         return self
 
     def __exit__(self, *_: object) -> None:
@@ -72,6 +79,7 @@ class Processes:
         end([worker.process for worker in workers])
         self.idle.clear()
         self.busy.clear()
+        self.folder.cleanup()
 
     @property
     def free(self) -> bool:

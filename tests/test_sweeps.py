@@ -503,26 +503,27 @@ def test_a_sweep_that_has_ended_is_summarised_again_only_when_something_is_new(
     assert page_of.called
 
 
-def test_the_time_left_counts_no_start_of_processes_and_is_told_from_the_first_result_on(
+def test_the_time_left_counts_no_start_of_processes_and_is_told_from_the_third_result_on(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     sweeping = Sweeping(
-        sweep_of({"base": FEW, "grid": {"optimizer.lr": [0.1, 0.2, 0.3]}}), tmp_path / "out", plain=True
+        sweep_of({"base": FEW, "grid": {"optimizer.lr": [0.1, 0.2, 0.3, 0.4]}}), tmp_path / "out", plain=True
     )
     points = sweeping.sweep.points
     statuses = [(points[0], "lost", 0.0), *((point, "finished", 10.0) for point in points)]
     told = [(point, Outcome(point.id, status, seconds=seconds)) for point, status, seconds in statuses]
-    clock = iter([100.0, 100.0, 100.0, 110.0, 120.0])  # what was asked before is not the points' own
+    clock = iter([100.0, 100.0, 110.0, 120.0, 130.0])  # what was asked before is not the points' own
     monkeypatch.setattr(command, "time", Mock(monotonic=lambda: next(clock)))
     monkeypatch.setattr(sweeping, "over", lambda _: iter(told))
     for _ in command.told(sweeping, Mock(), quiet=False):
         pass
     lines = capsys.readouterr().err.splitlines()[1:]
     assert [line.partition(": ")[0] for line in lines] == [
-        "0/3",
-        f"1/3, about {time_words(20)} left",
-        f"2/3, about {time_words(10)} left",
-        f"3/3, about {time_words(0)} left",
+        "0/4",
+        "1/4",
+        "2/4",
+        f"3/4, about {time_words(10)} left",
+        f"4/4, about {time_words(0)} left",
     ]
 
 

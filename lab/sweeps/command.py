@@ -32,6 +32,7 @@ from lab.sweeps.sweeping import Engine, Sweeping
 from lab.sweeps.wishes import ENGINES, Wishes
 
 FOLDERS = Path("runs") / "sweeps"
+TELLING = 3  # results from which the time left is told: the first ones come together, late or early
 LISTED = 20  # combinations that a dry run names
 NOTEBOOK = Path(__file__).parents[2] / "notebooks" / "sweep.ipynb"
 PAGE, SUMMARY = "index.html", "summary.ipynb"
@@ -134,21 +135,34 @@ def told(sweeping: Sweeping, engine: AbstractContextManager[Engine], *, quiet: b
     total, todo, terminal = len(sweeping.sweep.points), len(sweeping.todo), sys.stderr.isatty()
     if not quiet and not terminal:
         print(f"{total - todo} of {total} points have a result, {todo} to do ...", file=sys.stderr, flush=True)
-    begun, settled = 0.0, 0
+    pace, settled = Pace(todo), 0
     with tqdm(total=total, initial=total - todo, unit="point", disable=quiet or not terminal) as bar:
         for point, outcome in sweeping.over(engine):
             again = not outcome.ended and outcome.attempts <= sweeping.retries
             settled += not again
-            if settled and not begun:
-                begun = time.monotonic() - outcome.seconds  # what processes take to start is no point's
-            left = (time.monotonic() - begun) / max(settled, 1) * (todo - settled)
+            known = pace.left(settled, outcome.seconds)
             if outcome.status != "finished" or not (quiet or terminal):
                 words = outcome_words(point, outcome, again=again)
-                known = f", about {time_words(left)} left" if settled else ""
                 where = f"{total - todo + settled}/{total}{known}: " if not terminal else ""
                 bar.write(f"{where}{words}", file=sys.stderr) if not quiet else None
             bar.update(not again)
             yield point, outcome
+
+
+class Pace:
+    """How long points take; what processes take to start is none of it."""
+
+    def __init__(self, todo: int) -> None:
+        self.todo, self.begun = todo, 0.0
+
+    def left(self, settled: int, seconds: float) -> str:
+        """The time left, in words; none as long as too few have settled. seconds: of the last one's training."""
+        now = time.monotonic()
+        if settled and not self.begun:
+            self.begun = now - seconds
+        if settled < TELLING:
+            return ""
+        return f", about {time_words((now - self.begun) / settled * (self.todo - settled))} left"
 
 
 def outcome_words(point: Point, outcome: Outcome, *, again: bool) -> str:

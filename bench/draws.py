@@ -25,6 +25,7 @@ DRAWS = range(10, 18)
 CLAIMS = {  # and at which rates: those of an exploration, and those of the claim's own search
     "related_clothes_help_with_one_label": {"scratch": 0.001, "whole": 0.003},
     "transfer_beats_scratch_on_digits": {"scratch": 0.0095, "whole": 0.0169},
+    "other_digits_help_with_five_labels": {"scratch": 0.0075, "whole": 0.01},
 }
 
 

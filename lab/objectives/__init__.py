@@ -25,7 +25,10 @@ from lab.objectives.label_free import with_views, without_labels
 from lab.objectives.objective import Batch, Look, Moment, Objective
 from lab.objectives.trunk import beside_trunk, trunk_of
 
+LOSS_OF_CLASSES = ("supervised", "adapted_statistics", "fine_tuned_on_target")  # options that train by nothing else
+
 __all__ = [
+    "LOSS_OF_CLASSES",
     "Batch",
     "Look",
     "Moment",

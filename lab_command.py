@@ -81,7 +81,7 @@ FLAGS: dict[str, dict[str, tuple[type, str]]] = {
         "replay": (
             int,
             "of how many earlier snapshots, at most, the page has a surface too: each costs 33 points, and 0 is for "
-            "none (default: {usual})",
+            "none, as finished runs have (default: {usual})",
         ),
         "normalisation": (str, "of random directions: {choices} (default: {usual})"),
         "precision": (

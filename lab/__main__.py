@@ -226,6 +226,7 @@ def landscape(given: argparse.Namespace) -> int:
         quiet=given.quiet,
         numbers=given.numbers,
         edge=given.edge,
+        replay=view.replay != View.replay,
     )
     print(json.dumps(facts) if given.json else command.in_words(facts))
     finished = all(run["ended"] == "finished" for run in facts["runs"]) and not facts["left_out"]

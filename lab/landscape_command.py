@@ -34,6 +34,7 @@ def landscape(
     quiet: bool,
     numbers: bool = False,
     edge: bool = False,
+    replay: bool = False,
 ) -> dict[str, Any]:
     """Train or open what the words name, draw it, and keep it in a folder. Returns its facts.
 
@@ -42,6 +43,7 @@ def landscape(
     Args:
         numbers: measure curvature and sharpness too, which takes longer than a picture.
         edge: read the sharpness at each snapshot, between two steps.
+        replay: earlier surfaces were asked for in so many words: where there can be none that is an error.
     Raises:
         RecipeError, RunError, DataError: words that fit no recipe or run, too many of them, a folder in use.
     """
@@ -51,11 +53,7 @@ def landscape(
     check_folder(folder)
     check_words(paths, changes)
     if paths and Path(paths[0]).is_dir():
-        if edge:
-            raise RecipeError(
-                f"{paths[0]} keeps no snapshots at which --edge could be read; --numbers measures where it ended. "
-                f"Give {paths[0]}/recipe.yaml to train it anew."
-            )
+        check_finished(paths[0], edge=edge, replay=replay and view.replay > 0)
         runs = [
             finished(path, view.lens, device=device, name=name)
             for path, name in zip(paths, names_of(paths), strict=True)
@@ -70,6 +68,17 @@ def landscape(
     found = [ending_numbers(run, view.lens.seed) for run in runs] if numbers else []
     facts = save(folder, f"Loss landscape of {'; '.join(run.name for run in runs)}", scenes, runs, found, lost=lost)
     return {"folder": str(folder), "page": str(folder / PAGE), **facts}
+
+
+def check_finished(folder: str, *, edge: bool, replay: bool) -> None:
+    """What wants snapshots of a run that has kept none. Raises RecipeError."""
+    anew = f"Give {folder}/recipe.yaml to train it anew"
+    if edge:
+        raise RecipeError(
+            f"{folder} keeps no snapshots at which --edge could be read; --numbers measures where it ended. {anew}."
+        )
+    if replay:
+        raise RecipeError(f"{folder} keeps no snapshots that --replay could show. {anew}, or leave --replay out.")
 
 
 def ending_numbers(run: Followed, seed: int) -> list[Number]:

@@ -29,7 +29,7 @@ from lab.edge_plots import edge_figure
 from lab.followed import Followed
 from lab.landscape.brief import brief_words
 from lab.landscape.planes import Plane
-from lab.landscape.scenes import RunPath, Scale, Scene, trust_words
+from lab.landscape.scenes import RunPath, Scale, Scene, classes_words, trust_words
 from lab.landscape.shape import Share
 from lab.landscape_numbers import Number, bent_down, heights_between
 from lab.landscape_page import edges_of, page, read
@@ -124,6 +124,7 @@ def arrays_of(scenes: Sequence[Scene], runs: Sequence[Followed]) -> bytes:
 
     `0.exact` (na, nb) says which points were measured; a spline gave the others. `0.past.120.loss` (na, nb) in float32
     is of the surface through the snapshot of step 120, where it is replayed.
+    `0.note` says, where it is there, that the loss is of the classes alone, and what the runs train by.
     `edge.1.sharpness` (k,) is of the second run, where it was read; a bound that there is not is nan.
     """
     arrays: dict[str, Any] = {
@@ -136,6 +137,7 @@ def arrays_of(scenes: Sequence[Scene], runs: Sequence[Followed]) -> bytes:
         a, b = scene.surface.grid.axes
         arrays |= {f"{index}.a": a, f"{index}.b": b, f"{index}.exact": scene.surface.exact}
         arrays |= {f"{index}.{name}": getattr(scene.surface, name) for name in COLUMNS}
+        arrays |= {f"{index}.note": np.array(note)} if (note := classes_words(scene)) else {}
         for place, path in enumerate(scene.paths):
             arrays |= {f"{index}.path.{place}.{name}": getattr(path, name) for name in MARKS}
         for step, surface in scene.past.items():

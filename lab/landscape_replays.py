@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 
 from lab.landscape.replays import path_on, spaced
-from lab.landscape.scenes import OFF, Scale, Scene, points_words, share
+from lab.landscape.scenes import OFF, RunPath, Scale, Scene, points_words, share
 from lab.landscape.surfaces import Surface
 from lab.landscape_plots import MISLEADS, lift
 
@@ -41,7 +41,8 @@ def replay_of(scene: Scene) -> dict[str, Any] | None:
     """Surfaces through the snapshots of the one path of a scene, and which is shown at each mark; None if all stays.
 
     `at[k]` is the place of the surface that is shown at mark k: its own, or the last before that is known.
-    `on_plane[k]` are the losses of the marks 0 to k on that.
+    `on_plane[k]` are the losses of the marks 0 to k on that. Where a path is its end alone, k counts the surfaces, and
+    the mark stays.
     """
     if not scene.past:
         return None
@@ -49,16 +50,27 @@ def replay_of(scene: Scene) -> dict[str, Any] | None:
     last = int(path.steps[-1]) if scene.step is None else scene.step
     surfaces = {**dict(sorted(scene.past.items())), last: scene.surface}
     steps = list(surfaces)
-    at = [max(0, int(np.searchsorted(steps, step, side="right")) - 1) for step in path.steps]
-    marked = [path_on(surfaces[steps[place]], path.first(k + 1), steps[place]) for k, place in enumerate(at)]
+    shown, marks = (steps, [path] * len(steps)) if ends(path) else (path.steps.tolist(), growing(path))
+    at = [max(0, int(np.searchsorted(steps, step, side="right")) - 1) for step in shown]
+    marked = [path_on(surfaces[steps[place]], each, steps[place]) for each, place in zip(marks, at, strict=True)]
     marked[-1] = path
     return {
         "axes": [[float(axis[0]), float(axis[-1])] for axis in scene.surface.grid.axes],
         "surfaces": [packed(surface) | {"said": said(scene, step, surface)} for step, surface in surfaces.items()],
-        "steps": path.steps.tolist(),
+        "steps": shown,
         "at": at,
         "on_plane": [[float(f"{loss:.5g}") for loss in each.on_plane] for each in marked],
     }
+
+
+def ends(path: RunPath) -> bool:
+    """Whether its end is all that is shown of it."""
+    return len(path.steps) == 1
+
+
+def growing(path: RunPath) -> list[RunPath]:
+    """As it was at each of its marks."""
+    return [path.first(count + 1) for count in range(len(path.steps))]
 
 
 def packed(surface: Surface) -> dict[str, Any]:
@@ -76,9 +88,9 @@ def said(scene: Scene, step: int, surface: Surface) -> str:
 def replay_words(scene: Scene) -> str:
     """What a replay does to a surface, and how far to trust that."""
     if scene.past:
-        return (
-            f"Replayed on the parallel plane through each of {len(scene.past)} earlier snapshots: {off_words(scene)}."
-        )
+        through = f"Replayed on the parallel plane through each of {len(scene.past)} earlier snapshots"
+        stays = "; the mark stays where the run has ended" if all(map(ends, scene.paths)) else ""
+        return f"{through}: {off_words(scene)}{stays}."
     if len(scene.paths) > 1:
         return "A replay moves the paths: the surface is the loss on one plane, the same for these runs at every step."
     return "A replay leaves this surface as it is, that of the last snapshot."

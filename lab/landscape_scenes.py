@@ -14,7 +14,7 @@ from lab.landscape.curvature import Curvature, reach_of
 from lab.landscape.directions import random_plane
 from lab.landscape.enough import enough_samples, noise_in_levels
 from lab.landscape.evaluators import Evaluator
-from lab.landscape.functions import Function, why_apart
+from lab.landscape.functions import Function, trained_by, why_apart
 from lab.landscape.grids import Grid, line_grid
 from lab.landscape.planes import Plane, line, through
 from lab.landscape.replays import looking_through, spaced
@@ -33,6 +33,7 @@ RUNS_FOR: dict[PlaneName, range] = {
     "points": range(1, 4, 2),
     "hessian": range(1, 2),
 }
+OWN: tuple[PlaneName, ...] = ("random", "hessian")  # each run has its own, which shows next to nothing of a path
 MARGIN = 0.25  # of the reach, around the marks that a grid has to hold
 NARROWEST = 0.2  # of the longer side is the shorter one at least
 
@@ -52,8 +53,8 @@ class Part:
 
     def replayed(self, most: int) -> list[int]:
         """Of which earlier snapshots there is to be a surface: of none where several runs share one that stays."""
-        trail = self.members[0][1].trail
-        return spaced(len(trail) - 1, most) if self.whole and trail and len(self.members) == 1 else []
+        trail, own = self.members[0][1].trail, self.name in OWN or (self.whole and len(self.members) == 1)
+        return spaced(len(trail) - 1, most) if own and trail else []
 
 
 def scenes_of(runs: Sequence[Followed], view: View, progress: Progress) -> list[Scene]:
@@ -248,7 +249,8 @@ def scene_of(part: Part, view: View, count: int, progress: Callable[[int], None]
     marked = part.members if part.name != "line" else []
     paths = (path_of(part, run, number, evaluator) for number, run in marked)
     names, step = ", ".join(run.name for _, run in part.members), last_step(part)
-    return Scene(surface, tuple(paths), names, part.plane, part.apart, step, past)
+    by = trained_by(run.recipe for _, run in part.members)
+    return Scene(surface, tuple(paths), names, part.plane, part.apart, step, past, by)
 
 
 def on_few(surface: Surface, enough: float, most: int) -> Surface:

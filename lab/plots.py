@@ -12,7 +12,7 @@ import plotly.graph_objects as go
 from plotly.subplots import make_subplots
 
 from lab.events import Epoch, History
-from lab.objectives import without_labels
+from lab.objectives import LOSS_OF_CLASSES, without_labels
 from lab.recipe import labels
 from lab.runs import Run
 
@@ -24,7 +24,6 @@ DRAWN_POINTS = 250  # of each of a run's four curves: together at most 1,000, an
 MARKED_POINTS = 40  # more marks than that only make a line thick
 LARGEST = float(np.finfo(np.float32).max) / 1e4  # a mean of such losses still is a float32
 MEASURES = ("loss", "accuracy")
-LOSS_OF_CLASSES = ("supervised", "adapted_statistics", "fine_tuned_on_target")  # objectives that train by nothing else
 HEIGHT = 376  # pixels
 CUT_NOTE: dict[str, Any] = {  # at the upper right of the loss: most losses fall
     "xref": "paper",

@@ -2,7 +2,9 @@
 
 import json
 from dataclasses import replace
+from itertools import chain, repeat
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -14,7 +16,9 @@ from lab.__main__ import main
 from lab.followed import follow
 from lab.landscape import Evaluator, Grid, Live, Question, samples_of, surface
 from lab.landscape import enough as module
-from lab.landscape.enough import Count, coarsest, enough_samples, noise_in_levels
+from lab.landscape.brief import brief_words
+from lab.landscape.enough import Count, Counted, coarsest, enough_samples, noise_in_levels
+from lab.landscape.live_counts import Counts
 from lab.landscape.scenes import Scene, trust_words
 from lab.landscape.scenes import share as share_of
 from lab.landscape.trails import at_once
@@ -196,9 +200,9 @@ def test_live_runs_that_share_no_plane_have_the_same_images_as_many_as_the_noisi
 
     def known(run, *_):
         yield
-        return Count(counts[next(number for number, each in live.runs.items() if each is run)], 200)
+        return Counted(Count(counts[next(number for number, each in live.runs.items() if each is run)], 200), 0)
 
-    monkeypatch.setattr("lab.landscape.live.counting", known)
+    monkeypatch.setattr("lab.landscape.live_counts.counting", known)
     for number, width in ((1, 8), (2, 12), (3, 16)):  # three architectures
         live.add(number, session_of({**small_model("mlp"), "width": width}))
         settle(live)
@@ -227,3 +231,83 @@ def test_live_all_images_are_taken_where_their_number_was_given():
     settle(live)
     on = live.portraits()[0].surface.measured
     assert (on.samples, on.most) == (200, None)
+
+
+def counts_and_surfaces(monkeypatch, found):
+    """A run that is counted to have enough with `found` images, one after the other; and pictures so noisy."""
+    answers = iter(found)
+
+    def known(run, *_):
+        yield
+        return Counted(Count(next(answers), 200), run.step)
+
+    monkeypatch.setattr("lab.landscape.live_counts.counting", known)
+    counts, run, asked = Counts(), SimpleNamespace(step=10), Question(lens=Lens(samples=200), enough=0.5)
+    frame = SimpleNamespace(plane=None, grid_of=lambda size: None)
+    ramp = surface_of(lambda a, b: 1.5 + a + 0 * b, **SQUARE)  # 16 levels from 0.5 to 2.5
+
+    def seen(noise, samples):
+        off = np.full(ramp.loss.shape, noise * 2 / 16)
+        return replace(ramp, difference_error=off, measured=replace(ramp.measured, samples=samples))
+
+    return counts, asked, seen, run, lambda: at_once(counts.choosing(asked, {1: frame}, {1: run}))
+
+
+def test_images_are_counted_anew_where_the_noise_has_left_what_was_aimed_at(monkeypatch):
+    counts, asked, seen, run, choose = counts_and_surfaces(monkeypatch, [64, 128, 200])
+    chosen = choose()
+    assert (chosen.lens.samples, chosen.anew) == (64, None)
+    for noise in (0.26, 0.5, 0.99):  # within half and twice the aim
+        assert not counts.doubt(asked, 1, seen(noise, 64), 1000)
+    assert not counts.doubt(asked, 1, seen(1.1, 64), 19)  # not before the run has made as many steps again
+    assert choose().lens.samples == 64
+    run.step = 20
+    assert counts.doubt(asked, 1, seen(1.1, 64), 20)
+    chosen = choose()
+    assert (chosen.lens.samples, chosen.anew) == (128, 20)
+    assert not counts.doubt(asked, 1, seen(1.1, 128), 39)
+    run.step = 40
+    assert counts.doubt(asked, 1, seen(0.2, 128), 40)
+    assert (choose().lens.samples, choose().anew) == (200, 40)
+    assert not counts.doubt(asked, 1, seen(9.0, 200), 999)  # there are no more
+    assert not counts.doubt(asked, 1, seen(0.1, 300), 999)  # as another run needs
+
+
+def test_images_that_are_counted_anew_to_be_as_many_are_not_said_to_have_changed(monkeypatch):
+    counts, asked, seen, run, choose = counts_and_surfaces(monkeypatch, [64, 64])
+    choose()
+    run.step = 30
+    assert counts.doubt(asked, 1, seen(2.0, 64), 30)
+    assert choose().anew is None
+    assert not counts.doubt(asked, 1, seen(2.0, 64), 59)
+
+
+def test_a_picture_says_that_its_images_were_counted_anew():
+    ramp = surface_of(lambda a, b: 1.5 + a + 0 * b, **SQUARE)
+    on = replace(ramp.measured, samples=100, most=200, enough=0.5, noise=0.4, anew=1200)
+    words = {samples: Scene(replace(ramp, measured=replace(on, samples=samples, total=200))) for samples in (100, 200)}
+    again = "counted anew at step 1,200, as the noise had changed: "
+    assert f"{again}enough for standard errors of 50% of a level (40% here)" in trust_words(words[100])
+    assert f"{again}fewer are not enough for standard errors" in trust_words(words[200])
+    assert all("images (counted anew at step 1,200)" in brief_words(scene) for scene in words.values())
+
+
+@pytest.mark.usefixtures("small_pilot")
+def test_live_a_picture_is_made_anew_on_as_many_images_as_its_noise_needs_now(monkeypatch):
+    monkeypatch.setattr("lab.landscape.live_counts.noise_in_levels", lambda _: 9.0)
+    live = Live(Question(size=9, lens=Lens(samples=200), enough=1.0), share=1.0)
+    answers = chain([32], repeat(64))
+
+    def known(run, *_):
+        yield
+        return Counted(Count(next(answers), 200), run.newest.step)
+
+    monkeypatch.setattr("lab.landscape.live_counts.counting", known)
+    session, seen = Training(SMALL.changed(model=small_model("mlp"), epochs=2), device="cpu"), []
+    for event in session:
+        live.hear(1, session, event)
+        settle(live)
+        seen += [each.surface.measured for each in live.portraits() if each.surface]
+    assert list(dict.fromkeys(on.samples for on in seen)) == [32, 64]
+    assert seen[-1].anew is not None
+    assert "(counted anew at step " in brief_words(Scene(live.portraits()[0].surface))

@@ -600,6 +600,13 @@ def test_what_is_read_between_steps_changes_no_bit_and_is_what_a_gauge_reads():
     assert alone.edge == []
 
 
+def test_a_replay_of_a_finished_run_is_refused_in_words(recipes, capsys):
+    words = ["landscape", str(recipes / "run"), "--output", str(recipes / "still"), *FAST, "--replay"]
+    assert main([*words, "7"]) == 2
+    assert "keeps no snapshots that --replay could show. Give " in capsys.readouterr().err
+    assert main([*words, "0"]) == 0
+
+
 def test_the_edge_of_a_finished_run_is_refused_in_words(recipes, capsys):
     assert main(["landscape", str(recipes / "run"), "--edge", "--output", str(recipes / "none"), *FAST]) == 2
     assert (

@@ -1,17 +1,24 @@
 """Runs share a picture where their loss is one function of the trained weights; where not, it is said why."""
 
 from dataclasses import replace
+from io import BytesIO
 
+import numpy as np
 import pytest
 import torch
 from small_runs import SMALL, small_model
 from small_scenes import ORIGIN, bowl, path_of, surface_of
 
-from lab.landscape import Portrait
-from lab.landscape.functions import Function, one, why_apart
+from lab.followed import follow
+from lab.landscape import Live, Portrait
+from lab.landscape.brief import brief_words
+from lab.landscape.functions import Function, one, trained_by, why_apart
 from lab.landscape.scenes import trust_words
+from lab.landscape_folder import arrays_of
+from lab.landscape_scenes import scenes_of as scenes_alone
 from lab.panel.portraits import scenes_of
 from lab.training import Training
+from lab.views import Lens, View
 
 
 def frozen_function(factor=1.0, **changes):
@@ -77,3 +84,42 @@ def test_runs_with_other_frozen_weights_share_no_picture_in_the_panel(kind):
     assert "picture of its own" not in trust_words(together[0])
     assert len(apart) == len(functions)
     assert all("; a picture of its own: other frozen weights; " in trust_words(scene) for scene in apart)
+
+
+OTHERS = SMALL.changed(model=small_model("mlp"), objective="multi_task", epochs=1)
+ALONE = "loss of the classes alone, where multi_task trains by another"
+
+
+def noted(scene, runs=()):
+    """What its file of numbers says."""
+    with np.load(BytesIO(arrays_of([scene], runs))) as kept:
+        return str(kept["0.note"]) if "0.note" in kept.files else ""
+
+
+@pytest.mark.usefixtures("one_thread")
+def test_a_run_that_trains_by_another_loss_says_so_headless():
+    run = follow(OTHERS, Lens(samples=20), name="tasks", progress=False, device="cpu")
+    (scene,) = scenes_alone([run], View(size=5, lens=Lens(samples=20), replay=0), lambda *_: None)
+    assert ALONE in trust_words(scene)
+    assert ALONE in brief_words(scene)
+    assert noted(scene, [run]) == ALONE
+
+
+@pytest.mark.usefixtures("one_thread")
+@pytest.mark.parametrize("objective", ["multi_task", "supervised"])
+def test_a_run_that_trains_by_another_loss_says_so_live(objective):
+    live, session = Live(share=1.0), Training(OTHERS.changed(objective=objective), device="cpu")
+    for event in session:
+        live.hear(1, session, event)
+    while live.step(still=True) and not live.seen:
+        pass
+    (scene,) = scenes_of(live.portraits(), {1: (1, "one")}, None)
+    said = ALONE if objective == "multi_task" else ""
+    assert said in trust_words(scene)
+    assert noted(scene) == said
+
+
+def test_runs_in_one_picture_are_told_by_what_each_trains_by():
+    recipes = [SMALL.changed(objective=name) for name in ("supervised", "multi_task", "coral", "multi_task")]
+    assert trained_by(recipes[:1]) == ()
+    assert trained_by(recipes) == ("multi_task", "coral")

@@ -100,7 +100,7 @@ def test_no_bit_of_a_training_changes(name, average, monkeypatch):
     (portrait,) = live.portraits()
     assert portrait.surface is not None
     assert len(portrait.past) > 1
-    assert live._counts
+    assert live._counts._found
     assert bits(beside) == bits(alone)
     assert measured(beside.history) == measured(alone.history)
 

@@ -42,7 +42,7 @@ def drawn(runs, **which):
     return scenes
 
 
-@pytest.mark.parametrize("plane", ["path", "points"])
+@pytest.mark.parametrize("plane", ["path", "points", "random", "hessian"])
 def test_an_earlier_surface_is_that_of_its_snapshot_with_its_own_statistics(run, plane):
     (scene,) = drawn([run], replay=3, plane=plane)
     assert len(scene.past) == 3
@@ -65,7 +65,6 @@ def test_an_earlier_surface_is_that_of_its_snapshot_with_its_own_statistics(run,
 
 def test_nothing_is_replayed_where_nobody_asks_or_several_runs_share_a_surface(run, other):
     assert drawn([run], replay=0)[0].past == {}
-    assert drawn([run], plane="random")[0].past == {}
     two = [replace_statistics(each) for each in (run, other)]
     (shared,) = drawn(two)
     assert (shared.past, len(shared.paths)) == ({}, 2)
@@ -74,6 +73,18 @@ def test_nothing_is_replayed_where_nobody_asks_or_several_runs_share_a_surface(r
     assert [min(scene.past) for scene in apart] == [0, 0]
     assert all(seen.spline.there is None for scene in apart for seen in scene.past.values())
     assert "surface on the plane itself: 9x9 points, all exact." in said(apart[0], 10, apart[0].surface)
+
+
+def test_on_a_plane_of_its_own_a_run_is_replayed_and_its_mark_stays(run, tmp_path):
+    (scene,) = drawn([run], replay=3, plane="random")
+    save(tmp_path / "page", "page", [scene], [run])
+    page = shown(tmp_path / "page")
+    (past,) = page["past"]
+    surfaces, (path,) = {**scene.past, scene.step: scene.surface}, scene.paths
+    assert (past["steps"], past["at"]) == (list(surfaces), [0, 1, 2, 3])
+    read = [read_off(found, path.coordinates)[0] for found in scene.past.values()]
+    assert [losses[0] for losses in past["on_plane"]] == pytest.approx([*read, path.on_plane[0]], rel=1e-4)
+    assert page["pictures"][0]["details"].endswith("held out; the mark stays where the run has ended.")
 
 
 def replace_statistics(run):

@@ -19,7 +19,6 @@ from lab.landscape import (
     Survey,
     quick_surface,
     random_plane,
-    refreshed_surface,
     samples_of,
     surface,
     trained,
@@ -48,6 +47,10 @@ def on_line(one_thread):
 
 def same_columns(one, other):
     return all(np.array_equal(getattr(one, name), getattr(other, name), equal_nan=True) for name in COLUMNS)
+
+
+def refreshed_surface(old, evaluator):
+    return at_once(refreshing(old, evaluator))
 
 
 # -- grids -------------------------------------------------------------------------------------------------------------
@@ -189,6 +192,7 @@ def test_a_surface_says_what_it_was_measured_on(evaluator):
         "enough": None,
         "noise": None,
         "marked": None,
+        "anew": None,
     }
     assert (found.origin.kind, found.origin.seed) == ("random", 3)
 

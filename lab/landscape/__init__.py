@@ -13,7 +13,7 @@ from lab.landscape.portraits import Portrait, Question
 from lab.landscape.samples import Samples, samples_of
 from lab.landscape.shape import Barrier, Share, Sharpness, barrier, negative_share, sharpness
 from lab.landscape.stability import Gauge, Reading
-from lab.landscape.surfaces import Measured, Surface, Survey, quick_surface, refreshed_surface, surface
+from lab.landscape.surfaces import Measured, Surface, Survey, quick_surface, surface
 from lab.landscape.trails import Trail, joint_plane, path_plane
 from lab.landscape.weights import trained
 
@@ -51,7 +51,6 @@ __all__ = [
     "path_plane",
     "quick_surface",
     "random_plane",
-    "refreshed_surface",
     "samples_of",
     "sharpness",
     "surface",

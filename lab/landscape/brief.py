@@ -7,7 +7,7 @@ from collections.abc import Sequence
 import numpy as np
 
 from lab.landscape.planes import ENDS, Origin
-from lab.landscape.scenes import PLANES, RunPath, Scale, Scene, share
+from lab.landscape.scenes import PLANES, RunPath, Scale, Scene, classes_words, share
 from lab.landscape.surfaces import Measured, Surface
 
 THROUGH_ENDS = "Plane through the ends of the runs"
@@ -23,7 +23,13 @@ def brief_words(scene: Scene, scale: Scale | None = None) -> str:
     kind = THROUGH_ENDS if ends(scene) else f"{PLANES[origin.kind]}{directions_words(origin)}"
     plane = ", ".join(filter(None, [kind, in_the_plane(scene)]))
     measured = [images_words(scene.surface), statistics_words(scene.surface.measured)]
-    parts = [plane, off_words(scene.paths), *measured, scale and cut_words(scale.above(scene.surface))]
+    parts = [
+        plane,
+        classes_words(scene),
+        off_words(scene.paths),
+        *measured,
+        scale and cut_words(scale.above(scene.surface)),
+    ]
     return " · ".join(filter(None, parts))
 
 
@@ -75,4 +81,5 @@ def images_words(surface: Surface) -> str:
     on, known = surface.measured, surface.error[np.isfinite(surface.error)]
     part = "all" if on.samples == on.total else f"{on.samples:,} of"
     error = float(np.median(known)) if len(known) else 0.0
-    return f"{part} {on.total:,} images{f', loss ± {error:.2g}' if error > 0 else ''}"
+    anew = "" if on.anew is None else f" (counted anew at step {on.anew:,})"
+    return f"{part} {on.total:,} images{anew}{f', loss ± {error:.2g}' if error > 0 else ''}"

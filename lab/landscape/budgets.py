@@ -112,6 +112,11 @@ class Wake:
         self._since = 0
 
     @property
+    def usually(self) -> float:
+        """Seconds of a step, as they come in the company of whatever else the machine does; inf before there is one."""
+        return median(self._usual) if self._usual else self.shortest
+
+    @property
     def over(self) -> bool:
         """Whether the training no longer feels it."""
         return self._since >= SETTLED

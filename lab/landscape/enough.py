@@ -59,7 +59,15 @@ class Count(NamedTuple):
     most: int
 
 
-def counting(run: LiveRun, plane: Plane, grid: Grid, lens: Lens, share: float) -> Generator[None, None, Count]:
+class Counted(NamedTuple):
+    """What counting has come to. evaluator: with which, at that step; None where nothing could be measured."""
+
+    found: Count
+    step: int
+    evaluator: Evaluator | None = None
+
+
+def counting(run: LiveRun, plane: Plane, grid: Grid, lens: Lens, share: float) -> Generator[None, None, Counted]:
     """`choosing` where a run is, in float32; all of the lens where nothing can be measured, as its picture will say."""
     samples, newest = samples_of(run, split=lens.split, count=lens.samples, seed=lens.seed), run.newest
     try:
@@ -71,9 +79,10 @@ def counting(run: LiveRun, plane: Plane, grid: Grid, lens: Lens, share: float) -
             batch_size=lens.own_batch_size,
         )
         yield
-        return Count((yield from choosing(evaluator, grid, share)), len(evaluator.samples))
+        found = Count((yield from choosing(evaluator, grid, share)), len(evaluator.samples))
+        return Counted(found, newest.step, evaluator)
     except (ValueError, RuntimeError, MemoryError):
-        return Count(len(samples), len(samples))
+        return Counted(Count(len(samples), len(samples)), newest.step)
 
 
 def coarsest(evaluator: Evaluator, grid: Grid) -> Generator[None, None, Surface]:

@@ -141,6 +141,7 @@ class Evaluator:
         other = copy(self)
         other.plane, other._centre, other._kept = self.plane.carried_to(weights), None, {}
         network = deepcopy(model).to(self.device).eval()
+        network.load_state_dict(other.plane.centre, strict=False)  # also what rests on the plane: products hold it
         if self.batchnorm == "batch":
             use_batch_statistics(network)
         other._lay_out(network, [on(other.plane.centre, self.device, self.dtype), *self._sets[1:]])
@@ -169,6 +170,14 @@ class Evaluator:
     def rest(self) -> None:
         """Let go of the products; they are made again where they are needed."""
         self._kept.clear()
+
+    @property
+    def held(self) -> int:
+        """Bytes that it holds now: samples, network, plane, weights of a block, and the products that are kept."""
+        plane = sum(tensor.nbytes for weights in self._sets for tensor in weights.values())
+        network = plane // len(self._sets)
+        products = sum(batch.bytes for batch in self._kept.values())
+        return self.samples.images.nbytes + network + plane + self.weights.bytes + products
 
     @property
     def bytes(self) -> int:

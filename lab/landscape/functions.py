@@ -9,6 +9,7 @@ from hashlib import sha256
 from torch import Tensor, nn
 
 from lab.landscape.evaluators import has_batchnorm, is_batchnorm
+from lab.objectives import LOSS_OF_CLASSES
 from lab.recipe import Recipe
 from lab.views import BatchNormMode
 
@@ -56,6 +57,12 @@ def resting(network: nn.Module) -> Iterator[Tensor]:
     for layer in network.modules():
         if not is_batchnorm(layer):
             yield from layer.buffers(recurse=False)
+
+
+def trained_by(recipes: Iterable[Recipe]) -> tuple[str, ...]:
+    """Objectives of runs that train by another loss than that of the classes, each once."""
+    names = dict.fromkeys(recipe.objective.name for recipe in recipes)
+    return tuple(name for name in names if name not in LOSS_OF_CLASSES)
 
 
 def one(functions: Iterable[Function], mode: BatchNormMode | None) -> bool:

@@ -6,14 +6,14 @@ The engine knows no widgets and no threads. Whoever trains lets it `hear` each e
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Generator, Hashable, Mapping
+from collections.abc import Callable, Generator, Hashable
 from dataclasses import replace
 from functools import partial
 
 from lab.events import Event, Finished, Step
 from lab.landscape.budgets import SHARE, Budget
-from lab.landscape.enough import Count, counting
 from lab.landscape.frames import ALONE, Frame, laying, who_changed
+from lab.landscape.live_counts import Chosen, Counts
 from lab.landscape.live_edges import Due, LiveEdges
 from lab.landscape.live_ends import missing
 from lab.landscape.live_runs import LiveRun, is_light
@@ -54,7 +54,7 @@ class Live:
         self._frames: dict[int, Frame] = {}
         self._views: dict[int, LiveView] = {}
         self._shown: dict[int, LiveView] = {}  # those that have a picture; of an older frame until the new one has
-        self._counts: dict[tuple[int, Hashable], Count] = {}  # of samples that are enough, by run and what is asked
+        self._counts = Counts()  # of samples that are enough
         self._heights: dict[tuple[int, Hashable], dict[int, float]] = {}
         self._arranged = self._rests = True  # whether planes fit the runs, and whether all is known
         self._piece: Generator[None] | None = None
@@ -260,6 +260,7 @@ class Live:
     def _guarded(self, number: int, work: Callable[[], Generator[None]]) -> Generator[None]:
         """What goes wrong with one run is said beside it, and does not end the others."""
         view = self._views[number]
+        before = view.surface
         try:
             yield from work()
         except (ValueError, RuntimeError, MemoryError) as error:
@@ -267,6 +268,8 @@ class Live:
         if (view.surface is not None or view.fault) and self._shown.get(number) is not view:
             self._shown[number] = view
             self._arranged = False  # now the plane may be made anew
+        if (seen := view.surface) is not before and seen and self._counts.doubt(self.question, number, seen, view.step):
+            self._arranged = False
 
     def _arrange(self) -> Generator[None]:
         """Each group of runs of one architecture gets a plane, unless the one that it has still serves."""
@@ -279,12 +282,13 @@ class Live:
         for members in groups:
             yield
             frames |= dict.fromkeys(members, (yield from self._framing(members)))
-        lens, count = yield from self._lens_for(frames)
+        chosen = yield from self._counts.choosing(self.question, frames, self.runs)
         self._frames |= frames
         for number, frame in frames.items():
             view = self._views.get(number)
-            if view is None or view.frame is not frame or view.lens != lens:
-                self._views[number] = self._view(number, frame, lens, count)
+            if view is None or view.frame is not frame or view.lens != chosen.lens:
+                self._views[number] = self._view(number, frame, chosen)
+                self._views[number].begin_with(chosen.counted.get(number))
 
     def _groups(self) -> list[list[int]]:
         if self.question.plane in ("line", "points"):
@@ -315,25 +319,12 @@ class Live:
         view = self._views.get(number)
         return view is not None and view.frame is frame and (view.surface is not None or bool(view.fault))
 
-    def _lens_for(self, frames: Mapping[int, Frame]) -> Generator[None, None, tuple[Lens, Count | None]]:
-        """With as many samples as are enough for each run that was seen so far, by the first plane it was seen on.
-
-        Never fewer for a run that has left: nothing that is shown changes because of that.
-        """
-        asked = self.question
-        lens, share, key = asked.lens, asked.enough, (asked.plane, asked.lens, asked.enough)
-        if not share or not frames:
-            return lens, None
-        for number, frame in frames.items():
-            if (number, key) not in self._counts:
-                grid = frame.grid_of(asked.size)
-                self._counts[number, key] = yield from counting(self.runs[number], frame.plane, grid, lens, share)
-        most = max(count for (_, about), count in self._counts.items() if about == key)
-        return replace(lens, samples=most.enough), most
-
-    def _view(self, number: int, frame: Frame, lens: Lens, count: Count | None) -> LiveView:
-        question, heights = self.question, self._heights.setdefault((number, lens), {})
-        enough = Enough(count.most, question.enough) if count and count.enough < count.most else None
+    def _view(self, number: int, frame: Frame, chosen: Chosen) -> LiveView:
+        question, (lens, most, anew, _) = self.question, chosen
+        heights = self._heights.setdefault((number, lens), {})
+        enough = None
+        if most and (anew is not None or most.enough < most.most):
+            enough = Enough(most.most, question.enough, anew)
         return LiveView(
             self.runs[number], frame, lens, question.size, heights, precision=question.precision, enough=enough
         )
@@ -376,6 +367,11 @@ class Live:
         surfaces = {id(each): each.bytes for view in self._views.values() for each in view.past.values()}
         trails = sum(run.trail.bytes for run in (*self.runs.values(), *self.away.values()))
         return trails + sum(surfaces.values())
+
+    @property
+    def held(self) -> int:
+        """Bytes of what points are measured with, now; for a moment a second one of each is made."""
+        return sum(view.held for view in {*self._views.values(), *self._shown.values()})
 
     @property
     def seen(self) -> int:

@@ -9,9 +9,10 @@ from typing import NamedTuple
 import numpy as np
 import torch
 
-from lab.landscape.enough import noise_in_levels
+from lab.landscape.enough import Counted, noise_in_levels
 from lab.landscape.evaluators import Evaluator
 from lab.landscape.frames import Frame, sharing
+from lab.landscape.functions import trained_by
 from lab.landscape.grids import SplineError
 from lab.landscape.live_runs import LiveRun, Snapshot, TrueLoss
 from lab.landscape.planes import Plane
@@ -26,10 +27,11 @@ Piece = Generator[None, None, None]
 
 
 class Enough(NamedTuple):
-    """Samples were chosen that keep standard errors below a share of a level, of `most` at most."""
+    """Samples were chosen that keep standard errors below a share of a level, of `most` at most; anew at that step."""
 
     most: int
     enough: float
+    anew: int | None = None
 
 
 class LiveView:
@@ -66,6 +68,11 @@ class LiveView:
         self._off: SplineError | None = None  # what the survey is off by, in mixed precision
         self._base: Surface | None = None  # the finest that the survey has, which a refresh starts from
         self._true: TrueLoss | None = None
+        self._counted: Counted | None = None
+
+    def begin_with(self, counted: Counted | None) -> None:
+        """An evaluator on this plane that there is already: to make one is half of what a first picture takes."""
+        self._counted = counted if self.precision == "float32" else None
 
     def portrait(self, number: int, others: tuple[int, ...]) -> Portrait:
         """What there is to see of this run, among others on the same plane."""
@@ -82,6 +89,7 @@ class LiveView:
             self.frame.why,
             self.run.function,
             self.fault,
+            trained_by([self.run.recipe]),
         )
 
     def most_urgent(self, *, still: bool, replay: bool = False) -> tuple[int, Callable[[], Piece]] | None:
@@ -120,6 +128,11 @@ class LiveView:
         return base is not None and base.grid.size > FEW and bool(np.isfinite(base.loss).all())
 
     @property
+    def held(self) -> int:
+        """Bytes of what points are measured with."""
+        return 0 if self._survey is None else self._survey.evaluator.held
+
+    @property
     def fineness(self) -> int:
         """Points that are known exactly: of pictures side by side the coarsest is refined first."""
         return 0 if self._survey is None else int(self._survey.known.sum())
@@ -151,6 +164,9 @@ class LiveView:
         self.on_plane.clear()
 
     def _evaluator(self, snapshot: Snapshot) -> Evaluator:
+        known, self._counted = self._counted, None
+        if known is not None and known.evaluator is not None and known.step == snapshot.step:
+            return known.evaluator.with_samples(known.evaluator.samples.first(self.lens.samples or known.found.most))
         network = self.run.network_with(snapshot.buffers)
         if self._survey is not None:
             return self._survey.evaluator.carried_to(snapshot.weights, network)

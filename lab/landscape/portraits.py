@@ -51,7 +51,7 @@ class Portrait:
     surface: None before the first points. plane: on which it lies. step: through whose snapshot that passes. past: the
     surfaces on parallel planes through earlier snapshots, by step, as far as they are known. joint: with which other
     runs it shares directions and scale. why: the plane replaced another one, at step `made_at`. function: what decides
-    its loss beside the weights that are trained. fault: why there is nothing.
+    its loss beside the weights that are trained. fault: why there is nothing. trained_by: as a scene says it.
     """
 
     number: int
@@ -66,3 +66,4 @@ class Portrait:
     why: str
     function: Function
     fault: str
+    trained_by: tuple[str, ...] = ()

@@ -85,6 +85,7 @@ class Scene:
     plane: on which it lies, where that is to be kept with the picture. apart: why others that could share the surface
     have one of their own, in words. step: of the snapshot that the surface passes through; None where it passes through
     none, or that is not known. past: surfaces on parallel planes through earlier snapshots of its one path, by step.
+    trained_by: objectives of its runs that train by another loss than the one shown, which is that of the classes.
     """
 
     surface: Surface
@@ -94,6 +95,7 @@ class Scene:
     apart: str = ""
     step: int | None = None
     past: Mapping[int, Surface] = field(default_factory=dict[int, Surface])
+    trained_by: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -204,8 +206,23 @@ def trust_words(scene: Scene) -> str:
     """How far to trust a picture: only what was measured, and all that decides what is seen."""
     origin = scene.surface.origin
     own = [own_words(path) for path in scene.paths] if origin.kind != "path" else []
-    parts = [plane_words(origin), scene.apart, *own, *map(mark_words, scene.paths), *measured_words(scene.surface)]
+    parts = [
+        plane_words(origin),
+        classes_words(scene),
+        scene.apart,
+        *own,
+        *map(mark_words, scene.paths),
+        *measured_words(scene.surface),
+    ]
     return "; ".join(filter(None, parts)) + "."
+
+
+def classes_words(scene: Scene) -> str:
+    """Nothing where the loss of the classes is what was trained by."""
+    if not scene.trained_by:
+        return ""
+    trains = "trains" if len(scene.trained_by) == 1 else "train"
+    return f"loss of the classes alone, where {' and '.join(scene.trained_by)} {trains} by another"
 
 
 PLANES = {
@@ -308,7 +325,12 @@ def enough_words(on: Measured) -> str:
         return ""
     here = "" if on.noise is None or isnan(on.noise) else f" ({share(on.noise)} here)"
     words = f"enough for standard errors of {share(on.enough or 0)} of a level{here}"
-    return f"{words}; marks on {on.marked:,}" if on.marked else f"by the first picture {words}, and kept"
+    if on.marked:
+        return f"{words}; marks on {on.marked:,}"
+    if on.anew is None:
+        return f"by the first picture {words}, and kept"
+    again = f"counted anew at step {on.anew:,}, as the noise had changed"
+    return f"{again}: {words if on.samples < on.most else f'fewer are not {words}'}"
 
 
 def precision_words(surface: Surface) -> str:

@@ -32,7 +32,7 @@ class Measured:
     batchnorm: None where the network has none. batch_size: decides values in the mode `batch` only. precision: of the
     arithmetic. most: how many samples there might have been, where fewer were enough for standard errors of `enough` of
     a level; None where their number was given. noise: what standard errors are, as such a share. marked: on which the
-    marks of paths were measured, where it is on more.
+    marks of paths were measured, where it is on more. anew: the step at which samples were counted again.
     """
 
     split: SplitName
@@ -46,6 +46,7 @@ class Measured:
     enough: float | None = None
     noise: float | None = None
     marked: int | None = None
+    anew: int | None = None
 
 
 @dataclass(frozen=True)
@@ -308,19 +309,14 @@ def quick_surface(evaluator: Evaluator, grid: Grid, size: int) -> Surface:
     return surface(evaluator, grid).shown(size, (points, evaluator.values(points).loss))
 
 
-def refreshed_surface(old: Surface, evaluator: Evaluator, size: int = FEW) -> Surface:
-    """An old surface made that of the weights now by `size` x `size` exact points, and its error at held-out ones.
-
-    Where a spline through the few points alone is off by less there, as it is far from where the old one was measured,
-    it is that.
-    """
-    return at_once(refreshing(old, evaluator, size))
-
-
 def refreshing(
     old: Surface, evaluator: Evaluator, size: int = FEW, *, step: int | None = None
 ) -> Generator[None, None, Surface]:
-    """The same, with chances to stop, as the evaluator gives them; `step` is that of the old surface."""
+    """An old surface made that of the weights now by `size` x `size` exact points, and its error at held-out ones.
+
+    Where a spline through the few points alone is off by less there, as it is far from where the old one was measured,
+    it is that. There are chances to stop, as the evaluator gives them; `step` is that of the old surface.
+    """
     now, exact = yield from measuring_few(replace(old.grid, size=size), evaluator)
     return carried_along(old, now, exact, step=step)
 

@@ -10,7 +10,7 @@ from lab.landscape.live_runs import LiveRun
 from lab.training import Training
 
 ADVANCE = 1.0  # seconds at most that a run's first picture may take before they are earned, and
-ADVANCE_SHARE = 0.5  # of what the run is still going to earn: the rest is for following it
+ADVANCE_SHARE = 0.7  # of what the run is still going to earn: the rest is for following it
 BREATH = 0.005  # seconds of training between two steps that are heard
 LOOKING = 0.3  # of the budget, for snapshots: the rest is for what is seen around them
 
@@ -53,7 +53,7 @@ class Timekeeper:
         wake, left = self._wakes.get(number), session.steps - session.step
         if wake is None or not isfinite(wake.shortest):  # it has ended, or begins
             return 0.0
-        return min(ADVANCE, ADVANCE_SHARE * self.budget.share * wake.shortest * max(0, left))
+        return min(ADVANCE, ADVANCE_SHARE * self.budget.share * wake.usually * max(0, left))
 
     def disturb(self, number: int) -> None:
         """There is work between two steps of this run now."""

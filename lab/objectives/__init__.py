@@ -27,7 +27,10 @@ from lab.objectives.taking import take_beside
 from lab.objectives.tasks import learns_no_classes
 from lab.objectives.trunk import beside_trunk, trunk_of
 
+LOSS_OF_CLASSES = ("supervised", "adapted_statistics", "fine_tuned_on_target")  # options that train by nothing else
+
 __all__ = [
+    "LOSS_OF_CLASSES",
     "Batch",
     "Look",
     "Moment",

@@ -276,7 +276,7 @@ class Landscapes:
             *(escape(each.fault) for each in self.portraits if each.fault),
             "" if seen else WAITS,
             cost_in_words(self.news.cost, going=any(each.moving for each in self.portraits)),
-            f"keeps {self.news.bytes / 1e6:.1f} MB of snapshots and surfaces" if seen else "",
+            memory_in_words(self.news) if seen else "",
             self._flat if self.webgl else NO_WEBGL,
             "" if self.question.plane == "line" else replayed(seen, self.replay.step),
             ""
@@ -298,6 +298,13 @@ def how(portrait: Portrait) -> Hashable:
     """On which images and in which mode a run is measured; of one that has a surface."""
     assert portrait.surface
     return replace(portrait.surface.measured, noise=None)
+
+
+def memory_in_words(news: News) -> str:
+    """What stays, and what is let go when the section is folded."""
+    return (
+        f"keeps {news.bytes / 1e6:.1f} MB of snapshots and surfaces, and {news.held / 1e6:.1f} MB to measure more with"
+    )
 
 
 def cut(text: str, letters: int) -> str:

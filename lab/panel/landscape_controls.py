@@ -26,29 +26,29 @@ AS_NEEDED = 0  # as a number of images
 CHOICES = {  # name -> label, width in pixels, options, tooltip
     "plane": (
         "plane",
-        224,
+        200,
         PLANES,
         "What the paths vary in most, random, where the loss bends most, a line, or the plane through three points: "
         "the ends of three runs, or the first, middle and last snapshot of one",
     ),
-    "split": ("split", 144, ("validation", "training"), "On which images the loss is measured"),
+    "split": ("split", 128, ("validation", "training"), "On which images the loss is measured"),
     "samples": (
         "images",
-        156,
+        132,
         {"enough": AS_NEEDED, "128": 128, "512": 512, "2048": 2048, "all": None},
         f"How many images, drawn once; enough: as many as noise below half a level needs, {Lens().samples:,} at most",
     ),
-    "batchnorm": ("norm", 130, ("stored", "batch"), "Batch normalisation with learned statistics, or each batch's own"),
-    "size": ("size", 124, {f"{n} x {n}": n for n in (9, 17, 33, 65)}, "Points of a surface in the end"),
+    "batchnorm": ("norm", 112, ("stored", "batch"), "Batch normalisation with learned statistics, or each batch's own"),
+    "size": ("size", 112, {f"{n} x {n}": n for n in (9, 17, 33, 65)}, "Points of a surface in the end"),
     "normalisation": (
         "scaled by",
-        150,
+        130,
         ("filter", "layer", "none"),
         "Random directions: each filter, each layer or only the whole as long as in the weights",
     ),
     "precision": (
         "precision",
-        176,
+        154,
         ("float32", "bfloat16", "float64"),
         "Arithmetic of the surfaces; bfloat16 is mixed, and says what it is off by",
     ),
@@ -79,8 +79,8 @@ class Asked:
             name: dropdown(name, label, width, options, values[name])
             for name, (label, width, options, _) in CHOICES.items()
         }
-        self.seed = whole("seed", "seed", asked.lens.seed, (0, 9999), 96)
-        self.share = whole("share", "time %", round(100 * SHARE), (1, 25), 104)
+        self.seed = whole("seed", "seed", asked.lens.seed, (0, 9999), 84)
+        self.share = whole("share", "time %", round(100 * SHARE), (1, 25), 96)
         for control in (*self.choices.values(), self.seed, self.share):
             control.observe(lambda _: changed(), "value")
         self.widget = row("lab-toolbar", [*self.choices.values(), self.seed, self.share])

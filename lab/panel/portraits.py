@@ -43,8 +43,8 @@ def scenes_of(portraits: Sequence[Portrait], names: Names, step: int | None) -> 
         return scenes
     functions, mode = [each.function for each in portraits], scenes[0].surface.measured.batchnorm
     if one(functions, mode):
-        title = " to ".join(scene.title for scene in scenes)
-        return [replace(scenes[0], title=title)] if line else [together(scenes)]
+        title, by = " to ".join(scene.title for scene in scenes), together(scenes).trained_by
+        return [replace(scenes[0], title=title, trained_by=by)] if line else [together(scenes)]
     return [set_apart(scene, place, functions, mode) for place, scene in enumerate(scenes)]
 
 
@@ -63,7 +63,8 @@ def along(scene: Scene, numbers: Sequence[int]) -> Scene:
 def together(scenes: Sequence[Scene]) -> Scene:
     """One picture of one function, with the marks of all."""
     marks = tuple(replace(path, name=scene.title) for scene in scenes for path in scene.paths)
-    return replace(scenes[0], paths=marks, title=", ".join(scene.title for scene in scenes))
+    by = tuple(dict.fromkeys(name for scene in scenes for name in scene.trained_by))
+    return replace(scenes[0], paths=marks, title=", ".join(scene.title for scene in scenes), trained_by=by)
 
 
 def through_ends(portrait: Portrait) -> bool:
@@ -76,14 +77,14 @@ def scene_of(portrait: Portrait, number: int, name: str, step: int | None) -> Sc
     assert portrait.surface
     path = replace(portrait.path, number=number - 1)
     if through_ends(portrait):
-        return Scene(portrait.surface, (path.end,), name, portrait.plane)
+        return Scene(portrait.surface, (path.end,), name, portrait.plane, trained_by=portrait.trained_by)
     seen, surface = path.until(step), surface_at(portrait, step)
     if surface is not portrait.surface:
         seen = path_on(surface, seen, snapshot_at(portrait, step))
     if portrait.surface.origin.kind == "hessian":
-        return Scene(surface, (seen.end,), name, portrait.plane)
+        return Scene(surface, (seen.end,), name, portrait.plane, trained_by=portrait.trained_by)
     past = {step: surface for step, surface in portrait.past.items() if step < portrait.step}
-    return Scene(surface, (seen,), name, portrait.plane, step=portrait.step, past=past)
+    return Scene(surface, (seen,), name, portrait.plane, step=portrait.step, past=past, trained_by=portrait.trained_by)
 
 
 def snapshot_at(portrait: Portrait, step: int | None) -> int:

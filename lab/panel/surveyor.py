@@ -60,7 +60,8 @@ class News(NamedTuple):
 
     cost: of following what trained. rests: no work is left. missing: what the plane
     that was asked for wants before there is a picture. edges: sharpness along the runs, by number, without names.
-    bytes: that snapshots and surfaces take. lost: why a run is left out, by number.
+    bytes: that snapshots and surfaces take; held: that what measures points does. lost: why a run is left out, by
+    number.
     """
 
     portraits: tuple[Portrait, ...]
@@ -70,6 +71,7 @@ class News(NamedTuple):
     edges: Mapping[int, EdgePath] = MappingProxyType({})
     bytes: int = 0
     lost: Mapping[int, str] = MappingProxyType({})
+    held: int = 0
 
 
 class Surveyor:
@@ -254,4 +256,4 @@ def how_it_stands(run: LiveRun) -> str:
 
 def news_of(live: Live) -> News:
     seen, edges = tuple(live.portraits()), live.edges.paths
-    return News(seen, live.budget.cost, live.rests, live.missing, edges, live.bytes, live.lost)
+    return News(seen, live.budget.cost, live.rests, live.missing, edges, live.bytes, live.lost, live.held)

@@ -92,6 +92,7 @@ def test_a_first_picture_is_told_at_once_and_later_ones_leave_the_browser_time(m
         hurried.append(at_once)
 
     monkeypatch.setattr("lab.panel.surveyor.time", SimpleNamespace(monotonic=lambda: now[0]))
+    monkeypatch.setattr(Live, "held", 0)
     surveyor = Surveyor(post)
     live = surveyor._live = Live()
     for second in range(10):

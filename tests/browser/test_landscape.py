@@ -145,7 +145,7 @@ def test_numbers_and_filters_come_on_request_and_all_can_be_saved(panel: Window)
 def test_two_runs_are_seen_side_by_side_on_one_plane_while_both_train(panel: Window, pair: str) -> None:
     unfold(panel)
     if pair == "skips":  # runs long enough for the 5% that are usual would be too long for a test
-        panel.kernel("panel.landscapes.share.value = 25; panel.landscapes.choices['samples'].value = 128")
+        panel.kernel("panel.landscapes.share.value = 25")
     train(panel, PAIRS[pair])
     panel.page.wait_for_function(f"() => ({SUMS})().length === 2")
     panel.page.wait_for_function(ON_ONE_PLANE, arg=NAMES[pair])
@@ -159,7 +159,7 @@ def test_two_runs_are_seen_side_by_side_on_one_plane_while_both_train(panel: Win
     picture(panel, f"landscape-{pair}-dark")
     panel.command("apputils:change-theme", {"theme": "JupyterLab Light"})
     assert panel.kernel("print([run.status for run in panel.runs])") == "['running', 'running']"
-    panel.kernel("panel.landscapes.share.value = 5; panel.landscapes.choices['samples'].value = 0")
+    panel.kernel("panel.landscapes.share.value = 5")
     panel.page.locator(".lab-stop").click()
     panel.state("stopped")
     in_3d = f"() => ({SURFACES})().every(surface => surface.type === 'surface')"

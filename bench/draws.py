@@ -2,7 +2,7 @@
 
   python bench/draws.py [CLAIM] [scratch=0.001 whole=0.003]    # one of CLAIMS; rates, which no run here decides
 
-The seeds of the claim share one image of each class: its interval does not hold the luck of that draw. Here each
+The seeds of a claim share their few images: its interval does not hold the luck of that draw. Here each
 of eight draws (10 to 17) has a seed of its own, both arms are trained on it, and the interval is over the draws.
 Prints test accuracies and the verdict.
 """
@@ -14,10 +14,8 @@ from pathlib import Path
 
 from lab.claims import Claim
 from lab.first import trained_first
-from lab.recipe import Recipe
+from lab.probes import accuracy_on_test
 from lab.sentences import words
-from lab.training import Training
-from lab.trials import missed_by, score_on
 from lab.verdicts import verdict
 
 FOLDER = Path(__file__).parent.parent / "recipes" / "claims"
@@ -29,16 +27,11 @@ CLAIMS = {  # and at which rates: those of an exploration, and those of the clai
 }
 
 
-def accuracy(recipe: Recipe) -> float:
-    """On the test images, with the final weights."""
-    session = Training(recipe, device="cpu")
-    list(session)
-    return score_on(session.data.test, missed_by(session))
-
-
 def main() -> None:
     claim = next((word for word in sys.argv[1:] if "=" not in word), next(iter(CLAIMS)))
     given = {name: float(rate) for name, sign, rate in (word.partition("=") for word in sys.argv[1:]) if sign}
+    if claim not in CLAIMS:
+        sys.exit(f"There are rates for {', '.join(CLAIMS)}, not for {claim}.")
     rates = CLAIMS[claim] | given
     plan = Claim.load(FOLDER / f"{claim}.yaml").plans["tuned"]
     for recipe in plan.first.values():
@@ -47,7 +40,7 @@ def main() -> None:
     for draw in DRAWS:
         for name, rate in rates.items():
             changes = {"optimizer.lr": rate, "modify.subset.draw": draw, "seed": draw}
-            found[name].append(accuracy(plan.arms[name].changed(**changes)))
+            found[name].append(accuracy_on_test(plan.arms[name].changed(**changes), "cpu"))
         print(f"draw {draw}: {', '.join(f'{name} {scores[-1]:.3f}' for name, scores in found.items())}", flush=True)
     print(words(verdict("whole", "scratch", found["whole"], found["scratch"])))
 

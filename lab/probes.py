@@ -198,7 +198,7 @@ def lands_between(
     Of test images, with the weights of the last epoch. PASS: from `low` to `high` at every seed. FAIL: at none.
     Else INCONCLUSIVE.
     """
-    found = np.array([test_accuracy(recipes[a].changed(seed=seed), device) for seed in range(seeds)])
+    found = np.array([accuracy_on_test(recipes[a].changed(seed=seed), device) for seed in range(seeds)])
     inside = (low <= found) & (found <= high)
     said = f"Test images {between(found)} ({seeds} seeds); {100 * low:g} to {percent(high)} asked for."
     return Finding(result_of(inside.all(), not inside.any()), said, {"test": found.tolist()})
@@ -242,7 +242,8 @@ def scores_of(recipe: Recipe, rates: Sequence[float], seeds: int, device: Device
     return np.array(found).reshape(len(rates), seeds)
 
 
-def test_accuracy(recipe: Recipe, device: Device) -> float:
+def accuracy_on_test(recipe: Recipe, device: Device) -> float:
+    """The fraction of test images that is right with the weights of the last epoch; chance where the run diverged."""
     session = Training(recipe, device=device)
     for _ in session:
         pass

@@ -206,7 +206,7 @@ def test_by_heart_is_all_of_training_and_none_of_validation(
     [([0.9, 0.93], "PASS"), ([0.9, 0.8], "INCONCLUSIVE"), ([0.8, 0.8], "FAIL"), ([0.95, 0.8], "FAIL")],
 )
 def test_a_level_is_that_of_every_seed(right: list[float], result: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(probes, "test_accuracy", lambda recipe, _: right[recipe.seed])
+    monkeypatch.setattr(probes, "accuracy_on_test", lambda recipe, _: right[recipe.seed])
     check = {"name": "lands_between", "a": "random", "seeds": 2, "low": 0.876, "high": 0.939}
     assert found(check, random=Recipe()).result == result
 
@@ -214,7 +214,7 @@ def test_a_level_is_that_of_every_seed(right: list[float], result: str, monkeypa
 def test_a_level_is_measured_on_test_images() -> None:
     recipe = Recipe(epochs=1)
     _, right = train(recipe, device="cpu").test(device="cpu")
-    assert probes.test_accuracy(recipe, "cpu") == pytest.approx(right)
+    assert probes.accuracy_on_test(recipe, "cpu") == pytest.approx(right)
 
 
 @pytest.mark.parametrize(("k", "plain", "momentum"), [(9, 0.8, 0.5), (100, 99 / 101, 9 / 11)])

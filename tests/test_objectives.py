@@ -274,7 +274,7 @@ def test_a_last_layer_that_no_class_has_taught_is_not_taken_over_whatever_its_wi
     lab.train(FEW.changed(objective=objective), folder=tmp_path / "a", progress=False, device="cpu")
     source = {"name": "run", "folder": str(tmp_path / "a")}
     table = lab.layer_table(FEW.changed(source=source, transfer="whole"))
-    assert {row.layer: row.start for row in table.rows}["9"] == "own (other classes)"
+    assert {row.layer: row.start for row in table.rows}["9"] == "own (names no classes)"
 
 
 def test_stacks_and_scripts_refuse_in_words():

@@ -8,7 +8,7 @@ from datetime import UTC, datetime
 from html import escape
 from pathlib import Path
 from types import EllipsisType
-from typing import Any
+from typing import Any, cast
 
 from lab.course.places import RUNS
 from lab.store import RunError, holding, make_folder, write_atomically
@@ -24,23 +24,34 @@ TOO_LATE = "There is nothing to hold what happened against: what would you have 
 BOX = "padding: 6px 10px; border-left: 4px solid #d55e00; background: var(--jp-layout-color2, #f4f4f4)"
 
 
-def predict(chapter: str, text: str | EllipsisType | None = None, *, folder: str | Path = RUNS) -> None:
+def predict(chapter: str, text: object = None, *, folder: str | Path = RUNS) -> None:
     """Keep a prediction; without a text, show the one that was made.
 
     Every one is kept with its time, in `predictions.json` in the folder of the runs; the last one is shown. Where there
     is none, that is said in a box, and the notebook goes on.
 
+    Args:
+        text: words, a number or a list of them; dots where nothing is written yet.
     Raises:
         RunError: it cannot be kept.
     """
     place = Path(folder) / FILE
-    if isinstance(text, str) and text.strip():
-        keep(place, chapter, text.strip())
+    if said := as_written(text):
+        keep(place, chapter, said)
         print(KEPT)
     elif made := known(place).get(chapter):
         print(f"You predicted: {made[-1]['text']}" + (STANDS if text is not None else ""))
     else:
         in_a_box(MISSING if text is not None else f"In chapter {chapter} you have predicted nothing. {TOO_LATE}")
+
+
+def as_written(prediction: object) -> str:
+    """One text of what was predicted, and none of dots."""
+    if prediction is None or isinstance(prediction, EllipsisType):
+        return ""
+    if isinstance(prediction, (list, tuple)):
+        return ", ".join(filter(None, map(as_written, cast("list[object]", prediction))))
+    return str(prediction).strip()
 
 
 def in_a_box(words: str) -> None:

@@ -104,6 +104,16 @@ class LiveFigure(go.FigureWidget):
         """Have somebody told, in any thread, whenever the browser has drawn all that it was sent."""
         self.observe(lambda _: tell(), "_drawn")
 
+    @traitlets.observe("_js2py_traceDeltas")
+    def _handler_js2py_traceDeltas(self, change: Any) -> None:  # noqa: N802  # plotly's name
+        """Hear that the browser has edited its traces, not what it takes for defaults.
+
+        Plotly removes what it was told for a default from the figure: after a page was loaded again `x0` and `dx` were
+        gone, and each point stood an epoch too early.
+        """
+        told = change["new"]
+        super()._handler_js2py_traceDeltas({**change, "new": told and {**told, "trace_deltas": []}})
+
     def get_state(self, key: Any = None, drop_defaults: bool = False) -> Any:  # ipywidgets' signature
         if key is None and hasattr(self, "_waiting_edit_callbacks"):  # a new view asks for everything
             self._trait_values["_widget_data"] = deepcopy(self._data)

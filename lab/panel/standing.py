@@ -46,7 +46,7 @@ class Standing:
         self.progress.say(state, [] if state in self.tasks else [entry.number for entry in shown])
         if state == "running" and not self._due():
             return None
-        self.progress.show(way_of(shown))
+        self.progress.show(way_of([] if state in self.tasks else shown))  # a task has no steps
         return shown
 
     def _state(self, shown: Sequence[Entry], *, training: bool) -> str:

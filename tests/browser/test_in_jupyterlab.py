@@ -141,6 +141,10 @@ panel.recipe = panel.recipe""")
     assert "square" in panel.kernel("print(panel.runs[0].provenance['custom_options'])")
 
 
+# Where the curves of validation begin, and how far their points lie apart.
+PLACES = """() => document.querySelector('.lab-results .js-plotly-plot').data.slice(4, 6).map((t) => [t.x0, t.dx])"""
+
+
 def test_reloading_the_page_shows_the_same_state_and_goes_on(panel: Window) -> None:
     panel.page.wait_for_function("() => !window.jupyterapp.shell.currentWidget.context.model.dirty")  # it saves itself
     train(panel, **LONG, augment=["flip", "crop"], modify=["random_labels"])
@@ -157,6 +161,14 @@ def test_reloading_the_page_shows_the_same_state_and_goes_on(panel: Window) -> N
     grows(panel)
     press(panel, "stop")
     panel.state("stopped")
+    panel.page.wait_for_function(f"() => ({PLACES})().every(([x0, dx]) => x0 && dx)")
+    places = panel.page.evaluate(PLACES)
+    panel.page.reload(wait_until="domcontentloaded")
+    panel.ready()
+    panel.state("stopped")
+    panel.page.wait_for_function("() => document.querySelector('.lab-results .js-plotly-plot')?.data?.length === 7")
+    panel.page.wait_for_timeout(1000)  # in which the browser tells what it takes for defaults
+    assert panel.page.evaluate(PLACES) == places
 
 
 def test_running_the_cell_again_replaces_the_panel(panel: Window) -> None:

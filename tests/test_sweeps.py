@@ -249,7 +249,10 @@ def test_a_full_disk_is_said_with_what_to_do(tmp_path: Path, monkeypatch: pytest
         swept(tmp_path / "sweep", {"base": FEW}, Here())
 
 
-def test_a_process_stops_by_itself_when_the_sweep_is_gone(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_process_stops_by_itself_when_the_sweep_is_gone(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    left = tmp_path / "lab-nursery-x"
+    left.mkdir()
+    monkeypatch.setenv(processes.DOOR, str(left / "door"))
     parents, sent = iter([7, 7, 1]), []
     monkeypatch.setattr(processes, "ASKED_SECONDS", 0)
     monkeypatch.setattr("os.getppid", lambda: next(parents))
@@ -257,6 +260,21 @@ def test_a_process_stops_by_itself_when_the_sweep_is_gone(monkeypatch: pytest.Mo
     processes.leave_after(7)
     assert sent == [(os.getpid(), signal.SIGTERM)]
     assert not list(parents)
+    assert not left.exists()
+
+
+@pytest.mark.parametrize(("letters", "shared"), [("x" * 60, True), ("\N{SNOWMAN}" * 60, False)])
+def test_processes_share_a_nursery_where_the_bytes_of_its_path_are_few_enough(
+    letters: str, shared: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    worker = Mock()
+    monkeypatch.setattr(processes, "Worker", worker)
+    monkeypatch.setattr(processes, "end", lambda _: None)
+    folder = Mock()
+    folder.name = letters
+    monkeypatch.setattr(processes, "TemporaryDirectory", lambda **_: folder)
+    with processes.Processes([{}]):
+        assert bool(worker.call_args.args[0][processes.DOOR]) is shared
 
 
 def test_a_missing_data_set_is_said_before_any_work(tmp_path: Path) -> None:

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import json
+import os
 import secrets
 import socket
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from tempfile import TemporaryDirectory
+from tempfile import TemporaryDirectory, gettempdir
 from typing import Any, NamedTuple
 
 from lab.catalogue import RecipeError
@@ -17,8 +18,8 @@ LOOPBACK = "127.0.0.1"
 PORT, TRIED = 8866, 20
 LEFT = 300  # seconds without a page and without news from training, after which a kernel ends
 PING = 30_000  # milliseconds for a page to answer; by default longer than from one question to the next, which warns
-VOILA = pip_install("'lab[app]'")
-NO_VOILA = f"The panel is served by Voila, which is not installed. Install it: {VOILA}."
+NO_VOILA = "The panel is served by Voila, which is not installed. Install it: {}."
+SOCKET = "voila_xxxxxxxx/kernel-xxxxxxxx-xxxx-xxxx-xxxx-xxxxxxxxxxxx-ipc-1"  # of a kernel, among temporary files
 ONLY_HERE = "default-src 'self' 'unsafe-inline' 'unsafe-eval' data: blob:; frame-ancestors 'self'"
 WITHOUT_OTHER_HOSTS = """{%- extends "voila/templates/lab/index.html.j2" -%}
 {%- block notebook_css -%}
@@ -113,11 +114,18 @@ def config_of(place: Place) -> Any:
     config.Voila.update({"ip": LOOPBACK, "port": place.port, "port_retries": 0, "token": place.token})
     config.Voila.update({"open_browser": False, "log_level": "ERROR"})
     config.VoilaConfiguration.prelaunch_hook = hand_over
-    config.KernelManager.transport = "ipc"  # files of this user alone; ipykernel warns of what any user may connect to
+    config.KernelManager.transport = transport()
     config.MappingKernelManager.update({"cull_idle_timeout": LEFT, "cull_interval": 30})  # where a browser crashed
     settings = {"headers": {"Content-Security-Policy": ONLY_HERE}, "ws_ping_timeout": PING}
     config.Voila.tornado_settings = settings
     return config
+
+
+def transport() -> str:
+    """Files of this user alone where the system takes names so long, else ports, which any user may connect to."""
+    from zmq import IPC_PATH_MAX_LEN  # noqa: PLC0415  # likewise
+
+    return "ipc" if len(os.fsencode(Path(gettempdir(), SOCKET))) <= IPC_PATH_MAX_LEN else "tcp"
 
 
 def hand_over(handler: Any, **_: object) -> None:
@@ -133,5 +141,5 @@ def voila() -> Any:
     try:
         from voila.app import Voila  # pyright: ignore  # noqa: PGH003, PLC0415  # an optional package
     except ImportError:
-        raise RecipeError(NO_VOILA) from None
+        raise RecipeError(NO_VOILA.format(pip_install("'lab[app]'"))) from None
     return Voila

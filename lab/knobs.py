@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 EDGE = 0.02  # of a range: what lies so near its end counts as at it
 ROUND = 4  # points that train together; more would know less of each other
-MISSING = f"To tune more than the learning rate, Optuna is needed: {pip_install('optuna')}"
+MISSING = "To tune more than the learning rate, Optuna is needed: {}"
 Point = tuple[tuple[str, float], ...]  # dotted keys of a recipe and their values
 
 
@@ -127,6 +127,6 @@ def new_study() -> optuna.Study:
     try:
         import optuna  # noqa: PLC0415  # an optional package
     except ImportError:
-        raise RecipeError(MISSING) from None
+        raise RecipeError(MISSING.format(pip_install("optuna"))) from None
     optuna.logging.set_verbosity(optuna.logging.WARNING)
     return optuna.create_study(direction="maximize", sampler=optuna.samplers.TPESampler(seed=0, n_startup_trials=5))

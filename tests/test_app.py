@@ -9,7 +9,9 @@ import signal
 import socket
 import subprocess
 import sys
+import tempfile
 from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import NamedTuple
 from urllib.error import HTTPError
@@ -20,6 +22,7 @@ import pytest
 
 from lab import app
 from lab.__main__ import main
+from lab.installing import pip_install
 from lab.recipe import RecipeError
 
 LONG = 120  # seconds after which something hangs
@@ -55,12 +58,13 @@ class Served(NamedTuple):
         return self.address.partition("?")[0]
 
 
-@pytest.fixture(scope="module")
-def served(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Served]:
+@contextmanager
+def serving(folder: Path, **more: str) -> Iterator[Served]:
+    """more: of its environment."""
     pytest.importorskip("voila")
-    folder = tmp_path_factory.mktemp('\'my "folder"')  # both quotes: it stands in the code of a cell
     command = [sys.executable, "-m", "lab_command", "app"]
-    process = subprocess.Popen(command, cwd=folder, env=environment(folder), stdout=subprocess.PIPE, text=True)
+    where = {**environment(folder), **more}
+    process = subprocess.Popen(command, cwd=folder, env=where, stdout=subprocess.PIPE, text=True)
     assert process.stdout
     found = re.search(r"http://127\.0\.0\.1:\d+/\?token=\S+", process.stdout.readline())
     assert found
@@ -68,6 +72,12 @@ def served(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Served]:
     process.send_signal(signal.SIGINT)
     assert process.wait(LONG) == 0
     process.stdout.close()
+
+
+@pytest.fixture(scope="module")
+def served(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Served]:
+    with serving(tmp_path_factory.mktemp('\'my "folder"')) as place:  # both quotes: it stands in the code of a cell
+        yield place
 
 
 def test_who_is_told_the_address_is_answered_at_once(served: Served) -> None:
@@ -89,6 +99,26 @@ def test_with_the_token_the_panel_comes_and_asks_nothing_of_other_hosts(served: 
     assert "Traceback" not in body
     assert headers["Content-Security-Policy"].startswith("default-src 'self' ")
     assert "http" not in headers["Content-Security-Policy"]
+
+
+def test_where_the_path_of_temporary_files_is_long_the_panel_comes_too(tmp_path: Path) -> None:
+    temporary = tmp_path / ("x" * 60)
+    temporary.mkdir()
+    with serving(tmp_path, TMPDIR=str(temporary)) as place:
+        status, body, _ = answer(place.address)
+    assert status == 200
+    assert "application/vnd.jupyter.widget-view+json" in body
+
+
+@pytest.mark.parametrize(("letters", "transport"), [("x" * 42, "ipc"), ("x" * 43, "tcp"), ("\N{SNOWMAN}" * 15, "tcp")])
+def test_kernels_are_talked_to_by_files_where_their_names_may_be_so_long(
+    letters: str, transport: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    zmq = pytest.importorskip("zmq")
+    socket_beyond = len("/voila_12345678/kernel-12345678-1234-1234-1234-123456789012-ipc-5")
+    monkeypatch.setattr(tempfile, "tempdir", f"/{letters}")
+    monkeypatch.setattr(zmq, "IPC_PATH_MAX_LEN", 1 + 42 + socket_beyond)
+    assert app.transport() == transport
 
 
 def test_only_this_machine_is_listened_to(served: Served) -> None:
@@ -124,7 +154,8 @@ def test_every_place_has_a_token_of_its_own(monkeypatch: pytest.MonkeyPatch) -> 
 def test_where_voila_is_missing_that_is_said_with_what_to_do(monkeypatch: pytest.MonkeyPatch, capsys) -> None:
     monkeypatch.setitem(sys.modules, "voila.app", None)
     assert main(["app"]) == 2
-    assert capsys.readouterr().err == f"lab: {app.NO_VOILA}\n"
+    said = app.NO_VOILA.format(pip_install("'lab[app]'"))
+    assert capsys.readouterr().err == f"lab: {said}\n"
 
 
 @pytest.mark.parametrize("name", ["plain", "it's", 'a "b"', "new\nline", "☃ {x} %s \\n", "'); import os; ('"])

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+import sys
 from configparser import ConfigParser
 from pathlib import Path
 
@@ -14,6 +15,7 @@ from hypothesis import strategies as st
 
 import lab
 from lab.course import check, predict, profile, verdict
+from lab.course.__main__ import main as course
 from lab.course.answers import Exercise, exercise_of, read_exercises, said_of, seal, sealed
 from lab.course.making import make, student, without_solution
 from lab.course.verdict_lines import judged, strays
@@ -223,6 +225,17 @@ def test_verdicts_are_compared_within_their_tolerances(tmp_path: Path, capsys) -
     assert found["f"] == ["02: no verdict was measured."]
     assert strays(tmp_path / "f" / "verdicts", tmp_path / "a" / "verdicts", "02") == found["f"]
     assert strays(tmp_path / "f" / "verdicts", tmp_path / "a" / "verdicts", "03") == []
+
+
+@pytest.mark.parametrize("what", [["--compare"], ["--execute", "executed"]])
+def test_a_chapter_that_is_not_there_is_refused(what: list[str], tmp_path: Path, monkeypatch, capsys) -> None:
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(sys, "argv", ["lab.course", *what, "--chapter=99"])
+    with pytest.raises(SystemExit) as refused:
+        course()
+    assert refused.value.code == 2
+    assert "begins with '99'" in capsys.readouterr().err
+    assert not list(tmp_path.iterdir())
 
 
 def test_the_profile_is_the_parameter_s_or_the_environment_s_or_smoke(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -14,7 +14,7 @@ from small_sweeps import FEW, Here, sweep_of, swept
 import lab
 from lab.store import RunError
 from lab.sweeps import Sweeping, cluster, points
-from lab.sweeps.cluster import Cluster, Parcel, files_of, own_folder, parcelled, place_for, unpack
+from lab.sweeps.cluster import Cluster, Parcel, alone_in, files_of, name_of, own_folder, parcelled, place_for, unpack
 
 
 @pytest.fixture(autouse=True)
@@ -30,7 +30,7 @@ class OnThisMachine(Cluster):
     """Hands orders to the function that a cluster's machines execute, here."""
 
     def __init__(self) -> None:
-        self.under_way, self.sent, self.name, self.room = {}, [], "sweep", 2
+        self.under_way, self.sent, self.room = {}, [], 2
         self.task = Mock(remote=self.send)
 
     def __enter__(self) -> OnThisMachine:
@@ -86,6 +86,58 @@ def test_what_an_attempt_left_is_found_by_the_next_and_gone_after_it(place_of_it
             assert list(other.iterdir()) == []
     assert list(left.parent.iterdir()) == []
     assert [path.name for path in place_of_its_own.iterdir()] == [left.parent.name]
+
+
+def test_the_same_command_started_again_finds_what_the_one_before_it_left(tmp_path: Path) -> None:
+    order, options = points.Order("0" * 12, "{}", tmp_path / "out" / "runs" / "0"), (("own.py", "import lab"),)
+    names = {name_of(order, options) for _ in range(2)}
+    elsewhere = points.Order("0" * 12, "{}", tmp_path / "other" / "runs" / "0")
+    assert len(names) == 1
+    assert name_of(elsewhere, options) not in names  # another sweep's run of the same recipe is its own
+    assert name_of(order, (("own.py", "import lab, os"),)) not in names
+
+
+def test_what_nobody_came_back_for_is_deleted_after_a_day() -> None:
+    places = own_folder("lab-points")
+    for name in ("old", "held", "new", "written", "gone"):
+        (places / name / "run").mkdir(parents=True)
+    for name in ("old", "held"):
+        os.utime(places / name / "run", (0, 0))
+    for name in ("old", "held", "written"):
+        os.utime(places / name, (0, 0))
+    with alone_in(places / "held") as alone, place_for("gone"):
+        assert alone
+    assert sorted(path.name for path in places.iterdir()) == ["held", "new", "written"]
+
+
+def test_who_has_opened_a_folder_before_it_was_deleted_does_not_hold_the_one_made_after(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folder, opened = tmp_path / "point", os.open
+
+    def late(*given: object) -> int:
+        descriptor = opened(*given)
+        folder.rename(tmp_path / "deleted")
+        folder.mkdir()
+        return descriptor
+
+    folder.mkdir()
+    with monkeypatch.context() as patched:
+        patched.setattr(os, "open", late)
+        with alone_in(folder) as late_one:
+            assert not late_one
+    with alone_in(folder) as first, alone_in(folder) as second:
+        assert (first, second) == (True, False)
+    with alone_in(tmp_path / "none") as nothing:
+        assert not nothing
+
+
+def test_a_machine_where_nothing_can_be_written_says_so_in_the_outcome(place_of_its_own: Path, tmp_path: Path) -> None:
+    (place_of_its_own / f"lab-points-{os.getuid()}").mkdir()
+    (place_of_its_own / f"lab-points-{os.getuid()}").chmod(0o777)
+    outcome = parcelled(points.Order("0" * 12, "{}", Path("run")), (), str(tmp_path), "point", {}).outcome
+    assert (outcome.id, outcome.status) == ("0" * 12, "failed")
+    assert outcome.detail.endswith("is not this user's alone. Delete it, or name another place in TMPDIR.")
 
 
 @pytest.mark.parametrize("made", ["open to others", "a link"])

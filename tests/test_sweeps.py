@@ -23,7 +23,7 @@ from lab.__main__ import main
 from lab.catalogue import RecipeError
 from lab.own_options import add_options
 from lab.recipe import Recipe, flat
-from lab.store import RunError
+from lab.store import RunError, contents
 from lab.sweeps import Outcome, Sweep, Sweeping, command, completed, processes
 from lab.sweeps.cluster import Cluster
 from lab.sweeps.command import engine_of, page, time_words
@@ -249,7 +249,10 @@ def test_a_full_disk_is_said_with_what_to_do(tmp_path: Path, monkeypatch: pytest
         swept(tmp_path / "sweep", {"base": FEW}, Here())
 
 
-def test_a_process_stops_by_itself_when_the_sweep_is_gone(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_process_stops_by_itself_when_the_sweep_is_gone(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    left = tmp_path / "lab-nursery-x"
+    left.mkdir()
+    monkeypatch.setenv(processes.DOOR, str(left / "door"))
     parents, sent = iter([7, 7, 1]), []
     monkeypatch.setattr(processes, "ASKED_SECONDS", 0)
     monkeypatch.setattr("os.getppid", lambda: next(parents))
@@ -257,6 +260,21 @@ def test_a_process_stops_by_itself_when_the_sweep_is_gone(monkeypatch: pytest.Mo
     processes.leave_after(7)
     assert sent == [(os.getpid(), signal.SIGTERM)]
     assert not list(parents)
+    assert not left.exists()
+
+
+@pytest.mark.parametrize(("letters", "shared"), [("x" * 60, True), ("\N{SNOWMAN}" * 60, False)])
+def test_processes_share_a_nursery_where_the_bytes_of_its_path_are_few_enough(
+    letters: str, shared: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    worker = Mock()
+    monkeypatch.setattr(processes, "Worker", worker)
+    monkeypatch.setattr(processes, "end", lambda _: None)
+    folder = Mock()
+    folder.name = letters
+    monkeypatch.setattr(processes, "TemporaryDirectory", lambda **_: folder)
+    with processes.Processes([{}]):
+        assert bool(worker.call_args.args[0][processes.DOOR]) is shared
 
 
 def test_a_missing_data_set_is_said_before_any_work(tmp_path: Path) -> None:
@@ -486,7 +504,7 @@ def test_a_sweep_that_has_ended_is_summarised_again_only_when_something_is_new(
     words = ["sweep", str(folder.parent / "sweep.yaml"), "--folder", str(folder), "--device", "cpu", "--quiet"]
     page_of = Mock(return_value="")
     monkeypatch.setattr(command, "page", page_of)
-    monkeypatch.setattr(command, "executed", lambda *_: (folder / command.SUMMARY).touch())
+    monkeypatch.setattr(command, "executed", lambda _, made, __: made.touch())
     assert main(words) == 0
     assert "1 of 2 points finished, 1 diverged." in capsys.readouterr().out
     assert not page_of.called
@@ -501,6 +519,43 @@ def test_a_sweep_that_has_ended_is_summarised_again_only_when_something_is_new(
     page_of.reset_mock()
     main(words)
     assert page_of.called
+
+
+def test_a_summary_that_failed_is_made_again_and_the_page_is_there_meanwhile(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    sweeping = swept(tmp_path / "out", {"base": FEW}, Here())
+    page, summary = tmp_path / "out" / command.PAGE, tmp_path / "out" / command.SUMMARY
+
+    def failing(_: Path, made: Path, __: object) -> None:
+        made.write_text("An Exception was encountered")
+        raise OSError("no room left")
+
+    for _ in range(2):
+        monkeypatch.setattr(command, "executed", failing)
+        with pytest.raises(OSError, match="no room left"):
+            command.summarised(sweeping, Wishes())
+        assert page.exists()
+        assert not summary.exists()
+    monkeypatch.setattr(command, "executed", lambda _, made, __: made.write_text("whole"))
+    command.summarised(sweeping, Wishes())
+    assert summary.read_text() == "whole"
+    assert contents(page.parent) == [page.name, OUTCOMES, "reports", "runs", summary.name, "sweep.json"]
+
+
+def test_runs_that_had_ended_before_say_nothing_of_the_time_left(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    rates = [0.1, 0.2, 0.3, 0.4, 0.5, 0.6]
+    swept(tmp_path / "out", {"base": FEW, "grid": {"optimizer.lr": rates[:3]}}, Here())
+    (tmp_path / "out" / OUTCOMES).unlink()
+    spec = {"base": FEW, "grid": {"optimizer.lr": rates}}
+    sweeping = Sweeping(sweep_of(spec), tmp_path / "out", plain=True, device="cpu")
+    for _ in command.told(sweeping, Here(), quiet=False):
+        pass
+    places = [line.partition(": ")[0] for line in capsys.readouterr().err.splitlines()[1:]]
+    assert places[:5] == ["1/6", "2/6", "3/6", "4/6", "5/6"]
+    assert places[5] == f"6/6, about {time_words(0)} left"
 
 
 def test_the_time_left_counts_no_start_of_processes_and_is_told_from_the_third_result_on(

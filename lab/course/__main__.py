@@ -18,7 +18,7 @@ from lab.sweeps.points import executed
 
 
 def main() -> int:
-    """0, or 1 when verdicts differ by more than their tolerances."""
+    """0, or 1 when verdicts differ by more than their tolerances, or 2 for a chapter that is not there."""
     parser = argparse.ArgumentParser(prog="python -m lab.course", description=__doc__)
     parser.add_argument("--instructor", default=COURSE / "instructor", help="folder of the instructor's notebooks")
     parser.add_argument("--students", default=COURSE, help="folder in which the students' are made")
@@ -27,12 +27,17 @@ def main() -> int:
     parser.add_argument("--chapter", default="", help="only those whose names begin so, such as 05 (default: all)")
     parser.add_argument("parameters", nargs="*", help="of those that are executed, such as first_seed=10")
     given = parser.parse_args()
+    expected = COURSE / "instructor" / FOLDER
+    where, kind = (expected, "json") if given.compare else (Path(given.students), "ipynb")
+    chosen = sorted(where.glob(f"{given.chapter}*.{kind}"))
+    if given.chapter and not chosen:
+        parser.error(f"nothing in {where} begins with {given.chapter!r}")
     if given.compare:
-        said = strays(COURSE / "instructor" / RUNS / FOLDER, COURSE / "instructor" / FOLDER, given.chapter)
+        said = strays(COURSE / "instructor" / RUNS / FOLDER, expected, given.chapter)
         print("\n".join(said) or "All verdicts are as expected, within their tolerances.")
         return int(bool(said))
     if given.execute:
-        return execute(sorted(Path(given.students).glob(f"{given.chapter}*.ipynb")), given.execute, given.parameters)
+        return execute(chosen, given.execute, given.parameters)
     for path in make(given.instructor, given.students):
         print(path)
     return 0

@@ -2,35 +2,34 @@
 
 A run is trained in a folder of its machine's own; only the process that runs the sweep writes the sweep's folder. So no
 disk needs to be shared, and a point that was trained twice after all (its machine was thought dead) is kept once.
-A worker that is killed leaves its run where the next attempt on that machine finds it.
+A worker that is killed leaves its run where the next attempt on that machine finds it, be it of a later call.
 """
 
 from __future__ import annotations
 
+import hashlib
 import os
 import shutil
 import socket
 import stat
+import time
 from collections.abc import Generator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
 from tempfile import TemporaryDirectory, gettempdir
 from typing import Any
-from uuid import uuid4
-
-from filelock import FileLock, Timeout
 
 from lab.catalogue import RecipeError
 from lab.installing import pip_install
 from lab.recipe import Recipe
 from lab.store import RunError, contents, make_folder, write_atomically
 from lab.sweeps.outcomes import Outcome, room_in
-from lab.sweeps.points import Order, done, ended_before
+from lab.sweeps.points import Order, done, ended_before, said
 
-RAY = pip_install("'lab[cluster]'")
-MISSING = f"To run a sweep on a cluster, Ray is needed: {RAY}"
+MISSING = "To run a sweep on a cluster, Ray is needed: {}"
 KNOCK_SECONDS = 5
+LEFT_SECONDS = 24 * 3600  # how long what an attempt left waits for the next one
 AHEAD = 2  # orders under way for each run that the cluster has room for: the next one is there when a machine is free
 
 
@@ -56,7 +55,6 @@ class Cluster:
     def __init__(self, address: str = "auto", gpus_per_run: float | None = None) -> None:
         self.ray, self.address, self.gpus_per_run = imported(), address, gpus_per_run
         self.under_way: dict[Any, Order] = {}
-        self.name = uuid4().hex[:12]
 
     def __enter__(self) -> Cluster:
         self.joined = not self.ray.is_initialized()
@@ -104,7 +102,7 @@ class Cluster:
         files = tuple((Path(file).name, Path(file).read_text(encoding="utf-8")) for file in order.options)
         elsewhere = replace(order, folder=Path("run"), report=order.report and Path("report.ipynb"), options=())
         there = files_of(order.folder) if ended_before(Recipe.from_yaml(order.recipe), order.folder) else {}
-        self.under_way[self.task.remote(elsewhere, files, str(Path.cwd()), self.name, there)] = order
+        self.under_way[self.task.remote(elsewhere, files, str(Path.cwd()), name_of(order, files), there)] = order
 
     def next(self) -> Outcome:
         (reference, *_), _ = self.ray.wait(list(self.under_way), num_returns=1)
@@ -115,6 +113,12 @@ class Cluster:
             return Outcome(order.id, "lost", lost(error))
         unpack(parcel, order)
         return parcel.outcome
+
+
+def name_of(order: Order, options: tuple[tuple[str, str], ...]) -> str:
+    """The same whenever this machine wants the point in this folder, with these options: what was left is its own."""
+    asked = repr((socket.gethostname(), str(order.folder), options)).encode()
+    return hashlib.sha256(asked).hexdigest()[:16]
 
 
 def knock(address: str) -> None:
@@ -128,7 +132,7 @@ def imported() -> Any:
     try:
         import ray  # noqa: PLC0415  # an optional package
     except ImportError:
-        raise RecipeError(MISSING) from None
+        raise RecipeError(MISSING.format(pip_install("'lab[cluster]'"))) from None
     return ray
 
 
@@ -139,43 +143,83 @@ def lost(error: Exception) -> str:
 
 
 def parcelled(
-    order: Order, options: tuple[tuple[str, str], ...], cwd: str, sweep: str, there: dict[str, bytes]
+    order: Order, options: tuple[tuple[str, str], ...], cwd: str, name: str, there: dict[str, bytes]
 ) -> Parcel:
     """On whichever machine: train in a folder that is gone afterwards.
 
     Args:
         cwd: from where the names of files are seen.
-        sweep: its name; there: files of the point's run, where it has ended already and only its report is wanted.
+        name: of that folder; there: files of the point's run, where it has ended already and only its report is wanted.
     """
     with suppress(OSError):
         os.chdir(cwd)
-    with place_for(f"{sweep}-{order.id}") as place:
-        known = tuple(kept_option(name, text) for name, text in options)
-        run, report = place / order.folder, order.report and place / order.report
-        if there and not run.exists():
-            keep(there, run)
-        outcome = done(replace(order, folder=run, report=report, options=known))
-        return Parcel(outcome, files_of(run), report.read_bytes() if report and report.exists() else None)
+    try:
+        with place_for(name) as place:
+            return parcelled_in(place, order, options, there)
+    except (OSError, RunError) as error:
+        return Parcel(Outcome(order.id, "failed", said(error)), {}, None)
+
+
+def parcelled_in(place: Path, order: Order, options: tuple[tuple[str, str], ...], there: dict[str, bytes]) -> Parcel:
+    known = tuple(kept_option(name, text) for name, text in options)
+    run, report = place / order.folder, order.report and place / order.report
+    if there and not run.exists():
+        keep(there, run)
+    outcome = done(replace(order, folder=run, report=report, options=known))
+    return Parcel(outcome, files_of(run), report.read_bytes() if report and report.exists() else None)
 
 
 @contextmanager
 def place_for(point: str) -> Generator[Path]:
     """A folder for an attempt at a point. One that was killed leaves it to the next; two at once have their own."""
-    shared = own_folder("lab-points") / point
-    lock = FileLock(f"{shared}.lock")
+    places = own_folder("lab-points")
+    forget_old(places)
+    (places / point).mkdir(exist_ok=True)
+    with alone_in(places / point) as alone:
+        if alone:
+            try:
+                yield places / point
+            finally:
+                shutil.rmtree(places / point, ignore_errors=True)
+            return
+    with TemporaryDirectory(prefix="lab-") as own:
+        yield Path(own)
+
+
+def forget_old(places: Path) -> None:
+    """Delete what attempts left to which none came back."""
+    for left in places.iterdir():
+        with suppress(OSError):  # another attempt may delete it meanwhile
+            latest = max(each.stat().st_mtime for each in (left, *left.iterdir()))
+            if time.time() - latest < LEFT_SECONDS:
+                continue
+            with alone_in(left) as alone:
+                shutil.rmtree(left, ignore_errors=True) if alone else None
+
+
+@contextmanager
+def alone_in(folder: Path) -> Generator[bool]:
+    """Whether this folder is ours as long as this lasts. It is its own lock: none is left over when it is deleted."""
     try:
-        lock.acquire(blocking=False)
-    except Timeout:
-        with TemporaryDirectory(prefix="lab-") as own:
-            yield Path(own)
+        held = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW)
+    except OSError:
+        yield False
         return
     try:
-        shared.mkdir(exist_ok=True)
-        yield shared
+        yield is_locked(held, folder)
     finally:
-        shutil.rmtree(shared, ignore_errors=True)
-        Path(lock.lock_file).unlink(missing_ok=True)
-        lock.release()
+        os.close(held)
+
+
+def is_locked(held: int, folder: Path) -> bool:
+    """Whether we have it to ourselves, and it is still what has this name: who had it before us may have deleted it."""
+    import fcntl  # noqa: PLC0415  # not every system has it
+
+    try:
+        fcntl.flock(held, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        return os.path.samestat(os.fstat(held), folder.stat())
+    except OSError:
+        return False
 
 
 def own_folder(name: str) -> Path:
@@ -190,8 +234,6 @@ def own_folder(name: str) -> Path:
 
 def kept_option(name: str, text: str) -> str:
     """A person's file under a name that is the same for each point, so that the process executes it once."""
-    import hashlib  # noqa: PLC0415
-
     folder = own_folder("lab-options") / hashlib.sha256(text.encode()).hexdigest()[:16]
     folder.mkdir(exist_ok=True)
     write_atomically(folder / name, text.encode())

@@ -9,6 +9,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import AbstractContextManager, redirect_stdout
 from importlib.metadata import version
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any
 
 from tqdm import tqdm
@@ -135,12 +136,12 @@ def told(sweeping: Sweeping, engine: AbstractContextManager[Engine], *, quiet: b
     total, todo, terminal = len(sweeping.sweep.points), len(sweeping.todo), sys.stderr.isatty()
     if not quiet and not terminal:
         print(f"{total - todo} of {total} points have a result, {todo} to do ...", file=sys.stderr, flush=True)
-    pace, settled = Pace(todo), 0
+    pace, settled = Pace(), 0
     with tqdm(total=total, initial=total - todo, unit="point", disable=quiet or not terminal) as bar:
         for point, outcome in sweeping.over(engine):
             again = not outcome.ended and outcome.attempts <= sweeping.retries
             settled += not again
-            known = pace.left(settled, outcome.seconds)
+            known = pace.left(todo - settled, settled - sweeping.unheard, outcome.seconds)
             if outcome.status != "finished" or not (quiet or terminal):
                 words = outcome_words(point, outcome, again=again)
                 where = f"{total - todo + settled}/{total}{known}: " if not terminal else ""
@@ -152,17 +153,21 @@ def told(sweeping: Sweeping, engine: AbstractContextManager[Engine], *, quiet: b
 class Pace:
     """How long points take; what processes take to start is none of it."""
 
-    def __init__(self, todo: int) -> None:
-        self.todo, self.begun = todo, 0.0
+    begun = 0.0
 
-    def left(self, settled: int, seconds: float) -> str:
-        """The time left, in words; none as long as too few have settled. seconds: of the last one's training."""
+    def left(self, todo: int, settled: int, seconds: float) -> str:
+        """The time left, in words; none as long as too few have settled.
+
+        Args:
+            settled: points since the beginning, without runs that had ended before it.
+            seconds: of the last one's training.
+        """
         now = time.monotonic()
         if settled and not self.begun:
             self.begun = now - seconds
         if settled < TELLING:
             return ""
-        return f", about {time_words((now - self.begun) / settled * (self.todo - settled))} left"
+        return f", about {time_words((now - self.begun) / settled * todo)} left"
 
 
 def outcome_words(point: Point, outcome: Outcome, *, again: bool) -> str:
@@ -185,7 +190,10 @@ def summarised(sweeping: Sweeping, wishes: Wishes) -> Findings:
     if NOTEBOOK.exists():
         options = [str(Path(file).resolve()) for file in wishes.options]
         given = {"folder": str(folder.path.resolve()), "train": False, "options": options}
-        executed(NOTEBOOK, folder.path / SUMMARY, given)
+        with TemporaryDirectory() as place:  # papermill keeps one that failed too, which would pass for the summary
+            made = Path(place, SUMMARY)
+            executed(NOTEBOOK, made, given)
+            write_atomically(folder.path / SUMMARY, made.read_bytes())
     return found
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -24,7 +25,7 @@ from lab.sweeps.points import Order, done
 
 ENTRY = "from lab.sweeps.processes import serve; serve()"
 DOOR = "LAB_NURSERY"  # in the environment: the socket by which all processes ask one nursery for their kernels
-LONGEST = 100  # letters of a socket's path, a few less than systems take; beyond it each has its own nursery
+LONGEST = 100  # bytes of a socket's path, a few less than systems take; beyond it each has its own nursery
 ASKED_SECONDS = 1.0
 LOST = "Its process ended before the run did ({})."
 
@@ -67,7 +68,7 @@ class Processes:
     def __enter__(self) -> Processes:
         self.folder = TemporaryDirectory(prefix="lab-nursery-")
         door = str(Path(self.folder.name, "door"))
-        shared = {DOOR: door if len(door) <= LONGEST else ""}
+        shared = {DOOR: door if len(os.fsencode(door)) <= LONGEST else ""}
         self.idle.extend(Worker({**place, **shared}) for place in self.places)
         return self
 
@@ -154,6 +155,8 @@ def leave_after(parent: int) -> None:
     """Stop what trains, resumably, when the sweep's own process is gone: nobody would hear of it any more."""
     while os.getppid() == parent:
         time.sleep(ASKED_SECONDS)
+    if door := os.environ.get(DOOR):  # of the sweep's own temporary folder, which it could not delete
+        shutil.rmtree(Path(door).parent, ignore_errors=True)
     os.kill(os.getpid(), signal.SIGTERM)
 
 

@@ -62,6 +62,7 @@ class Sweeping:
         self.notebook = "" if plain else notebook_text()
         self.options = tuple(str(Path(file).resolve()) for file in options)
         self.outcomes = self.folder.outcomes()
+        self.unheard = 0  # of the outcomes told: of runs that ended before, and are only now heard of
 
     @property
     def todo(self) -> list[Point]:
@@ -77,7 +78,7 @@ class Sweeping:
             load(*data)  # a data set that is missing is said before any work
         make_folder(self.folder.path)
         with holding(self.folder.path):
-            self.outcomes = self.folder.outcomes()
+            self.outcomes, self.unheard = self.folder.outcomes(), 0
             self.folder.start(self.sweep)
             yield from self._unheard()
             if self.todo:
@@ -90,6 +91,7 @@ class Sweeping:
             if outcome := ended_before(point.recipe, self.folder.run(point.id)):
                 self.outcomes[point.id] = outcome
                 self.folder.add(outcome)
+                self.unheard += 1
                 yield point, outcome
 
     def _over(self, engine: Engine) -> Iterator[tuple[Point, Outcome]]:

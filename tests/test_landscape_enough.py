@@ -18,9 +18,10 @@ from lab.landscape import Evaluator, Grid, Live, Question, samples_of, surface
 from lab.landscape import enough as module
 from lab.landscape.brief import brief_words
 from lab.landscape.enough import Count, Counted, coarsest, enough_samples, noise_in_levels
-from lab.landscape.live_counts import Counts
+from lab.landscape.live_counts import Counts, off
 from lab.landscape.scenes import Scene, trust_words
 from lab.landscape.scenes import share as share_of
+from lab.landscape.surfaces import Measured
 from lab.landscape.trails import at_once
 from lab.landscape_scenes import scenes_of
 from lab.training import Training
@@ -84,6 +85,27 @@ def test_in_mode_batch_the_pilot_is_a_batch_at_least():
     evaluator = Evaluator(session.model, plane_of("random", session), samples_of(session), **options)
     assert enough_samples(evaluator, GRID, 100.0) == 40
     assert len(evaluator.with_samples(evaluator.samples.first(100)).samples) == 80
+
+
+@pytest.mark.parametrize(
+    ("noise", "samples", "enough", "mode", "expected"),
+    [
+        (0.01, 256, 256, "stored", True),
+        (0.01, 128, 128, "stored", False),  # there is nothing below the pilot
+        (0.01, 256, 256, "batch", False),  # which here is a batch
+        (0.01, 512, 512, "batch", True),
+        (0.01, 512, 256, "stored", False),  # another run needs them
+        (0.5, 256, 256, "stored", False),
+        (1.1, 128, 128, "stored", True),
+        (1.1, 2048, 2048, "stored", False),  # there are no more
+    ],
+)
+def test_images_are_counted_anew_where_their_number_can_change(
+    monkeypatch, noise, samples, enough, mode, expected
+) -> None:
+    monkeypatch.setattr("lab.landscape.live_counts.noise_in_levels", lambda _: noise)
+    seen = SimpleNamespace(measured=Measured("validation", samples, 4096, 0, mode, 256, "float32"))
+    assert off(seen, Count(enough, 2048), aim=0.5) is expected
 
 
 def test_a_few_samples_are_all_taken(evaluator):
@@ -213,6 +235,24 @@ def test_live_runs_that_share_no_plane_have_the_same_images_as_many_as_the_noisi
 
 
 @pytest.mark.usefixtures("small_pilot")
+def test_live_what_is_held_is_there_before_the_first_picture_and_images_that_are_shared_are_there_once():
+    live = Live(Question(plane="random", size=9, lens=Lens(samples=200), enough=1.0))
+    live.add(1, session_of(small_model("mlp")))
+    while not any(view.evaluators for view in live._views.values()):
+        live.step()
+    (view,), images = live._views.values(), 200 * 8 * 8
+    assert view._survey is None
+    assert live.held == images + view._counted.evaluator.held
+    live.add(2, session_of(small_model("mlp")))
+    settle(live)
+    one, other = (view._survey.evaluator for view in live._views.values())
+    assert len(one.samples) < 200
+    assert live.held == 2 * images + one.held + other.held
+    other.samples = one.samples
+    assert live.held == images + one.held + other.held
+
+
+@pytest.mark.usefixtures("small_pilot")
 def test_live_what_is_enough_on_one_plane_is_not_said_of_another():
     live = Live(Question(plane="random", size=9, lens=Lens(samples=200), enough=1.0))
     live.add(1, session_of(small_model("mlp")))
@@ -253,6 +293,7 @@ def counts_and_surfaces(monkeypatch, found):
     return counts, asked, seen, run, lambda: at_once(counts.choosing(asked, {1: frame}, {1: run}))
 
 
+@pytest.mark.usefixtures("small_pilot")
 def test_images_are_counted_anew_where_the_noise_has_left_what_was_aimed_at(monkeypatch):
     counts, asked, seen, run, choose = counts_and_surfaces(monkeypatch, [64, 128, 200])
     chosen = choose()

@@ -131,6 +131,19 @@ def test_a_picture_that_is_renewed_in_place_is_the_one_that_would_be_made_anew(n
         assert changes(one, other).keys() <= {"uid"}
 
 
+def test_a_picture_that_comes_back_after_the_theme_was_another_is_made_anew(now) -> None:
+    """Seen, cleared, the theme there and back, undone: the figure by now is the one that was prepared."""
+    view, fresh, scene = LandscapeView(lambda: None), LandscapeView(lambda: None), scene_of(bowl, title="a bowl")
+    view.show([scene], "plane", kind="solid", dark=False, width=900)
+    view.forget()
+    for dark in (True, False):
+        view.prepare(dark=dark, width=900)
+    for each in (view, fresh):
+        each.show([scene], "plane", kind="solid", dark=False, width=900)
+    for one, other in ((view, fresh), (fresh, view)):
+        assert changes(one.figure.layout, other.figure.layout) == {}
+
+
 def test_of_a_layout_only_what_differs_is_changed() -> None:
     old = go.Layout(title="a", xaxis={"range": [0, 1], "nticks": 5}, annotations=[{"text": "b"}])
     new = go.Layout(title="a", xaxis={"range": np.array([0, 2]), "nticks": 5}, annotations=[{"text": "b"}], width=300)

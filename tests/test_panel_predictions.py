@@ -15,10 +15,14 @@ from small_runs import SMALL
 
 import lab
 from lab.diagnostics import Predictions, predictions
-from lab.panel.predictions import ALL_RIGHT, NOTHING, PLACES, Card, answered, width_of
+from lab.diagnostics.predictions import predicting
+from lab.panel import predictions as pane_module
+from lab.panel.predictions import ALL_RIGHT, NOTHING, PLACES, Answer, Card, PredictionsPane, answered, width_of
 from lab.panel.worker import submit
 from lab.recipe import RecipeError
 from lab.runs import Run
+
+PICTURES = Answer.pictures
 
 
 def train(panel, **changes) -> Run:
@@ -67,7 +71,8 @@ def test_answers_are_those_of_the_validation_images(panel) -> None:
     pane, found = unfold(panel), predictions(run, device="cpu")
     assert shown(pane) == list(PLACES)
     assert (matrix(pane) == found.confusion).all()
-    assert f"Run 1: {found.accuracy:.1%} of {len(found.labels)} validation images right" in pane.said.value
+    right = f"{found.accuracy:.1%} of {len(found.labels)} validation images right"
+    assert f"Run 1: after the last epoch {right}" in pane.said.value
     assert f"calibration error {found.calibration().error:.1%}" in pane.cards["reliability"].words.value
     worst = found.worst_mistakes(12)
     under = [note.text for note in pane.cards["mistakes"].figure.layout.annotations]
@@ -184,7 +189,7 @@ def predictions_there_are() -> list[Predictions]:
     return [each for each in gc.get_objects() if type(each) is Predictions]
 
 
-@pytest.mark.parametrize(("width", "each"), [(1100, 544), (500, 244), (400, 400), (0, 444), (3000, 560)])
+@pytest.mark.parametrize(("width", "each"), [(1100, 540), (500, 240), (400, 400), (409, 400), (0, 440), (3000, 560)])
 def test_pictures_stand_side_by_side_where_two_have_room(width, each) -> None:
     assert width_of(width) == each
 
@@ -192,7 +197,8 @@ def test_pictures_stand_side_by_side_where_two_have_room(width, each) -> None:
 def test_pictures_follow_width_and_theme(panel) -> None:
     train(panel)
     pane = unfold(panel)
-    pane.set_width(520)
+    panel.helper.width = 520
+    panel.pump.drain()
     answers(panel)
     pane.set_theme(dark=True)
     for card in pane.cards.values():
@@ -200,28 +206,92 @@ def test_pictures_follow_width_and_theme(panel) -> None:
         assert card.figure.layout.template == templates["plotly_dark"]
 
 
+def test_another_width_wants_other_pictures_and_no_other_answers(panel, monkeypatch) -> None:
+    asked, made = [], []
+    monkeypatch.setattr(
+        pane_module, "predicting", lambda *which, **where: asked.append(1) or predicting(*which, **where)
+    )
+    monkeypatch.setattr(Answer, "pictures", lambda *which: made.append(which[1]) or PICTURES(*which))
+    train(panel)
+    pane = unfold(panel)
+    for width in range(700, 760):  # as a window that is drawn wider tells
+        panel.helper.width = width
+        panel.pump.drain()
+    assert made == [440, 340, 350, 360, 370]
+    for width in range(760, 800):  # faster than pictures can be drawn
+        panel.helper.width = width
+    panel.pump.drain()
+    assert made[5:] == [390]
+    assert asked == [1]
+    assert {card.figure.layout.width for card in pane.cards.values()} == {390}
+    train(panel, epochs=1)
+    answers(panel)
+    assert asked == [1, 1]
+
+
+def test_without_an_answer_another_width_changes_nothing(panel, monkeypatch) -> None:
+    train(panel, **{"optimizer.lr": 1e9})
+    pane = unfold(panel)
+    monkeypatch.setattr(pane_module, "predicting", pytest.fail)
+    panel.helper.width = 520
+    panel.pump.drain()
+    answers(panel)
+    assert "answers nothing" in pane.said.value
+
+
+def test_a_run_that_was_stopped_says_after_which_step(panel) -> None:
+    panel.recipe = SMALL.changed(epochs=100_000)
+    panel.start()
+    until(panel, lambda: bool(panel.runs) and panel.runs[0].step > 0)
+    panel.stop()
+    run = panel.wait()[0]
+    run.step = run.history.epochs[-1].step + 1 if run.history.epochs else run.step
+    assert f"Run 1: after step {run.step:,} " in unfold(panel).said.value
+
+
+def test_with_two_domains_it_says_in_which(panel) -> None:
+    train(panel, modify=[*SMALL.modify, "backgrounds"], epochs=1)
+    assert "validation images of the target right" in unfold(panel).said.value
+
+
+def test_a_last_run_without_weights_is_shown_only_where_there_is_no_other(panel) -> None:
+    train(panel)
+    panel.recipe = SMALL.changed(data={"name": "folder", "path": "nowhere"}, modify=[])
+    panel.start()
+    with pytest.raises(lab.store.RunError, match="no folder nowhere"):
+        panel.wait()
+    pane = unfold(panel)
+    assert "Run 1:" in pane.said.value
+    pane.which.value = 2
+    assert "nowhere" in answers(panel).said.value
+
+
 def test_where_all_is_right_there_are_no_mistakes_to_show() -> None:
     run = lab.train(SMALL, progress=False, device="cpu")
     found = predictions(run, device="cpu")
     logits = 9.0 * torch.nn.functional.one_hot(found.labels, len(found.classes)).float()
-    answer = answered(Predictions(found.split, found.classes, logits, found.session), 1, run, 500)
+    answer = answered(Predictions(found.split, found.classes, logits, found.session), 1, run)
     assert ALL_RIGHT in answer.said
-    assert list(answer.pictures) == ["confusion", "classes", "reliability"]
+    assert list(answer.pictures(500)) == ["confusion", "classes", "reliability"]
 
 
 def test_words_stand_above_the_picture_and_break_into_lines() -> None:
     card = Card()
     run = lab.train(SMALL, progress=False, device="cpu")
-    picture = answered(predictions(run, device="cpu"), 1, run, 500).pictures["classes"]
+    picture = answered(predictions(run, device="cpu"), 1, run).pictures(500)["classes"]
     card.show(picture)
     assert "<b>Accuracy by class</b> bars: 95% intervals" in card.words.value
     assert "<br>" not in card.words.value
     assert not picture.layout.title.text
 
 
-def test_the_pane_can_be_hidden() -> None:
+def test_the_pane_can_be_hidden(monkeypatch) -> None:
+    monkeypatch.setattr(pane_module, "predicting", pytest.fail)
+    monkeypatch.setattr(PredictionsPane, "unfolded", True)  # as a panel before has left it
     made = lab.Panel(folder=None, device="cpu", hide=["predictions"])
     assert made.predictions.widget not in list(walk(made.ui))
+    train(made)
+    assert made.predictions._asked is None
     made.close()
     with pytest.raises(RecipeError, match="Did you mean 'predictions'"):
         lab.Panel(folder=None, hide=["prediction"])

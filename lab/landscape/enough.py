@@ -17,7 +17,7 @@ from lab.landscape.samples import samples_of
 from lab.landscape.scenes import BANDS, Scale, Scene
 from lab.landscape.surfaces import Surface, Survey
 from lab.landscape.trails import at_once
-from lab.views import Lens
+from lab.views import BatchNormMode, Lens
 
 PILOT = 128  # samples that tell how noisy the others are
 MOST_POINTS = 0.9  # of the coarse grid, at which the noise has to be that small
@@ -41,7 +41,7 @@ def choosing(evaluator: Evaluator, grid: Grid, share: float) -> Generator[None, 
     Source: Stein 1945, doi 10.1214/aoms/1177731088 (two stages); Cochran, Sampling Techniques, 1977, section 4.6.
     """
     samples = evaluator.samples
-    pilot = max(PILOT, evaluator.batch_size if evaluator.batchnorm == "batch" else 0)
+    pilot = pilot_of(evaluator.batchnorm, evaluator.batch_size)
     if not share or pilot >= len(samples):
         return len(samples)
     seen = evaluator.with_samples(samples.first(pilot))
@@ -50,6 +50,11 @@ def choosing(evaluator: Evaluator, grid: Grid, share: float) -> Generator[None, 
         return len(samples)
     needed = 1 / ((share / max(noise, 1e-9)) ** 2 + 1 / samples.total)
     return min(len(samples), pilot * 2 ** max(0, ceil(log2(needed / pilot))))
+
+
+def pilot_of(batchnorm: BatchNormMode | None, batch_size: int) -> int:
+    """Samples that are taken at least: 128, or one batch, where its statistics count and it is larger."""
+    return max(PILOT, batch_size if batchnorm == "batch" else 0)
 
 
 class Count(NamedTuple):

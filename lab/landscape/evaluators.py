@@ -173,11 +173,13 @@ class Evaluator:
 
     @property
     def held(self) -> int:
-        """Bytes that it holds now: samples, network, plane, weights of a block, and the products that are kept."""
+        """Bytes that it holds now beside its samples, which several may share: network, plane, weights of a block, and
+        the products that are kept.
+        """
         plane = sum(tensor.nbytes for weights in self._sets for tensor in weights.values())
         network = plane // len(self._sets)
         products = sum(batch.bytes for batch in self._kept.values())
-        return self.samples.images.nbytes + network + plane + self.weights.bytes + products
+        return network + plane + self.weights.bytes + products
 
     @property
     def bytes(self) -> int:

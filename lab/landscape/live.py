@@ -370,8 +370,14 @@ class Live:
 
     @property
     def held(self) -> int:
-        """Bytes of what points are measured with, now; for a moment a second one of each is made."""
-        return sum(view.held for view in {*self._views.values(), *self._shown.values()})
+        """Bytes of what points are measured with, now; for a moment a second one of each is made.
+
+        Images that several of them share, or of which one takes a part, are there once.
+        """
+        views = {*self._views.values(), *self._shown.values()}
+        evaluators = {each for view in views for each in view.evaluators}
+        images = {each.samples.storage.data_ptr(): each.samples.storage.nbytes() for each in evaluators}
+        return sum(images.values()) + sum(each.held for each in evaluators)
 
     @property
     def seen(self) -> int:

@@ -6,7 +6,7 @@ from collections.abc import Generator, Hashable, Mapping
 from dataclasses import replace
 from typing import NamedTuple
 
-from lab.landscape.enough import Count, Counted, counting, noise_in_levels
+from lab.landscape.enough import Count, Counted, counting, noise_in_levels, pilot_of
 from lab.landscape.frames import GROWN, Frame
 from lab.landscape.live_runs import LiveRun
 from lab.landscape.portraits import Question
@@ -78,7 +78,12 @@ def topic(asked: Question) -> Hashable:
 
 
 def off(surface: Surface, count: Count, aim: float) -> bool:
-    """Whether a picture is so noisy that more images would help, or so little that fewer of its own would do."""
-    noise, on = noise_in_levels(surface), surface.measured.samples
-    more, fewer = noise > FITS[1] * aim and on < count.most, noise < FITS[0] * aim and on == count.enough
-    return more or fewer
+    """Whether a picture is so noisy that more images would help, or so little that fewer of its own would do.
+
+    Fewer than the pilot are never enough, however little noise there is.
+    """
+    noise, measured = noise_in_levels(surface), surface.measured
+    if noise > FITS[1] * aim:
+        return measured.samples < count.most
+    least = pilot_of(measured.batchnorm, measured.batch_size)
+    return noise < FITS[0] * aim and least < measured.samples == count.enough

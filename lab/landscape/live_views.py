@@ -128,9 +128,10 @@ class LiveView:
         return base is not None and base.grid.size > FEW and bool(np.isfinite(base.loss).all())
 
     @property
-    def held(self) -> int:
-        """Bytes of what points are measured with."""
-        return 0 if self._survey is None else self._survey.evaluator.held
+    def evaluators(self) -> list[Evaluator]:
+        """That are kept now: of its points, and the one that a first picture begins with."""
+        counted = self._counted and self._counted.evaluator
+        return [each for each in (self._survey and self._survey.evaluator, counted) if each]
 
     @property
     def fineness(self) -> int:

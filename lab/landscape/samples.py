@@ -47,6 +47,11 @@ class Samples:
         return replace(self, images=self.images[:count], labels=self.labels[:count])
 
     @property
+    def storage(self) -> torch.UntypedStorage:
+        """The memory that the images lie in: all of it, also where these are a part of a larger draw."""
+        return self.images.untyped_storage()
+
+    @property
     def unseen(self) -> float:
         """Share of the split that is not among them: what is left of the variance of a mean over them."""
         return 1 - len(self) / self.total

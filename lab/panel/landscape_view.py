@@ -90,6 +90,7 @@ class LandscapeView:
         if self._kind is None or self._kind[3] != dark:
             scenes = [nothing_yet()]
             picture = picture_of(scenes, Scale.of(scenes), "solid", dark=dark, abreast=1)
+            self._drawn = None  # what was seen before is in this figure no more
             self._redraw(picture, 1, "solid", dark=dark, width=width)
 
     def show(

@@ -129,7 +129,7 @@ class Panel:
         self.comparing = ComparePane(lambda: self.recipe, self._recipes, post, self._work_on, self.device)
         self.choosing = ChoosePane(post, self._work_on, self.device)
         self.samples, self.landscapes = Samples(self.comparing.arms, self.helper, post), Landscapes(self.helper, post)
-        self.predictions = PredictionsPane(post, self.device)
+        self.predictions = PredictionsPane(post, self.device, shown="predictions" not in self.hidden)
         tasks = {"comparing": self.comparing, "choosing": self.choosing, "finding": self.finding}
         self.standing = Standing(self.toolbar, self.progress, self.jobs, tasks)
         self.parts = self.choices, self.curves, self.health, self.forecast, self.samples, self.landscapes
@@ -367,8 +367,7 @@ class Panel:
         self.choosing.refresh_button()
         jobs, deleted = {each.number: each.job for each in self.entries}, [each.entry.job for each in self.list.deleted]
         self.landscapes.show(jobs, self.list.names, deleted)
-        if "predictions" not in self.hidden:
-            self.predictions.show(self.entries, self.list.names)
+        self.predictions.show(self.entries, self.list.names)
         shown = self.standing.show(self.entries, clearable=not self.comparing.empty)
         if shown is not None:
             self.list.show()

@@ -1,7 +1,7 @@
 """What a run that has ended answers on its validation images: confusions, accuracy by class, calibration, mistakes.
 
-Folded, which it is at first, nothing is computed. The worker thread asks the network, a batch at a time between two
-turns of what trains; only pictures and words come back.
+Folded, which it is at first, nothing is computed and nothing kept. The worker thread asks the network, a batch at a
+time between two turns of what trains; only pictures and words come back, and another width wants no other answers.
 """
 
 from __future__ import annotations
@@ -34,30 +34,32 @@ TITLE = "Predictions"
 HINT = "What a run says of its validation images: confusions, accuracy by class, calibration, mistakes"
 WHICH = "Whose answers are shown: runs that have ended"
 NOTHING = "No answers yet: press <b>Train</b>. What a run says of its validation images shows here when it has ended."
-LATEST = "the last that ended"
+LATEST = "the last that ended with weights"
 NO_NUMBERS = "Run {} ({}) answers nothing: what its network computes are no numbers any more."
 ALL_RIGHT = "It takes no validation image for another class."
 PLACES = ("confusion", "classes", "reliability", "mistakes")
 MOST_MISTAKES, MOST_CLASSES = 12, 20
 SIDE_BY_SIDE, GAP, WIDEST = 480, 12, 560  # pixels: from where two stand beside each other, between them, of one
+STEP = 10  # pixels: a browser whose window is drawn wider tells of every one
 LOWEST = 270  # pixels of a picture that gets as high as wide
 WITH_SCALE = 380  # pixels from which the matrix has room for its scale of colours
 TILE = 74  # pixels of a mistake, which three lines of words fit under
 ABOVE = 8  # pixels above a picture that has its title elsewhere
 
 
-class Question(NamedTuple):
-    """Of which run, by its job's number, for how many pixels."""
-
-    job: int
-    width: int
-
-
 class Answer(NamedTuple):
-    """Words, and a picture for each place that has one."""
+    """Words, pictures that are the same at any width but for their height, and the mistakes, whose grid is not."""
 
     said: str
-    pictures: dict[str, go.Figure]
+    figures: dict[str, go.Figure]
+    worst: Sequence[Mistake]
+
+    def pictures(self, width: int) -> dict[str, go.Figure]:
+        """By their places, each so many pixels wide."""
+        square = max(LOWEST, round(0.9 * width))
+        made = {place: go.Figure(each).update_layout(height=square) for place, each in self.figures.items()}
+        made["confusion"].update_traces(showscale=width >= WITH_SCALE)
+        return {**made, "mistakes": in_place(self.worst, width)} if self.worst else made
 
 
 class Card:
@@ -94,30 +96,33 @@ class PredictionsPane:
 
     Args:
         post: reaches the pump, which hands `("predictions", news)` to `hear`.
+        shown: False where the panel leaves it out, and it stays folded.
     """
 
     unfolded: ClassVar[bool] = False  # as a person left it, for the next panel too
 
-    def __init__(self, post: Post, device: str | None) -> None:
+    def __init__(self, post: Post, device: str | None, *, shown: bool = True) -> None:
         self.post, self.device, self.dark, self.width = post, device, False, 0
         self.ended: dict[int, Job] = {}  # by the run's number, in the order in which they ended
         self.answer: Answer | None = None
-        self._asked: Question | None = None
-        self._looking: Question | None = None  # in the worker thread
+        self._each = width_of(0)  # pixels of a picture, as they were made
+        self._asked: int | None = None  # of which job
+        self._looking: int | None = None  # in the worker thread
         self._showing = False
         self.slices = Slices("predictions", self._broke)
+        self._build_choices(unfolded=self.unfolded and shown)
         self._build()
 
-    def _build(self) -> None:
-        self.fold = widgets.ToggleButton(value=self.unfolded, description=TITLE, layout=widgets.Layout(width="auto"))
+    def _build_choices(self, *, unfolded: bool) -> None:
+        self.fold = widgets.ToggleButton(value=unfolded, description=TITLE, layout=widgets.Layout(width="auto"))
         self.fold.add_class("lab-fold")
         self.fold.observe(lambda _: self._fold(), "value")
-        style = {"description_width": "24px"}
-        self.which = widgets.Dropdown(
-            options=[(LATEST, 0)], value=0, description="run", style=style, layout=widgets.Layout(width="300px")
-        )
+        style, layout = {"description_width": "24px"}, widgets.Layout(width="300px")
+        self.which = widgets.Dropdown(options=[(LATEST, 0)], value=0, description="run", style=style, layout=layout)
         self.which.add_class("lab-predictions-run")
         self.which.observe(lambda _: self.refresh(), "value")
+
+    def _build(self) -> None:
         self.said = widgets.HTML(layout=wide())
         self.cards = {place: Card() for place in PLACES}
         pictures = widgets.HBox([card.widget for card in self.cards.values()], layout=wide())
@@ -163,25 +168,27 @@ class PredictionsPane:
     @property
     def chosen(self) -> int:
         """The number of the run whose answers are to be shown; 0: there is none."""
-        return self.which.value or next(reversed(self.ended), 0)
+        latest = [number for number, job in self.ended.items() if job.run and job.run.weights is not None]
+        return self.which.value or next(reversed(latest or self.ended), 0)
 
     def refresh(self) -> None:
-        """Ask for what is to be seen now, if that is not what was asked for last."""
+        """Ask for what is to be seen now, if that is not what was asked for last; else only its width is new."""
         if self._showing:
             return
         number = self.chosen if self.fold.value else 0
-        question = Question(self.ended[number].number, self.width) if number else None
-        if question == self._asked:
+        job = self.ended[number] if number else None
+        asked = job and job.number
+        if asked == self._asked:
+            self._fit()
             return
-        self._asked = question
+        self._asked, self.answer = asked, None  # pictures stay until there are others
         self.slices.cancel()
-        if question is None:
+        if job is None:
             self._show_nothing()
             return
-        run = self.ended[number].run
-        assert run is not None
+        assert job.run is not None
         self.said.value = detail(f"Asking run {number} ...")
-        self.slices.begin(partial(self._look, question, number, run))
+        self.slices.begin(partial(self._look, job.number, number, job.run))
 
     def close(self) -> None:
         """Ask for nothing any more."""
@@ -190,22 +197,22 @@ class PredictionsPane:
 
     # -- in the worker thread -------------------------------------------------------------------------------
 
-    def _look(self, question: Question, number: int, run: Run) -> Iterator[object]:
-        self._looking = question
+    def _look(self, job: int, number: int, run: Run) -> Iterator[object]:
+        self._looking = job
         for found in predicting(run, device=self.device):
             yield
             if found is not None:
-                self.post(("predictions", (question, answered(found, number, run, question.width))))
+                self.post(("predictions", (job, answered(found, number, run))))
 
     def _broke(self, error: Exception) -> None:
         self.post(("predictions", (self._looking, in_short(error, self.device))))
 
     # -- what is shown; only the pump calls these ------------------------------------------------------------
 
-    def hear(self, news: tuple[Question | None, Answer | str]) -> None:
+    def hear(self, news: tuple[int | None, Answer | str]) -> None:
         """Take in what was found; what belongs to an older question is dropped. Words: why there is nothing."""
-        question, found = news
-        if question != self._asked or question is None:
+        job, found = news
+        if job != self._asked or job is None:
             return
         self.answer = found if isinstance(found, Answer) else None
         self.said.value = detail(found.said) if isinstance(found, Answer) else message(found)
@@ -219,25 +226,30 @@ class PredictionsPane:
 
     def _draw(self) -> None:
         self.tools.layout.display = None if self.ended else "none"
-        pictures = self.answer.pictures if self.answer else {}
+        self._each = width_of(self.width)
+        made = self.answer.pictures(self._each) if self.answer else {}
         for place, card in self.cards.items():
-            card.show(pictures.get(place))
+            card.show(made.get(place))
         self._redraw()
+
+    def _fit(self) -> None:
+        if self.answer and width_of(self.width) != self._each:
+            self._draw()
 
     def _redraw(self) -> None:
         for card in self.cards.values():
-            card.draw(dark=self.dark, width=width_of(self.width))
+            card.draw(dark=self.dark, width=self._each)
 
     def set_theme(self, *, dark: bool) -> None:
         self.dark = dark
         self._redraw()
 
     def set_width(self, pixels: int) -> None:
+        """From the next `show` on, which comes after the last of many."""
         self.width = pixels
-        self.refresh()
 
 
-def answered(found: Predictions, number: int, run: Run, width: int) -> Answer:
+def answered(found: Predictions, number: int, run: Run) -> Answer:
     """All that is shown of a run; words alone where its answers mean nothing."""
     objective = found.session.objective
     if learns_no_classes(run.recipe.objective):
@@ -246,23 +258,16 @@ def answered(found: Predictions, number: int, run: Run, width: int) -> Answer:
         raise RunError(NO_NUMBERS.format(number, run.status))
     worst = found.worst_mistakes(MOST_MISTAKES)
     said = [
-        f"Run {number}: {sentence(found)}",
+        f"Run {number}: {moment(run)} {sentence(found)}",
         "" if objective.uses_labels else f"{FITTED}.",
         "" if worst else ALL_RIGHT,
     ]
-    return Answer(" ".join(filter(None, said)), pictures(found, worst, width_of(width)))
-
-
-def pictures(found: Predictions, worst: Sequence[Mistake], width: int) -> dict[str, go.Figure]:
-    """By their places, each so many pixels wide."""
-    square = max(LOWEST, round(0.9 * width))
-    matrix = confusion(found).update_layout(height=square).update_traces(showscale=width >= WITH_SCALE)
-    made = {
-        "confusion": matrix,
-        "classes": class_accuracy(found, most=MOST_CLASSES).update_layout(height=square),
-        "reliability": reliability(found, compact=True).update_layout(height=square),
+    figures = {
+        "confusion": confusion(found),
+        "classes": class_accuracy(found, most=MOST_CLASSES),
+        "reliability": reliability(found, compact=True),
     }
-    return {**made, "mistakes": in_place(worst, width)} if worst else made
+    return Answer(" ".join(filter(None, said)), figures, worst)
 
 
 def in_place(worst: Sequence[Mistake], width: int) -> go.Figure:
@@ -271,9 +276,16 @@ def in_place(worst: Sequence[Mistake], width: int) -> go.Figure:
     return made.update_yaxes(scaleanchor=False)
 
 
+def moment(run: Run) -> str:
+    """Of which weights the answers are: the best epoch, which the table of runs shows, may be another."""
+    epochs = run.history.epochs
+    return "after the last epoch" if epochs and epochs[-1].step == run.step else f"after step {run.step:,}"
+
+
 def sentence(found: Predictions) -> str:
     images, sure = counted(len(found.labels), "validation image"), float(found.confidence.double().mean())
-    return f"{found.accuracy:.1%} of {images} right, and {sure:.1%} sure on average."
+    domain = " of the target" if found.session.data.shift else ""
+    return f"{found.accuracy:.1%} of {images}{domain} right, and {sure:.1%} sure on average."
 
 
 def in_words(picture: go.Figure) -> str:
@@ -283,9 +295,9 @@ def in_words(picture: go.Figure) -> str:
 
 
 def width_of(width: int) -> int:
-    """Pixels of a picture where the results are so wide."""
+    """Pixels of a picture where the results are so wide, in steps."""
     room = width or 900
-    return min(WIDEST, (room - GAP) // 2 if room >= SIDE_BY_SIDE else room)
+    return min(WIDEST, (room - GAP) // 2 if room >= SIDE_BY_SIDE else room) // STEP * STEP
 
 
 def detail(text: str) -> str:

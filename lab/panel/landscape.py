@@ -118,6 +118,9 @@ class Landscapes:
         self.fold.icon = "caret-down" if on else "caret-right"
         self.fold.tooltip = "Fold, and compute nothing" if on else HINT
         self.body.layout.display = None if on else "none"
+        self.news = self.news._replace(
+            rests=self.news.rests and not on
+        )  # there is something to look at, or not: it will say
         self._ask()
         self.surveyor.switch(on=on)
         if not on:
@@ -203,8 +206,8 @@ class Landscapes:
         self._late = False
         seen = [each for each in self.portraits if each.surface is not None]
         self.replay.extend(max((int(each.path.steps[-1]) for each in seen), default=0))
-        for part in (self.view.frame, self.words, self.details):
-            part.layout.display = None if seen else "none"
+        if not seen:
+            self._hide(hidden=True)
         self.saving.button.disabled = not seen
         self._rest()
         if self.fold.value and self.news.rests:
@@ -213,9 +216,15 @@ class Landscapes:
             self._show_edges()
         if self.fold.value and seen:
             self._show(seen)
-        if not seen:
+        if seen:
+            self._hide(hidden=False)  # only now: what was prepared is no picture of anything
+        else:
             self._wait_for_one()
         self.said.value = f'<div class="lab-detail">{self._state(seen)}</div>'
+
+    def _hide(self, *, hidden: bool) -> None:
+        for part in (self.view.frame, self.words, self.details):
+            part.layout.display = "none" if hidden else None
 
     def _wait_for_one(self) -> None:
         """Nothing is shown; in a browser that draws in 3-D what comes first may be made by now."""

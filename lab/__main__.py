@@ -25,6 +25,7 @@ from lab.data.published import READERS
 from lab.diagnostics import examine, label_probe, range_test
 from lab.diagnostics.label_probe import IMAGES, STRENGTHS
 from lab.diagnostics.range_test import HIGH, LOW, REPEATS, STEPS
+from lab.endings import PICKED, picked
 from lab.export import KEPT, script
 from lab.layer_tables import layer_table
 from lab.option_tables import KINDS, PLAIN, kinds_of, listing, schemas
@@ -247,7 +248,7 @@ def show_run(result: runs.Run, given: argparse.Namespace) -> int:
         "validation_loss": best.validation_loss if best else None,
         "also": best.also if best else {},
         "gap": best.gap if best else None,
-        "picked": result.picked,
+        "picked": picked(result.history),
         "problems": result.problems,
     }
     print(json.dumps(facts) if given.json else in_words(facts))
@@ -298,7 +299,7 @@ def list_runs(given: argparse.Namespace) -> int:
         shown = table if any(table["gap"].notna()) else table.drop(columns="gap")  # most runs have one domain
         print(with_digits(shown).to_string(index=False, na_rep=""))
         if "gap" in shown:
-            print(f"With two domains the accuracy is of the target, at the epoch {runs.PICKED}.")
+            print(f"With two domains the accuracy is of the target, at the epoch {PICKED}.")
     else:
         print(f"No runs under {given.root} yet. Start one: lab run")
     return OK

@@ -10,6 +10,7 @@ from lab.data import Split
 from lab.events import Finished, History
 
 FEW_STEPS = 20  # up to so many updates, a run that is at chance may just have begun
+PICKED = "picked by the target's labels, which adapting does without"  # said of an epoch, with two domains
 SIGMAS = 3  # an accuracy is above chance when it is so many standard errors above it
 
 
@@ -60,3 +61,10 @@ def stopped_early(history: History, epochs: int) -> str:
     best = losses.index(min(losses)) + 1
     said = f"Stopped early: the validation loss was lowest, {min(losses):.4f}, after epoch {best}"
     return f"{said}; the weights are those after epoch {len(losses)} of {epochs}."
+
+
+def picked(history: History) -> str:
+    """By what the best epoch was picked, where the run itself may not have looked at that; else empty."""
+    if history.best is None or history.best.gap is None:
+        return ""
+    return f"{PICKED}; the last epoch has {history.epochs[-1].validation_accuracy:.4f}"

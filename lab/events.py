@@ -150,6 +150,11 @@ class History:
         return [(epoch.validation_loss, epoch.validation_accuracy) for epoch in self.epochs]
 
     @property
+    def best(self) -> Epoch | None:
+        """The epoch with the highest validation accuracy (the earliest of equals)."""
+        return max(self.epochs, key=lambda epoch: epoch.validation_accuracy, default=None)
+
+    @property
     def diverged(self) -> bool:
         """Whether the last loss that was read is not finite; nothing is read after it."""
         return bool(self.loss) and not isfinite(self.loss[-1])

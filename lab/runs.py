@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import re
 import signal
 import threading
@@ -14,7 +13,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import torch
-from pydantic import BaseModel, Field, ValidationError
 from torch import Tensor
 
 from lab.events import Epoch, Finished, History
@@ -24,6 +22,7 @@ from lab.older_runs import recipe_of_run
 from lab.progress import with_bar
 from lab.provenance import provenance
 from lab.recipe import CATALOGUES, Recipe, RecipeError, refuse_choices
+from lab.run_facts import Facts, decode_facts, part
 from lab.steps import build_model, is_out_of_memory, no_memory, pick_device
 from lab.store import (
     HISTORY,
@@ -45,8 +44,6 @@ from lab.training import Training
 
 if TYPE_CHECKING:
     import pandas as pd
-
-PICKED = "picked by the target's labels, which adapting does without"  # said of an epoch, with two domains
 
 
 @dataclass
@@ -70,17 +67,9 @@ class Run:
     test_looks: int = 0
 
     @property
-    def picked(self) -> str:
-        """By what the best epoch was picked, where the run itself may not have looked at that; else empty."""
-        best, epochs = self.best, self.history.epochs
-        if best is None or best.gap is None:
-            return ""
-        return f"{PICKED}; the last epoch has {epochs[-1].validation_accuracy:.4f}"
-
-    @property
     def best(self) -> Epoch | None:
-        """The epoch with the highest validation accuracy (the earliest of equals)."""
-        return max(self.history.epochs, key=lambda epoch: epoch.validation_accuracy, default=None)
+        """The epoch with the highest validation accuracy: `History.best`."""
+        return self.history.best
 
     def test(self, device: str | None = None) -> tuple[float, float]:
         """Loss and accuracy on the test split, with the final weights. Each look is counted in the run."""
@@ -178,7 +167,7 @@ def resume(folder: str | Path, *, progress: bool = True, checkpoint_seconds: flo
 
 def restored(session: Training, folder: Path) -> list[str]:
     """Put a training where the folder's last good checkpoint stands; what was wrong, before and now."""
-    earlier: Facts = _part(folder / RUN, decode_facts, Facts(), [])
+    earlier: Facts = part(folder / RUN, decode_facts, Facts(), [])
     state, damage = latest_state(folder)
     if state is None:
         return [
@@ -282,8 +271,8 @@ def open_run(folder: str | Path, *, weights: bool = True) -> Run:
         raise RunError(f"There is no readable run in {folder}. {error}{_own_options(folder)}") from None
     problems: list[str] = []
     held = is_held(folder)  # before anything is read: what is missing then is yet to come, not lost
-    facts: Facts = _part(folder / RUN, decode_facts, Facts(), problems, held=held)
-    history: History = _part(folder / HISTORY, decode_history, History(), problems, held=held)
+    facts: Facts = part(folder / RUN, decode_facts, Facts(), problems, held=held)
+    history: History = part(folder / HISTORY, decode_history, History(), problems, held=held)
     run = Run(recipe, history, _status(facts, held=held), folder=folder)
     for key in ("detail", "seconds", "step", "provenance", "test_looks"):
         setattr(run, key, getattr(facts, key))
@@ -294,7 +283,7 @@ def open_run(folder: str | Path, *, weights: bool = True) -> Run:
 
 def _own_options(folder: Path) -> str:
     """Which of its options were a person's own and are not known here: their source is kept, but never executed."""
-    facts: Facts = _part(folder / RUN, decode_facts, Facts(), [])
+    facts: Facts = part(folder / RUN, decode_facts, Facts(), [])
     kept = facts.provenance.get("custom_options")
     places = (key.partition(".") for key in (kept if isinstance(kept, dict) else ()))
     missing = [name for field, _, name in places if field in CATALOGUES and name not in CATALOGUES[field]]
@@ -302,38 +291,6 @@ def _own_options(folder: Path) -> str:
         return ""
     said = f" Its {' and '.join(missing)} was defined by whoever trained it ({folder / RUN} keeps the source)"
     return f"{said}: define it again first, in a shell with --options FILE.py."
-
-
-class Facts(BaseModel):
-    """What `run.json` says; anything else in its place is damage."""
-
-    status: str = "damaged"
-    detail: str = ""
-    step: int = 0
-    steps: int = 0
-    seconds: float = 0.0
-    problems: list[str] = Field(default_factory=list[str])
-    provenance: dict[str, Any] = Field(default_factory=dict[str, Any])
-    test_looks: int = 0
-
-
-def decode_facts(content: bytes) -> Facts:
-    try:
-        return Facts.model_validate(json.loads(content))
-    except ValidationError as error:
-        faults = (f"{'.'.join(map(str, fault['loc'])) or 'the whole'}: {fault['msg']}" for fault in error.errors())
-        raise ValueError("; ".join(faults)) from None
-
-
-def _part(path: Path, decode: Any, empty: Any, problems: list[str], *, held: bool = False) -> Any:
-    try:
-        return decode(path.read_bytes())
-    except FileNotFoundError:
-        if not held:
-            problems.append(f"{path.name} is missing.")
-    except (OSError, ValueError, KeyError, TypeError) as error:
-        problems.append(f"{path.name} is damaged: {error}.")
-    return empty
 
 
 def _weights(folder: Path, status: str, problems: list[str], *, tensors: bool) -> dict[str, Tensor] | None:

@@ -109,18 +109,9 @@ def model_lines(session: Training) -> Iterator[str]:
     yield f"model = {call(models, recipe.model, 'data.shape', outputs, factory)}"
     if learns_other(session):
         yield "network = objective.network(model)"
-    yield f"weights_stream = torch.Generator().manual_seed({STREAM['init']})"
-    yield f"gain = {gain_of(recipe.activation)!r}  # of {recipe.activation.name}"
-    yield f"initialise({network}, lambda weight: {call(initializers, recipe.init, 'weight', 'gain', 'weights_stream')})"
-    if recipe.init.name in after_filling:
-        context = ", ".join(["model", "lambda count: sample(data, count)", *arguments(recipe.init)])
-        yield f"{after_filling[recipe.init.name].__name__}({context})"
-    if takes_over(session) and taken_over(recipe, session.objective):
-        yield f"taken = {call(sources, recipe.source)}"
-        yield f"model = {call(transfers, recipe.transfer, 'model', 'taken', 'data')}"
-        yield "take_beside(network, model, taken, objective.meanings)"
-    elif takes_over(session):
-        yield f"model = {call(transfers, recipe.transfer, 'model', call(sources, recipe.source), 'data')}"
+    yield from weights_lines(recipe, network)
+    if takes_over(session):
+        yield from transfer_lines(session)
     layout = ".to(memory_format=torch.channels_last)" if has(session, "Conv2d") else ""
     double = ", torch.float64" if recipe.precision == "float64" else ""
     yield f"model = {network}.to(device{double}){layout}"
@@ -128,6 +119,27 @@ def model_lines(session: Training) -> Iterator[str]:
     yield f"optimizer = {optimizer if recipe.transfer.name in thawing else f'joined({optimizer})'}"
     if recipe.precision == "bfloat16":
         yield "autocast = torch.autocast(device.type, torch.bfloat16)"
+
+
+def weights_lines(recipe: Recipe, network: str) -> Iterator[str]:
+    """The first weights of what the script calls so."""
+    yield f"weights_stream = torch.Generator().manual_seed({STREAM['init']})"
+    yield f"gain = {gain_of(recipe.activation)!r}  # of {recipe.activation.name}"
+    yield f"initialise({network}, lambda weight: {call(initializers, recipe.init, 'weight', 'gain', 'weights_stream')})"
+    if recipe.init.name in after_filling:
+        context = ", ".join(["model", "lambda count: sample(data, count)", *arguments(recipe.init)])
+        yield f"{after_filling[recipe.init.name].__name__}({context})"
+
+
+def transfer_lines(session: Training) -> Iterator[str]:
+    """Weights of a source in their place, of layers beside the model too."""
+    recipe = session.recipe
+    if not taken_over(recipe, session.objective):
+        yield f"model = {call(transfers, recipe.transfer, 'model', call(sources, recipe.source), 'data')}"
+        return
+    yield f"taken = {call(sources, recipe.source)}"
+    yield f"model = {call(transfers, recipe.transfer, 'model', 'taken', 'data')}"
+    yield "take_beside(network, model, taken, objective.meanings)"
 
 
 def groups_call(session: Training) -> str:

@@ -191,10 +191,8 @@ def facts_of(session: Training) -> dict[str, str]:
     None where no label has taught it: who takes the weights over starts with a last layer of its own. And what the
     numbers of further layers stand for.
     """
-    classes, meanings = (
-        list(session.data.classes) if session.objective.names_classes else [],
-        session.objective.meanings,
-    )
+    objective = session.objective
+    classes, meanings = list(session.data.classes) if objective.names_classes else [], objective.meanings
     facts = {"classes": classes, "images": form_of(session.data), **({"meanings": meanings} if meanings else {})}
     return {key: json.dumps(value) for key, value in facts.items()}
 

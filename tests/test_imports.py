@@ -53,6 +53,7 @@ ORDER = [
         "stacks",
         "provenance",
         "store",
+        "run_facts",
         "run_notes",
         "trash",
         "progress",

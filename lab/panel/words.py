@@ -10,6 +10,7 @@ from types import MappingProxyType
 import yaml
 
 from lab.compare import Comparison
+from lab.endings import picked
 from lab.events import Epoch
 from lab.export import script
 from lab.figure_parts import counted
@@ -115,7 +116,7 @@ def table_row(number: int, run: Run, what: str, note: Note) -> str:
     best = run.best
     numbers = [
         f"{len(run.history.epochs)} of {run.recipe.epochs}",
-        f"{best.validation_accuracy:.4f}{fitted(run)}{picked(run)}" if best else "-",
+        f"{best.validation_accuracy:.4f}{fitted(run)}{judged(run)}" if best else "-",
         short_loss(best.validation_loss) if best else "-",
         f"{run.seconds:.1f}",
     ]
@@ -142,9 +143,10 @@ def fitted(run: Run) -> str:
     return f' <abbr title="{FITTED}">fitted</abbr>' if run.recipe.objective.name in without_labels else ""
 
 
-def picked(run: Run) -> str:
+def judged(run: Run) -> str:
     """Said beside an accuracy that labels of another domain have picked."""
-    return f' <abbr title="The epoch {escape(run.picked)}">target</abbr>' if run.picked else ""
+    why = picked(run.history)
+    return f' <abbr title="The epoch {escape(why)}">target</abbr>' if why else ""
 
 
 def line_sample(index: int) -> str:

@@ -33,10 +33,7 @@ def bands(found: Findings) -> go.Figure:
         return empty(heading, "No run has finished yet.")
     figure, best = framed(heading), drawn[:IN_COLOUR]
     rest = drawn[IN_COLOUR : IN_COLOUR + IN_GREY]
-    for each in reversed(rest):
-        epochs, _, mean, _ = curve(each)
-        line = {"color": GREY, "width": 1}
-        figure.add_scatter(x=epochs, y=mean, name=shown(each.name), mode="lines", line=line, showlegend=False)
+    figure.add_traces([grey(each) for each in reversed(rest)])
     for index, each in reversed(list(enumerate(best))):
         figure.add_traces(banded(index, each))
     figure.update_xaxes(title_text="epoch")
@@ -46,13 +43,14 @@ def bands(found: Findings) -> go.Figure:
     figure.update_layout(legend_traceorder="reversed")
     more = f"grey: {len(rest)} more" if rest else ""
     left = len(drawn) - len(best) - len(rest)
-    several = "lines: means over seeds; bands: lowest to highest"
-    return completed(
-        figure,
-        several if len(found.sweep.all_seeds) > 1 else "one seed each",
-        more,
-        f"{left} not drawn" if left else "",
-    )
+    seeds = "lines: means over seeds; bands: lowest to highest" if len(found.sweep.all_seeds) > 1 else "one seed each"
+    return completed(figure, seeds, more, f"{left} not drawn" if left else "")
+
+
+def grey(each: Combination) -> go.Scatter:
+    epochs, _, mean, _ = curve(each)
+    line = {"color": GREY, "width": 1}
+    return go.Scatter(x=epochs, y=mean, name=shown(each.name), mode="lines", line=line, showlegend=False)
 
 
 def banded(index: int, each: Combination) -> list[go.Scatter]:
@@ -108,25 +106,25 @@ def differs(found: Findings) -> go.Figure:
     keys = [key for key in found.keys if len({text(each, key) for each in drawn if text(each, key)}) > 1][:KEYS]
     if not keys:
         return empty(heading, "Nothing differs between the combinations that have finished.")
-    rows = ceil(len(keys) / ACROSS)
-    figure = make_subplots(
-        rows,
-        min(ACROSS, len(keys)),
-        subplot_titles=[shown(key) for key in keys],
-        shared_yaxes=True,
-        vertical_spacing=0.32 / rows,
-    )
-    figure.update_layout(framed(heading, 130 + PANEL * rows).layout, overwrite=False)
+    figure = panels(heading, keys)
     for place, key in enumerate(keys):
         add_panel(figure, [each for each in drawn if text(each, key)], key, place // ACROSS + 1, place % ACROSS + 1)
-    for row in range(1, rows + 1):
-        figure.update_yaxes(title_text="accuracy, %", row=row, col=1)
-    figure.update_layout(showlegend=False)
     return subtitled(
         figure,
         "a dot for each combination; the line joins the means of equal values, of many numbers those of neighbours",
         "what else differs lies behind each dot too",
     )
+
+
+def panels(heading: str, keys: Sequence[str]) -> go.Figure:
+    """An empty one for each key, in rows."""
+    rows, titles = ceil(len(keys) / ACROSS), [shown(key) for key in keys]
+    columns, between = min(ACROSS, len(keys)), 0.32 / rows
+    figure = make_subplots(rows, columns, subplot_titles=titles, shared_yaxes=True, vertical_spacing=between)
+    figure.update_layout(framed(heading, 130 + PANEL * rows).layout, overwrite=False)
+    for row in range(1, rows + 1):
+        figure.update_yaxes(title_text="accuracy, %", row=row, col=1)
+    return figure.update_layout(showlegend=False)
 
 
 def text(each: Combination, key: str) -> str:

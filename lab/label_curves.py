@@ -114,7 +114,7 @@ def labels_to(target: float, curve: Mapping[int, float]) -> float | None:
     Args:
         curve: accuracy by labels of each class.
     Example:
-        >>> labels_to(0.8, {1: 0.6, 4: 1.0})
+        >>> labels_to(0.75, {1: 0.5, 4: 1.0})
         2.0
     """
     below: tuple[int, float] | None = None

@@ -24,6 +24,7 @@ import numpy as np
 from measure import machine
 
 from lab import Comparison, Plan, Recipe, Training
+from lab.compare import Phase
 from lab.events import Epoch, Looking
 from lab.targets import Ratio, ratio_of, steps_of
 
@@ -49,9 +50,9 @@ def seconds_to(recipe: Recipe, target: float = inf) -> float:
     return spent
 
 
-def steps_taken(comparison: Comparison, target: float) -> dict[str, list[int | None]]:
+def steps_taken(comparison: Comparison, target: float, phase: Phase) -> dict[str, list[int | None]]:
     """By arm, in the order of the seeds."""
-    return {name: list(steps_of(comparison, "tuned", name, target).values()) for name in comparison.arms}
+    return {name: list(steps_of(comparison, phase, name, target).values()) for name in comparison.arms}
 
 
 def seconds_taken(comparison: Comparison, arms: Sequence[str], target: float) -> dict[str, list[float]]:
@@ -84,12 +85,22 @@ def measured(name: str, *, clock: bool) -> dict[str, Any]:
     plan = Plan.load(RECIPES / f"{name}.yaml")
     assert plan.target is not None
     comparison = Comparison(plan, folder=ROOT / "runs" / "time_to_accuracy" / name, device="cpu").run()
-    steps = steps_taken(comparison, plan.target)
-    sure = counted(comparison, steps)
     level = 1 - (1 - plan.level) / (len(plan.arms) - 1)  # those that never got there were looked at too
-    rates = {arm: comparison.rate(arm, "tuned") for arm in plan.arms}
-    found = {"target": plan.target, "rates": rates, "steps": steps, "ratios of steps": to_scratch(sure, level)}
-    return found | (by_the_clock(comparison, list(sure), plan.target, level) if clock else {})
+    found: dict[str, Any] = {
+        "target": plan.target,
+        **in_steps(comparison, "tuned", plan.target, level),
+        "at the rates given": in_steps(comparison, "given", plan.target, level),
+    }
+    sure = list(counted(comparison, found["steps"]))
+    return found | (by_the_clock(comparison, sure, plan.target, level) if clock else {})
+
+
+def in_steps(comparison: Comparison, phase: Phase, target: float, level: float) -> dict[str, Any]:
+    """Rates and steps of each arm, and the ratios of those that always got there."""
+    steps = steps_taken(comparison, target, phase)
+    ratios = to_scratch(counted(comparison, steps), level)
+    rates = {arm: comparison.rate(arm, phase) for arm in comparison.arms}
+    return {"rates": rates, "steps": steps, "ratios of steps": ratios}
 
 
 def counted(comparison: Comparison, steps: Mapping[str, list[int | None]]) -> dict[str, list[float]]:
@@ -122,8 +133,9 @@ def lines(name: str, found: Mapping[str, Any]) -> Iterator[str]:
         there = [count for count in counts if count]
         said = f"{median(there):.0f} steps (median)" if there else "never there"
         yield f"  {arm}: there at {len(there)} of {len(counts)} seeds, {said}{clocked(found, arm)}"
-    for key in ("ratios of steps", "ratios of seconds", "ratios with the source"):
-        for arm, (middle, low, high) in found.get(key, {}).items():
+    told = {**found, "ratios of steps at the rates given": found["at the rates given"]["ratios of steps"]}
+    for key in ("ratios of steps", "ratios of steps at the rates given", "ratios of seconds", "ratios with the source"):
+        for arm, (middle, low, high) in told.get(key, {}).items():
             yield f"  {key}: {arm} {middle:.2f} ({low:.2f} to {high:.2f})"
     if "seconds of the source" in found:
         yield f"  source {found['seconds of the source']:.3g} s; pays from task {found['pays from task']}"
@@ -146,10 +158,10 @@ def main() -> None:
             keep(name, found)
 
 
-def keep(name: str, found: Mapping[str, Any]) -> None:
+def keep(name: str, found: Mapping[str, Any], under: str = "time to accuracy") -> None:
     """Beside what `transfer.py` has measured."""
     kept = json.loads(RESULTS.read_text(encoding="utf-8"))
-    kept.setdefault("time to accuracy", {})[name] = {"machine": machine("cpu", ("torch",)), **found}
+    kept.setdefault(under, {})[name] = {"machine": machine("cpu", ("torch",)), **found}
     RESULTS.write_text(json.dumps(kept, indent=1) + "\n", encoding="utf-8")
 
 

@@ -104,3 +104,28 @@ def rows_of(count: int | None, comparison: Comparison, phase: Phase, counts: int
             }
         )
     return rows
+
+
+def labels_to(target: float, curve: Mapping[int, float]) -> float | None:
+    """Labels of each class at which the accuracy first is `target`; None if it never is.
+
+    Between two numbers it is taken to be straight on the logarithm of labels; there with the fewest, it is those.
+
+    Args:
+        curve: accuracy by labels of each class.
+    Example:
+        >>> labels_to(0.75, {1: 0.5, 4: 1.0})
+        2.0
+    """
+    below: tuple[int, float] | None = None
+    for count, accuracy in sorted(curve.items()):
+        if accuracy >= target:
+            return between(below, (count, accuracy), target) if below else float(count)
+        below = count, accuracy
+    return None
+
+
+def between(low: tuple[int, float], high: tuple[int, float], target: float) -> float:
+    """Where a line through two points (labels, accuracy), labels on their logarithm, is at `target`."""
+    share = (target - low[1]) / (high[1] - low[1])
+    return low[0] * (high[0] / low[0]) ** share

@@ -5,7 +5,7 @@ import scipy.stats
 from small_comparisons import FEW, Pretended, noise
 
 from lab.compare import Comparison
-from lab.label_curves import label_curve, label_table, with_labels
+from lab.label_curves import label_curve, label_table, labels_to, with_labels
 from lab.label_plots import accuracy_by_labels
 from lab.plans import Plan
 from lab.recipe import Recipe, RecipeError
@@ -113,3 +113,19 @@ def test_the_figure_has_each_mean_at_its_number_and_the_interval_around_it():
 def came_out(scores, **changes):
     """A comparison that pretends to have these accuracies by seed."""
     return Pretended(PLAN.model_copy(update=changes), lambda asked: scores[asked[1]][asked[3]]).run()
+
+
+@pytest.mark.parametrize(
+    ("curve", "labels"),
+    [
+        ({1: 0.8, 2: 0.9}, 1.0),  # fewer were not tried
+        ({1: 0.2, 10: 0.5, 100: 0.7}, None),
+        ({1: 0.2, 10: 0.8}, 10.0),
+        ({10: 0.9, 1: 0.7}, 10**0.5),  # in any order
+        ({1: 0.6, 100: 1.0}, 10.0),
+        ({2: 0.7, 8: 0.9, 20: 0.75, 50: 0.9}, 4.0),  # the first crossing, though it is lost again
+    ],
+)
+def test_labels_to_an_accuracy_lie_on_a_line_over_their_logarithm(curve, labels):
+    found = labels_to(0.8, curve)
+    assert found == (labels if labels is None else pytest.approx(labels))

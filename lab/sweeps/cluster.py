@@ -174,7 +174,8 @@ def place_for(point: str) -> Generator[Path]:
     """A folder for an attempt at a point. One that was killed leaves it to the next; two at once have their own."""
     places = own_folder("lab-points")
     forget_old(places)
-    (places / point).mkdir(exist_ok=True)
+    with suppress(FileExistsError):  # exist_ok would look again, when another attempt may have deleted it
+        (places / point).mkdir()
     with alone_in(places / point) as alone:
         if alone:
             try:

@@ -62,7 +62,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
         print(f"lab: {no_memory(pick_device(getattr(given, 'device', None)))}", file=sys.stderr)
         return BAD_INPUT
     except KeyboardInterrupt:  # before or after training; in it, Ctrl-C ends the step first
-        print("lab: interrupted", file=sys.stderr)
+        kept = given.command == "choose" or (given.command == "compare" and given.folder)
+        print(f"lab: interrupted.{' The same command goes on.' if kept else ''}", file=sys.stderr)
         return INTERRUPTED
     except BrokenPipeError:  # `lab options | head`
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())

@@ -38,6 +38,22 @@ def test_a_copy_that_nobody_changed_follows_and_a_changed_one_stays_and_is_told(
     assert (mine / "course" / "01.ipynb").read_text() == "chapter 2"
 
 
+def test_a_copy_that_was_only_opened_is_not_changed(notebooks: Path) -> None:
+    mine, shipped = notebooks.parent / "mine", notebooks / "lab.ipynb"
+    cell = {"cell_type": "code", "source": "panel", "outputs": []}
+    shipped.write_text(json.dumps({"cells": [cell], "metadata": {}}))
+    renewed(notebooks, mine)
+    opened = json.dumps({"cells": [cell], "metadata": {"language_info": {"version": "3.14.1"}}}, indent=1)
+    (mine / "lab.ipynb").write_text(opened)
+    assert renewed(notebooks, mine) == []
+    shipped.write_text(json.dumps({"cells": [cell | {"source": "newer"}], "metadata": {}}))
+    assert renewed(notebooks, mine) == []
+    assert "newer" in (mine / "lab.ipynb").read_text()
+    (mine / "lab.ipynb").write_text(json.dumps({"cells": [cell | {"source": "mine"}], "metadata": {}}))
+    shipped.write_text(json.dumps({"cells": [cell], "metadata": {}}))
+    assert len(renewed(notebooks, mine)) == 1
+
+
 @pytest.mark.parametrize("record", [None, "", "[1]", "null"])
 def test_of_which_copies_nothing_is_known_those_that_differ_stay(notebooks: Path, record: str | None) -> None:
     mine = notebooks.parent / "mine"

@@ -76,7 +76,7 @@ class Asked:
         )
         budget = f"of the {time_words(self.wishes.seconds)} given"
         if not self.prices:
-            return f"{said}: goes on in {self.folder}, {budget}."
+            return f"{said}. What has ended in {self.folder} counts; the rest takes what is left {budget}."
         return f"{said}: about {time_words(self.spent + seconds_of(plan, self.prices))} {budget}.{self.cut()}"
 
     def cut(self) -> str:

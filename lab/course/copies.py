@@ -44,6 +44,11 @@ def known(file: Path) -> dict[str, str]:
 
 
 def digest(content: bytes) -> str:
+    """Of a notebook's cells: into the rest JupyterLab writes which Python it has, of one that was only looked at too."""
+    try:
+        content = json.dumps(json.loads(content)["cells"], sort_keys=True).encode()
+    except (ValueError, KeyError, TypeError):
+        pass  # no notebook any more: as it stands
     return sha256(content).hexdigest()
 
 

@@ -303,7 +303,9 @@ class Comparison:
     def _width(self, name: str) -> dict[str, Any]:
         """The range of rates within a point of the best, and what became of all the runs of the search."""
         tried = self.by_rate(name)
-        found = sensitivity(list(tried), list(tried.values())) if tried else None
+        best = self.rate(name, "tuned") if tried else None  # of several seeds, which one lucky seed does not outdo
+        chosen = best if best in tried else None
+        found = sensitivity(list(tried), list(tried.values()), chosen=chosen) if tried else None
         low, high, decades, cut_off = found or (None, None, None, None)
         widths = {"good from": low, "good to": high, "decades": decades, "cut off": cut_off}
         return {**widths, "search runs": len(self.of(name, "search")), **self._failed(name, "search")}

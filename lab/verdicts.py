@@ -265,14 +265,19 @@ def oriented(verdict: Verdict, a: str) -> Verdict:
     )
 
 
-def sensitivity(rates: Scores, mean_scores: Scores, within: float = 0.01) -> Sensitivity:
+def sensitivity(
+    rates: Scores, mean_scores: Scores, within: float = 0.01, *, chosen: float | None = None
+) -> Sensitivity:
     """Range of tried learning rates around the best that all score within `within` of it.
 
     It ends at the first rate on each side that does worse; nothing is interpolated, so a coarse grid makes it look
     narrow and a short grid may cut it off. Of equal best scores the lowest rate counts as the best.
 
+    Args:
+        chosen: one of the rates, which counts as the best whatever the others' scores, as they may be of fewer runs.
     Errors:
-        ValueError for unequal numbers of rates and scores, none, rates that repeat or are not above 0.
+        ValueError for unequal numbers of rates and scores, none, rates that repeat or are not above 0; a chosen one that
+        is none of them.
     """
     tried, scores = np.asarray(rates, dtype=float), np.asarray(mean_scores, dtype=float)
     if tried.ndim != 1 or tried.shape != scores.shape or not len(tried):
@@ -281,7 +286,7 @@ def sensitivity(rates: Scores, mean_scores: Scores, within: float = 0.01) -> Sen
         raise ValueError(f"Rates must be above 0 and differ, scores finite; got {tried} and {scores}.")
     order = np.argsort(tried)
     tried, scores = tried[order], scores[order]
-    best = int(scores.argmax())
+    best = int(scores.argmax()) if chosen is None else tried.tolist().index(chosen)
     worse = np.flatnonzero(scores < scores[best] - within - ROUNDING)
     low = float(tried[max(worse[worse < best], default=-1) + 1])
     high = float(tried[min(worse[worse > best], default=len(tried)) - 1])

@@ -116,6 +116,15 @@ def test_a_prediction_is_kept_and_shown_again(tmp_path: Path, capsys) -> None:
     assert lab.runs.table(tmp_path).empty
 
 
+def test_a_prediction_may_be_an_order_or_a_number(tmp_path: Path, capsys) -> None:
+    for expected in ([...], ["scratch", "whole"], 0.9):
+        predict("08", expected, folder=tmp_path)
+    predict("08", folder=tmp_path)
+    kept = json.loads((tmp_path / "predictions.json").read_text())["08"]
+    assert [made["text"] for made in kept] == ["scratch, whole", "0.9"]
+    assert capsys.readouterr().out.splitlines()[-1] == "You predicted: 0.9"
+
+
 def test_in_a_notebook_nothing_predicted_is_said_in_a_box(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     shown = []
     monkeypatch.setattr("IPython.get_ipython", object)

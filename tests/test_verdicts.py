@@ -414,6 +414,14 @@ def test_sensitivity_is_the_stretch_around_the_best_rate(scores: list[float], ex
         assert found.cut_off is expected[3]
 
 
+def test_the_chosen_rate_is_the_best_though_another_had_a_lucky_seed() -> None:
+    rates, scores = [0.01, 0.03, 0.1, 0.3], [0.835, 0.84, 0.86, 0.7]
+    assert sensitivity(rates, scores, chosen=0.03)[:2] == (0.01, 0.1)
+    assert sensitivity(rates, scores)[:2] == (0.1, 0.1)
+    with pytest.raises(ValueError, match="is not in list"):
+        sensitivity(rates, scores, chosen=0.5)
+
+
 FAULTS: list[tuple[Callable[[], object], str]] = [
     (lambda: interval([0.1]), "Differences: at least 2 seeds are needed, one number each; got shape (1,)."),
     (lambda: interval([0.1, 2.0]), "Differences must be fractions in [-1, 1]; got [0.1 2. ]. Divide"),

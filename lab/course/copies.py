@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import json
 import sys
+from contextlib import suppress
 from hashlib import sha256
 from pathlib import Path
 
@@ -44,11 +45,9 @@ def known(file: Path) -> dict[str, str]:
 
 
 def digest(content: bytes) -> str:
-    """Of a notebook's cells: into the rest JupyterLab writes which Python it has, of one that was only looked at too."""
-    try:
+    """Of a notebook's cells: JupyterLab writes into the rest which Python it has, when one is only looked at too."""
+    with suppress(ValueError, KeyError, TypeError):  # no notebook any more: as it stands
         content = json.dumps(json.loads(content)["cells"], sort_keys=True).encode()
-    except (ValueError, KeyError, TypeError):
-        pass  # no notebook any more: as it stands
     return sha256(content).hexdigest()
 
 

@@ -13,7 +13,7 @@ from torch import Tensor
 
 from lab.comparison_plots import GREY
 from lab.diagnostic_plots import BACKWARD, FORWARD, themed
-from lab.diagnostics import Mistake, Predictions
+from lab.diagnostics import Calibration, Mistake, Predictions
 from lab.figure_parts import counted, empty, framed, subtitled
 from lab.sheets import as_source
 
@@ -70,23 +70,25 @@ def reliability(found: Predictions, *, bins: int = 15, compact: bool = False, da
     at = found.calibration(bins)
     if not at.counts.sum():
         return themed(empty("Reliability", "The split has no images."), dark=dark)
-    figure = framed("Reliability", height=400)
-    middles, width = 100 * (at.edges[1:] + at.edges[:-1]) / 2, 100 * np.diff(at.edges)
-    figure.add_bar(
-        x=middles, y=100 * at.accuracy, width=width, name="right", marker={"color": FORWARD, "line_width": 1}
-    )
-    figure.update_traces(customdata=np.stack([at.counts, 100 * at.confidence], 1))
-    figure.update_traces(hovertemplate="sure: %{customdata[1]:.1f}%, right: %{y:.1f}%<br>images: %{customdata[0]}")
-    points = {"symbol": "line-ew", "size": 6 if compact else 14, "line": {"color": BACKWARD, "width": 3}}
-    figure.add_scatter(x=middles, y=100 * at.confidence, mode="markers", name="mean confidence", marker=points)
-    line = {"color": GREY, "dash": "dot", "width": 1.5}
-    figure.add_scatter(x=[0, 100], y=[0, 100], mode="lines", line=line, hoverinfo="skip", name="perfect")
+    figure = framed("Reliability", height=400).add_traces(bars_and_diagonal(at, 6 if compact else 14))
     figure.update_xaxes(title_text="confidence, %", range=[0, 100])
     figure.update_yaxes(title_text="right, %", range=[0, 103])
     figure.update_layout(bargap=0, margin_b=50 if compact else 85, showlegend=not compact)
     of, legend = counted(int(at.counts.sum()), "image"), "bars: right; orange: mean confidence; dotted: perfect"
     error = f"expected calibration error {100 * at.error:.1f}% of {of}, {bins} bins"
     return themed(subtitled(figure, error, legend if compact else ""), dark=dark)
+
+
+def bars_and_diagonal(at: Calibration, size: int) -> list[go.Bar | go.Scatter]:
+    """How often right in each bin, marks so many pixels long at the mean confidence, and the diagonal."""
+    middles, width = 100 * (at.edges[1:] + at.edges[:-1]) / 2, 100 * np.diff(at.edges)
+    right, known = {"color": FORWARD, "line_width": 1}, np.stack([at.counts, 100 * at.confidence], 1)
+    bars = go.Bar(x=middles, y=100 * at.accuracy, width=width, name="right", marker=right, customdata=known)
+    bars.hovertemplate = "sure: %{customdata[1]:.1f}%, right: %{y:.1f}%<br>images: %{customdata[0]}"
+    mark = {"symbol": "line-ew", "size": size, "line": {"color": BACKWARD, "width": 3}}
+    marks = go.Scatter(x=middles, y=100 * at.confidence, mode="markers", name="mean confidence", marker=mark)
+    line = {"color": GREY, "dash": "dot", "width": 1.5}
+    return [bars, marks, go.Scatter(x=[0, 100], y=[0, 100], mode="lines", line=line, hoverinfo="skip", name="perfect")]
 
 
 # -- images -----------------------------------------------------------------------------------------------------
@@ -114,10 +116,8 @@ def hardest(
         [each.image for each in mistakes], columns, gap, ceil(LINE * (3.3 if long else 2.3) / pixel)
     )
     figure = subtitled(framed(title), "true → predicted, how sure of that, and the loss in nats")
-    for mistake, (top, left) in zip(mistakes, corners, strict=True):
-        text = f"{said(mistake, long=long)}<br>{100 * mistake.confidence:.0f}%, {mistake.loss:.2g}"
-        below = {"x": left + (width - 1) / 2, "y": top + mistake.image.shape[1] - 0.5, "yanchor": "top"}
-        figure.add_annotation(text=text, font_size=11, showarrow=False, **below)
+    for mistake, corner in zip(mistakes, corners, strict=True):
+        figure.add_annotation(said(mistake, corner, long=long))
     figure.add_image(source=as_source(sheet), hoverinfo="skip")
     figure.update_xaxes(visible=False, constrain="domain", range=[-0.5, sheet.shape[1] - 0.5])
     figure.update_yaxes(visible=False, constrain="domain", range=[len(sheet) - 0.5, -0.5], scaleanchor="x")
@@ -140,9 +140,13 @@ def laid_out(images: Sequence[Tensor], columns: int, gap: int, label: int) -> tu
     return sheet, corners
 
 
-def said(mistake: Mistake, *, long: bool) -> str:
-    """True and predicted class, in two lines where the names are long."""
-    return f"{escape(mistake.true)} →{'<br>' if long else ' '}<b>{escape(mistake.predicted)}</b>"
+def said(mistake: Mistake, corner: tuple[int, int], *, long: bool) -> dict[str, Any]:
+    """Under an image that begins there: true and predicted class (in two lines where names are long), and how sure."""
+    (top, left), (height, width) = corner, mistake.image.shape[1:]
+    classes = f"{escape(mistake.true)} →{'<br>' if long else ' '}<b>{escape(mistake.predicted)}</b>"
+    text = f"{classes}<br>{100 * mistake.confidence:.0f}%, {mistake.loss:.2g}"
+    below = {"x": left + (width - 1) / 2, "y": top + height - 0.5, "yanchor": "top"}
+    return {"text": text, "font_size": 11, "showarrow": False, **below}
 
 
 def saliency_overlay(image: Tensor, saliency: Tensor, title: str = "Saliency", *, dark: bool = False) -> go.Figure:

@@ -134,7 +134,14 @@ class Panel:
         self.standing = Standing(self.toolbar, self.progress, self.jobs, tasks)
         self.parts = self.choices, self.curves, self.health, self.forecast, self.samples, self.landscapes
         self.parts += (self.predictions, *tasks.values())
-        self.hearers: dict[str, Callable[[Any], None]] = {  # of what is said to one part only
+        self.hearers = self._make_hearers()
+        for trait, kind in (("dark", "theme"), ("width", "width"), ("webgl", "webgl")):
+            self.helper.observe(lambda change, kind=kind: self.pump.post((kind, change["new"])), trait)
+        self.message, self.invalid = (widgets.HTML(layout=wide()) for _ in range(2))
+
+    def _make_hearers(self) -> dict[str, Callable[[Any], None]]:
+        """Of what is said to one part only."""
+        return {
             "recipe": self.finding.compare,
             "comparison": self.comparing.hear,
             "choosing": self.choosing.hear,
@@ -148,9 +155,6 @@ class Panel:
             "health": lambda _: self.health.draw(),
             "picture": self.choices.draw,
         }
-        for trait, kind in (("dark", "theme"), ("width", "width"), ("webgl", "webgl")):
-            self.helper.observe(lambda change, kind=kind: self.pump.post((kind, change["new"])), trait)
-        self.message, self.invalid = (widgets.HTML(layout=wide()) for _ in range(2))
 
     def _make_toolbar(self) -> Toolbar:
         actions: dict[str, Callable[[], None]] = {

@@ -276,8 +276,8 @@ def sensitivity(
     Args:
         chosen: one of the rates, which counts as the best whatever the others' scores, as they may be of fewer runs.
     Errors:
-        ValueError for unequal numbers of rates and scores, none, rates that repeat or are not above 0; a chosen one that
-        is none of them.
+        ValueError for unequal numbers of rates and scores, none, rates that repeat or are not above 0; for a chosen one
+        that is not among them.
     """
     tried, scores = np.asarray(rates, dtype=float), np.asarray(mean_scores, dtype=float)
     if tried.ndim != 1 or tried.shape != scores.shape or not len(tried):

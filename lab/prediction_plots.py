@@ -56,7 +56,7 @@ def class_accuracy(found: Predictions, *, most: int | None = None, dark: bool = 
     figure.update_traces(text=[f"{each.right} of {each.count}" for each in classes])
     figure.update_traces(hovertemplate="%{x:.1f}%, %{text}<extra>%{y}</extra>")
     figure.add_vline(x=100 * found.accuracy, line={"color": BACKWARD, "dash": "dot", "width": 1.5})
-    figure.update_xaxes(title_text="accuracy, % of the class's images")
+    figure.update_xaxes(title_text="accuracy, %")
     figure.update_yaxes(type="category", automargin=True)
     left_out = f"the {len(classes)} worst of {len(there)}" if len(classes) < len(there) else ""
     return themed(subtitled(figure, left_out, "bars: 95% intervals", "dotted: all images"), dark=dark)

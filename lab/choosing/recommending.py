@@ -99,7 +99,12 @@ class Choice:
     @property
     def near(self) -> tuple[Standing, ...]:
         """Those tied whose mean is near the best, too: that no difference is shown does not make two ways equal."""
-        return tuple(each for each in self.tied if each.mean >= self.best.mean - NEAR)
+        return tuple(each for each in self.tied if each.mean >= self.best.mean - self.margin)
+
+    @property
+    def margin(self) -> float:
+        """How far from the best is near: at least one test image, as that is the luck of one."""
+        return max(NEAR, 1 / self.images)
 
     @property
     def runner_up(self) -> Judgement:
@@ -116,9 +121,9 @@ class Choice:
             return f"Take {self.winner.name}: it is better than every other way."
         others = [each.name for each in self.tied if each is not self.best]
         tied = f"No difference is shown between {self.best.name}, which has the best mean, and {listed(others)}"
-        within = "" if self.near == self.tied else f" whose mean is within {100 * NEAR:g} points of it"
+        within = "" if self.near == self.tied else f" whose mean is within {100 * self.margin:.2g} points of it"
         if len(self.near) == 1:
-            return f"{tied}. Take {self.winner.name}: no other's mean is within {100 * NEAR:g} points of it."
+            return f"{tied}. Take {self.winner.name}: no other's mean is within {100 * self.margin:.2g} points of it."
         if self.winner is self.best:
             return f"{tied}. Take {self.winner.name}: none of these{within} is clearly cheaper."
         cost = f"{in_seconds(self.winner)}, {self.best.name} {in_seconds(self.best)}"

@@ -26,6 +26,7 @@ from lab.run_facts import Facts, decode_facts, part
 from lab.steps import build_model, is_out_of_memory, no_memory, pick_device
 from lab.store import (
     HISTORY,
+    LOCK,
     PLAN,
     RECIPE,
     RUN,
@@ -331,23 +332,31 @@ def table(root: str | Path = "runs") -> pd.DataFrame:
         "test_looks",
         "problem",
     ]
-    return frame_of([_row(folder) for folder in folders], columns)
+    rows = [_row(folder) for folder in folders]
+    return frame_of([row for row in rows if row["status"] != "empty" or is_named_new(Path(row["folder"]))], columns)
 
 
 def might_be_run(folder: Path) -> bool:
     """A folder with anything in it, but a comparison's, a sweep's or that of claims; or with a name of `new_folder`."""
     if not any(folder.iterdir()):
-        return re.fullmatch(r"\d{8}-\d{6}-[0-9a-f]{12}(-\d+)?", folder.name) is not None
+        return is_named_new(folder)
     others = (folder / PLAN).exists() or (folder / SWEEP).exists()
     return not others and folder.name not in ("claims", "sweeps")
 
 
+def is_named_new(folder: Path) -> bool:
+    """Whether it has a name of `new_folder`."""
+    return re.fullmatch(r"\d{8}-\d{6}-[0-9a-f]{12}(-\d+)?", folder.name) is not None
+
+
 def _row(folder: Path) -> dict[str, Any]:
-    if is_held(folder) and not (folder / RECIPE).exists():
-        return {"folder": str(folder), "status": "running", "problem": ""}
-    if not any(folder.iterdir()):
-        said = "Nothing is in it: the run ended before its first step, or is about to begin."
-        return {"folder": str(folder), "status": "empty", "problem": said}
+    begun = any(place.name != LOCK for place in folder.iterdir())  # a lock is made before it is held
+    if not (folder / RECIPE).exists():
+        if is_held(folder):
+            return {"folder": str(folder), "status": "running", "problem": ""}
+        if not begun:
+            said = "Nothing is in it: the run ended before its first step, or is about to begin."
+            return {"folder": str(folder), "status": "empty", "problem": said}
     try:
         run = open_run(folder, weights=False)
     except RunError as error:

@@ -118,9 +118,8 @@ class Landscapes:
         self.fold.icon = "caret-down" if on else "caret-right"
         self.fold.tooltip = "Fold, and compute nothing" if on else HINT
         self.body.layout.display = None if on else "none"
-        self.news = self.news._replace(
-            rests=self.news.rests and not on
-        )  # there is something to look at, or not: it will say
+        if on:  # whether there is something to look at, the surveyor will say
+            self.news = self.news._replace(rests=False)
         self._ask()
         self.surveyor.switch(on=on)
         if not on:

@@ -33,7 +33,7 @@ from lab.panel.portraits import COMING, REPLAYS, cost_in_words, scenes_of
 from lab.panel.replaying import PLAYED, Replay
 from lab.panel.slices import Slices
 from lab.panel.surveyor import Surveyor
-from lab.panel.worker import _errands, do_errands, errand
+from lab.panel.worker import Errand, _errands, do_errands
 from lab.training import Training
 from lab.views import Lens
 
@@ -375,8 +375,7 @@ def test_what_goes_wrong_in_following_ends_no_run(panel, monkeypatch) -> None:
 
 def test_errands_for_idle_times_wait_while_something_is_at_work() -> None:
     done = threading.Event()
-    errand("idle test", done.set, after=1e6, idle=True)  # beyond the thread's reach: this one does the work
-    _errands["idle test"] = _errands["idle test"]._replace(due=0.0)
+    _errands["idle test"] = Errand(done.set, due=0.0, idle=True)  # the thread, not woken, leaves the work to this one
     do_errands(at_work=True)
     assert not done.is_set()
     do_errands()
@@ -562,9 +561,8 @@ def test_filters_and_answers_are_replayed(panel) -> None:
     landscapes.replay.slider.value = 3
     assert landscapes.surveyor.question.replay
     panel.clear()
-    until(panel, lambda: not landscapes.portraits)
-    panel.pump.drain()
-    assert (landscapes.replay.step, landscapes.glimpses.step) == (None, None)
+    until(panel, lambda: (landscapes.replay.step, landscapes.glimpses.step) == (None, None))
+    assert not landscapes.portraits
     assert not landscapes.surveyor.question.replay
 
 

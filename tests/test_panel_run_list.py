@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from small_panels import until
 
 import lab
 from lab.panel.words import runs_table
@@ -97,7 +98,7 @@ def test_notes_and_pins_are_kept_in_the_run_s_folder(kept) -> None:
 def test_a_note_on_a_run_that_goes_on_waits_for_its_end(tmp_path: Path) -> None:
     panel = lab.Panel(Recipe(epochs=100_000), folder=tmp_path, device="cpu")
     panel.start()
-    panel.pump.drain()
+    until(panel, lambda: [run.status for run in panel.runs] == ["running"])  # stopped sooner it would have no folder
     panel.list.note.value = "long one"
     assert panel.message.value == ""
     panel.stop()

@@ -311,8 +311,9 @@ class Comparison:
         return {**widths, "search runs": len(self.of(name, "search")), **self._failed(name, "search")}
 
     def of(self, name: str, phase: Phase) -> list[Trial]:
-        """An arm's trials of a phase."""
-        return [trial for trial in self.trials if (trial.arm, trial.phase) == (name, phase)]
+        """An arm's trials of a phase, in the order of their seeds: several processes end them in any."""
+        found = (trial for trial in self.trials if (trial.arm, trial.phase) == (name, phase))
+        return sorted(found, key=lambda trial: trial.seed)
 
     def failures(self, phase: Phase) -> dict[str, Counter[str]]:
         """By arm: how many of its runs of a phase diverged, and how many got stuck."""

@@ -47,8 +47,7 @@ def target_lines(comparison: Comparison, phase: Phase) -> list[str]:
 
 def steps_of(comparison: Comparison, phase: Phase, name: str, target: float) -> dict[int, int | None]:
     """By seed."""
-    trials = sorted(comparison.of(name, phase), key=lambda trial: trial.seed)
-    return {trial.seed: steps_to(trial, target) for trial in trials}
+    return {trial.seed: steps_to(trial, target) for trial in comparison.of(name, phase)}
 
 
 def ratios(a: Mapping[int, int | None], b: Mapping[int, int | None]) -> np.ndarray:

@@ -251,7 +251,8 @@ def test_runs_of_different_lengths_are_replayed_to_the_same_step(panel) -> None:
     complete(panel, 2)
     landscapes = panel.landscapes
     short, long = (each.path.steps for each in landscapes.news.portraits)
-    assert landscapes.replay.slider.max == long[-1] == 2 * short[-1]
+    assert long[-1] == 2 * short[-1]
+    until(panel, lambda: landscapes.replay.slider.max == long[-1])
     for step in (int(short[3]), int(short[-1]) + 1):
         landscapes.replay.slider.value = step
         until(panel, lambda: landscapes.view.ready)
@@ -259,6 +260,26 @@ def test_runs_of_different_lengths_are_replayed_to_the_same_step(panel) -> None:
         shown = [trace.customdata[:, 0] for trace in traces(panel, "scatter3d")]
         for steps, marks in zip((short, long), shown, strict=True):
             assert marks.tolist() == [each for each in steps if each <= step]
+
+
+def test_of_runs_that_came_together_none_is_forgotten_before_it_is_listed(panel, monkeypatch) -> None:
+    asked = []
+    monkeypatch.setattr(panel.landscapes.surveyor, "keep", lambda jobs, away: asked.append(len(jobs)))
+    train(panel, QUICK, QUICK.changed(optimizer="sgd"))
+    assert set(asked) == {2}
+
+
+def test_a_run_that_is_listed_after_its_news_is_drawn_then(panel) -> None:
+    landscapes = panel.landscapes
+    unfold(panel)
+    train(panel, QUICK)
+    complete(panel, 1)
+    landscapes.show({}, {})
+    landscapes.hear(landscapes.news)
+    assert landscapes.view.frame.layout.display == "none"
+    landscapes.show({1: panel.jobs[0]}, panel.list.names)
+    assert landscapes.view.frame.layout.display is None
+    assert landscapes.replay.slider.max == panel.runs[0].step
 
 
 def test_a_run_that_diverged_is_said_to_be_left_out_and_stretches_no_scale(panel, tmp_path, monkeypatch) -> None:

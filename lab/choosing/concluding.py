@@ -56,11 +56,7 @@ def standing(contest: Contest, name: str, data: Dataset) -> Standing:
 
 def finals(contest: Contest, name: str) -> list[Trial]:
     """A way's runs at the seeds that are judged, in their order."""
-    return sorted((trial for trial in contest.of(name, "tuned") if trial.seed < contest.plan.seeds), key=by_seed)
-
-
-def by_seed(trial: Trial) -> int:
-    return trial.seed
+    return [trial for trial in contest.of(name, "tuned") if trial.seed < contest.plan.seeds]
 
 
 def winning_trial(contest: Contest, name: str) -> Trial:

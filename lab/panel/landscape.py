@@ -141,7 +141,10 @@ class Landscapes:
 
     def show(self, jobs: Mapping[int, Job], names: Mapping[int, str], deleted: Sequence[Job] = ()) -> None:
         """Of these runs from now on, by their numbers; the deleted ones may come back."""
-        self._names = {job.number: (number, names[number]) for number, job in jobs.items()}
+        known, self._names = self._names, {job.number: (number, names[number]) for number, job in jobs.items()}
+        if self._names != known:
+            self._late = True  # what was heard of a run before it had a name is not in the picture
+            self.catch_up()
         self._keep(tuple(jobs.values()), tuple(job.number for job in deleted))
 
     def _keep(self, jobs: Sequence[Job], away: Sequence[int]) -> None:

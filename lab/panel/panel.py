@@ -117,7 +117,7 @@ class Panel:
             self.choices.widget.children = (self.start_from.widget, *self.choices.widget.children)
         self.toolbar.hide(self.hidden)
         self.ui = side_by_side(self.choices.widget, results(head, panes, self.hidden), self.helper)
-        self._on_show()
+        self._show()
         self._changed()
 
     def _build_parts(self) -> None:
@@ -154,6 +154,7 @@ class Panel:
             "webgl": lambda there: self.landscapes.set_webgl(there=there),
             "health": lambda _: self.health.draw(),
             "picture": self.choices.draw,
+            "show": lambda _: None,  # all is shown at the end of a flush, when every new run is in the list
         }
 
     def _make_toolbar(self) -> Toolbar:
@@ -310,7 +311,7 @@ class Panel:
         for sender, content in items:
             self._guarded(partial(self._take_in, sender, content, moved))
         self._guarded(partial(self.curves.draw, moved, self.entries))
-        self._on_show()
+        self._show()
 
     def _take_in(self, sender: Any, content: Any, moved: set[int]) -> None:
         if isinstance(sender, Job):
@@ -366,7 +367,7 @@ class Panel:
         self.comparing.clear()
         self._on_listed()
 
-    def _on_show(self, _: None = None) -> None:
+    def _show(self) -> None:
         self.comparing.refresh_button()
         self.choosing.refresh_button()
         jobs, deleted = {each.number: each.job for each in self.entries}, [each.entry.job for each in self.list.deleted]

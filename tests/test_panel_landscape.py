@@ -292,7 +292,7 @@ def test_a_run_that_diverged_is_said_to_be_left_out_and_stretches_no_scale(panel
     assert panel.runs[1].status == "diverged"
     assert "<b>2 sgd(lr=1e+20), epochs 20 diverged: not in the plane</b>" in landscapes.said.value
     assert len(traces(panel, "surface")) == len(traces(panel, "scatter3d")) == 1
-    assert landscapes.view.scale == Scale.of(scenes_of(landscapes.portraits, landscapes._names, None))
+    assert fits(landscapes.view.scale, Scale.of(scenes_of(landscapes.portraits, landscapes._names, None)))
     landscapes.saving.button.click()
     until(panel, lambda: "Saved as" in landscapes.saved.value)
     (folder,) = (tmp_path / "landscapes").iterdir()

@@ -211,7 +211,7 @@ def test_pause_holds_all_and_what_is_started_meanwhile(panel):
     assert panel.runs[2].status == "queued"
     panel.go_on()
     until(panel, training(panel, 3))
-    assert all(run.step > before for run, before in zip(panel.runs, held, strict=True))
+    until(panel, lambda: all(run.step > before for run, before in zip(panel.runs, held, strict=True)))
 
 
 def test_one_run_ends_beside_another_that_goes_on(panel):

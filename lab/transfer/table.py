@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from html import escape
 from typing import NamedTuple
 
 from torch import nn
@@ -106,6 +107,17 @@ def as_lines(table: Sequence[Row]) -> list[str]:
     lines = [HEADER, *map(cells, table)]
     widths = [max(len(line[column]) for line in lines) for column in range(len(HEADER))]
     return ["  ".join(cell.ljust(width) for cell, width in zip(line, widths, strict=True)).rstrip() for line in lines]
+
+
+def as_html(table: Sequence[Row]) -> str:
+    """The table for a page, on which no number is broken across lines."""
+    lines = [html_line("th", HEADER), *(html_line("td", cells(row)) for row in table)]
+    return f"<table>{''.join(lines)}</table>"
+
+
+def html_line(kind: str, texts: Sequence[str]) -> str:
+    begins = f'<{kind} style="text-align: left; white-space: nowrap">'
+    return f"<tr>{''.join(f'{begins}{escape(text)}</{kind}>' for text in texts)}</tr>"
 
 
 def cells(row: Row) -> tuple[str, ...]:

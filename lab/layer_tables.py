@@ -33,7 +33,8 @@ class LayerTable:
 
     def _repr_html_(self) -> str:
         """For a notebook, which breaks printed lines within numbers."""
-        return f'<p>{escape(self.sentence)}</p><div style="overflow-x: auto">{as_html(self.rows)}</div>'
+        table = as_html(self.rows, style="text-align: left; white-space: nowrap")
+        return f'<p>{escape(self.sentence)}</p><div style="overflow-x: auto">{table}</div>'
 
 
 def layer_table(recipe: Recipe, data: Dataset | None = None) -> LayerTable:

@@ -109,15 +109,15 @@ def as_lines(table: Sequence[Row]) -> list[str]:
     return ["  ".join(cell.ljust(width) for cell, width in zip(line, widths, strict=True)).rstrip() for line in lines]
 
 
-def as_html(table: Sequence[Row]) -> str:
-    """The table for a page, on which no number is broken across lines."""
-    lines = [html_line("th", HEADER), *(html_line("td", cells(row)) for row in table)]
+def as_html(table: Sequence[Row], style: str = "") -> str:
+    """The table for a page; style: of each cell, where the page has none for it."""
+    attribute = f' style="{style}"' if style else ""
+    lines = [html_line("th", HEADER, attribute), *(html_line("td", cells(row), attribute) for row in table)]
     return f"<table>{''.join(lines)}</table>"
 
 
-def html_line(kind: str, texts: Sequence[str]) -> str:
-    begins = f'<{kind} style="text-align: left; white-space: nowrap">'
-    return f"<tr>{''.join(f'{begins}{escape(text)}</{kind}>' for text in texts)}</tr>"
+def html_line(kind: str, texts: Sequence[str], style: str) -> str:
+    return f"<tr>{''.join(f'<{kind}{style}>{escape(text)}</{kind}>' for text in texts)}</tr>"
 
 
 def cells(row: Row) -> tuple[str, ...]:

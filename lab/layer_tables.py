@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from html import escape
 from typing import Any
 
 from lab.data import Dataset
@@ -13,12 +14,12 @@ from lab.steps import build_model
 from lab.transfer import Row, preprocessing_of, rows
 from lab.transfer.matching import report_on
 from lab.transfer.preprocessing import in_words as preprocessing_words
-from lab.transfer.table import as_lines, in_words
+from lab.transfer.table import as_html, as_lines, in_words
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class LayerTable:
-    """A row for every layer, and one sentence on all of them; printed, both."""
+    """A row for every layer, and one sentence on all of them; printed or shown in a notebook, both."""
 
     rows: tuple[Row, ...]
     sentence: str
@@ -27,8 +28,13 @@ class LayerTable:
         """For machines."""
         return {"sentence": self.sentence, "layers": [row._asdict() for row in self.rows]}
 
-    def __str__(self) -> str:
+    def __repr__(self) -> str:
         return "\n".join([self.sentence, *as_lines(self.rows)])
+
+    def _repr_html_(self) -> str:
+        """For a notebook, which breaks printed lines within numbers."""
+        table = as_html(self.rows, style="text-align: left; white-space: nowrap")
+        return f'<p>{escape(self.sentence)}</p><div style="overflow-x: auto">{table}</div>'
 
 
 def layer_table(recipe: Recipe, data: Dataset | None = None) -> LayerTable:

@@ -61,6 +61,8 @@ def answers(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
         ("05-3", True, "right. It is."),
         ("05-3", False, "not yet. Look at the picture."),
         ("05-1", ..., "not answered yet. Put your answer in place of the dots."),
+        ("05-1", "...", "not answered yet. Put your answer in place of the dots."),
+        ("05-2", " ... ", "not answered yet. Put your answer in place of the dots."),
     ],
 )
 def test_an_answer_is_right_or_gets_a_hint(answers, capsys, exercise: str, answer, said: str) -> None:
@@ -98,7 +100,7 @@ def test_an_exercise_that_makes_no_sense_is_named(spec: dict, words: str) -> Non
 
 def test_a_prediction_is_kept_and_shown_again(tmp_path: Path, capsys) -> None:
     predict("02", folder=tmp_path)
-    predict("02", ..., folder=tmp_path)
+    predict("02", "...", folder=tmp_path)
     predict("02", "It <b>dies</b> 🙂\nearly", folder=tmp_path)
     predict("02", "It lives", folder=tmp_path)
     predict("02", "It lives", folder=tmp_path)
@@ -117,7 +119,7 @@ def test_a_prediction_is_kept_and_shown_again(tmp_path: Path, capsys) -> None:
 
 
 def test_a_prediction_may_be_an_order_or_a_number(tmp_path: Path, capsys) -> None:
-    for expected in ([...], ["scratch", "whole"], 0.9):
+    for expected in ([...], ["...", ...], ["scratch", "whole"], 0.9):
         predict("08", expected, folder=tmp_path)
     predict("08", folder=tmp_path)
     kept = json.loads((tmp_path / "predictions.json").read_text())["08"]
@@ -266,6 +268,30 @@ def test_a_solution_leaves_dots_for_every_name_that_it_gives() -> None:
     assert without_solution(two + "b\n" + two) == "a = ...\nb\na = ..."
 
 
+@pytest.mark.parametrize("quote", ['"', "'"])
+def test_a_solution_in_quotes_leaves_its_quotes(quote: str) -> None:
+    solution = f"### BEGIN SOLUTION\nanswer = {quote}b{quote}\nn = 2\n### END SOLUTION\n"
+    assert without_solution(solution) == f"answer = {quote}...{quote}\nn = ..."
+
+
+def test_what_is_written_is_written_between_quotes() -> None:
+    """`answer = b` would be a NameError, and not a hint."""
+    texts = {name for name, exercise in EXERCISES.items() if isinstance(exercise.choice, str)}
+    for path in sorted(COURSE.glob("*.ipynb")):
+        for cell in nbformat.read(path, as_version=4).cells:
+            if asked := re.search(r'course\.check\("([^"]+)", answer\)', cell.source):
+                assert ('answer = "..."' in cell.source) == (asked[1] in texts)
+            if "course.predict(" in cell.source and "prediction" in cell.source:
+                assert 'prediction = "..."' in cell.source
+
+
+def test_no_letter_is_right_in_most_exercises() -> None:
+    """Whoever always takes the middle one learns nothing."""
+    letters = [exercise.choice for exercise in EXERCISES.values() if isinstance(exercise.choice, str)]
+    assert max(map(letters.count, letters)) <= len(letters) / 2
+    assert {*letters} == {"a", "b", "c"}
+
+
 @pytest.mark.parametrize(
     "text", ["### BEGIN SOLUTION\na = 1", "a = 1\n### END SOLUTION", "x ### BEGIN SOLUTION\n### END SOLUTION"]
 )
@@ -293,6 +319,15 @@ def test_a_student_s_cell_that_judges_is_folded_and_holds_nothing_else() -> None
         judging = [cell for cell in nbformat.read(path, as_version=4).cells if "course.verdict(" in cell.source]
         assert judging
         assert all(cell.source.startswith("course.verdict(") for cell in judging)
+
+
+@pytest.mark.parametrize("path", sorted(COURSE.glob("*.ipynb")), ids=lambda path: path.stem)
+def test_what_came_out_is_folded_until_a_student_has_run_it(path: Path) -> None:
+    text = "\n\n".join(cell.source for cell in nbformat.read(path, as_version=4).cells if cell.cell_type == "markdown")
+    for said in ("What came out", "What this does not show"):
+        assert text.count(said) == text.count(f"<details><summary><b>{said}</b> (open it after the run)</summary>\n\n")
+    assert "What this does not show" in text
+    assert text.count("<details>") == text.count("\n\n</details>")  # an empty line, or Markdown stays as it is typed
 
 
 def test_what_students_get_is_made_of_what_the_instructor_has(tmp_path: Path) -> None:

@@ -1,6 +1,8 @@
 """Runs with a transfer: shown before they start, gone on with, exported, asked for by the command; with each source."""
 
 import os
+import re
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -130,6 +132,15 @@ def test_the_table_of_layers_is_golden(given):
     if os.environ.get("UPDATE_GOLDEN"):
         GOLDEN.write_text("\n\n".join(parts) + "\n")
     assert "\n\n".join(parts) + "\n" == GOLDEN.read_text()
+
+
+def test_a_notebook_shows_the_table_with_whole_numbers_and_no_markup_of_a_name(given) -> None:
+    table = lab.layer_table(CNN.changed(modify=[], source=given["run"], epochs=3, transfer="whole"))
+    shown = replace(table, sentence="<b>")._repr_html_()
+    assert shown.count("<tr>") == 1 + len(table.rows)
+    assert len(re.findall("<t[hd] [^>]*white-space: nowrap", shown)) == 6 * (1 + len(table.rows))
+    assert "<b>" not in shown
+    assert str(table) == repr(table)
 
 
 def test_the_table_says_what_does_not_match_shapes_included(given, tmp_path):

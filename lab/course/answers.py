@@ -29,6 +29,7 @@ from lab.reading import read_text, read_yaml
 ROUNDS = 20_000
 Answer = str | float | bool
 WITHIN = 1e-9
+DOTS = "..."  # what stands where a text is to be written
 
 
 class Mistake(BaseModel):
@@ -74,7 +75,7 @@ def check(exercise: str, answer: Answer | EllipsisType, *, file: str | Path | No
 
 def said_of(exercise: str, spec: Mapping[str, Any], answer: Answer | EllipsisType) -> str:
     """Right and why, or a hint."""
-    if isinstance(answer, EllipsisType):
+    if isinstance(answer, EllipsisType) or (isinstance(answer, str) and answer.strip() == DOTS):
         return "not answered yet. Put your answer in place of the dots."
     right = is_choice(exercise, spec, answer) if "choice" in spec else is_number(spec, answer)
     if right is None:

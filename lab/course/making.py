@@ -4,8 +4,8 @@
     answer = 3
     ### END SOLUTION
 
-becomes `answer = ...`, which a check takes for not answered yet. A cell that is nothing but a solution goes. One that
-begins with a verdict is folded.
+becomes `answer = ...`, which a check takes for not answered yet; where the solution is in quotes, so are the dots: a
+letter in their place is a text. A cell that is nothing but a solution goes. One that begins with a verdict is folded.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ from lab.course.places import ANSWERS
 BEGIN, END = "### BEGIN SOLUTION", "### END SOLUTION"
 REGION = re.compile(rf"^([ \t]*){BEGIN}\n(.*?)^[ \t]*{END}[ \t]*(\n|\Z)", re.DOTALL | re.MULTILINE)
 JUDGES = "course.verdict("
-ASSIGNED = re.compile(r"^([A-Za-z_]\w*) *=", re.MULTILINE)
+ASSIGNED = re.compile(r"^([A-Za-z_]\w*) *= *([\"']?)", re.MULTILINE)
 
 
 def make(instructor: str | Path, students: str | Path) -> list[Path]:
@@ -83,6 +83,6 @@ def without_solution(text: str) -> str:
 
 
 def blanked(region: re.Match[str]) -> str:
-    """Every name that the solution gives is there, with dots to be replaced."""
-    names = dict.fromkeys(ASSIGNED.findall(region[2]))
-    return "".join(f"{region[1]}{name} = ...\n" for name in names)
+    """Every name that the solution gives is there, with dots to be replaced; in quotes what is text."""
+    names: dict[str, str] = dict(ASSIGNED.findall(region[2]))
+    return "".join(f"{region[1]}{name} = {quote}...{quote}\n" for name, quote in names.items())

@@ -10,14 +10,15 @@ from pathlib import Path
 from types import EllipsisType
 from typing import Any, cast
 
+from lab.course.answers import DOTS
 from lab.course.places import RUNS
 from lab.store import RunError, holding, make_folder, write_atomically
 
 FILE = "predictions.json"
-KEPT = "Kept. You will see it again at the end. Cells that judge are folded: run them first, open them after."
+KEPT = "Kept. You will see it again at the end. What judges and what came out is folded: run first, open after."
 STANDS = "\nThat was before, and it stands. To predict anew, write it in place of the dots."
 MISSING = (
-    "Nothing is predicted yet. Write what you expect in place of the dots, in quotes, and run this cell again "
+    "Nothing is predicted yet. Write what you expect in place of the dots, between the quotes, and run this cell again "
     "before you go on: whoever predicts learns more from what happens."
 )
 TOO_LATE = "There is nothing to hold what happened against: what would you have written, before you saw it?"
@@ -51,7 +52,8 @@ def as_written(prediction: object) -> str:
         return ""
     if isinstance(prediction, (list, tuple)):
         return ", ".join(filter(None, map(as_written, cast("list[object]", prediction))))
-    return str(prediction).strip()
+    text = str(prediction).strip()
+    return "" if text == DOTS else text
 
 
 def in_a_box(words: str) -> None:

@@ -5,16 +5,10 @@ from __future__ import annotations
 from html import escape
 
 from lab.layer_tables import LayerTable
-from lab.transfer.table import HEADER, cells
+from lab.transfer.table import as_html
 
 
 def in_html(table: LayerTable) -> str:
     """One sentence; unfolded, a row for every layer."""
-    head = row("th", HEADER)
-    body = "".join(row("td", cells(layer)) for layer in table.rows)
     sentence = escape(table.sentence)
-    return f'<details class="lab-layers"><summary>{sentence}</summary><table>{head}{body}</table></details>'
-
-
-def row(kind: str, texts: tuple[str, ...]) -> str:
-    return f"<tr>{''.join(f'<{kind}>{escape(text)}</{kind}>' for text in texts)}</tr>"
+    return f'<details class="lab-layers"><summary>{sentence}</summary>{as_html(table.rows)}</details>'

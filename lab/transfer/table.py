@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from html import escape
 from typing import NamedTuple
 
 from torch import nn
@@ -106,6 +107,17 @@ def as_lines(table: Sequence[Row]) -> list[str]:
     lines = [HEADER, *map(cells, table)]
     widths = [max(len(line[column]) for line in lines) for column in range(len(HEADER))]
     return ["  ".join(cell.ljust(width) for cell, width in zip(line, widths, strict=True)).rstrip() for line in lines]
+
+
+def as_html(table: Sequence[Row], style: str = "") -> str:
+    """The table for a page; style: of each cell, where the page has none for it."""
+    attribute = f' style="{style}"' if style else ""
+    lines = [html_line("th", HEADER, attribute), *(html_line("td", cells(row), attribute) for row in table)]
+    return f"<table>{''.join(lines)}</table>"
+
+
+def html_line(kind: str, texts: Sequence[str], style: str) -> str:
+    return f"<tr>{''.join(f'<{kind}{style}>{escape(text)}</{kind}>' for text in texts)}</tr>"
 
 
 def cells(row: Row) -> tuple[str, ...]:

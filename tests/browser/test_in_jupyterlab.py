@@ -13,8 +13,8 @@ CELLS = "() => window.jupyterapp.shell.currentWidget.content.model.cells.length"
 TEXT = "() => document.querySelector('.lab-code textarea').value"
 LONG = {"epochs": 3000}
 FIGURES = """from plotly.graph_objects import Figure
-for template in ("plotly_white", "plotly_dark"):
-    display(Figure().add_scatter(y=[1, 2]).update_layout(template=template, height=200))"""
+for paper in ("white", "#ffffff", "#123", "rgba(0, 0, 0, 0)"):
+    display(Figure().add_scatter(y=[1, 2]).update_layout(paper_bgcolor=paper, height=200))"""
 LAST_CELL = """(code) => { const { content } = window.jupyterapp.shell.currentWidget;
   content.model.sharedModel.insertCell(content.model.cells.length, { cell_type: 'code', source: code });
   content.activeCellIndex = content.model.cells.length - 1 }"""
@@ -200,18 +200,17 @@ def test_the_dark_theme_is_followed(panel: Window) -> None:
     panel.page.wait_for_function(f"(light) => ({colour})() === light", arg=light)
 
 
-def test_figures_of_cells_are_turned_round_on_a_dark_page_but_for_those_that_are_dark(panel: Window) -> None:
+def test_figures_of_cells_on_white_paper_are_turned_round_on_a_dark_page_and_no_others(panel: Window) -> None:
     panel.page.evaluate(LAST_CELL, FIGURES)
     panel.command("notebook:run-cell")
-    panel.page.wait_for_function("() => document.querySelectorAll('.jp-RenderedPlotly .main-svg').length >= 4")
-    assert panel.page.evaluate(FILTERS) == ["none", "none"]
+    panel.page.wait_for_function("() => document.querySelectorAll('.jp-RenderedPlotly .main-svg').length >= 8")
+    assert panel.page.evaluate(FILTERS) == ["none"] * 4
     panel.command("apputils:change-theme", {"theme": "JupyterLab Dark"})
     panel.page.wait_for_function("() => document.body.dataset.jpThemeLight === 'false'")
-    white, dark = panel.page.evaluate(FILTERS)
+    filters = panel.page.evaluate(FILTERS)
     panel.command("apputils:change-theme", {"theme": "JupyterLab Light"})
     panel.command("notebook:delete-cell")
-    assert white.startswith("invert(")
-    assert dark == "none"
+    assert [each.partition("(")[0] for each in filters] == ["invert", "invert", "none", "none"]
 
 
 def test_the_keyboard_reaches_everything_and_inserts_no_cells(panel: Window) -> None:

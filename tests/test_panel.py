@@ -158,6 +158,13 @@ def test_runs_are_kept_and_a_stopped_one_resumes(tmp_path) -> None:
     assert resumed.history.loss == lab.train(Recipe(epochs=120), progress=False).history.loss
 
 
+def test_where_no_kernel_is_the_panel_says_what_it_would_be(panel) -> None:
+    panel.recipe = Recipe(optimizer="adam")
+    shown = panel._repr_mimebundle_()
+    assert shown["text/plain"].endswith("lab run optimizer=adam")
+    assert shown["application/vnd.jupyter.widget-view+json"]["model_id"] == panel.ui.model_id
+
+
 def test_a_new_panel_closes_the_old_one() -> None:
     old = lab.Panel(folder=None)
     new = lab.Panel(folder=None)

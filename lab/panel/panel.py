@@ -37,7 +37,7 @@ from lab.panel.standing import Standing
 from lab.panel.start import Start
 from lab.panel.take_away import TakeAway
 from lab.panel.toolbar import Progress, Toolbar
-from lab.panel.words import message
+from lab.panel.words import as_command, message
 from lab.panel.worker import Job, Task, in_words, submit, take_turns, warm_up
 from lab.presets import presets
 from lab.recipe import CATALOGUES, Recipe, checked
@@ -45,6 +45,7 @@ from lab.runs import Run
 from lab.store import RunError
 
 CAPTION = "thin: training batches · thick, with marks: validation images, once an epoch"
+NO_KERNEL = "The panel: run this cell where a kernel is, to train and see. Its choices as a command: "
 _current: weakref.ref[Panel] | None = None
 
 
@@ -301,7 +302,9 @@ class Panel:
         close(self.ui)
 
     def _repr_mimebundle_(self, **kwargs: Any) -> Any:
-        return self.ui._repr_mimebundle_(**kwargs)
+        """The widgets; where there is no kernel, in words what they would do there."""
+        shown: dict[str, Any] = self.ui._repr_mimebundle_(**kwargs)  # pyright: ignore[reportAssignmentType]
+        return shown | {"text/plain": NO_KERNEL + as_command(self.recipe).strip()}
 
     # -- what is shown; only the pump calls these ------------------------------------------------------------
 

@@ -16,6 +16,7 @@ from tqdm import tqdm
 from lab import app, doctor, runs
 from lab.catalogue import RecipeError
 from lab.choosing import command as choosing
+from lab.choosing.telling import Command
 from lab.choosing.ways import WAYS, chosen_ways
 from lab.choosing.wishes import Wishes as ChoiceWishes
 from lab.claims import Claim, numbers
@@ -130,7 +131,8 @@ def compare(given: argparse.Namespace) -> int:
 
 
 def choose(given: argparse.Namespace) -> int:
-    wishes = ChoiceWishes(given.seeds, chosen_ways(given.ways), given.seconds, given.source, given.out)
+    said = Command(tuple(given.typed))
+    wishes = ChoiceWishes(given.seeds, chosen_ways(given.ways), given.seconds, given.source, given.out, said)
     found = choosing.chosen(given.words, wishes, device=given.device, quiet=given.quiet)
     print(json.dumps(choosing.facts(*found)) if given.json else choosing.in_words(*found))
     return OK

@@ -13,7 +13,7 @@ from typing import Any, get_args
 
 from tqdm import tqdm
 
-from lab import app, doctor, runs
+from lab import app, doctor, run_tables, runs
 from lab.catalogue import RecipeError
 from lab.choosing import command as choosing
 from lab.choosing.telling import Command
@@ -26,7 +26,7 @@ from lab.data.published import READERS
 from lab.diagnostics import examine, label_probe, range_test
 from lab.diagnostics.label_probe import IMAGES, STRENGTHS
 from lab.diagnostics.range_test import HIGH, LOW, REPEATS, STEPS
-from lab.endings import PICKED, picked
+from lab.endings import picked
 from lab.export import KEPT, script
 from lab.layer_tables import layer_table
 from lab.option_tables import KINDS, PLAIN, kinds_of, listing, schemas
@@ -45,7 +45,6 @@ from lab.views import CHOICES, Lens, View
 from lab_command import FLAGS, ROOT, Known, parsed
 
 OK, BAD_INPUT, BAD_RESULT, INTERRUPTED = 0, 2, 3, 130
-DIGITS = {"epochs": 0, "validation_accuracy": 4, "gap": 4, "seconds": 1, "test_looks": 0}
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -299,20 +298,10 @@ def list_runs(given: argparse.Namespace) -> int:
     if given.json:
         print(table.to_json(orient="records"))
     elif len(table):
-        shown = table if any(table["gap"].notna()) else table.drop(columns="gap")  # most runs have one domain
-        print(with_digits(shown).to_string(index=False, na_rep=""))
-        if "gap" in shown:
-            print(f"With two domains the accuracy is of the target, at the epoch {PICKED}.")
+        print(run_tables.in_words(table))
     else:
         print(f"No runs under {given.root} yet. Start one: lab run")
     return OK
-
-
-def with_digits(table: Any) -> Any:
-    """The table of runs with as many digits as mean something."""
-    written = {"validation_loss": short_loss, **{name: f"{{:.{digits}f}}".format for name, digits in DIGITS.items()}}
-    shown = {name: table[name].map(words, na_action="ignore") for name, words in written.items() if name in table}
-    return table.assign(**shown)
 
 
 def options(given: argparse.Namespace) -> int:

@@ -58,6 +58,7 @@ ORDER = [
         "trash",
         "progress",
         "runs",
+        "run_tables",
         "sample_grids",
         "spread",
         "many",

@@ -8,6 +8,7 @@ import os
 import sys
 from collections.abc import Callable, Collection, Sequence
 from functools import partial
+from math import isfinite
 from pathlib import Path
 from typing import Any, get_args
 
@@ -294,14 +295,19 @@ def show_app(given: argparse.Namespace) -> int:
 def list_runs(given: argparse.Namespace) -> int:
     if not given.root.is_dir() and given.root != ROOT:  # where nobody has trained yet, there is no such folder
         raise RunError(f"There is no folder {given.root}.")
-    table = runs.table(given.root)
+    found = runs.listed(given.root)
     if given.json:
-        print(table.to_json(orient="records"))
-    elif len(table):
-        print(run_tables.in_words(table))
+        print(json.dumps([{name: finite(value) for name, value in row.items()} for row in found]))
+    elif found:
+        print(run_tables.in_words(found))
     else:
         print(f"No runs under {given.root} yet. Start one: lab run")
     return OK
+
+
+def finite(value: Any) -> Any:
+    """JSON has no word for numbers that are not."""
+    return None if isinstance(value, float) and not isfinite(value) else value
 
 
 def options(given: argparse.Namespace) -> int:

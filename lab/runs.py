@@ -46,6 +46,9 @@ from lab.training import Training
 if TYPE_CHECKING:
     import pandas as pd
 
+SCORES = ("epochs", "validation_accuracy", "validation_loss", "gap", "seconds", "test_looks")
+COLUMNS = ["folder", "id", "status", *SCORES, "problem"]
+
 
 @dataclass
 class Run:
@@ -305,28 +308,20 @@ def _status(facts: Facts, *, held: bool) -> str:
 
 
 def table(root: str | Path = "runs") -> pd.DataFrame:
+    """`listed` as a frame."""
+    return frame_of(listed(root), COLUMNS)
+
+
+def listed(root: str | Path = "runs") -> list[dict[str, Any]]:
     """All runs under a folder, newest first: one row each, damaged ones included with what is wrong.
 
-    A run with a person's own option that is not known here has the status "unknown option".
-
+    A run with a person's own option that is not known here has the status "unknown option". What is not known is None.
     gap: with two domains, how much more is right in the source than in the target, whose accuracy stands beside it.
     """
     places = sorted(Path(root).glob("[!.]*"), reverse=True) if Path(root).is_dir() else []
-    folders = [place for place in places if place.is_dir() and might_be_run(place)]
-    columns = [
-        "folder",
-        "id",
-        "status",
-        "epochs",
-        "validation_accuracy",
-        "validation_loss",
-        "gap",
-        "seconds",
-        "test_looks",
-        "problem",
-    ]
-    rows = [_row(folder) for folder in folders]
-    return frame_of([row for row in rows if row["status"] != "empty" or is_named_new(Path(row["folder"]))], columns)
+    rows = [_row(place) for place in places if place.is_dir() and might_be_run(place)]
+    found = [row for row in rows if row["status"] != "empty" or is_named_new(Path(row["folder"]))]
+    return [dict.fromkeys(COLUMNS) | row for row in found]
 
 
 def might_be_run(folder: Path) -> bool:

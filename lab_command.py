@@ -129,7 +129,10 @@ def wants_help_with_a_command(words: Sequence[str]) -> bool:
 
 
 def parsed(arguments: Sequence[str] | None, known: Known) -> argparse.Namespace:
-    """Flags and words in any order: argparse alone takes no word that follows a flag which follows a word."""
+    """Flags and words in any order: argparse alone takes no word that follows a flag which follows a word.
+
+    As `typed` they are there once more, as they were given.
+    """
     root, commands = parsers(known)
     words = list(sys.argv[1:] if arguments is None else arguments)
     if words and not words[0].startswith("-") and words[0] not in COMMANDS:
@@ -141,6 +144,7 @@ def parsed(arguments: Sequence[str] | None, known: Known) -> argparse.Namespace:
         root.error(f"unrecognized arguments: {' '.join(flags or rest)}{hint}")
     if rest:
         given.words = [*given.words, *rest]
+    given.typed = words
     return given
 
 

@@ -8,14 +8,16 @@ import os
 import sys
 from collections.abc import Callable, Collection, Sequence
 from functools import partial
+from math import isfinite
 from pathlib import Path
 from typing import Any, get_args
 
 from tqdm import tqdm
 
-from lab import app, doctor, runs
+from lab import app, doctor, run_tables, runs
 from lab.catalogue import RecipeError
 from lab.choosing import command as choosing
+from lab.choosing.telling import Command
 from lab.choosing.ways import WAYS, chosen_ways
 from lab.choosing.wishes import Wishes as ChoiceWishes
 from lab.claims import Claim, numbers
@@ -25,7 +27,7 @@ from lab.data.published import READERS
 from lab.diagnostics import examine, label_probe, range_test
 from lab.diagnostics.label_probe import IMAGES, STRENGTHS
 from lab.diagnostics.range_test import HIGH, LOW, REPEATS, STEPS
-from lab.endings import PICKED, picked
+from lab.endings import picked
 from lab.export import KEPT, script
 from lab.layer_tables import layer_table
 from lab.option_tables import KINDS, PLAIN, kinds_of, listing, schemas
@@ -44,7 +46,6 @@ from lab.views import CHOICES, Lens, View
 from lab_command import FLAGS, ROOT, Known, parsed
 
 OK, BAD_INPUT, BAD_RESULT, INTERRUPTED = 0, 2, 3, 130
-DIGITS = {"epochs": 0, "validation_accuracy": 4, "gap": 4, "seconds": 1, "test_looks": 0}
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -130,7 +131,8 @@ def compare(given: argparse.Namespace) -> int:
 
 
 def choose(given: argparse.Namespace) -> int:
-    wishes = ChoiceWishes(given.seeds, chosen_ways(given.ways), given.seconds, given.source, given.out)
+    said = Command(tuple(given.typed))
+    wishes = ChoiceWishes(given.seeds, chosen_ways(given.ways), given.seconds, given.source, given.out, said)
     found = choosing.chosen(given.words, wishes, device=given.device, quiet=given.quiet)
     print(json.dumps(choosing.facts(*found)) if given.json else choosing.in_words(*found))
     return OK
@@ -293,24 +295,19 @@ def show_app(given: argparse.Namespace) -> int:
 def list_runs(given: argparse.Namespace) -> int:
     if not given.root.is_dir() and given.root != ROOT:  # where nobody has trained yet, there is no such folder
         raise RunError(f"There is no folder {given.root}.")
-    table = runs.table(given.root)
+    found = runs.listed(given.root)
     if given.json:
-        print(table.to_json(orient="records"))
-    elif len(table):
-        shown = table if any(table["gap"].notna()) else table.drop(columns="gap")  # most runs have one domain
-        print(with_digits(shown).to_string(index=False, na_rep=""))
-        if "gap" in shown:
-            print(f"With two domains the accuracy is of the target, at the epoch {PICKED}.")
+        print(json.dumps([{name: finite(value) for name, value in row.items()} for row in found]))
+    elif found:
+        print(run_tables.in_words(found))
     else:
         print(f"No runs under {given.root} yet. Start one: lab run")
     return OK
 
 
-def with_digits(table: Any) -> Any:
-    """The table of runs with as many digits as mean something."""
-    written = {"validation_loss": short_loss, **{name: f"{{:.{digits}f}}".format for name, digits in DIGITS.items()}}
-    shown = {name: table[name].map(words, na_action="ignore") for name, words in written.items() if name in table}
-    return table.assign(**shown)
+def finite(value: Any) -> Any:
+    """JSON has no word for numbers that are not."""
+    return None if isinstance(value, float) and not isfinite(value) else value
 
 
 def options(given: argparse.Namespace) -> int:

@@ -16,8 +16,10 @@ from lab.last_layer import caught
 from lab.objectives import Look, Objective, readout
 from lab.objectives.objective import Part
 from lab.objectives.trunk import OnTrunk, in_full
-from lab.steps import evaluation, loss_and_accuracy
+from lab.steps import EVALUATION_BATCH, evaluation, loss_and_accuracy
 from lab.used_weights import answer, spread, statistics, used_weights
+
+SAME = 1e-6  # of the largest feature: what float32 may make of one number that was computed twice
 
 
 class Answering(Keeping):
@@ -74,6 +76,16 @@ class Answering(Keeping):
                 labels.append(some)
         fitted = readout(in_full(torch.cat(found)), torch.cat(labels), len(self.data.classes))
         return {f"{last}.{name}": value.to(self.dtype) for name, value in zip(("weight", "bias"), fitted, strict=True)}
+
+    def tells_images_apart(self) -> bool:
+        """Whether what the last layer reads differs at all between a batch of validation images."""
+        network, found, count = self.model, list[Tensor](), min(EVALUATION_BATCH, len(self.validation_split))
+        assert isinstance(network, OnTrunk)
+        images, _ = next(batches(self.validation_split, torch.arange(count), count, self.device))
+        with torch.no_grad(), caught(network.get_submodule(f"trunk.{network.last}"), found):
+            self.answer(self.average_weights(), images)
+        features = in_full(found[0])
+        return count < 2 or bool((features - features[0]).abs().max() > SAME * features.abs().max())
 
     def _plain_images(self, split: Split) -> Iterator[Tensor]:
         """Some of the images as the network sees them, without augmentation."""

@@ -42,6 +42,20 @@ def verdict(history: History, step: int, train: Split, validation: Split, epochs
     return Finished("stuck", step, f"{found}: try another learning rate or initialisation.")
 
 
+def unjudged(history: History, step: int, validation: Split, epochs: int, *, blind: bool) -> Finished:
+    """Finished, where accuracies do not tell what was learned; stuck where the network sees nothing of the images.
+
+    Args:
+        blind: what its last layer reads is the same for all images, up to rounding. A last layer fitted to that may
+            tell them apart all the same; the network is stuck where that one is at chance, too.
+    """
+    at_chance = not above_chance(history.epochs[-1].validation_accuracy, validation.labels)
+    if blind and at_chance and step >= FEW_STEPS:
+        said = "What the last layer reads is the same for all images, as if every unit of a layer were dead"
+        return Finished("stuck", step, f"{said}: try another learning rate or initialisation.")
+    return Finished("finished", step, stopped_early(history, epochs))
+
+
 def chance(labels: Tensor) -> float:
     """The share of the most frequent class."""
     return float(labels.bincount().max()) / len(labels)

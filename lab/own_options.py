@@ -4,13 +4,16 @@ from __future__ import annotations
 
 import sys
 import traceback
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from importlib.machinery import SourceFileLoader
 from importlib.util import module_from_spec, spec_from_loader
 from pathlib import Path
+from typing import Any
 
 from lab.catalogue import RecipeError
 from lab.reading import read_text
+
+ORIGIN = "the options of "  # and the file: how a module of such options is called
 
 
 def add_options(files: Iterable[str | Path]) -> None:
@@ -26,7 +29,7 @@ def add_options(files: Iterable[str | Path]) -> None:
 
 def _import(file: Path) -> None:
     """Under a name that tells where its options are from: two files may be called alike."""
-    name = f"the options of {file}"
+    name = f"{ORIGIN}{file}"
     spec = spec_from_loader(name, SourceFileLoader(name, str(file)))
     assert spec is not None
     assert spec.loader is not None
@@ -36,6 +39,12 @@ def _import(file: Path) -> None:
     except Exception as error:  # noqa: BLE001  # whatever stands in a person's file
         del sys.modules[name]
         raise RecipeError(f"Cannot take options from {file}{_line(error, file)}: {_said(error)}") from None
+
+
+def file_of(function: Callable[..., Any]) -> str | None:
+    """From which of these files an option is; None for all others."""
+    module = function.__module__
+    return module.removeprefix(ORIGIN) if module.startswith(ORIGIN) else None
 
 
 def _line(error: Exception, file: Path) -> str:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import inspect
 import platform
 import subprocess
+from collections.abc import Iterator
 from datetime import UTC, datetime
 from importlib.metadata import version
 from pathlib import Path
@@ -14,6 +15,7 @@ import torch
 
 from lab.catalogue import Choice
 from lab.data import Dataset
+from lab.own_options import file_of
 from lab.recipe import CATALOGUES, Recipe
 from lab.steps import threads_for
 from lab.training import Training
@@ -26,6 +28,7 @@ def provenance(session: Training) -> dict[str, Any]:
         "python": platform.python_version(),
         **{package: version(package) for package in ("torch", "torchvision", "numpy")},
         **made_with(session.recipe, session.data),
+        "option_files": option_files(session.recipe),
         "device": device_name(session.device),
         "threads": threads_for(session.flops_per_step),
         "skipped_files": list(session.data.skipped),
@@ -67,14 +70,22 @@ def commit() -> str | None:
 
 def custom_sources(recipe: Recipe) -> dict[str, str]:
     """The source of every option in the recipe that is not the lab's own."""
-    sources: dict[str, str] = {}
+    return {key: source_of(function) for key, function in custom_options(recipe)}
+
+
+def option_files(recipe: Recipe) -> dict[str, str]:
+    """The files that `--options` named, by option of the recipe."""
+    files = {key: file_of(function) for key, function in custom_options(recipe)}
+    return {key: file for key, file in files.items() if file is not None}
+
+
+def custom_options(recipe: Recipe) -> Iterator[tuple[str, Any]]:
     for field, catalogue in CATALOGUES.items():
         value = getattr(recipe, field)
         for choice in [value] if isinstance(value, Choice) else value:
             function = catalogue.functions[choice.name]
             if not function.__module__.startswith("lab."):
-                sources[f"{field}.{choice.name}"] = source_of(function)
-    return sources
+                yield f"{field}.{choice.name}", function
 
 
 def source_of(function: Any) -> str:

@@ -3,10 +3,14 @@
 from __future__ import annotations
 
 import json
+import shlex
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 from pydantic import BaseModel, Field, ValidationError
+
+from lab.recipe import CATALOGUES
+from lab.store import RUN
 
 
 class Facts(BaseModel):
@@ -45,3 +49,34 @@ def part(path: Path, decode: Any, empty: Any, problems: list[str], *, held: bool
     except (OSError, ValueError, KeyError, TypeError) as error:
         problems.append(f"{path.name} is damaged: {error}.")
     return empty
+
+
+class OwnOptions(NamedTuple):
+    """Options of a run that were a person's own and are not known here; their files, as far as known."""
+
+    names: tuple[str, ...]
+    files: tuple[str, ...]
+
+    def __str__(self) -> str:
+        return " and ".join(self.names)
+
+    @property
+    def flags(self) -> str:
+        """What makes them known, in a shell."""
+        return " ".join(f"--options {shlex.quote(file)}" for file in self.files) or "--options FILE.py"
+
+
+def own_options(folder: Path) -> OwnOptions | None:
+    """Those that are missing here, whose source is kept but never executed; None where none is."""
+    facts: Facts = part(folder / RUN, decode_facts, Facts(), [])
+    kept, files = (mapping(facts.provenance.get(key)) for key in ("custom_options", "option_files"))
+    places = {key: key.partition(".") for key in kept}
+    missing = {
+        key: name for key, (field, _, name) in places.items() if field in CATALOGUES and name not in CATALOGUES[field]
+    }
+    there = dict.fromkeys(str(files[key]) for key in missing if key in files and Path(str(files[key])).is_file())
+    return OwnOptions(tuple(missing.values()), tuple(there)) if missing else None
+
+
+def mapping(value: Any) -> dict[str, Any]:
+    return value if isinstance(value, dict) else {}

@@ -21,8 +21,8 @@ from lab.loading import data_of
 from lab.older_runs import recipe_of_run
 from lab.progress import with_bar
 from lab.provenance import provenance
-from lab.recipe import CATALOGUES, Recipe, RecipeError, refuse_choices
-from lab.run_facts import Facts, decode_facts, part
+from lab.recipe import Recipe, RecipeError, refuse_choices
+from lab.run_facts import Facts, decode_facts, own_options, part
 from lab.steps import build_model, is_out_of_memory, no_memory, pick_device
 from lab.store import (
     HISTORY,
@@ -45,6 +45,9 @@ from lab.training import Training
 
 if TYPE_CHECKING:
     import pandas as pd
+
+SCORES = ("epochs", "validation_accuracy", "validation_loss", "gap", "seconds", "test_looks")
+COLUMNS = ["folder", "id", "status", *SCORES, "problem"]
 
 
 @dataclass
@@ -269,7 +272,10 @@ def open_run(folder: str | Path, *, weights: bool = True) -> Run:
     try:
         recipe = recipe_of_run(folder / RECIPE)
     except RecipeError as error:
-        raise RunError(f"There is no readable run in {folder}. {error}{_own_options(folder)}") from None
+        own = own_options(folder)
+        kept = f"was defined by whoever trained it ({folder / RUN} keeps the source)"
+        hint = f" Its {own} {kept}: define it again first, in a shell with {own.flags}." if own else ""
+        raise RunError(f"There is no readable run in {folder}. {error}{hint}") from None
     problems: list[str] = []
     held = is_held(folder)  # before anything is read: what is missing then is yet to come, not lost
     facts: Facts = part(folder / RUN, decode_facts, Facts(), problems, held=held)
@@ -280,18 +286,6 @@ def open_run(folder: str | Path, *, weights: bool = True) -> Run:
     kept, run.problems = _weights(folder, run.status, problems, tensors=weights), [*facts.problems, *problems]
     run.weights = kept if weights else None
     return run
-
-
-def _own_options(folder: Path) -> str:
-    """Which of its options were a person's own and are not known here: their source is kept, but never executed."""
-    facts: Facts = part(folder / RUN, decode_facts, Facts(), [])
-    kept = facts.provenance.get("custom_options")
-    places = (key.partition(".") for key in (kept if isinstance(kept, dict) else ()))
-    missing = [name for field, _, name in places if field in CATALOGUES and name not in CATALOGUES[field]]
-    if not missing:
-        return ""
-    said = f" Its {' and '.join(missing)} was defined by whoever trained it ({folder / RUN} keeps the source)"
-    return f"{said}: define it again first, in a shell with --options FILE.py."
 
 
 def _weights(folder: Path, status: str, problems: list[str], *, tensors: bool) -> dict[str, Tensor] | None:
@@ -314,26 +308,20 @@ def _status(facts: Facts, *, held: bool) -> str:
 
 
 def table(root: str | Path = "runs") -> pd.DataFrame:
+    """`listed` as a frame."""
+    return frame_of(listed(root), COLUMNS)
+
+
+def listed(root: str | Path = "runs") -> list[dict[str, Any]]:
     """All runs under a folder, newest first: one row each, damaged ones included with what is wrong.
 
+    A run with a person's own option that is not known here has the status "unknown option". What is not known is None.
     gap: with two domains, how much more is right in the source than in the target, whose accuracy stands beside it.
     """
     places = sorted(Path(root).glob("[!.]*"), reverse=True) if Path(root).is_dir() else []
-    folders = [place for place in places if place.is_dir() and might_be_run(place)]
-    columns = [
-        "folder",
-        "id",
-        "status",
-        "epochs",
-        "validation_accuracy",
-        "validation_loss",
-        "gap",
-        "seconds",
-        "test_looks",
-        "problem",
-    ]
-    rows = [_row(folder) for folder in folders]
-    return frame_of([row for row in rows if row["status"] != "empty" or is_named_new(Path(row["folder"]))], columns)
+    rows = [_row(place) for place in places if place.is_dir() and might_be_run(place)]
+    found = [row for row in rows if row["status"] != "empty" or is_named_new(Path(row["folder"]))]
+    return [dict.fromkeys(COLUMNS) | row for row in found]
 
 
 def might_be_run(folder: Path) -> bool:
@@ -360,7 +348,11 @@ def _row(folder: Path) -> dict[str, Any]:
     try:
         run = open_run(folder, weights=False)
     except RunError as error:
-        return {"folder": str(folder), "status": "damaged", "problem": str(error)}
+        if own := own_options(folder):
+            said = f"Whoever trained it has defined its {own}, which is not known here: give {own.flags}."
+            return {"folder": str(folder), "status": "unknown option", "problem": said}
+        said = str(error).removeprefix(f"There is no readable run in {folder}. ").replace(f"{folder}/", "")
+        return {"folder": str(folder), "status": "damaged", "problem": said}
     best = run.best
     return {
         "folder": str(folder),

@@ -79,8 +79,9 @@ def _finding(verdict: Verdict, *, brief: bool) -> str:
         return "equal scores at every seed"
     difference, span = _numbers(verdict)
     everywhere = " at every seed" if constant else ""
-    unbounded = verdict.interval.unbounded
-    reach = f"too few seeds for any {_kind(verdict)}" if unbounded else _span(verdict, span, brief=brief)
+    # Student's t has an interval at any number of seeds; the other rules rule nothing out before so many.
+    none_yet = verdict.interval.unbounded and verdict.interval.method != "t"
+    reach = f"too few seeds for any {_kind(verdict)}" if none_yet else _span(verdict, span, brief=brief)
     corrected = "" if brief else _correction(verdict)
     return f"{verdict.a} - {verdict.b}: {difference} points{everywhere}, {reach}{corrected}"
 

@@ -21,7 +21,7 @@ from lab.answering import Answering
 from lab.arithmetic import flops_of_update
 from lab.averages import averages, blend
 from lab.data.batches import batches, place
-from lab.endings import diverged, stopped_early, verdict
+from lab.endings import diverged, unjudged, verdict
 from lab.events import Epoch, Event, Finished, History, Looking, Metrics, Started, State, Step
 from lab.gradients import Compute, from_within, gradients
 from lab.loading import data_of
@@ -369,7 +369,8 @@ class Training(Answering):
     def verdict(self) -> Finished:
         """Finished, or stuck, after the last epoch there was."""
         if not self.objective.learns_classes:  # at chance with them, it may have learned all the same
-            return Finished("finished", self.step, stopped_early(self.history, self.recipe.epochs))
+            blind = not self.objective.uses_labels and not self.tells_images_apart()
+            return unjudged(self.history, self.step, self.validation_split, self.recipe.epochs, blind=blind)
         return verdict(self.history, self.step, self.train_split, self.validation_split, self.recipe.epochs)
 
     def state(self) -> State:

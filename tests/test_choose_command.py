@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import sys
 from io import StringIO
 from pathlib import Path
@@ -149,6 +150,7 @@ def trials_after(words: list[str], place: Path, capsys) -> set[str]:
     assert main(words) == 0
     printed = capsys.readouterr()
     assert "to tune rates by" in printed.err  # what it will take is said before
+    assert re.search(r"^run \d+ of about \d+ \(searching rates: f", printed.err, re.MULTILINE)  # it is no terminal
     assert "Take " in printed.out
     return set((place / "out" / "comparison" / "trials.jsonl").read_text().splitlines())
 
@@ -195,7 +197,7 @@ def test_images_of_mixed_sizes_grey_beside_colour(earlier, tmp_path, capsys) -> 
 def test_a_folder_that_is_not_there(tmp_path, capsys) -> None:
     said = refusal([f"{tmp_path}/none", "--out", f"{tmp_path}/out"], capsys)
     assert said.startswith(
-        f"lab: There is no folder {tmp_path}/none. Set data.path to a folder that holds one folder per"
+        f"lab: There is no folder {tmp_path}/none. PATH must be a folder that holds one folder of images per class."
     )
 
 
@@ -256,7 +258,9 @@ def test_words_that_cannot_be_done(words, said, few, tmp_path, capsys) -> None:
 def test_too_few_seconds_are_refused_before_anything_is_trained(few, earlier, tmp_path, capsys) -> None:
     words = [str(few), "--source", str(earlier), "--seconds", "0.01", "--out", f"{tmp_path}/out"]
     said = refusal(words, capsys)
-    assert said.endswith("Or give more --seconds.\n")  # how large images are is the run's matter
+    command = said.splitlines()[-1].split()
+    assert command[:4] == ["lab", "choose", str(few), "--source"]
+    assert (command[-2], command.count("--seconds"), "smaller images" in said) == ("--seconds", 1, False)
     assert not (tmp_path / "out").exists()
 
 

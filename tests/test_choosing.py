@@ -15,6 +15,7 @@ from lab.choosing import WAYS, Asked, OutOfTimeError, Wishes, choose
 from lab.choosing.concluding import notes
 from lab.choosing.pricing import Price, fitted, plan_of, runs_each, seconds_of, sizes, smaller_images
 from lab.choosing.recommending import by_image
+from lab.choosing.telling import Command
 from lab.choosing.ways import arms_of, chosen_ways, shared_recipe
 from lab.compare import Comparison
 from lab.data import load
@@ -202,45 +203,66 @@ def test_the_plan_that_fits_has_fewer_epochs_before_fewer_seeds() -> None:
         fitted(arms, 5, 250, PRICES, fixed=True)
 
 
+AGAIN = "\n  lab choose PATH"
+MORE = f"Or give more time:{AGAIN} --seconds"
+LEAST = "scratch and features with two seeds take"
 PRICED = {"scratch": Price(1, 1), "features": Price(2, 0), "fine_tuning": Price(2, 2)}
 
 
 @pytest.mark.parametrize(
     ("seconds", "said"),
     [
-        (245, "These fit: --ways scratch,features,fine_tuning --seeds 2. Or give more --seconds."),
-        (110, "These fit: --ways scratch,features --seeds 3. Or give more --seconds."),
-        (99, "These fit: --ways scratch,features --seeds 2. Or give more --seconds."),
-        (90, "scratch and features with two seeds take about 98 s, beside what was spent on measuring. Or give more"),
+        (245, f"These fit:{AGAIN} --ways scratch,features,fine_tuning --seeds 2\n{MORE} 300"),
+        (110, f"These fit:{AGAIN} --ways scratch,features --seeds 3\n{MORE} 300"),
+        (99, f"These fit:{AGAIN} --ways scratch,features --seeds 2\n{MORE} 300"),
+        (90, f"{LEAST} about 98 s:{AGAIN} --ways scratch,features --seeds 2 --seconds 110\n{MORE} 300"),
     ],
 )
 def test_who_has_too_few_seconds_is_told_what_fits(seconds: float, said: str) -> None:
     arms = {name: Recipe(epochs=5) for name in PRICED}
-    with pytest.raises(RecipeError, match=re.escape(f"only {seconds} s were given. {said}")):
+    with pytest.raises(RecipeError, match=re.escape(f"only {seconds} s were given.\n{said}")):
         fitted(arms, 5, seconds, PRICED, fixed=False)
 
 
-WITH_SCRATCH = "scratch and features with two seeds take about 285 s, beside what was spent on measuring."
-WITHOUT = "Without scratch, by which the others are judged, these fit: --ways features,fine_tuning --seeds 3."
+def test_what_is_said_to_be_enough_is_enough_with_what_measuring_takes() -> None:
+    arms = {name: Recipe(epochs=5) for name in PRICED}
+    with pytest.raises(RecipeError) as refused:
+        fitted(arms, 5, 9, PRICED, fixed=False, spent=7)
+    advised = int(str(refused.value).split()[-1])
+    assert len(fitted(arms, 5, advised, PRICED, fixed=False, spent=7).arms) == 3
+
+
+def test_the_command_to_paste_has_what_was_typed_with_what_is_wanted_instead() -> None:
+    typed = ("choose", "my images", "--seconds", "9", "epochs=3", "--out=a b", "--seeds=4")
+    assert Command(typed).again(seconds=20, seeds=2) == (
+        "\n  lab choose 'my images' epochs=3 '--out=a b' --seconds 20 --seeds 2"
+    )
+
+
+WITH_SCRATCH = f"{LEAST} about 285 s:{AGAIN} --ways scratch,features --seeds 2 --seconds 320"
+ALONE = f"Without scratch, by which the others are judged, these fit:{AGAIN} --ways features,fine_tuning --seeds 3"
 
 
 @pytest.mark.parametrize(
     ("seconds", "said"),
     [
-        (312, "These fit: --ways scratch,features --seeds 2. Or"),  # though the two others are cheaper
-        (90, f"{WITH_SCRATCH} {WITHOUT} Or"),
-        (10, f"{WITH_SCRATCH} Or"),
+        (312, f"These fit:{AGAIN} --ways scratch,features --seeds 2\nOr"),  # though the two others are cheaper
+        (90, f"{WITH_SCRATCH}\n{ALONE}\nOr"),
+        (10, f"{WITH_SCRATCH}\nOr"),
     ],
 )
 def test_the_baseline_is_kept_before_cheaper_ways_or_its_absence_is_said(seconds: float, said: str) -> None:
     prices = {"scratch": Price(1, 4), "features": Price(2, 0), "fine_tuning": Price(2, 0.1)}
-    with pytest.raises(RecipeError, match=re.escape(f"only {seconds} s were given. {said}")):
+    with pytest.raises(RecipeError, match=re.escape(f"only {seconds} s were given.\n{said}")):
         fitted({name: Recipe(epochs=5) for name in prices}, 5, seconds, prices, fixed=False)
 
 
 def test_what_is_left_out_to_fit_is_said_before() -> None:
     asked = Asked(plan_of(ARMS, epochs=6, seeds=3), PRICES, Path("here"), Wishes(seeds=5), "cpu", epochs=20)
-    assert asked.cut() == "\nTo fit into them, 6 of 20 epochs and 3 of 5 seeds: more --seconds allow more."
+    said = "\nTo fit into them, 6 of 20 epochs and 3 of 5 seeds: --seconds 750 would be enough for all."
+    assert asked.cut() == said
+    whole = {name: arm.changed(epochs=20) for name, arm in ARMS.items()}
+    assert fitted(whole, 5, 750, PRICES, fixed=True).seeds == 5
     whole = Asked(plan_of(ARMS, epochs=6, seeds=5), PRICES, Path("here"), Wishes(seeds=5), "cpu", epochs=6)
     assert whole.cut() == ""
 
@@ -351,8 +373,8 @@ def test_with_less_than_two_seeds_there_is_nothing_to_judge() -> None:
 
 
 def test_what_was_cut_off_goes_on_in_its_folder(tmp_path) -> None:
-    with pytest.raises(OutOfTimeError, match=r"What has ended is kept: the same command with more --seconds goes on\."):
-        timed(16, folder=tmp_path / "kept").run()
+    with pytest.raises(OutOfTimeError, match=r"What has ended is kept, to go on from:\n  lab choose x --seconds 32$"):
+        timed(16, folder=tmp_path / "kept", said=Command(("choose", "x", "--seconds", "16"))).run()
     again = timed(1000, folder=tmp_path / "kept")
     again.run()
     assert again.done == 6

@@ -180,6 +180,39 @@ def test_random_labels_that_are_learned_are_no_sign_of_being_stuck():
     assert last.validation_accuracy < 0.5
 
 
+LABEL_FREE = pytest.mark.parametrize("objective", ["simclr", "masked_autoencoder"])
+
+
+@LABEL_FREE
+def test_a_dead_network_that_needs_no_labels_is_stuck_too(objective):
+    _, events = trained(SMALL.changed(objective=objective, init="zeros"))
+    assert events[-1].status == "stuck"
+    assert events[-1].detail == (
+        "What the last layer reads is the same for all images, as if every unit of a layer were dead: try another "
+        "learning rate or initialisation."
+    )
+
+
+@LABEL_FREE
+def test_a_network_that_tells_images_apart_is_not_stuck_though_no_label_can_be_read_off(objective):
+    modify = [*SMALL.model_dump()["modify"], "random_labels"]
+    session, events = trained(SMALL.changed(objective=objective, modify=modify))
+    assert not above_chance(session.history.epochs[-1].validation_accuracy, session.validation_split.labels)
+    assert events[-1] == Finished("finished", session.step)
+
+
+def test_what_a_fitted_layer_can_tell_apart_is_not_dead_however_small_the_differences():
+    session, events = trained(LOST.changed(objective="simclr"))
+    assert not session.tells_images_apart()
+    assert above_chance(session.history.epochs[-1].validation_accuracy, session.validation_split.labels)
+    assert events[-1].status == "finished"
+
+
+def test_a_dead_network_after_a_few_steps_is_too_early_to_tell():
+    _, events = trained(SHORT.changed(objective="simclr", init="zeros"))
+    assert events[-1] == Finished("finished", 2)
+
+
 def test_too_little_memory_is_a_result():
     _, events = trained(add_fragile(step=10))
     assert (events[-1].status, events[-1].step) == ("out_of_memory", 9)

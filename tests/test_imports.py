@@ -6,6 +6,7 @@ import sys
 from pathlib import Path
 
 import pytest
+from small_comparisons import FEW
 
 import lab
 
@@ -58,6 +59,7 @@ ORDER = [
         "trash",
         "progress",
         "runs",
+        "run_tables",
         "sample_grids",
         "spread",
         "many",
@@ -214,9 +216,24 @@ def test_the_lab_without_its_panel_imports_no_widgets():
     assert found.strip() == "[]"
 
 
+SLOW = {"torchvision", "sklearn", "pandas", "plotly", "optuna", "torch._dynamo", "torch.utils.flop_counter"}
+SLOW |= {"scipy.stats", "scipy.special", "scipy.interpolate"}
+
+
 def test_what_is_slow_to_import_waits_until_it_is_used():
-    slow = {"torchvision", "sklearn", "pandas", "plotly", "optuna", "torch._dynamo", "torch.utils.flop_counter"}
-    slow |= {"scipy.stats", "scipy.special", "scipy.interpolate"}
-    code = f"import lab.__main__, sys; print(sorted({slow} & set(sys.modules)))"
-    found = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout
-    assert found.strip() == "[]"
+    assert imported_by("import lab.__main__") == "[]"
+
+
+@pytest.mark.parametrize("words", [["runs"], ["runs", "--json"], ["options"]])
+def test_lists_need_nothing_that_is_slow_to_import(words, tmp_path):
+    if words[0] == "runs":
+        lab.train(FEW.changed(epochs=1), folder=tmp_path / "run", progress=False, device="cpu")
+        words = [*words, str(tmp_path)]
+    said, _, slow = imported_by(f"from lab.__main__ import main; main({words})").rpartition("\n")
+    assert (bool(said), slow) == (True, "[]")
+
+
+def imported_by(code):
+    """What some code prints, and in the last line which slow packages it has imported."""
+    code = f"{code}\nimport sys; print(sorted({SLOW} & set(sys.modules)))"
+    return subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout.strip()

@@ -9,10 +9,12 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+import torch
 
 import lab
 from lab.__main__ import main
 from lab.own_options import add_options
+from lab.provenance import provenance
 from lab_command import WITH_OPTIONS, Known, parsers
 
 SIGN_SGD = '''
@@ -77,7 +79,7 @@ def test_a_run_is_read_with_the_file_and_without_it_says_what_is_missing(
     assert "There is no readable run in" in said
     assert said.endswith(
         f" Its sign_sgd was defined by whoever trained it ({run / 'run.json'} keeps the source): define it again "
-        "first, in a shell with --options FILE.py.\n"
+        f"first, in a shell with --options {file}.\n"
     )
     code = main([*words, "--options", str(file)])
     said = capsys.readouterr().err
@@ -90,7 +92,34 @@ def test_runs_are_listed_with_the_file(run: Path, file: Path, capsys: pytest.Cap
     for options in ([], ["--options", str(file)]):
         assert main(["runs", str(run.parent), "--json", *options]) == 0
         statuses += [row["status"] for row in json.loads(capsys.readouterr().out)]
-    assert statuses == ["damaged", "finished"]
+    assert statuses == ["unknown option", "finished"]
+
+
+@pytest.mark.parametrize("there", [True, False])
+def test_a_list_says_which_file_the_run_needs_if_that_is_known(
+    there: bool, run: Path, file: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    if not there:
+        file.unlink()
+    capsys.readouterr()
+    assert main(["runs", str(run.parent)]) == 0
+    said = capsys.readouterr().out
+    assert "damaged" not in said
+    wanted = file if there else "FILE.py"
+    assert said.endswith(
+        f"\n(1) Whoever trained it has defined its sign_sgd, which is not known here: give --options {wanted}.\n"
+    )
+
+
+def test_of_an_option_from_elsewhere_no_file_is_kept(own_options: None, tmp_path: Path) -> None:
+    @lab.activations.add
+    def squared_relu() -> torch.nn.Module:
+        """The square of what is positive. f(x) = max(0, x)^2. Source: So et al. 2021, arXiv 2109.08668."""
+        return torch.nn.ReLU()
+
+    found = provenance(lab.Training(lab.Recipe(activation="squared_relu"), device="cpu"))
+    assert list(found["custom_options"]) == ["activation.squared_relu"]
+    assert found["option_files"] == {}
 
 
 def test_the_script_of_such_a_run_stands_alone(run: Path, file: Path, tmp_path: Path) -> None:

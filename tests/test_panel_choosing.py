@@ -101,6 +101,28 @@ def test_what_is_wrong_is_said_in_words(field: str, value: str, said: str, panel
     assert not pane.busy
 
 
+@pytest.mark.parametrize(
+    ("field", "value", "said"),
+    [
+        ("path", "nowhere", "nowhere. “images” must be a folder that holds"),
+        ("seconds", 1, "Or give more time: “seconds” "),
+        ("changes", "source=nothing", "source is not changed here: “source” says it."),
+        ("out", __file__, "Choose another folder: “take home to” FOLDER."),
+    ],
+)
+def test_what_is_wrong_is_said_in_words_of_the_pane(field: str, value: str, said: str, panel, pane) -> None:
+    getattr(pane, field).value = value
+    told = pressed(panel, "choose-start").problem.value
+    assert said in told
+    assert "--" not in told
+
+
+def test_a_folder_that_is_not_there_is_named_with_where_it_was_looked_for(panel, pane, tmp_path, monkeypatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    pane.path.value = "my_images"
+    assert f"There is no folder {tmp_path}/my_images." in pressed(panel, "choose-price").problem.value
+
+
 def test_fewer_than_two_ways_are_no_choice(panel, pane) -> None:
     for box in pane.ways.values():
         box.value = False

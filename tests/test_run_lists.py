@@ -101,5 +101,31 @@ def test_numbers_are_printed_with_as_many_digits_as_mean_something(tmp_path: Pat
     (tmp_path / "damaged").mkdir()
     (tmp_path / "damaged" / "recipe.yaml").write_text("[")
     assert main(["runs", str(tmp_path)]) == 0
-    row = next(line for line in capsys.readouterr().out.splitlines() if line.strip().startswith(str(tmp_path / "run")))
+    *rows, note = capsys.readouterr().out.splitlines()
+    row = next(line for line in rows if line.strip().startswith(str(tmp_path / "run")))
     assert re.search(r" finished +1 +[01]\.\d{4} +\d+\.\d{4} +\d+\.\d +0 *$", row)
+    assert note.startswith("(1) Cannot read recipe.yaml as YAML: ")
+
+
+def test_what_is_wrong_stands_below_the_table_once(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    for name, text in (("a", "["), ("b", "["), ("c", "{epochs: 0}")):
+        (tmp_path / name).mkdir()
+        (tmp_path / name / "recipe.yaml").write_text(text)
+    assert main(["runs", str(tmp_path)]) == 0
+    _, *rows, first, second = capsys.readouterr().out.splitlines()
+    assert [row.split()[-2:] for row in rows] == [["damaged", "(1)"], ["damaged", "(2)"], ["damaged", "(2)"]]
+    assert first.startswith("(1) recipe.yaml: epochs is 0, but must be ")
+    assert second.startswith("(2) Cannot read recipe.yaml as YAML: ")
+    assert str(tmp_path) not in first + second
+
+
+def test_ids_are_listed_only_where_a_folders_name_does_not_have_it(tmp_path: Path, capsys) -> None:
+    run = lab.train(FEW.changed(epochs=1), folder=tmp_path / f"at-noon-{FEW.changed(epochs=1).id}", progress=False)
+    assert main(["runs", str(tmp_path)]) == 0
+    head, row = capsys.readouterr().out.splitlines()
+    assert ("id" in head.split(), row.count(run.recipe.id)) == (False, 1)
+    assert run.folder is not None
+    run.folder.rename(tmp_path / "mine")
+    assert main(["runs", str(tmp_path)]) == 0
+    head, row = capsys.readouterr().out.splitlines()
+    assert ("id" in head.split(), row.count(run.recipe.id)) == (True, 1)

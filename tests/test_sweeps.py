@@ -521,11 +521,12 @@ def test_a_sweep_that_has_ended_is_summarised_again_only_when_something_is_new(
     assert page_of.called
 
 
-def test_a_summary_that_failed_is_made_again_and_the_page_is_there_meanwhile(
+def test_a_summary_that_failed_is_kept_and_made_again_and_the_page_is_there_meanwhile(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     sweeping = swept(tmp_path / "out", {"base": FEW}, Here())
-    page, summary = tmp_path / "out" / command.PAGE, tmp_path / "out" / command.SUMMARY
+    names = command.PAGE, command.SUMMARY, command.FAILED_SUMMARY
+    page, summary, failed = (tmp_path / "out" / name for name in names)
 
     def failing(_: Path, made: Path, __: object) -> None:
         made.write_text("An Exception was encountered")
@@ -533,10 +534,13 @@ def test_a_summary_that_failed_is_made_again_and_the_page_is_there_meanwhile(
 
     for _ in range(2):
         monkeypatch.setattr(command, "executed", failing)
-        with pytest.raises(OSError, match="no room left"):
+        with pytest.raises(
+            RunError, match=r"^The summary failed: OSError: no room left\. As far as it .* kept: (.*)\. T"
+        ):
             command.summarised(sweeping, Wishes())
         assert page.exists()
         assert not summary.exists()
+        assert failed.read_text() == "An Exception was encountered"
     monkeypatch.setattr(command, "executed", lambda _, made, __: made.write_text("whole"))
     command.summarised(sweeping, Wishes())
     assert summary.read_text() == "whole"

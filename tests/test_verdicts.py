@@ -307,6 +307,10 @@ GOLDEN = [
         "interval).",  # nor does the spread of so few say how many would be needed
     ),
     (
+        told(NONE, 0.07, -1, 1, seeds=2),  # beside another pair of two seeds with an interval of -73 to 100
+        "No difference shown between A and B at 2 seeds (A - B: 7.0 points, 95% interval -100.0 to 100.0).",
+    ),
+    (
         told(NONE, 0.001, -0.004, 0.006, seeds=3),
         "No difference shown between A and B at 3 seeds (A - B: 0.1 points, 95% interval -0.4 to 0.6).",
     ),

@@ -12,11 +12,12 @@ from typing import Any
 from lab.catalogue import RecipeError
 from lab.choosing.contest import Contest
 from lab.choosing.given import source_changes
-from lab.choosing.pricing import Price, fitted, plan_of, prices_of, runs_each, seconds_of
+from lab.choosing.pricing import Price, enough, fitted, plan_of, prices_of, runs_each, seconds_of
+from lab.choosing.telling import Command
 from lab.choosing.ways import arms_of, shared_recipe
 from lab.choosing.wishes import Wishes
 from lab.comparison_folder import ComparisonFolder
-from lab.data import Dataset, load
+from lab.data import DataError, Dataset, load
 from lab.loading import data_of
 from lab.plans import Plan
 from lab.progress import time_words
@@ -62,8 +63,9 @@ class Asked:
 
     def contest(self) -> Contest:
         """To be iterated; what is left of the seconds counts from now on."""
+        seconds, said = self.wishes.seconds, self.wishes.said
         folder = self.folder / COMPARISON
-        return Contest(self.plan, seconds=self.wishes.seconds, spent=self.spent, folder=folder, device=self.device)
+        return Contest(self.plan, seconds=seconds, spent=self.spent, said=said, folder=folder, device=self.device)
 
     def sentence(self) -> str:
         """What is to be done and what it will cost, said before it begins."""
@@ -83,7 +85,11 @@ class Asked:
         """What the seconds leave out of what was wanted; empty where that is nothing."""
         wanted = {"epochs": (self.recipe.epochs, self.epochs), "seeds": (self.plan.seeds, self.wishes.seeds)}
         fewer = [f"{there} of {asked} {name}" for name, (there, asked) in wanted.items() if there < asked]
-        return f"\nTo fit into them, {' and '.join(fewer)}: more --seconds allow more." if fewer else ""
+        if not fewer:
+            return ""
+        whole = plan_of(self.plan.arms, self.epochs, self.wishes.seeds)
+        all_of_it = self.wishes.said.set(seconds=enough(whole, self.prices, self.spent))
+        return f"\nTo fit into them, {' and '.join(fewer)}: {all_of_it} would be enough for all."
 
 
 def ask(path: str | Path, wishes: Wishes, changes: Mapping[str, Any], *, device: str | None = None) -> Asked:
@@ -98,20 +104,21 @@ def ask(path: str | Path, wishes: Wishes, changes: Mapping[str, Any], *, device:
     start = time.monotonic()
     check_wishes(wishes)
     folder = (wishes.out or FOLDERS / Path(path).expanduser().resolve().name).expanduser()
-    check_folder(folder)
-    check_apart(wishes.source, folder)
-    load(shared_recipe(path, {}, with_form(changes)).data)  # what is wrong with the images comes first
-    shared = shared_recipe(path, source_changes(wishes.source), changes)
+    check_folder(folder, wishes.said)
+    check_apart(wishes.source, folder, wishes.said)
+    check_images(Path(path).expanduser(), wishes.said)
+    load(shared_recipe(path, {}, with_form(changes), wishes.said).data)  # what is wrong with the images comes first
+    shared = shared_recipe(path, source_changes(wishes.source, wishes.said), changes, wishes.said)
     data = data_of(shared)
     arms = arms_of(shared, wishes.ways, changes, data)
     fixed = "epochs" in changes
     if begun := epochs_of(folder):
         plan = plan_of(arms, shared.epochs if fixed else begun, wishes.seeds)
-        check_same(folder, plan)
+        check_same(folder, plan, wishes.said)
         return Asked(plan, {}, folder, wishes, device, time.monotonic() - start)
     prices = prices_of(arms, device=device)
     spent = time.monotonic() - start
-    plan = fitted(arms, wishes.seeds, wishes.seconds, prices, fixed=fixed, spent=spent)
+    plan = fitted(arms, wishes.seeds, wishes.seconds, prices, fixed=fixed, spent=spent, said=wishes.said)
     return Asked(plan, prices, folder, wishes, device, spent, shared.epochs)
 
 
@@ -123,32 +130,44 @@ def with_form(changes: Mapping[str, Any]) -> dict[str, Any]:
 def check_wishes(wishes: Wishes) -> None:
     """Raises RecipeError for what no plan can do."""
     if wishes.seeds < 2:
-        raise RecipeError(f"--seeds is {wishes.seeds}, but must be at least 2: one seed shows nothing.")
+        raise RecipeError(
+            f"{wishes.said.name('seeds')} is {wishes.seeds}, but must be at least 2: one seed shows nothing."
+        )
     if not wishes.seconds > 0:
-        raise RecipeError(f"--seconds is {wishes.seconds:g}, but must be greater than 0.")
+        raise RecipeError(f"{wishes.said.name('seconds')} is {wishes.seconds:g}, but must be greater than 0.")
 
 
-def check_folder(folder: Path) -> None:
+def check_images(place: Path, said: Command) -> None:
+    """Raises DataError where there is no folder: where it was looked for, and where it was said."""
+    if not place.is_dir():
+        raise DataError(
+            f"There is no folder {place.absolute()}. {said.name('path')} must be a folder that holds one folder of "
+            "images per class."
+        )
+
+
+def check_folder(folder: Path, said: Command) -> None:
     """Raises RunError where something else than a choice lies."""
     if folder.exists() and not folder.is_dir():
-        raise RunError(f"{folder} is a file. Choose another folder: --out FOLDER.")
+        raise RunError(f"{folder} is a file. Choose another folder: {said.set(out='FOLDER')}.")
     names = contents(folder) if folder.is_dir() else []
     if names and (COMPARISON not in names or any(name not in FILES for name in names)):
         raise RunError(not_empty(folder, names, "a choice"))
 
 
-def check_same(folder: Path, plan: Plan) -> None:
+def check_same(folder: Path, plan: Plan, said: Command) -> None:
     """Raises RunError where another choice was begun, before this one is announced."""
     try:
         ComparisonFolder(folder / COMPARISON, plan)
     except RunError as error:
-        raise RunError(f"{str(error).removesuffix('.')}: --out FOLDER.") from None
+        raise RunError(f"{str(error).removesuffix('.')}: {said.set(out='FOLDER')}.") from None
 
 
-def check_apart(source: str, folder: Path) -> None:
+def check_apart(source: str, folder: Path, said: Command) -> None:
     """Raises RecipeError where the source lies in what a choice may replace."""
     if Path(source).expanduser().exists() and Path(source).expanduser().resolve().is_relative_to(folder.resolve()):
-        raise RecipeError(f"The source {source} lies in {folder}, where it would be replaced. Choose another --out.")
+        lost = f"The source {source} lies in {folder}, where it would be replaced."
+        raise RecipeError(f"{lost} Choose another {said.name('out')}.")
 
 
 def epochs_of(folder: Path) -> int:

@@ -8,6 +8,7 @@ from pathlib import Path
 from statistics import fmean
 from typing import Any
 
+from lab.choosing.telling import COMMAND, Command
 from lab.compare import Comparison, Phase
 from lab.plans import Plan
 from lab.recipe import Recipe
@@ -28,6 +29,7 @@ class Contest(Comparison):
     Args:
         seconds: from now on, by `clock`, less those that are `spent` already. A search widens only where that leaves
             time for all seeds, seeds come in portions of which each must fit, and what still runs at the end is left.
+        said: how whoever has asked for it is told what to do next.
     """
 
     def __init__(
@@ -36,13 +38,14 @@ class Contest(Comparison):
         *,
         seconds: float,
         spent: float = 0.0,
+        said: Command = COMMAND,
         folder: str | Path | None = None,
         clock: Callable[[], float] = time.monotonic,
         **where: Any,
     ) -> None:
         self.clock, self.seconds, self.deadline = clock, seconds, clock() + seconds - spent
         self._passed, self._trained_for = 0.0, 0.0  # by the clock, and by the runs' own
-        self.wanted = plan.seeds
+        self.wanted, self.said = plan.seeds, said
         super().__init__(plan, folder=folder, **where)
         self.told = lambda *_: self.keep_to_time()
 
@@ -54,8 +57,13 @@ class Contest(Comparison):
     def keep_to_time(self) -> None:
         """Raises OutOfTimeError once the seconds are over."""
         if self.left < 0:
-            kept = " What has ended is kept: the same command with more --seconds goes on." if self.kept else ""
+            kept = f" What has ended is kept, to go on from:{self.on_with_more}" if self.kept else ""
             raise OutOfTimeError(f"The {self.seconds:g} s are over, and too few runs have ended to choose by.{kept}")
+
+    @property
+    def on_with_more(self) -> str:
+        """How to go on with twice the time: after what is kept, that is more than twice as far."""
+        return self.said.again(seconds=f"{2 * self.seconds:g}")
 
     @property
     def left(self) -> float:
@@ -113,7 +121,7 @@ class Contest(Comparison):
 
     def cut(self) -> list[str]:
         """What the clock has left out of the plan, in a sentence; none where it left out nothing."""
-        more = " With more --seconds the same command goes on with the others." if self.kept else ""
+        more = f" With more {self.said.name('seconds')} {self.said.goes_on} with the others." if self.kept else ""
         said = f"There was time for {self.plan.seeds} of {self.wanted} seeds, which makes intervals wider.{more}"
         return [said] if self.plan.seeds < self.wanted else []
 

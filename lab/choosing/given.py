@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any, get_args
 
 from lab.catalogue import Choice, RecipeError
+from lab.choosing.telling import COMMAND, Command
 from lab.loading import data_of
 from lab.recipe import Recipe
 from lab.runs import open_run
@@ -15,10 +16,10 @@ from lab.transfer.names import KnownWeights
 from lab.transfer.published import LITE_PACKAGE, known_weights
 
 LITE = "efficientnet_lite0"
-ELSEWHERE = " Or start from an earlier run of the lab: --source runs/FOLDER."
+ELSEWHERE = " Or start from an earlier run of the lab: {}."
 
 
-def source_changes(source: str) -> dict[str, Any]:
+def source_changes(source: str, said: Command = COMMAND) -> dict[str, Any]:
     """What a source makes of a recipe: itself, the network that its weights fit, and for a run the form of its images.
 
     Raises:
@@ -41,16 +42,17 @@ def source_changes(source: str) -> dict[str, Any]:
             f"There is no source {source!r}. Expected {LITE}, the folder of a finished run, a file of weights, or "
             "weights of torchvision such as ResNet18_Weights.IMAGENET1K_V1."
         )
-    check(sources.parse(changes["source"]))
+    check(sources.parse(changes["source"]), said)
     return changes
 
 
-def check(choice: Choice) -> None:
+def check(choice: Choice, said: Command) -> None:
     """Raises SourceError when the weights cannot be read, before anything is trained."""
     try:
         sources.build(choice)
     except SourceError as error:
-        raise SourceError(f"{error}{ELSEWHERE if choice.name != 'run' else ''}") from None
+        other = ELSEWHERE.format(said.set(source="runs/FOLDER")) if choice.name != "run" else ""
+        raise SourceError(f"{error}{other}") from None
 
 
 def network_of(weights: str) -> str:

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import time
 from collections.abc import Collection, Iterator, Mapping, Sequence
+from math import ceil, floor, log10
 from typing import Any, NamedTuple
 
 import torch
 
 from lab.catalogue import RecipeError
+from lab.choosing.telling import COMMAND, Command
 from lab.data.batches import batches
 from lab.many import endless, seconds_per_step
 from lab.plans import Plan, planned_runs
@@ -20,6 +22,7 @@ from lab.transfer import thawing
 LEAST_EPOCHS, LEAST_SEEDS = 5, 3  # below these a comparison says little
 SMALLEST = 8  # pixels that are worth a try
 SHARE = 0.8  # of the seconds, what the plan may take: a search that has to widen takes more
+SLACK = 1.1  # when the same is measured again it may take a little more
 BASELINE = "scratch"  # by which the others are judged: it is kept before them where not all fit
 RATES, TUNING_SEEDS = 5, 2  # rates tried of each way, and seeds that the best of them meet
 
@@ -89,6 +92,7 @@ def fitted(
     *,
     fixed: bool,
     spent: float = 0.0,
+    said: Command = COMMAND,
 ) -> Plan:
     """The largest plan within the seconds: epochs go first, then seeds.
 
@@ -103,34 +107,45 @@ def fitted(
         if seconds_of(plan, prices) <= SHARE * (seconds - spent):
             return plan
     assert plan is not None
-    raise RecipeError(
+    too_much = (
         f"{len(arms)} ways take about {spent + seconds_of(plan, prices) / SHARE:.0f} s even with "
-        f"{next(iter(plan.arms.values())).epochs} epochs and {plan.seeds} seeds, but only {seconds:g} s were given. "
-        f"{what_fits(plan, SHARE * (seconds - spent), prices)} Or give more --seconds{smaller_images(arms)}."
+        f"{next(iter(plan.arms.values())).epochs} epochs and {plan.seeds} seeds, but only {seconds:g} s were given."
     )
+    more = f"Or give more time{smaller_images(arms)}:{said.again(seconds=enough(plan, prices, spent))}"
+    raise RecipeError("\n".join([too_much, what_fits(plan, seconds, prices, spent, said), more]))
 
 
-def what_fits(plan: Plan, seconds: float, prices: Mapping[str, Price]) -> str:
-    """In a sentence, the most ways that fit, the baseline and then the cheapest, and the most seeds; or the least."""
+def enough(plan: Plan, prices: Mapping[str, Price], spent: float) -> int:
+    """Seconds that a plan asks for, with two digits, rounded up."""
+    seconds = SLACK * (spent + seconds_of(plan, prices) / SHARE)
+    digit = 10 ** max(0, floor(log10(max(1.0, seconds))) - 1)
+    return digit * ceil(seconds / digit)
+
+
+def what_fits(plan: Plan, seconds: float, prices: Mapping[str, Price], spent: float, said: Command) -> str:
+    """The most ways that fit, the baseline and then the cheapest, and the most seeds; or what the least takes."""
     epochs = next(iter(plan.arms.values())).epochs
     cheap = sorted(plan.arms, key=lambda name: prices[name].of(epochs))
     ways = sorted(cheap, key=lambda name: name != BASELINE)
-    if found := most_that_fit(plan, ways, seconds, prices):
-        return f"These fit: {found}."
-    least = seconds_of(of_ways(plan, ways[:2], seeds=2), prices) / SHARE
-    said = f"{' and '.join(ways[:2])} with two seeds take about {least:.0f} s, beside what was spent on measuring."
-    others = most_that_fit(plan, [name for name in cheap if name != BASELINE], seconds, prices)
-    return f"{said} Without {BASELINE}, by which the others are judged, these fit: {others}." if others else said
+    room = SHARE * (seconds - spent)
+    if found := most_that_fit(plan, ways, room, prices):
+        return f"These fit:{said.again(**found)}"
+    least = of_ways(plan, ways[:2], seeds=2)
+    wanted = {"ways": ",".join(least.arms), "seeds": 2, "seconds": enough(least, prices, spent)}
+    taken = f"{' and '.join(ways[:2])} with two seeds take about {spent + seconds_of(least, prices) / SHARE:.0f} s"
+    others = most_that_fit(plan, [name for name in cheap if name != BASELINE], room, prices)
+    alone = f"\nWithout {BASELINE}, by which the others are judged, these fit:{said.again(**others)}" if others else ""
+    return f"{taken}:{said.again(**wanted)}{alone}"
 
 
-def most_that_fit(plan: Plan, ways: Sequence[str], seconds: float, prices: Mapping[str, Price]) -> str:
-    """The flags for the most of these ways, the first ones before the others; empty where no two of them fit."""
+def most_that_fit(plan: Plan, ways: Sequence[str], seconds: float, prices: Mapping[str, Price]) -> dict[str, str | int]:
+    """The wishes for the most of these ways, the first ones before the others; empty where no two of them fit."""
     for count in range(len(ways), 1, -1):
         for seeds in range(plan.seeds, 1, -1):
             some = of_ways(plan, ways[:count], seeds)
             if seconds_of(some, prices) <= seconds:
-                return f"--ways {','.join(some.arms)} --seeds {seeds}"
-    return ""
+                return {"ways": ",".join(some.arms), "seeds": seeds}
+    return {}
 
 
 def of_ways(plan: Plan, names: Collection[str], seeds: int) -> Plan:

@@ -10,13 +10,14 @@ from torch import nn
 from torch.nn.modules.batchnorm import _BatchNorm
 
 from lab.catalogue import RecipeError, unknown
+from lab.choosing.telling import COMMAND, Command
 from lab.data import Dataset
 from lab.depth import by_depth
 from lab.recipe import Recipe
 from lab.steps import build_model
 
 FIRST_SHARE = 0.1  # of the last layer's rate, what the first layer has with discriminative rates
-OWN_KEYS = {"data": "PATH", "source": "--source", "transfer": "--ways", "seed": "--seeds"}  # where these are said
+OWN_KEYS = {"data": "path", "source": "source", "transfer": "ways", "seed": "seeds"}  # wishes that say these
 USUAL: dict[str, Any] = {
     "optimizer": "adam",
     "schedule": "cosine",
@@ -69,7 +70,9 @@ def chosen_ways(text: str) -> tuple[str, ...]:
     return found
 
 
-def shared_recipe(path: str | Path, source: Mapping[str, Any], changes: Mapping[str, Any]) -> Recipe:
+def shared_recipe(
+    path: str | Path, source: Mapping[str, Any], changes: Mapping[str, Any], said: Command = COMMAND
+) -> Recipe:
     """What all ways have in common: the images, the source with its network, and what the person wants otherwise.
 
     Args:
@@ -79,7 +82,9 @@ def shared_recipe(path: str | Path, source: Mapping[str, Any], changes: Mapping[
     """
     for key in changes:
         if key in OWN_KEYS:
-            raise RecipeError(f"{key} is not changed here: {OWN_KEYS[key]} says it. Other keys may follow PATH.")
+            raise RecipeError(
+                f"{key} is not changed here: {said.name(OWN_KEYS[key])} says it. Other keys may be changed."
+            )
     place = str(Path(path).expanduser().resolve())  # scripts and weights go elsewhere
     data = {"data": "folder", "data.path": place}
     return Recipe().changed(**{**data, **USUAL, **source, **changes})

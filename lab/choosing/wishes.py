@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from lab.choosing.given import LITE
+from lab.choosing.telling import COMMAND, Command
 from lab.choosing.ways import WAYS
 
 
@@ -14,6 +15,7 @@ class Wishes:
     """How to choose: paired seeds, ways by their names, seconds for all of it, where weights are from, where it goes.
 
     out: the same folder goes on where it was left; by default one under `choices/`, named as the images' is.
+    said: how what is wrong with them, and what would help, is told.
     """
 
     seeds: int = 5
@@ -21,3 +23,4 @@ class Wishes:
     seconds: float = 900.0
     source: str = LITE
     out: Path | None = None
+    said: Command = COMMAND

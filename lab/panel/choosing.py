@@ -16,6 +16,7 @@ from lab.choosing.card import HEADS, row_of
 from lab.choosing.concluding import notes
 from lab.choosing.given import LITE
 from lab.choosing.pricing import runs_each
+from lab.choosing.telling import Command
 from lab.choosing.ways import chosen_ways
 from lab.panel.about import redraw
 from lab.panel.comparing import newest
@@ -30,8 +31,27 @@ BUTTONS = {
     "choose-price": Look("What will it take?", "clock-o", "Read the images and measure a moment of each way"),
     "choose-start": Look("Choose", "balance-scale", "Compare the ways on these images, and take the winner home"),
 }
+FIELDS = {"path": "images", "out": "take home to"}  # what other wishes are called is what their fields are
 LABEL = {"description_width": "88px"}
 News = Asked | Contest | Taken | Exception | str
+
+
+class Fields(Command):
+    """How answers name wishes to who fills in the pane."""
+
+    goes_on = "Choose goes on"
+
+    def name(self, wish: str) -> str:
+        return f"“{FIELDS.get(wish, wish)}”"
+
+    def set(self, **wanted: object) -> str:
+        return ", ".join(self._filled_in(wish, str(value)) for wish, value in wanted.items())
+
+    def _filled_in(self, wish: str, value: str) -> str:
+        return f"only {value.replace(',', ', ')} ticked" if wish == "ways" else f"{self.name(wish)} {value}"
+
+    def again(self, **wanted: object) -> str:
+        return f" {self.set(**wanted)}."
 
 
 class ChoosingJob(Task):
@@ -93,7 +113,9 @@ class ChoosePane:
         self.refresh_button()
 
     def _build(self) -> None:
-        self.path = text("images", "my_images", "a folder that holds one folder of images per class")
+        self.path = text(
+            FIELDS["path"], "my_images", "a folder that holds one folder of images per class, here or by its whole path"
+        )
         self.source = widgets.Combobox(
             value=LITE, options=[LITE], ensure_option=False, description="source", layout=half(), style=LABEL
         )
@@ -101,7 +123,7 @@ class ChoosePane:
             "EfficientNet-Lite0, the folder of a finished run, a file, or torchvision's weights by name"
         )
         self.changes = text("changes", "data.size=96 epochs=10", "to the recipe that all ways share")
-        self.out = text("take home to", "choices/my_images", "a folder; the same one goes on where it was left")
+        self.out = text(FIELDS["out"], "choices/my_images", "a folder; the same one goes on where it was left")
         self.seeds = widgets.BoundedIntText(
             Wishes().seeds, min=2, max=1000, description="seeds", layout=small(), style=LABEL
         )
@@ -135,7 +157,7 @@ class ChoosePane:
         """What the controls say. Raises RecipeError: fewer than two ways."""
         names = chosen_ways(",".join(name for name, box in self.ways.items() if box.value))
         out = Path(self.out.value.strip()) if self.out.value.strip() else None
-        return Wishes(self.seeds.value, names, self.seconds.value, self.source.value.strip(), out)
+        return Wishes(self.seeds.value, names, self.seconds.value, self.source.value.strip(), out, Fields())
 
     @property
     def busy(self) -> bool:

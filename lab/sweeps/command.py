@@ -6,7 +6,7 @@ import hashlib
 import sys
 import time
 from collections.abc import Iterator, Sequence
-from contextlib import AbstractContextManager, redirect_stdout
+from contextlib import AbstractContextManager, redirect_stdout, suppress
 from importlib.metadata import version
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -20,14 +20,14 @@ from lab.progress import time_words
 from lab.reading import parse_overrides
 from lab.recipe import labels
 from lab.spread import processors
-from lab.store import SWEEP, write_atomically
+from lab.store import SWEEP, RunError, write_atomically
 from lab.sweeps.cluster import Cluster
 from lab.sweeps.costing import cost_of
 from lab.sweeps.findings import FAILED, Findings, caution, findings, one_line, report
 from lab.sweeps.outcomes import OUTCOMES, Outcome, SweepFolder
 from lab.sweeps.page import page
 from lab.sweeps.plan import Point, Sweep
-from lab.sweeps.points import executed
+from lab.sweeps.points import executed, said
 from lab.sweeps.processes import Processes, gpus_here, places_for
 from lab.sweeps.sweeping import Engine, Sweeping
 from lab.sweeps.wishes import ENGINES, Wishes
@@ -36,7 +36,7 @@ FOLDERS = Path("runs") / "sweeps"
 TELLING = 3  # results from which the time left is told: the first ones come together, late or early
 LISTED = 20  # combinations that a dry run names
 NOTEBOOK = Path(__file__).parents[2] / "notebooks" / "sweep.ipynb"
-PAGE, SUMMARY = "index.html", "summary.ipynb"
+PAGE, SUMMARY, FAILED_SUMMARY = "index.html", "summary.ipynb", "summary-failed.ipynb"
 
 
 def prepared(words: Sequence[str], wishes: Wishes) -> Sweeping:
@@ -190,11 +190,34 @@ def summarised(sweeping: Sweeping, wishes: Wishes) -> Findings:
     if NOTEBOOK.exists():
         options = [str(Path(file).resolve()) for file in wishes.options]
         given = {"folder": str(folder.path.resolve()), "train": False, "options": options}
-        with TemporaryDirectory() as place:  # papermill keeps one that failed too, which would pass for the summary
-            made = Path(place, SUMMARY)
-            executed(NOTEBOOK, made, given)
-            write_atomically(folder.path / SUMMARY, made.read_bytes())
+        summarise(folder.path, given)
     return found
+
+
+def summarise(folder: Path, given: dict[str, Any]) -> None:
+    """Execute the summary. One that failed is kept under another name: it would pass for the summary.
+
+    Raises:
+        RunError: what ended it, and where it is.
+    """
+    with TemporaryDirectory() as place:
+        made = Path(place, SUMMARY)
+        try:
+            executed(NOTEBOOK, made, given)
+        except Exception as error:  # noqa: BLE001  # whatever a cell, a kernel or a disk may raise
+            kept = keep(made, folder / FAILED_SUMMARY)
+            again = f"The page is {folder / PAGE}; the same command tries the summary again."
+            raise RunError(f"The summary failed: {one_line(said(error)).removesuffix('.')}.{kept} {again}") from None
+        write_atomically(folder / SUMMARY, made.read_bytes())
+    (folder / FAILED_SUMMARY).unlink(missing_ok=True)
+
+
+def keep(made: Path, place: Path) -> str:
+    """A notebook as far as it came, and where that is in a sentence; empty where there is none, or no room."""
+    with suppress(OSError):
+        write_atomically(place, made.read_bytes())
+        return f" As far as it came it is kept: {place}."
+    return ""
 
 
 def origin_of(folder: SweepFolder) -> str:

@@ -4,7 +4,7 @@ sweep.json       the sweep as it was last asked for
 outcomes.jsonl   a line per attempt, written by the one process that runs the sweep
 runs/ID          the run of each point, by its recipe's id
 reports/ID.ipynb the executed notebook of each point
-summary.ipynb, index.html  what came out
+summary.ipynb, index.html  what came out; summary-failed.ipynb where the notebook failed, as far as it came
 """
 
 from __future__ import annotations

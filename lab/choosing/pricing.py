@@ -108,11 +108,11 @@ def fitted(
             return plan
     assert plan is not None
     too_much = (
-        f"{len(arms)} ways take about {spent + seconds_of(plan, prices) / SHARE:.0f} s even with "
+        f"{len(arms)} ways take about {ceil(spent + seconds_of(plan, prices) / SHARE)} s even with "
         f"{next(iter(plan.arms.values())).epochs} epochs and {plan.seeds} seeds, but only {seconds:g} s were given."
     )
     more = f"Or give more time{smaller_images(arms)}:{said.again(seconds=enough(plan, prices, spent))}"
-    raise RecipeError("\n".join([too_much, what_fits(plan, seconds, prices, spent, said), more]))
+    raise RecipeError("\n".join(filter(None, [too_much, what_fits(plan, seconds, prices, spent, said), more])))
 
 
 def enough(plan: Plan, prices: Mapping[str, Price], spent: float) -> int:
@@ -123,7 +123,7 @@ def enough(plan: Plan, prices: Mapping[str, Price], spent: float) -> int:
 
 
 def what_fits(plan: Plan, seconds: float, prices: Mapping[str, Price], spent: float, said: Command) -> str:
-    """The most ways that fit, the baseline and then the cheapest, and the most seeds; or what the least takes."""
+    """The most ways that fit, the baseline and then the cheapest, and the most seeds; or what less than this takes."""
     epochs = next(iter(plan.arms.values())).epochs
     cheap = sorted(plan.arms, key=lambda name: prices[name].of(epochs))
     ways = sorted(cheap, key=lambda name: name != BASELINE)
@@ -132,10 +132,11 @@ def what_fits(plan: Plan, seconds: float, prices: Mapping[str, Price], spent: fl
         return f"These fit:{said.again(**found)}"
     least = of_ways(plan, ways[:2], seeds=2)
     wanted = {"ways": ",".join(least.arms), "seeds": 2, "seconds": enough(least, prices, spent)}
-    taken = f"{' and '.join(ways[:2])} with two seeds take about {spent + seconds_of(least, prices) / SHARE:.0f} s"
+    taken = f"{' and '.join(ways[:2])} with two seeds take about {ceil(spent + seconds_of(least, prices) / SHARE)} s"
     others = most_that_fit(plan, [name for name in cheap if name != BASELINE], room, prices)
-    alone = f"\nWithout {BASELINE}, by which the others are judged, these fit:{said.again(**others)}" if others else ""
-    return f"{taken}:{said.again(**wanted)}{alone}"
+    alone = f"Without {BASELINE}, by which the others are judged, these fit:{said.again(**others)}" if others else ""
+    fewer = f"{taken}:{said.again(**wanted)}" if least != plan else ""
+    return "\n".join(filter(None, [fewer, alone]))
 
 
 def most_that_fit(plan: Plan, ways: Sequence[str], seconds: float, prices: Mapping[str, Price]) -> dict[str, str | int]:

@@ -120,16 +120,19 @@ class Choice:
         if len(self.tied) == 1:
             return f"Take {self.winner.name}: it is better than every other way."
         others = [each.name for each in self.tied if each is not self.best]
-        tied = f"No difference is shown between {self.best.name}, which has the best mean, and {listed(others)}"
+        ahead = all(each.mean < self.best.mean for each in self.tied[1:])
+        pair = f"{self.best.name}, which has the best mean, and {listed(others)}"
+        tied = f"No difference is shown between {pair if ahead else listed([self.best.name, *others])}"
         within = "" if self.near == self.tied else f" whose mean is within {100 * self.margin:.2g} points of it"
         if len(self.near) == 1:
             return f"{tied}. Take {self.winner.name}: no other's mean is within {100 * self.margin:.2g} points of it."
         if self.winner is self.best:
             return f"{tied}. Take {self.winner.name}: none of these{within} is clearly cheaper."
         cost = f"{in_seconds(self.winner)}, {self.best.name} {in_seconds(self.best)}"
-        guess = f"Where that does not matter, {self.best.name} is the better guess."
+        better = self.best.mean > self.winner.mean
+        guess = f" Where that does not matter, {self.best.name} is the better guess." if better else ""
         which = f"the cheapest{within and ' of those'}{within}"
-        return f"{tied}. Take {which}, {self.winner.name}: a run takes {cost}. {guess}"
+        return f"{tied}. Take {which}, {self.winner.name}: a run takes {cost}.{guess}"
 
     def evidence(self) -> str:
         found = self.runner_up

@@ -13,6 +13,7 @@ from test_plots import luminance
 
 from lab import diagnostic_plots as plots
 from lab.diagnostics import Curve, HealthHistory, RangeTest, examine, range_test, watched
+from lab.plots import on_paper
 from lab.recipe import Recipe
 from lab.training import Training
 
@@ -57,6 +58,9 @@ def test_figures_fit_both_papers(draw):
 def fits_both_papers(draw):
     light, dark = draw(dark=False), draw(dark=True)
     assert light.layout.paper_bgcolor == dark.layout.paper_bgcolor == "rgba(0,0,0,0)"
+    assert all(
+        figure.layout.modebar.to_plotly_json() == on_paper(dark=figure is dark)["modebar"] for figure in (light, dark)
+    )
     text = [figure.layout.template.layout.font.color for figure in (light, dark)]
     assert luminance(text[0]) < 0.2 < 0.7 < luminance(text[1])
     assert plotly.io.from_json(light.to_json()).data

@@ -21,10 +21,10 @@ from lab.landscape_plots import (
 )
 from lab.panel.landscape_ahead import nothing_yet
 from lab.panel.live_figure import Succession, changes, small_figure
+from lab.plots import on_paper
 
 FITS = 0.2  # of the range of what is seen: by so much a scale may be off before it is made anew
 HEIGHTS = (300, 520)  # pixels of a row of pictures
-CLEAR = "rgba(0,0,0,0)"
 MARGINS = {
     "solid": {"l": 0, "r": 0, "t": 30, "b": 0},
     "contour": {"l": 50, "r": 10, "t": 34, "b": 44},
@@ -150,8 +150,7 @@ class LandscapeView:
         picture.update_layout(height=rows * row, font_size=11, margin=MARGINS[kind])
         if kind == "solid":
             picture.update_scenes(camera=self._camera or seen_from(picture, afar((width or 900) // columns, columns)))
-        template = "plotly_dark" if dark else "plotly_white"
-        picture.update_layout(template=template, paper_bgcolor=CLEAR, plot_bgcolor=CLEAR, width=width)
+        picture.update_layout(on_paper(dark=dark)).update_layout(width=width)
         traces: Any = picture.data
         form = (kind, count, len(traces), dark)
         if self._kind == form:

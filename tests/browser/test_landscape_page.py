@@ -60,6 +60,8 @@ def test_the_slider_shows_the_runs_as_they_were(page: Page) -> None:
     assert page.inner_text(".now >> nth=0").startswith("step ")
     assert page.locator(".run").count() == 2
     assert page.locator(".images img").count() == 20
+    assert page.locator(".modebar-btn").count() > 0
+    assert page.locator(".modebar-btn[data-title^=Share]").count() == 0  # it would send the picture to another host
 
 
 EYE = """() => Math.hypot(

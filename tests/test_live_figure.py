@@ -190,6 +190,17 @@ def test_an_edge_that_is_replaced_is_closed_when_the_new_one_is_drawn(now) -> No
     assert first.comm is None
 
 
+def test_the_bar_of_colours_leaves_narrow_landscapes_all_of_the_width(now) -> None:
+    view, scenes = LandscapeView(lambda: None), [Scene(surface_of(bowl), (), name) for name in "ab"]
+
+    def shown(width) -> tuple[str, int, int]:
+        view.show(scenes, 0, kind="solid", dark=False, width=width)
+        layout = view.figure.layout
+        return layout.coloraxis.colorbar.orientation, layout.height, layout.margin.b
+
+    assert [shown(width) for width in (486, 900, 486)] == [("h", 356, 56), ("v", 450, 0), ("h", 356, 56)]
+
+
 def test_another_picture_takes_the_place_of_one_without_a_change_of_width_or_paper_between(monkeypatch) -> None:
     figure, asked = LiveFigure(), []
     monkeypatch.setattr(figure, "plotly_relayout", asked.append)

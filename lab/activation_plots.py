@@ -18,7 +18,7 @@ from lab.activations import activations, curve_of
 from lab.catalogue import Choice
 from lab.diagnostics.theory import SATURATED, largest_slope
 from lab.initializers import initializers, std_of
-from lab.plots import COLOURS, DASHES
+from lab.plots import CLEAR, COLOURS, DASHES, on_paper
 
 REACH = 4.0  # inputs from -REACH to REACH are drawn: all but one in ten thousand of N(0, 1)
 POINTS = 256  # an even number: the kink at 0 lies between two
@@ -145,18 +145,15 @@ def axis_title(text: str) -> dict[str, Any]:
 
 def small_figure(*, dark: bool) -> go.Figure:
     """An empty figure of the theme, clear behind, for a narrow place."""
-    clear = "rgba(0,0,0,0)"
     return go.Figure(
         layout={
             "height": 200,
             "margin": {"l": 46, "r": 8, "t": 42, "b": 34},
             "font": {"size": 11},
             "title": {"font": {"size": 11}, "x": 0.02, "y": 0.98, "yanchor": "top"},
-            "legend": {"orientation": "h", "x": 0, "y": 1.0, "yanchor": "bottom", "bgcolor": clear},
+            "legend": {"orientation": "h", "x": 0, "y": 1.0, "yanchor": "bottom", "bgcolor": CLEAR},
             "bargap": 0,
             "xaxis": axis_title(""),
-            "template": "plotly_dark" if dark else "plotly_white",
-            "paper_bgcolor": clear,
-            "plot_bgcolor": clear,
+            **on_paper(dark=dark),
         }
     )

@@ -264,10 +264,21 @@ def pareto(comparison: Comparison, phase: Phase, x: Cost = "seconds") -> go.Figu
     for index, name in enumerate(comparison.arms):
         if name in trials:
             figure.add_traces(cost_traces(name, index, trials[name], costs[name], filled=name in best, x=x))
+    if len(best) < len(means):
+        figure.add_traces(keys_of_the_front())
     figure.update_xaxes(cost_axis([cost for cost, _ in means.values()]))
     figure.update_xaxes(title_text=COSTS[x])
     figure.update_yaxes(title_text="accuracy, % of test images")
-    return completed(figure, f"means of {seeds_of(comparison, phase)}, pale; filled: on the front")
+    return completed(figure, f"large: means of {seeds_of(comparison, phase)}; pale: single seeds")
+
+
+def keys_of_the_front() -> list[go.Scatter]:
+    """What filled and open marks stand for, in the legend."""
+    looks = {"filled: none is as accurate for less": {}, "open: another is": {"symbol": "circle-open", "line_width": 2}}
+    return [
+        go.Scatter(name=said, x=[None], y=[None], mode="markers", marker={"size": 12, "color": GREY, **look})
+        for said, look in looks.items()
+    ]
 
 
 def cost_axis(costs: Sequence[float]) -> dict[str, Any]:

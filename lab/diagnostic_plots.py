@@ -16,7 +16,7 @@ import plotly.graph_objects as go
 from lab.diagnostics import HealthHistory, InitReport, LayerSignal, RangeTest
 from lab.diagnostics.rate_rules import RULES
 from lab.figure_parts import empty, framed, shown, subtitled
-from lab.plots import COLOURS
+from lab.plots import COLOURS, on_paper
 
 FORWARD, BACKWARD, DEAD = COLOURS[0], COLOURS[1], COLOURS[3]
 PALE = {FORWARD: "rgba(47,127,193,0.2)", BACKWARD: "rgba(213,94,0,0.25)"}
@@ -25,6 +25,7 @@ MARKS = {"steepest": "triangle-down", "valley": "diamond", "minimum_tenth": "squ
 GUIDE = 1e-3  # of a layer's weights in one step: a common rule of thumb for a rate that is neither too low nor too high
 DECADES = 2.0  # that an axis of sizes spans at least
 SMALLEST = 1e-38  # what a logarithmic axis shows of a zero
+SIZES = "signal: std of output<br>gradient: nats per unit"
 DOCTOR_KEY = (("● signal", FORWARD), ("■ gradient", BACKWARD), ("▮ dead units", DEAD))
 GLYPHS = {"triangle-down": "▼", "diamond": "◆", "square": "■"}
 MEASURES = {  # with the unit that they are drawn in
@@ -43,9 +44,7 @@ Measure = Literal["update", "gradient", "weight", "mean", "std", "dead", "lr"]
 
 def themed(figure: go.Figure, *, dark: bool) -> go.Figure:
     """On the paper of the page: it is left transparent, and text and grid fit a light or a dark one."""
-    clear = "rgba(0,0,0,0)"
-    figure.update_layout(template="plotly_dark" if dark else "plotly_white", paper_bgcolor=clear, plot_bgcolor=clear)
-    return figure
+    return figure.update_layout(on_paper(dark=dark))
 
 
 def ink(*, dark: bool) -> str:
@@ -59,7 +58,8 @@ def init_doctor(report: InitReport, *, compact: bool = False, dark: bool = False
     """Size of the signal (forward) and of the gradient (backward) at each layer, dead units as bars, and the sentence.
 
     What the sentence compares: the signal is the standard deviation of the layer's output, the gradient the norm of
-    that of an image's loss by this output. Under the pointer: gain, measured and by theory, and the activation behind.
+    that of an image's loss by this output, in nats per unit of it. Under the pointer: gain, measured and by theory, and
+    the activation behind.
     The axis spans two decades or more, so that what differs little looks alike. Compact: for 330 px, 200 px high.
     """
     if not report.layers:
@@ -69,7 +69,7 @@ def init_doctor(report: InitReport, *, compact: bool = False, dark: bool = False
     figure.add_traces(doctor_traces(report.layers, places))
     shown_every = max(1, ceil(len(places) / (6 if compact else 12)))
     figure.update_xaxes(title_text="layer", range=[0.4, len(places) + 0.6], tick0=1, dtick=shown_every)
-    figure.update_yaxes(type="log", title_text="" if compact else "size", **size_axis(figure, 3 if compact else 6))
+    figure.update_yaxes(type="log", title_text=SIZES, **size_axis(figure, 3 if compact else 6))
     percent = {
         "range": [0, 100],
         "overlaying": "y",
@@ -77,13 +77,13 @@ def init_doctor(report: InitReport, *, compact: bool = False, dark: bool = False
         "showgrid": False,
         "ticktext": ["0", "50%", "100%"],
     }
-    title = {"text": "" if compact else "dead units"}
-    figure.update_layout(yaxis2={**percent, "tickvals": [0, 50, 100], "title": title}, bargap=0.3)
+    figure.update_layout(yaxis2={**percent, "tickvals": [0, 50, 100], "title": {"text": "dead units"}}, bargap=0.3)
     if compact:
         compacted(figure, report.sentence, DOCTOR_KEY)
+        figure.update_layout(margin={"l": 60, "r": 48})
     else:
         subtitled(figure, report.sentence)
-        figure.update_layout(margin_r=65, margin_b=85)
+        figure.update_layout(margin={"l": 80, "r": 65, "b": 85})
     return themed(figure, dark=dark)
 
 
@@ -135,8 +135,9 @@ def compacted(figure: go.Figure, sentence: str, key: Sequence[tuple[str, str]]) 
     above = 16 + 14 * (text.count("<br>") + 1)
     title = {"text": text, "font": {"size": 11}, "pad": {"t": 10, "l": 6}}
     figure.update_layout(height=155 + above, font_size=10, title=title, showlegend=False)
-    figure.update_layout(margin={"l": 38, "r": 34, "t": above, "b": 34})
-    figure.update_xaxes(title={"standoff": 2})
+    figure.update_layout(margin={"l": 50, "r": 34, "t": above, "b": 34})
+    figure.update_xaxes(title_standoff=2)
+    figure.update_yaxes(title={"standoff": 2, "font_size": 10})
 
 
 # -- during training --------------------------------------------------------------------------------------------
@@ -157,13 +158,16 @@ def health_map(history: HealthHistory, measure: Measure = "update", *, dark: boo
     places = list(range(1, len(names) + 1))
     figure = framed(title, height=170 + 26 * max(4, min(len(names), 24)))
     figure.add_heatmap(x=history.steps, y=places, z=values, **colours_of(measure, dark=dark))
-    figure.update_traces(colorbar={"thickness": 12, "title": {"text": unit, "font": {"size": 11}}})
+    what = {"text": MEASURES[measure].removesuffix(", "), "side": "right", "font": {"size": 11}}
+    figure.update_traces(colorbar={"thickness": 12, "title": what})
     figure.update_traces(customdata=np.array([names] * values.shape[1]).T)
     figure.update_traces(hovertemplate=f"step %{{x}}: %{{z:.2~f}} {unit}<extra>%{{customdata}}</extra>")
     figure.update_xaxes(title_text="step", minallowed=0)
     figure.update_yaxes(autorange="reversed", automargin=True)
     if len(names) <= 24:
         figure.update_yaxes(tickvals=places, ticktext=[shown(name) for name in names])
+    else:
+        figure.update_yaxes(title_text="layer")
     if measure == "update":
         subtitled(figure, "pale: -3, a thousandth of the weight in a step; orange: more; blue: less")
     return themed(figure, dark=dark)
@@ -252,7 +256,7 @@ def rates(found: RangeTest, *, compact: bool = False, dark: bool = False) -> go.
         figure.add_vline(x=found.diverged, line={"color": BACKWARD, "dash": "dash", "width": 1.5})
         figure.add_annotation(x=np.log10(found.diverged), y=1, yref="paper", xanchor="right", showarrow=False, **label)
     figure.update_xaxes(type="log", exponentformat="power", dtick=2 if compact else 1, title_text="learning rate")
-    figure.update_yaxes(title_text="" if compact else "smoothed loss, nats", range=loss_range(found))
+    figure.update_yaxes(title_text="smoothed loss, nats", range=loss_range(found))
     if compact:
         compacted(figure, found.agreement, [(f"{GLYPHS[mark]} {name}", BACKWARD) for name, mark in rule_names(found)])
     else:

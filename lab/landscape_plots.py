@@ -18,7 +18,6 @@ from lab.diagnostic_plots import themed
 from lab.figure_parts import pale, shown
 from lab.landscape.scenes import RunPath, Scale, Scene, axis_names
 from lab.landscape.surfaces import Surface
-from lab.plots import COLOURS as RUN_COLOURS
 from lab.plots import colour_and_dash
 
 MOST_SURFACES = 6  # a browser lends a page eight to sixteen 3-D contexts
@@ -319,6 +318,5 @@ def finished(figure: go.Figure, scenes: Sequence[Scene], *, dark: bool) -> go.Fi
         "t": 50 if any(scene.title for scene in scenes) or scenes[0].surface.grid.line else 30,
         "b": 80 if len(seen) > 1 else 50,
     }
-    buttons = {"bgcolor": "rgba(0,0,0,0)", "color": MISLEADS, "activecolor": RUN_COLOURS[0]}
-    figure.update_layout(legend=key, margin=margin, modebar=buttons, uirevision="keep")
+    figure.update_layout(legend=key, margin=margin, uirevision="keep")
     return themed(figure.update_layout(showlegend=len(seen) > 1), dark=dark)

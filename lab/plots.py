@@ -25,6 +25,7 @@ MARKED_POINTS = 40  # more marks than that only make a line thick
 LARGEST = float(np.finfo(np.float32).max) / 1e4  # a mean of such losses still is a float32
 MEASURES = ("loss", "accuracy")
 HEIGHT = 376  # pixels
+CLEAR = "rgba(0,0,0,0)"
 CUT_NOTE: dict[str, Any] = {  # at the upper right of the loss: most losses fall
     "xref": "paper",
     "yref": "paper",
@@ -39,6 +40,17 @@ TITLES = ("Loss (nats per example)", "Accuracy (fraction)")
 TITLES_WITHOUT_LABELS = ("Loss (training: the objective's)", "Accuracy (without labels: fitted)")
 TITLES_OF_OBJECTIVES = ("Loss (thin: the objective's)", "Accuracy (fraction)")
 TITLES_OF_DOMAINS = ("Loss (dots: target)", "Accuracy (◇ source, ● target)")  # longer ones would meet
+
+
+def on_paper(*, dark: bool) -> dict[str, Any]:
+    """A layout for light or dark paper: it shows through, behind Plotly's buttons too, which would darken it."""
+    buttons = ("#a9b1bd", "#f2f5fa") if dark else ("#5f6b7a", "#2a3f5f")
+    return {
+        "template": "plotly_dark" if dark else "plotly_white",
+        "paper_bgcolor": CLEAR,
+        "plot_bgcolor": CLEAR,
+        "modebar": {"bgcolor": CLEAR, "color": buttons[0], "activecolor": buttons[1]},
+    }
 
 
 def colour_and_dash(index: int) -> tuple[str, str]:

@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 import plotly.graph_objects as go
 
-from lab.plots import COLOURS
+from lab.plots import COLOURS, on_paper
 from lab.recipe import Recipe
 from lab.schedules import rate_factor, watches
 
@@ -49,7 +49,7 @@ def rates_at(recipe: Recipe, places: np.ndarray) -> np.ndarray:
 
 
 def layout(recipe: Recipe, places: np.ndarray, rates: np.ndarray, *, dark: bool) -> dict[str, Any]:
-    clear, whose = "rgba(0,0,0,0)", "" if recipe.depth_decay == 1 else " of the output layer"
+    whose = "" if recipe.depth_decay == 1 else " of the output layer"
     top_left = {"x": 0, "xref": "container", "y": 1, "yanchor": "top", "pad": {"t": 6, "l": 8}}
     return {
         "height": 180,
@@ -61,9 +61,7 @@ def layout(recipe: Recipe, places: np.ndarray, rates: np.ndarray, *, dark: bool)
         "shapes": shades(recipe),
         "annotations": notes(recipe),
         "showlegend": False,
-        "template": "plotly_dark" if dark else "plotly_white",
-        "paper_bgcolor": clear,
-        "plot_bgcolor": clear,
+        **on_paper(dark=dark),
     }
 
 

@@ -277,6 +277,8 @@ def test_pareto_joins_and_fills_the_front() -> None:
         "rmsprop": "diamond-open",
     }
     assert (means["rmsprop"].x[0], means["rmsprop"].y[0]) == (3e9, pytest.approx(86))
+    keys = {each.name: each.marker.symbol for each in figure.data if each.name and ": " in each.name}
+    assert keys == {"filled: none is as accurate for less": None, "open: another is": "circle-open"}
     assert figure.layout.xaxis.title.text == "mean floating-point operations of a run"
     assert "alone, s" in pareto(comparison(trials), "given").layout.xaxis.title.text
 

@@ -13,6 +13,7 @@ from test_plots import luminance
 
 from lab import diagnostic_plots as plots
 from lab.diagnostics import Curve, HealthHistory, RangeTest, examine, range_test, watched
+from lab.plots import on_paper
 from lab.recipe import Recipe
 from lab.training import Training
 
@@ -57,6 +58,9 @@ def test_figures_fit_both_papers(draw):
 def fits_both_papers(draw):
     light, dark = draw(dark=False), draw(dark=True)
     assert light.layout.paper_bgcolor == dark.layout.paper_bgcolor == "rgba(0,0,0,0)"
+    assert all(
+        figure.layout.modebar.to_plotly_json() == on_paper(dark=figure is dark)["modebar"] for figure in (light, dark)
+    )
     text = [figure.layout.template.layout.font.color for figure in (light, dark)]
     assert luminance(text[0]) < 0.2 < 0.7 < luminance(text[1])
     assert plotly.io.from_json(light.to_json()).data
@@ -88,6 +92,14 @@ def test_the_doctor_draws_signal_gradient_and_dead_units_of_each_layer(compact):
     assert figure.layout.height <= (215 if compact else 400)
 
 
+@pytest.mark.parametrize("draw", FIGURES.values(), ids=FIGURES)
+def test_every_axis_of_numbers_has_a_name(draw):
+    layout = draw().to_dict()["layout"]
+    axes = [axis for name, axis in layout.items() if name[:5] in ("xaxis", "yaxis")]
+    assert axes
+    assert [axis for axis in axes if not axis.get("title", {}).get("text") and "ticktext" not in axis] == []
+
+
 def test_sizes_without_a_logarithm_leave_gaps():
     wild = examine(SMALL.changed(init={"name": "random_normal", "std": 1.0}, **{"model.depth": 60}), device="cpu")
     signal = traces(plots.init_doctor(wild), name="signal")[0]
@@ -115,8 +127,8 @@ def test_rates_and_means_are_drawn_as_they_are():
 
 @pytest.mark.parametrize("measure", plots.MEASURES)
 def test_every_measure_of_health_says_its_unit(measure):
-    unit = plots.health_map(HEALTH, measure).data[0].colorbar.title.text
-    assert unit == {"mean": "", "dead": "%"}.get(measure, "log10")
+    unit = {"mean": "", "dead": ", %"}.get(measure, ", log10")
+    assert plots.health_map(HEALTH, measure).data[0].colorbar.title.text == plots.MEASURES[measure].split(",")[0] + unit
 
 
 def test_sizes_that_differ_little_look_alike():

@@ -13,6 +13,7 @@ from lab.events import History
 from lab.landscape.scenes import Scene
 from lab.landscape.stability import EdgePath, Reading
 from lab.panel import live_figure
+from lab.panel.about import redraw
 from lab.panel.curves import Curves
 from lab.panel.edges import EdgeView
 from lab.panel.landscape_view import LandscapeView
@@ -187,6 +188,29 @@ def test_an_edge_that_is_replaced_is_closed_when_the_new_one_is_drawn(now) -> No
     browser_draws(second)
     assert show(dark=True) is second
     assert first.comm is None
+
+
+def test_the_bar_of_colours_leaves_narrow_landscapes_all_of_the_width(now) -> None:
+    view, scenes = LandscapeView(lambda: None), [Scene(surface_of(bowl), (), name) for name in "ab"]
+
+    def shown(width) -> tuple[str, int, int]:
+        view.show(scenes, 0, kind="solid", dark=False, width=width)
+        layout = view.figure.layout
+        return layout.coloraxis.colorbar.orientation, layout.height, layout.margin.b
+
+    assert [shown(width) for width in (486, 900, 486)] == [("h", 356, 56), ("v", 450, 0), ("h", 356, 56)]
+
+
+def test_another_picture_takes_the_place_of_one_without_a_change_of_width_or_paper_between(monkeypatch) -> None:
+    figure, asked = LiveFigure(), []
+    monkeypatch.setattr(figure, "plotly_relayout", asked.append)
+    for layout in ({"height": 300, "title": {"text": "first"}}, {"height": 400}):
+        redraw(figure, go.Figure(layout=layout), dark=False, width=480)
+    assert asked[-1] == {"title.text": None}
+    assert (figure.layout.width, figure.layout.height, figure.layout.title.text) == (480, 400, None)
+    redraw(figure, go.Figure(), dark=True)
+    assert asked[-1] == {"width": None, "height": None}
+    assert figure.layout.modebar.bgcolor == "rgba(0,0,0,0)"
 
 
 def test_surfaces_that_hold_a_browser_up_are_told_from_those_that_do_not(now) -> None:

@@ -24,6 +24,7 @@ from lab.plots import (
     loss_cut,
     lowest,
     notes,
+    on_paper,
     titles,
     trace_data,
 )
@@ -67,11 +68,23 @@ def luminance(colour: str) -> float:
     return 0.2126 * linear[0] + 0.7152 * linear[1] + 0.0722 * linear[2]
 
 
+def contrast(colour: str, paper: str) -> float:
+    low, high = sorted([luminance(colour), luminance(paper)])
+    return (high + 0.05) / (low + 0.05)
+
+
 @pytest.mark.parametrize("colour", COLOURS)
 @pytest.mark.parametrize("paper", ["#ffffff", "#111111"])
 def test_lines_stand_out_on_white_and_on_black(colour: str, paper: str) -> None:
-    low, high = sorted([luminance(colour), luminance(paper)])
-    assert (high + 0.05) / (low + 0.05) >= 3  # WCAG 2.1, 1.4.11: graphics
+    assert contrast(colour, paper) >= 3  # WCAG 2.1, 1.4.11: graphics
+
+
+@pytest.mark.parametrize("dark", [False, True])
+def test_plotlys_buttons_stand_out_from_the_paper_that_shows_through(dark: bool) -> None:
+    buttons = on_paper(dark=dark)["modebar"]
+    assert buttons["bgcolor"] == "rgba(0,0,0,0)"
+    papers = ["#111111", "#212121"] if dark else ["#ffffff", "#f7f7f7"]
+    assert all(contrast(buttons[name], paper) >= 4.5 for name in ("color", "activecolor") for paper in papers)
 
 
 def test_huge_losses_do_not_flatten_the_others() -> None:

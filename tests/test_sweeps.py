@@ -391,6 +391,25 @@ def test_luck_is_the_expected_lead_of_the_best_of_equals() -> None:
     assert "With one seed" in caution(single)
 
 
+@pytest.mark.parametrize(
+    ("rates", "ticks"),
+    [
+        ([0.03, 0.3], ["0.03", "0.3"]),
+        ([0.01, 0.03, 0.1, 0.3], ["0.01", "0.03", "0.1", "0.3"]),
+        ([0.021, 0.1, 0.11, 0.5], ["0.02", "0.05", "0.1", "0.2", "0.5"]),
+        ([0.0011, 0.1, 0.11, 1.0], ["0.001", "0.01", "0.1", "1"]),
+        ([1e-9, 1e-8, 0.1], None),
+        ([0.1, 0.5], None),
+    ],
+)
+def test_values_that_span_a_factor_of_ten_lie_on_a_logarithmic_axis(rates: list[float], ticks: list[str]) -> None:
+    scores = {place: [0.2 + place / 10] for place in range(len(rates))}
+    _, _, found = made_up({"grid": {"optimizer.lr": rates}}, scores)
+    axis = differs(found).layout.xaxis
+    assert axis.type == ("log" if max(rates) > 5 * min(rates) else None)
+    assert axis.ticktext == (tuple(ticks) if ticks else None)
+
+
 def test_many_combinations_stay_readable() -> None:
     widths = list(range(8, 48))
     scores = {place: [0.2 + place / 100] for place in range(40)}

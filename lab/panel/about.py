@@ -12,6 +12,7 @@ import plotly.graph_objects as go
 
 from lab.catalogue import Catalogue, Choice, bounds_of
 from lab.panel.live_figure import leaves, small_figure
+from lab.plots import on_paper
 
 WIDTH = 310  # pixels of a picture in the column of controls
 
@@ -90,16 +91,15 @@ def untitled(picture: go.Figure) -> go.Figure:
 
 def redraw(figure: Any, picture: go.Figure, *, dark: bool, width: int | None = None) -> None:
     """Put another picture into a figure that is shown, in the colours of the theme."""
-    clear, template = "rgba(0,0,0,0)", "plotly_dark" if dark else "plotly_white"
-    kept = leaves(picture.layout.to_plotly_json())
+    layout = go.Layout(picture.layout).update(on_paper(dark=dark))
+    if width:
+        layout.width = width
+    kept = leaves(layout.to_plotly_json())
     if gone := {path: None for path in leaves(figure.layout.to_plotly_json()) if path not in kept}:
         figure.plotly_relayout(gone)  # what a new layout does not name, the browser would keep of the old one
     with figure.batch_update():
         figure.data = []
-        figure.layout = picture.layout
-        figure.layout.update(template=template, paper_bgcolor=clear, plot_bgcolor=clear)
-        if width:
-            figure.layout.width = width
+        figure.layout = layout
         figure.add_traces(picture.data)
 
 

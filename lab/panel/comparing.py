@@ -167,7 +167,8 @@ class ComparePane:
         self.picture.observe(lambda _: self._draw_again(), "value")
         title = widgets.HTML(heading("Compare fairly"))
         settings = _row([self.seeds, self.budget, self.tune, self.early])
-        parts = [title, self._buttons(), self.arms.widget, settings, self.cost, self.problem]
+        # What grows stands below what is pressed.
+        parts = [title, self._buttons(), settings, self.arms.widget, self.cost, self.problem]
         parts += [self.picture, self.frame, self.result]
         self.widget = widgets.VBox(parts, layout=_hidden())
         self.widget.add_class("lab-compare-pane")

@@ -9,7 +9,7 @@ import numpy as np
 
 from lab.panel.entries import Entry
 from lab.panel.live_figure import large_figure
-from lab.plots import HEIGHT, empty_curves, letters, loss_cut, lowest, notes, run_traces, trace_data
+from lab.plots import HEIGHT, empty_curves, letters, loss_cut, lowest, notes, on_paper, run_traces, trace_data
 
 HINT = "No runs yet:<br>choose on the left,<br>then press <b>Train</b>."
 SIDE_BY_SIDE = 460  # pixels
@@ -119,9 +119,7 @@ class Curves:
         self._late = set(self._lines)  # their axis may end elsewhere now
 
     def set_theme(self, *, dark: bool) -> None:
-        clear = "rgba(0,0,0,0)"
-        template = "plotly_dark" if dark else "plotly_white"
-        self.figure.update_layout(template=template, paper_bgcolor=clear, plot_bgcolor=clear)
+        self.figure.update_layout(on_paper(dark=dark))
 
 
 def same(old: Any, new: Any) -> bool:

@@ -36,7 +36,7 @@ from lab.panel.worker import Job, Post
 TITLE = "Loss landscapes"
 HINT = "The loss around each run, and its path: while it trains, within a share of the time"
 DETAILS = Look("details", "caret-right", "All that says how far to trust the pictures: planes, marks, points, images")
-SOLID = Look("3-D", "cube", "Surfaces to turn, or contours seen from above")
+SOLID = Look("3-D", "cube", "Surfaces (drag turns, Ctrl and wheel zooms), or contours seen from above")
 NOTHING = (
     "No landscape yet: press <b>Train</b>. Of a large network that trains while this is folded, only the end is known."
 )

@@ -21,10 +21,10 @@ from lab.landscape_plots import (
 )
 from lab.panel.landscape_ahead import nothing_yet
 from lab.panel.live_figure import Succession, changes, small_figure
+from lab.plots import on_paper
 
 FITS = 0.2  # of the range of what is seen: by so much a scale may be off before it is made anew
 HEIGHTS = (300, 520)  # pixels of a row of pictures
-CLEAR = "rgba(0,0,0,0)"
 MARGINS = {
     "solid": {"l": 0, "r": 0, "t": 30, "b": 0},
     "contour": {"l": 50, "r": 10, "t": 34, "b": 44},
@@ -34,8 +34,15 @@ WORN, WITH_PLANES = "the old one did not fit any more", "the planes are new"  # 
 Kind = Literal["solid", "contour", "line"]
 MAKING = 4  # times as long as to draw surfaces again takes a browser to make them
 LONGEST = {False: 1.0, True: 4.0}  # seconds that a browser may be held up while runs train, by whether it makes them
+ROOMY, BAR = 350, 56  # pixels of a picture that has room for a bar of colours beside it, and of the bar below others
+BELOW = {"orientation": "h", "x": 0.5, "xanchor": "center", "yref": "container", "y": 0, "yanchor": "bottom"}
+BESIDE = {"orientation": "v", "x": 1.02, "xanchor": "left", "yref": "paper", "y": 0.5, "yanchor": "middle"}
+LOOKS = {  # of the bar of colours: all that differs, as one figure may have it here and there
+    "below": {**BELOW, "len": 0.7, "thickness": 10, "title_side": "bottom"},
+    "beside": {**BESIDE, "len": 0.8, "thickness": 14, "title_side": "right"},
+}
 NARROWEST = 230  # pixels of a picture: three of half a panel would be all axes
-FROM_AFAR = (1.2, 380)  # times as far at least, and pixels from which a picture of several is looked at from further
+FROM_AFAR = (1.2, 300)  # times as far at least, and pixels from which a picture of several is looked at from further
 
 
 class LandscapeView:
@@ -148,10 +155,15 @@ class LandscapeView:
         rows, columns = (1, 2) if kind == "line" else places(count, abreast(width))
         row = min(max((width or 900) // columns, HEIGHTS[0]), HEIGHTS[1])
         picture.update_layout(height=rows * row, font_size=11, margin=MARGINS[kind])
+        if kind != "line":
+            shown: Any = picture.layout
+            roomy = (width or 900) // max(2, columns) >= ROOMY or shown.showlegend
+            picture.update_layout(coloraxis_colorbar=LOOKS["beside" if roomy else "below"])
+            if not roomy:
+                picture.update_layout(height=rows * row + BAR, margin_b=MARGINS[kind]["b"] + BAR)
         if kind == "solid":
             picture.update_scenes(camera=self._camera or seen_from(picture, afar((width or 900) // columns, columns)))
-        template = "plotly_dark" if dark else "plotly_white"
-        picture.update_layout(template=template, paper_bgcolor=CLEAR, plot_bgcolor=CLEAR, width=width)
+        picture.update_layout(on_paper(dark=dark)).update_layout(width=width)
         traces: Any = picture.data
         form = (kind, count, len(traces), dark)
         if self._kind == form:

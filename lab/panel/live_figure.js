@@ -81,6 +81,16 @@ function tellWhenDrawn({ model, el }, began) {
   };
 }
 
+// Plotly keeps the wheel over a scene in 3-D to itself, and the page could not be scrolled past it.
+// A pinch on a touchpad comes as a wheel with Ctrl, which zooms as before.
+function leaveWheelToPage({ el }) {
+  const leave = (event) => {
+    if (!event.ctrlKey && event.target.closest('.gl-container')) event.stopPropagation();
+  };
+  el.addEventListener('wheel', leave, true);
+  return () => el.removeEventListener('wheel', leave, true);
+}
+
 // A function, not an object: each widget gets its own state.
 export default () => {
   let figure;
@@ -93,8 +103,8 @@ export default () => {
       done();
       const began = performance.now();
       const leave = await drawing.render(context);
-      const cease = tellWhenDrawn(context, began);
-      return () => { cease(); leave?.(); };
+      const ends = [tellWhenDrawn(context, began), leaveWheelToPage(context), leave];
+      return () => { for (const end of ends) end?.(); };
     },
   };
 };

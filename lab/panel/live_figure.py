@@ -25,6 +25,7 @@ from plotly.serializers import custom_serializers
 LIBRARY = Path(plotly.__file__).parent / "package_data" / "widgetbundle.js"
 PATIENCE = 30.0  # seconds without a word, after which a browser is taken to have gone
 TOO_MANY = ["zoom2d", "pan2d", "select2d", "lasso2d", "zoomIn2d", "zoomOut2d", "autoScale2d"]  # a mouse does all that
+UPLOADS = "sendChartToCloud"  # nothing here goes to other hosts
 MEANWHILE = "This picture is being drawn."
 
 
@@ -185,7 +186,7 @@ def same(one: Any, other: Any) -> bool:
 def large_figure(picture: go.Figure | None = None) -> Any:
     """A figure with those of plotly's buttons that nothing else does: all of them would cover titles."""
     figure: Any = LiveFigure(picture)
-    figure._config = {**figure._config, "displaylogo": False, "modeBarButtonsToRemove": TOO_MANY}
+    figure._config = {**figure._config, "displaylogo": False, "modeBarButtonsToRemove": [*TOO_MANY, UPLOADS]}
     return figure
 
 

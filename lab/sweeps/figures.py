@@ -4,14 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from itertools import pairwise
-from math import ceil, log10
+from math import ceil, floor, log10
 from statistics import fmean, median
 from typing import Any
 
 import plotly.graph_objects as go
 from plotly.subplots import make_subplots
 
-from lab.figure_parts import DECADES, completed, empty, framed, pale, shown, subtitled
+from lab.figure_parts import completed, empty, framed, pale, shown, subtitled
 from lab.plots import COLOURS, colour_and_dash
 from lab.recipe import flat
 from lab.sweeps.findings import Combination, Findings, in_words
@@ -22,6 +22,8 @@ GREY = "rgba(128,128,128,0.35)"
 EPOCHS, FEW_EPOCHS = 100, 12  # points of a curve, at most; up to so many epochs each has its tick
 DOTS, WITH_NAMES = 500, 150  # combinations in a picture of what differs; of more only the best. With names, fewer
 APART, GROUPS = 12, 8  # numbers whose means are joined as they are; of more, in so many groups of neighbours
+FACTOR = 9.99  # numbers above 0 that span as much, 0.03 to 0.3 too, are drawn on a logarithmic axis
+ROOM, MOST_DECADES = 0.13, 6  # of such an axis: what a label takes, and those that each have one
 NAME = 46  # letters of a combination beside its dots
 
 
@@ -140,8 +142,8 @@ def add_panel(figure: go.Figure, drawn: Sequence[Combination], key: str, row: in
     order = sorted(set(places)) if numbers else list(dict.fromkeys(places))
     if not numbers:
         figure.update_xaxes(type="category", categoryorder="array", categoryarray=order, row=row, col=column)
-    elif min(places) > 0 and log10(max(places) / min(places)) > DECADES:
-        figure.update_xaxes(type="log", exponentformat="none", row=row, col=column)
+    elif min(places) > 0 and max(places) >= FACTOR * min(places):
+        figure.update_xaxes(type="log", **logarithmic_ticks(order), row=row, col=column)
     at = {"row": row, "col": column}
     dotted = list(zip(places, (100 * each.mean for each in drawn), strict=True))
     groups = neighbours(dotted) if numbers and len(order) > APART else equals(dotted, order)
@@ -153,6 +155,19 @@ def add_panel(figure: go.Figure, drawn: Sequence[Combination], key: str, row: in
     marker = {"color": COLOURS[0], "size": 7}
     dots = {"x": places, "y": [100 * each.mean for each in drawn], "text": names, "marker": marker, "opacity": 0.6}
     figure.add_scatter(**dots, mode="markers", hovertemplate="%{y:.1f}%<br>%{text}<extra></extra>", **at)
+
+
+def logarithmic_ticks(values: Sequence[float]) -> dict[str, Any]:
+    """At the values where their labels have room, else at round numbers. values: sorted, above 0."""
+    decades = [log10(high / low) for low, high in pairwise(values)]
+    span = sum(decades)
+    if span > MOST_DECADES:
+        return {"exponentformat": "power"}
+    powers = [10.0**power for power in range(floor(log10(values[0])), ceil(log10(values[-1])) + 1)]
+    round_ones = [power * step for power in powers for step in ((1, 2, 5) if span < 2 else (1,))]
+    inside = [number for number in round_ones if 0.9 * values[0] < number < 1.1 * values[-1]]
+    ticks = values if min(decades) >= ROOM * span else inside
+    return {"tickvals": list(ticks), "ticktext": [f"{tick:.4g}" for tick in ticks]}
 
 
 def equals(dotted: Sequence[tuple[Any, float]], order: Sequence[Any]) -> list[tuple[Any, float]]:

@@ -363,11 +363,19 @@ def test_training_goes_on_and_catches_up_while_a_cell_is_busy(panel: Window) -> 
     assert int(panel.kernel("print(panel.runs[0].step)")) >= step > 100
 
 
+BELOW_THE_BUTTONS = """() => { const top = name => document.querySelector(name).getBoundingClientRect().y;
+  return Math.round(top('.lab-compare-pane input') - top('.lab-compare-add')) }"""
+
+
 def test_a_comparison_says_what_it_costs_streams_in_and_ends_in_a_verdict(panel: Window) -> None:
     press(panel, "compare")
-    for changes in ({"optimizer.lr": 0.001}, {"optimizer": "adam"}):
+    places = [panel.page.evaluate(BELOW_THE_BUTTONS)]
+    for count, changes in enumerate(({"optimizer.lr": 0.001}, {"optimizer": "adam"}), start=1):
         panel.recipe(epochs=3, **changes)
         press(panel, "compare-add")
+        panel.page.wait_for_function("n => document.querySelectorAll('.lab-arms button').length === n", arg=count)
+        places.append(panel.page.evaluate(BELOW_THE_BUTTONS))
+    assert len(set(places)) == 1  # what a person is about to press stays where it is
     panel.kernel("panel.comparing.seeds.value = 3")
     panel.page.wait_for_function("() => document.querySelector('.lab-compare-pane').innerText.includes('one after')")
     assert "42 runs, more if" in panel.page.locator(".lab-compare-pane").inner_text()

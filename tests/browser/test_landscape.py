@@ -34,6 +34,7 @@ PAIRS = {
     "optimizers": [{"epochs": 2000, "optimizer": optimizer} for optimizer in ("sgd", "adam")],
 }
 NAMES = {"skips": "2 skip False", "optimizers": "2 adam"}  # of the second runs
+EYE = f"() => Math.hypot(...Object.values({PLOT}._fullLayout.scene._scene.getCamera().eye))"
 PLACE = f"""() => {{ const frame = {PLOT}.querySelector('#scene').getBoundingClientRect();
   return [frame.x + frame.width / 2, frame.y + frame.height / 2] }}"""
 
@@ -75,6 +76,32 @@ def turned(window: Window, before: float) -> bool:
     except TookTooLong:
         return False
     return True
+
+
+def wheel(window: Window, *keys: str) -> None:
+    """One notch down over the first surface, while keys are held."""
+    x, y = window.page.evaluate(PLACE)
+    window.page.mouse.move(x, y)
+    for key in keys:
+        window.page.keyboard.down(key)
+    window.page.mouse.wheel(0, 120)
+    for key in keys:
+        window.page.keyboard.up(key)
+
+
+def test_the_wheel_scrolls_past_a_surface_and_zooms_with_ctrl(panel: Window) -> None:
+    unfold(panel)
+    train(panel, [{"epochs": 5}])
+    panel.page.wait_for_function(COMPLETE, arg=1)
+    panel.page.evaluate(f"() => {PLOT}.scrollIntoView({{ block: 'center' }})")
+    panel.page.wait_for_timeout(1000)
+    eye, before = panel.page.evaluate(EYE), panel.page.evaluate(PLACE)
+    wheel(panel)
+    panel.page.wait_for_function(f"y => ({PLACE})()[1] < y - 50", arg=before[1])
+    assert panel.page.evaluate(EYE) == eye
+    wheel(panel, "Control")
+    panel.page.wait_for_function(f"eye => Math.abs(({EYE})() / eye - 1) > 0.05", arg=eye)
+    assert panel.errors == []
 
 
 def test_two_runs_grow_on_one_plane_and_turn_together(panel: Window) -> None:

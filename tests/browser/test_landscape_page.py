@@ -60,8 +60,12 @@ def test_the_slider_shows_the_runs_as_they_were(page: Page) -> None:
     assert page.inner_text(".now >> nth=0").startswith("step ")
     assert page.locator(".run").count() == 2
     assert page.locator(".images img").count() == 20
+    assert page.locator(".modebar-btn").count() > 0
+    assert page.locator(".modebar-btn[data-title^=Share]").count() == 0  # it would send the picture to another host
 
 
+EYE = """() => Math.hypot(
+  ...Object.values(document.getElementById("surfaces")._fullLayout.scene._scene.getCamera().eye))"""
 LOSSES = """name => document.getElementById(name)._fullData.filter(trace => /surface|contour/.test(trace.type))
   .map(trace => Array.from(trace.z, row => Array.from(row)).flat())"""
 
@@ -88,6 +92,19 @@ def test_a_replay_runs_to_the_end(page: Page) -> None:
     page.locator("#play").press("Enter")
     page.wait_for_function("document.getElementById('step').value === document.getElementById('step').max")
     page.wait_for_function("document.getElementById('play').textContent.includes('Replay')")
+
+
+def test_the_wheel_scrolls_past_a_surface_and_zooms_with_ctrl(page: Page) -> None:
+    eye = page.evaluate(EYE)
+    page.locator("#surfaces #scene").hover()
+    page.mouse.wheel(0, 120)
+    page.wait_for_function("scrollY > 50")
+    assert page.evaluate(EYE) == eye
+    page.locator("#surfaces #scene").hover()
+    page.keyboard.down("Control")
+    page.mouse.wheel(0, 120)
+    page.wait_for_function(f"eye => Math.abs(({EYE})() / eye - 1) > 0.05", arg=eye)
+    page.keyboard.up("Control")
 
 
 def test_surfaces_turn_together(page: Page) -> None:

@@ -18,6 +18,9 @@ LOOPBACK = "127.0.0.1"
 PORT, TRIED = 8866, 20
 LEFT = 300  # seconds without a page and without news from training, after which a kernel ends
 PING = 30_000  # milliseconds for a page to answer; by default longer than from one question to the next, which warns
+PATIENCE = (
+    60  # seconds for the panel to arrive from its kernel: after four, the default, a busy machine had an empty page
+)
 NO_VOILA = "The panel is served by Voila, which is not installed. Install it: {}."
 SOCKET = "voila_xxxxxxxx/kernel-xxxxxxxx-xxxx-xxxx-xxxx-xxxxxxxxxxxx-ipc-1"  # of a kernel, among temporary files
 ONLY_HERE = "default-src 'self' 'unsafe-inline' 'unsafe-eval' data: blob:; frame-ancestors 'self'"
@@ -114,6 +117,7 @@ def config_of(place: Place) -> Any:
     config.Voila.update({"ip": LOOPBACK, "port": place.port, "port_retries": 0, "token": place.token})
     config.Voila.update({"open_browser": False, "log_level": "ERROR"})
     config.VoilaConfiguration.prelaunch_hook = hand_over
+    config.VoilaExecutor.iopub_timeout = PATIENCE
     config.KernelManager.transport = transport()
     config.MappingKernelManager.update({"cull_idle_timeout": LEFT, "cull_interval": 30})  # where a browser crashed
     settings = {"headers": {"Content-Security-Policy": ONLY_HERE}, "ws_ping_timeout": PING}

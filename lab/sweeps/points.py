@@ -16,6 +16,7 @@ from lab.store import RECIPE, RunError, is_held
 from lab.sweeps.outcomes import ENDED, Outcome, outcome_of
 
 NOTEBOOK = Path(__file__).parents[2] / "notebooks" / "run.ipynb"
+PATIENCE = 60  # seconds for what a cell has shown to arrive: four, the default, are too few on a busy machine
 FREED_SECONDS = 20  # a notebook's kernel notices within one second that the process which started it is gone
 
 
@@ -120,6 +121,7 @@ def executed(notebook: Path, output: Path, given: dict[str, Any], *, forked: boo
         log_output=False,
         store_widget_state=False,
         request_save_on_cell_execute=False,
+        iopub_timeout=PATIENCE,
         extra_arguments=["--log-level=CRITICAL"],
         **kernels,
     )

@@ -105,7 +105,6 @@ def test_what_is_wrong_is_said_in_words(field: str, value: str, said: str, panel
     ("field", "value", "said"),
     [
         ("path", "nowhere", "nowhere. “images” must be a folder that holds"),
-        ("seconds", 1, "Or give more time: “seconds” "),
         ("changes", "source=nothing", "source is not changed here: “source” says it."),
         ("out", __file__, "Choose another folder: “take home to” FOLDER."),
     ],
@@ -114,6 +113,13 @@ def test_what_is_wrong_is_said_in_words_of_the_pane(field: str, value: str, said
     getattr(pane, field).value = value
     told = pressed(panel, "choose-start").problem.value
     assert said in told
+    assert "--" not in told
+
+
+def test_too_few_seconds_are_said_in_words_of_the_pane(panel, pane, monkeypatch) -> None:
+    monkeypatch.setattr("lab.choosing.pricing.SHARE", 1e-6)  # of any machine's seconds too little
+    told = pressed(panel, "choose-start").problem.value
+    assert "Or give more time: “seconds” " in told
     assert "--" not in told
 
 

@@ -69,6 +69,7 @@ bench: $(READY)  ## speed against peers, as ratios; takes a while and wants a qu
 	$(BIN)/python bench/transfer_time.py
 	$(BIN)/python bench/transfer_labels.py
 	$(BIN)/python bench/few_labels.py
+	$(BIN)/python bench/savings.py
 	$(BIN)/python bench/curvature.py
 	$(BIN)/python bench/landscape_live.py
 	$(BIN)/python bench/sweeps.py

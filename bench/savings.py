@@ -4,7 +4,7 @@
 
 A resnet on drawn shapes, batches of 128 on the CPU. Memory is how much more the process holds at its highest in steps
 than before the first one; `counted` is what the panel says that a batch keeps. Prints all as shares of the plain one's.
-Kept features are measured by `bench/transfer.py`.
+Kept features are measured by `bench/transfer.py`. The numbers are kept in bench/results/savings-cpu.json.
 """
 
 from __future__ import annotations
@@ -14,10 +14,14 @@ import resource
 import subprocess
 import sys
 import time
+from pathlib import Path
+
+from measure import machine
 
 from lab import Recipe, Step, Training
 from lab.costs import costs
 
+RESULTS = Path(__file__).parent / "results" / "savings-cpu.json"
 RECIPE = Recipe(data="shapes", model={"name": "resnet", "depth": 4, "width": 16}, batch_size=128, epochs=1000)
 VARIANTS = {
     "plain": {},
@@ -52,11 +56,15 @@ def main() -> None:
     if len(sys.argv) > 1:
         print(json.dumps(measured(sys.argv[1])))
         return
+    here = machine("cpu", ("torch",))
     rounds = [{name: alone(name) for name in VARIANTS} for _ in range(ROUNDS)]
-    plain = least(rounds, "plain")
-    for name in VARIANTS:
-        found = least(rounds, name)
-        print(name, ", ".join(f"{key} {value / plain[key]:.2f}" for key, value in found.items()), found)
+    found = {name: least(rounds, name) for name in VARIANTS}
+    shares = {name: {key: value / found["plain"][key] for key, value in of.items()} for name, of in found.items()}
+    for name, share in shares.items():
+        print(name, ", ".join(f"{key} {value:.2f}" for key, value in share.items()), found[name])
+    report = {"machine": here, "recipe": RECIPE.model_dump(mode="json"), "steps": STEPS, "rounds": ROUNDS}
+    report |= {"least": found, "shares of plain": shares}
+    RESULTS.write_text(json.dumps(report, indent=1) + "\n", encoding="utf-8")
 
 
 def alone(name: str) -> dict[str, float]:

@@ -29,7 +29,9 @@ from lab.diagnostics.label_probe import IMAGES, STRENGTHS
 from lab.diagnostics.range_test import HIGH, LOW, REPEATS, STEPS
 from lab.endings import picked
 from lab.export import KEPT, script
+from lab.idle import TO_ANOTHER_DOMAIN
 from lab.layer_tables import layer_table
+from lab.loading import data_of
 from lab.option_tables import KINDS, PLAIN, kinds_of, listing, schemas
 from lab.own_options import add_options
 from lab.plans import Plan, planned_runs
@@ -46,6 +48,10 @@ from lab.views import CHOICES, Lens, View
 from lab_command import FLAGS, ROOT, Known, parsed
 
 OK, BAD_INPUT, BAD_RESULT, INTERRUPTED = 0, 2, 3, 130
+STANDS_IN = (
+    "There is one domain only, so the training split stands for the target of {}: add modify=new_domain or "
+    "modify=backgrounds to give it a second."
+)
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -107,6 +113,8 @@ def run(given: argparse.Namespace) -> int:
     recipe = read_recipe(given.words)
     if recipe.transfer.name != "scratch" and not given.quiet:
         print(layer_table(recipe), file=sys.stderr)
+    if lacks_domain(recipe) and not given.quiet:
+        print(STANDS_IN.format(recipe.objective.name), file=sys.stderr)
     folder = given.folder or runs.new_folder(recipe)
     try:
         result = runs.train(recipe, folder=folder, device=given.device, progress=not given.quiet)
@@ -115,6 +123,11 @@ def run(given: argparse.Namespace) -> int:
             folder.rmdir()
         raise
     return show_run(result, given)
+
+
+def lacks_domain(recipe: Recipe) -> bool:
+    """Whether what it learns adapts to a second domain, and its data set has none."""
+    return recipe.objective.name in TO_ANOTHER_DOMAIN and data_of(recipe).shift is None
 
 
 def resume(given: argparse.Namespace) -> int:

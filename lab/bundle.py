@@ -16,6 +16,8 @@ from functools import lru_cache
 from types import FunctionType, ModuleType
 from typing import Any
 
+from lab.catalogue import RecipeError
+
 
 class Bundle:
     """Imports and definitions, in an order in which Python can read them."""
@@ -30,7 +32,7 @@ class Bundle:
         """Take in a function or class, after everything that it uses.
 
         Raises:
-            ValueError: it, or something that it uses, has the name of another thing.
+            RecipeError: it, or something that it uses, has the name of another thing.
         """
         name = thing.__name__
         self.claim(name, thing)
@@ -45,11 +47,11 @@ class Bundle:
         self.definitions[name] = text
 
     def claim(self, name: str, meaning: Any) -> None:
-        """Raises ValueError when the name stands for something else already."""
+        """Raises RecipeError when the name stands for something else already."""
         known = self._meanings.setdefault(name, meaning)
         if not means_the_same(known, meaning):
             places = " and ".join(sorted({place_of(known), place_of(meaning)}))
-            raise ValueError(
+            raise RecipeError(
                 f"Two things are called {name!r} ({places}), but a script can have one: rename one of them."
             )
 

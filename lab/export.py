@@ -12,6 +12,7 @@ from lab.augmentations import Pending, augmentations, learners
 from lab.augmentations.learning import finished
 from lab.averages import averages, blend
 from lab.bundle import Bundle, bound_names
+from lab.catalogue import RecipeError
 from lab.data import batches, datasets, modifiers
 from lab.depth import rate_groups
 from lab.features import features_of
@@ -57,11 +58,11 @@ def script(recipe: Recipe) -> str:
 
     Raises:
         DataError: the recipe's data set is not on this machine (the network's shape depends on it).
-        ValueError: two things that the script needs have one name, or the objective's steps cannot be written down.
+        RecipeError: two things that the script needs have one name, or the objective's steps cannot be written down.
     """
     session = Training(recipe, device="cpu", data_budget_bytes=0)
     if session.objective.takes_views or not session.objective.uses_labels:
-        raise ValueError(
+        raise RecipeError(
             f"objective {recipe.objective.name} cannot be written as a script. Train it with `lab run`, and write the "
             f"recipe that takes its weights over: source={{name: run, folder: ...}}."
         )
@@ -87,14 +88,14 @@ def script(recipe: Recipe) -> str:
 
 
 def refuse_taken(session: Training, bundle: Bundle, own: set[str], local: set[str]) -> None:
-    """Raises ValueError when what the script takes over has the name of something of the script's own.
+    """Raises RecipeError when what the script takes over has the name of something of the script's own.
 
     Args:
         own: its names outside of `main`; local: those inside, which hide only what `main` itself calls.
     """
     called = {function.__name__ for function in functions_of(session)}
     if taken := sorted((own & {*bundle.definitions, *bundle.constants}) | (local & called)):
-        raise ValueError(
+        raise RecipeError(
             f"The script has something of its own that is called {taken[0]!r}: rename the option's function."
         )
 

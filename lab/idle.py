@@ -15,7 +15,10 @@ from lab.optimizers import BATCH
 RECURRENT = ("rnn", "lstm", "gru")
 GREY = ("digits", "mnist", "fashion_mnist")  # data sets of one channel, whatever their settings
 TO_ANOTHER_DOMAIN = ("coral", "dann", "adapted_statistics", "fine_tuned_on_target")
-OF_THEIR_OWN_VALUE = ("patience",)  # these rest because of what they say themselves, so they stay changeable
+OF_THEIR_OWN_VALUE = (
+    "patience",
+    "objective",
+)  # these rest because of what they say themselves, so they stay changeable
 
 Leaves = Mapping[str, Any]
 
@@ -121,7 +124,7 @@ RULES = (
     Rule(
         ("objective",),
         lambda at: at.get("objective") in TO_ANOTHER_DOMAIN and has_one_domain(at),
-        "Only with a second domain: add new_domain or backgrounds to modify.",
+        "There is one domain only: tick new domain or backgrounds, to give {objective} a second.",
     ),
     Rule(
         ("objective",),

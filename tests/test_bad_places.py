@@ -204,6 +204,14 @@ COMMANDS = [
         "export data=folder --output none/x.py",
         "lab: Cannot write none/x.py: No such file or directory.",
     ),
+    *(
+        (
+            f"export objective={name}",
+            f"lab: objective {name} cannot be written as a script. Train it with `lab run`, and write the "
+            "recipe that takes its weights over: source={name: run, folder: ...}.",
+        )
+        for name in ("simclr", "masked_autoencoder", "pseudo_labels", "fixmatch")
+    ),
     ("fetch mnits", "lab: 'mnits' cannot be fetched. Expected one of: fashion_mnist, mnist, cifar10, cifar100."),
 ]
 

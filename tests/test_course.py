@@ -29,6 +29,9 @@ ANSWERS = """
 """
 
 
+ALIKE = "All verdicts are as expected, within their tolerances."
+
+
 @pytest.fixture
 def answers(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     (tmp_path / "answers.yaml").write_text(ANSWERS)
@@ -247,6 +250,41 @@ def test_a_chapter_that_is_not_there_is_refused(what: list[str], tmp_path: Path,
     assert refused.value.code == 2
     assert "begins with '99'" in capsys.readouterr().err
     assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        (["--compare", "--instructor=none"], "there is no folder none\n"),
+        (["--compare", "--instructor=bare"], f"there is no folder {Path('bare', 'verdicts')}\n"),
+        (["--instructor=none", "--students=made"], "there is no folder none\n"),
+        (["--instructor=bare", "--students=made"], "no ipynb file is in bare\n"),
+        (["--execute=executed", "--students=none"], "there is no folder none\n"),
+        (["--execute=executed", "--students=bare"], "no ipynb file is in bare\n"),
+    ],
+)
+def test_a_folder_that_is_not_there_is_refused(
+    words: list[str], said: str, tmp_path: Path, monkeypatch, capsys
+) -> None:
+    (tmp_path / "bare").mkdir()
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(sys, "argv", ["lab.course", *words])
+    with pytest.raises(SystemExit) as refused:
+        course()
+    assert refused.value.code == 2
+    assert capsys.readouterr().err.endswith(f"error: {said}")
+    assert [path.name for path in tmp_path.iterdir()] == ["bare"]
+
+
+def test_verdicts_of_another_course_are_compared_with_its_own(tmp_path: Path, monkeypatch, capsys) -> None:
+    monkeypatch.setattr(sys, "argv", ["lab.course", "--compare", "--instructor", str(tmp_path)])
+    verdict("xx", "", [1.0], above=0.5, tolerance=0.1, folder=tmp_path)
+    capsys.readouterr()
+    assert (course(), capsys.readouterr().out) == (1, "xx: no verdict was measured.\n")
+    for value, said in ((1.2, (1, "xx: off by 0.2, where 0.1 is allowed.\n")), (1.05, (0, f"{ALIKE}\n"))):
+        verdict("xx", "", [value], above=0.5, tolerance=0.1, folder=tmp_path / "runs")
+        capsys.readouterr()
+        assert (course(), capsys.readouterr().out) == said
 
 
 def test_the_profile_is_the_parameter_s_or_the_environment_s_or_smoke(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -325,6 +325,18 @@ def test_arms_with_backgrounds_in_training_and_without_are_judged_on_the_same_im
 # -- what is shown ----------------------------------------------------------------------------------------------------
 
 
+@pytest.mark.parametrize("objective", ["supervised", "coral", "dann", "adapted_statistics", "fine_tuned_on_target"])
+def test_a_run_says_where_the_training_split_stands_for_the_target(objective, tmp_path, capsys):
+    told = dict[str, str]()
+    for place, modify in (("one", "[]"), ("two", "new_domain")):
+        words = [f"objective={objective}", f"modify={modify}", "epochs=1", "--device=cpu"]
+        assert main(["run", *words, "--folder", str(tmp_path / place)]) == 0
+        told[place] = capsys.readouterr().err
+    said = f"There is one domain only, so the training split stands for the target of {objective}: "
+    assert told["one"].startswith(said) == (objective != "supervised")
+    assert "one domain only" not in told["two"]
+
+
 def test_runs_are_listed_with_both_domains_and_their_gap(tmp_path, capsys):
     runs = [lab.train(each, folder=tmp_path / each.id, progress=False, device="cpu") for each in (SMALL, FEW)]
     (plain, shifted), last = (run.best for run in runs), runs[1].history.epochs[-1].validation_accuracy

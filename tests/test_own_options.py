@@ -129,6 +129,17 @@ def test_the_script_of_such_a_run_stands_alone(run: Path, file: Path, tmp_path: 
     assert losses == lab.open_run(run).history.loss
 
 
+def test_an_option_of_the_scripts_own_names_is_refused_in_words(
+    file: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    clash = tmp_path / "clash.py"
+    clash.write_text(file.read_text(encoding="utf-8").replace("sign_sgd", "evaluate"), encoding="utf-8")
+    assert main(["export", "optimizer=evaluate", "--options", str(clash)]) == 2
+    said = capsys.readouterr()
+    assert said.out == ""
+    assert said.err.startswith("lab: The script has something of its own that is called 'evaluate': rename")
+
+
 def test_an_unknown_option_says_how_it_would_be_known(file: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["run", "optimizer=sign_sgd", *QUICK]) == 2
     assert capsys.readouterr().err.endswith(HINT)

@@ -145,6 +145,26 @@ def test_patience_longer_than_the_run_rests_and_can_be_changed(panel) -> None:
     assert panel.recipe.patience == 3
 
 
+def test_an_objective_that_lacks_a_second_domain_says_so_below_itself_and_can_be_changed(panel) -> None:
+    objective, modify = panel.controls["objective"], panel.controls["modify"]
+    assert objective.why.value == ""
+    objective.dropdown.value = "dann"
+    said = "There is one domain only: tick new domain or backgrounds, to give dann a second."
+    assert said in objective.why.value
+    assert objective.why.layout.display is None
+    assert panel.helper.titles["lab-objective"] == said
+    assert not objective.dropdown.disabled
+    assert panel.recipe.objective.name == "supervised"
+    modify.boxes["backgrounds"].value = True
+    assert objective.why.value == ""
+    assert objective.why.layout.display == "none"
+    assert panel.recipe.objective.name == "dann"
+    modify.boxes["backgrounds"].value = False
+    assert said in objective.why.value
+    objective.dropdown.value = "supervised"
+    assert objective.why.value == ""
+
+
 def test_an_entry_without_effect_is_greyed_says_why_and_wakes_up(panel) -> None:
     panel.recipe = Recipe(augment=["hue", "mixup"])
     hue, mixup = panel.controls["augment"].entries

@@ -33,6 +33,7 @@ from lab.sweeps.findings import caution, findings, luck, report
 from lab.sweeps.outcomes import OUTCOMES
 from lab.sweeps.points import Order, done
 from lab.sweeps.processes import places_for
+from lab.sweeps.sweeping import notebook_text
 from lab.sweeps.wishes import Wishes
 
 ROOT = Path(__file__).parents[1]
@@ -636,17 +637,33 @@ def test_a_dry_run_says_plan_and_cost_and_does_nothing(tmp_path: Path, capsys: p
     ("words", "said"),
     [
         (["--engine", "rya"], "Unknown engine 'rya'. Did you mean 'ray'?"),
+        (["--engine", "slurm"], "Unknown engine 'slurm'. Expected one of: processes, ray"),
         (["--processes", "-1"], "processes is -1, but must be 0 or more"),
+        (["--gpus-per-run", "2"], "gpus_per_run is 2, but must be from 0 to 1"),
         (["--retries", "-1"], "retries is -1, but must be 0 or more"),
         (["grid={epochs: [x]}"], "grid, point 1 of 1 (epochs x)"),
     ],
 )
+@pytest.mark.parametrize("dry", [[], ["--dry-run"]])
 def test_wishes_that_cannot_be_fulfilled_are_said_first(
-    words: list[str], said: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    words: list[str], said: str, dry: list[str], tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     file = str(ROOT / "recipes" / "sweeps" / "rates_and_widths.yaml")
-    assert main(["sweep", file, "--plain", "--folder", str(tmp_path / "out"), *words]) == 2
-    assert said in capsys.readouterr().err
+    assert main(["sweep", file, "--plain", "--folder", str(tmp_path / "out"), *dry, *words]) == 2
+    printed = capsys.readouterr()
+    assert said in printed.err
+    assert printed.out == ""
+    assert not (tmp_path / "out").exists()
+
+
+def test_a_run_that_got_stuck_fails_its_notebook_and_is_the_result_of_its_point(tmp_path: Path) -> None:
+    recipe, report = lab.Recipe(init="zeros", epochs=2), tmp_path / "report.ipynb"
+    order = Order(recipe.id, recipe.to_yaml(), tmp_path / "run", report, notebook_text(), "cpu", forked=False)
+    outcome = done(order)
+    assert (outcome.status, outcome.ended, len(outcome.accuracies)) == ("stuck", True, 2)
+    assert [each.evalue.partition(":")[0] for each in outputs(report) if each.output_type == "error"] == [
+        "The run got stuck"
+    ]
 
 
 def test_an_order_that_cannot_be_read_is_an_outcome(tmp_path: Path) -> None:

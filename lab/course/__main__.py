@@ -18,22 +18,26 @@ from lab.sweeps.points import executed
 
 
 def main() -> int:
-    """0, or 1 when verdicts differ by more than their tolerances, or 2 for a chapter that is not there."""
+    """0, or 1 when verdicts differ by more than their tolerances, or 2 for a folder or chapter that is not there."""
     parser = argparse.ArgumentParser(prog="python -m lab.course", description=__doc__)
-    parser.add_argument("--instructor", default=COURSE / "instructor", help="folder of the instructor's notebooks")
-    parser.add_argument("--students", default=COURSE, help="folder in which the students' are made")
+    parser.add_argument(
+        "--instructor",
+        type=Path,
+        default=COURSE / "instructor",
+        help="folder of the instructor's notebooks, with `verdicts` as expected, and `runs` of the last ones",
+    )
+    parser.add_argument("--students", type=Path, default=COURSE, help="folder in which the students' are made")
     parser.add_argument("--compare", action="store_true", help="compare the verdicts of the last runs instead")
     parser.add_argument("--execute", type=Path, metavar="FOLDER", help="execute the students' into this folder instead")
     parser.add_argument("--chapter", default="", help="only those whose names begin so, such as 05 (default: all)")
     parser.add_argument("parameters", nargs="*", help="of those that are executed, such as first_seed=10")
     given = parser.parse_args()
-    expected = COURSE / "instructor" / FOLDER
-    where, kind = (expected, "json") if given.compare else (Path(given.students), "ipynb")
-    chosen = sorted(where.glob(f"{given.chapter}*.{kind}"))
-    if given.chapter and not chosen:
-        parser.error(f"nothing in {where} begins with {given.chapter!r}")
+    try:
+        chosen = files(given)
+    except FileNotFoundError as error:
+        parser.error(str(error))
     if given.compare:
-        said = strays(COURSE / "instructor" / RUNS / FOLDER, expected, given.chapter)
+        said = strays(given.instructor / RUNS / FOLDER, given.instructor / FOLDER, given.chapter)
         print("\n".join(said) or "All verdicts are as expected, within their tolerances.")
         return int(bool(said))
     if given.execute:
@@ -41,6 +45,21 @@ def main() -> int:
     for path in make(given.instructor, given.students):
         print(path)
     return 0
+
+
+def files(given: argparse.Namespace) -> list[Path]:
+    """Which files are compared, executed, or made others of. Raises FileNotFoundError where there is none."""
+    source = given.students if given.execute and not given.compare else given.instructor
+    where, kind = (source / FOLDER, "json") if given.compare else (source, "ipynb")
+    for folder in (source, where):
+        if not folder.is_dir():
+            raise FileNotFoundError(f"there is no folder {folder}")
+    if not (chosen := sorted(where.glob(f"{given.chapter}*.{kind}"))):
+        wanted = (
+            f"nothing in {where} begins with {given.chapter!r}" if given.chapter else f"no {kind} file is in {where}"
+        )
+        raise FileNotFoundError(wanted)
+    return chosen
 
 
 def execute(chapters: Sequence[Path], folder: Path, words: list[str]) -> int:

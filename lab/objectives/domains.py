@@ -1,6 +1,7 @@
 """Objectives for two domains: labels in the source, images to be judged in the target.
 
-Where the data set has one domain, its training split stands for the target.
+Where the data set has one domain, its training split stands for the target: like every option they train with any data.
+`lab run` and the panel say so.
 """
 
 from __future__ import annotations

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 from collections.abc import Collection, Mapping
+from html import escape
 from typing import Any, Protocol, runtime_checkable
 
 import ipywidgets as widgets
@@ -54,7 +55,9 @@ class OneChoice:
         self.dropdown.add_class(self.css)
         self.about = About(name, catalogue, ask)
         self.head = widgets.HBox([self.dropdown, self.about.button], layout=wide())
-        self.widget = widgets.VBox([self.head, self.about.box], layout=wide())
+        self.why = widgets.HTML(layout=widgets.Layout(width="100%", display="none"))
+        self.top = [self.head, self.why, self.about.box]
+        self.widget = widgets.VBox(self.top, layout=wide())
         self.value = value
         self.dropdown.observe(self._picked, "value")
 
@@ -65,8 +68,13 @@ class OneChoice:
         return own | gathered(self.settings.values())
 
     def rest(self, reason: str, *, locked: bool = True) -> None:
-        """Grey the choice out, saying why, where it has no effect; an empty reason wakes it up."""
+        """Grey the choice out, saying why, where it has no effect; an empty reason wakes it up.
+
+        Where it can be changed all the same, the reason is its own value: that stands below it, not in a tooltip alone.
+        """
         self.idle = reason
+        self.why.value = "" if locked or not reason else f'<div class="lab-why" role="status">{escape(reason)}</div>'
+        self.why.layout.display = None if self.why.value else "none"
         self.dropdown.disabled = self.fixed or (bool(reason) and locked)
         greyed(self.dropdown, grey=bool(reason))
         marked(self.dropdown, "lab-fixed", on=self.fixed)
@@ -76,10 +84,10 @@ class OneChoice:
         self.changed()
 
     def _show(self, choice: Choice) -> None:
-        old = self.widget.children[2:]
+        old = self.widget.children[len(self.top) :]
         self.shown, self.settings = type(choice), settings_of(choice, self._setting_changed)
         settings = [boxed(self.settings.values())] if self.settings else []
-        self.widget.children = [self.head, self.about.box, *settings]
+        self.widget.children = [*self.top, *settings]
         self.about.show(choice)
         close(*old)
 

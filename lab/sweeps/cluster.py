@@ -26,6 +26,7 @@ from lab.recipe import Recipe
 from lab.store import RunError, contents, make_folder, write_atomically
 from lab.sweeps.outcomes import Outcome, room_in
 from lab.sweeps.points import Order, done, ended_before, said
+from lab.sweeps.processes import check_share
 
 MISSING = "To run a sweep on a cluster, Ray is needed: {}"
 KNOCK_SECONDS = 5
@@ -49,12 +50,14 @@ class Cluster:
         address: of the cluster: `auto`, `host:port`, or `local` for one on this machine alone.
         gpus_per_run: share of a GPU that each run needs; None for a whole one where the cluster has any.
     Raises:
-        RecipeError: Ray is not installed, there is no such cluster, or it has no GPU to share.
+        RecipeError: Ray is not installed, a share that is none; when entered: no such cluster, or no GPU to share.
     """
 
     def __init__(self, address: str = "auto", gpus_per_run: float | None = None) -> None:
         self.ray, self.address, self.gpus_per_run = imported(), address, gpus_per_run
         self.under_way: dict[Any, Order] = {}
+        if gpus_per_run is not None:
+            check_share(gpus_per_run)
 
     def __enter__(self) -> Cluster:
         self.joined = not self.ray.is_initialized()
@@ -81,8 +84,6 @@ class Cluster:
     def _share(self) -> float:
         gpus = self.ray.cluster_resources().get("GPU", 0)
         share = self.gpus_per_run if self.gpus_per_run is not None else float(gpus > 0)
-        if not 0 <= share <= 1:
-            raise RecipeError(f"gpus_per_run is {share:g}, but must be from 0 to 1: a run trains on one GPU.")
         if share and not gpus:
             raise RecipeError("gpus_per_run asks for GPUs, but this cluster has none: leave it out.")
         return share

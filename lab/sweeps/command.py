@@ -71,8 +71,13 @@ def places(wishes: Wishes) -> list[dict[str, str]]:
 
 
 def planned(sweeping: Sweeping, wishes: Wishes) -> dict[str, Any]:
-    """What is to be done and what it costs, of points that have no result yet."""
+    """What is to be done and what it costs, of points that have no result yet.
+
+    Raises:
+        RecipeError: wishes that the work would refuse before it began.
+    """
     todo, sweep = sweeping.todo, sweeping.sweep
+    engine_of(wishes, len(todo))
     cost = cost_of([point.recipe for point in todo], wishes.device)
     at_once = None if wishes.engine == "ray" else max(1, min(len(places(wishes)), len(todo)))
     return {

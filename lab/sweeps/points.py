@@ -135,7 +135,7 @@ def parameters(order: Order) -> dict[str, Any]:
 
 
 def kept_or_failed(order: Order, error: Exception) -> Outcome:
-    """A notebook fails on purpose where its run diverged: then the run's folder says what became of it."""
+    """A notebook fails on purpose where its run diverged or got stuck: then the run's folder says what became of it."""
     try:
         kept = open_run(order.folder)
     except RunError:

@@ -113,8 +113,7 @@ def places_for(processes: int, gpus: Sequence[str], gpus_per_run: float) -> list
     Raises:
         RecipeError: a share that is none, or no GPU to share.
     """
-    if not 0 <= gpus_per_run <= 1:
-        raise RecipeError(f"gpus_per_run is {gpus_per_run:g}, but must be from 0 to 1: a run trains on one GPU.")
+    check_share(gpus_per_run)
     if gpus_per_run and not gpus:
         raise RecipeError("gpus_per_run asks for GPUs, but this machine has none that torch can use: leave it out.")
     threads = {"OMP_NUM_THREADS": "1"}
@@ -123,6 +122,12 @@ def places_for(processes: int, gpus: Sequence[str], gpus_per_run: float) -> list
     shares = int(1 / gpus_per_run + 1e-9)  # 1 / 0.1 is 10, a hair below it too
     room = [{**threads, "CUDA_VISIBLE_DEVICES": gpu} for _ in range(shares) for gpu in gpus]
     return room[: processes or len(room)]
+
+
+def check_share(gpus_per_run: float) -> None:
+    """Raises RecipeError: a share of a GPU that is none."""
+    if not 0 <= gpus_per_run <= 1:
+        raise RecipeError(f"gpus_per_run is {gpus_per_run:g}, but must be from 0 to 1: a run trains on one GPU.")
 
 
 def end(processes: Sequence[subprocess.Popen[bytes]]) -> None:

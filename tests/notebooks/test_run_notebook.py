@@ -66,6 +66,7 @@ def test_no_widgets_static_figures_small_file(tmp_path: Path) -> None:
         ({"overrides": {"optimizer.lrr": 1}}, "RecipeError", "Did you mean 'lr'?"),
         ({"overrides": {"epochs": 0}}, "RecipeError", "epochs is 0, but must be a whole number"),
         ({"overrides": {"optimizer.lr": 1e5}}, "RuntimeError", "The run diverged: The loss is not finite at step"),
+        ({"overrides": {"init": "zeros", "epochs": 2}}, "RuntimeError", "The run got stuck: "),
         ({"overrides": {"data": "folder"}}, "DataError", "There is no folder images."),
     ],
 )

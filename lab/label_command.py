@@ -6,6 +6,7 @@ import json
 import sys
 from collections.abc import Mapping
 from dataclasses import asdict
+from statistics import stdev
 from typing import Any
 
 from tqdm import tqdm
@@ -74,7 +75,7 @@ def in_words(asked: LabelPlan, found: Found) -> str:
 
 def rows_of(count: int | None, judged: list[Verdict], comparison: Comparison, asked: LabelPlan) -> list[list[str]]:
     """A line for each arm at a number of labels; the first arm has no difference from itself."""
-    sds = comparison.table()[f"{asked.phase} sd"]
+    sds = {name: stdev(scores) for name, scores in comparison.scores(asked.phase).items()}
     first = judged[0]
     rows = [[str(count or ALL), first.b, points(first.mean_b, sds[first.b]), "", ""]]
     return rows + [["", v.a, points(v.mean_a, sds[v.a]), difference(v), v.outcome] for v in judged]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -38,10 +39,10 @@ def transfer_arms(recipe: Recipe, names: Iterable[str] = ()) -> dict[str, Recipe
             "source='{name: run, folder: runs/FOLDER}', and the model that its weights are of."
         )
     chosen = [transfers.parse(name).name for name in names] or list(transfers)
-    return {
-        name: recipe if recipe.transfer.name == name else recipe.changed(transfer=name)
-        for name in dict.fromkeys([BASELINE, *chosen])
-    }
+    others = [name for name in dict.fromkeys(chosen) if name != BASELINE]
+    fresh = {"init": "he_normal"} if recipe.init.name == "pretrained" else {}  # as layers without a source start
+    arms = {name: recipe if recipe.transfer.name == name else recipe.changed(transfer=name) for name in others}
+    return {BASELINE: recipe.changed(transfer=BASELINE, **fresh), **arms}
 
 
 def with_labels(recipe: Recipe, count: int | None) -> Recipe:
@@ -140,11 +141,10 @@ def scores_in(comparison: Comparison, phase: Phase) -> dict[str, list[float]]:
 def verdicts_in(comparison: Comparison, phase: Phase, counts: int) -> list[Verdict]:
     scores, plan = scores_in(comparison, phase), comparison.plan
     first, *others = scores
-    correction = {"level": plan.level, "comparisons": counts * len(others), "worth": plan.worth}
-    return [
-        verdict(name, first, scores[name], scores[first], **correction, sequential=comparison.sequential)
-        for name in others
-    ]
+    judged = partial(
+        verdict, level=plan.level, comparisons=counts * len(others), worth=plan.worth, sequential=comparison.sequential
+    )
+    return [judged(name, first, scores[name], scores[first]) for name in others]
 
 
 def row_of(count: int | None, found: Verdict) -> dict[str, Any]:

@@ -62,6 +62,13 @@ def test_arms_are_scratch_and_each_transfer_and_the_recipes_own_keeps_its_settin
     assert set(transfer_arms(recipe)) == set(lab.transfers)
 
 
+def test_scratch_beside_pretrained_weights_starts_as_their_new_layers_do():
+    arms = transfer_arms(
+        Recipe(source={"name": "run", "folder": "a"}, transfer="whole", init="pretrained"), ["features"]
+    )
+    assert {name: arm.init.name for name, arm in arms.items()} == {"scratch": "he_normal", "features": "pretrained"}
+
+
 def test_without_a_source_there_is_nothing_to_transfer():
     with pytest.raises(
         RecipeError, match=r"^Transfers take weights from a source, but the recipe has none: set source"

@@ -23,6 +23,7 @@ COMMANDS = {
     "probe": "which augmentations keep an image's class, as a trained run sees it",
     "landscape": "the loss around runs in the space of their weights, as pages",
     "compare": "compare arms fairly: at the rates given and each at its own",
+    "labels": "accuracy against labels of each class: from scratch, and with each transfer of the recipe's source",
     "choose": "which way of using pretrained weights suits your own images; leaves script, weights and model card",
     "sweep": "train a grid, a list or random draws of recipes, over processes or a Ray cluster",
     "claim": "try out what a paper says: PASS, FAIL or INCONCLUSIVE, in one line",
@@ -33,8 +34,11 @@ COMMANDS = {
     "fetch": "download a published data set, or weights of torchvision",
     "doctor": "say what this machine has: Python, torch, GPU, data sets, browser, disk",
 }
-RECIPES = ("run", "examine", "range", "export")  # what is given is a recipe
-TRAINING = ("run", "resume", "test", "examine", "range", "probe", "landscape", "compare", "choose", "sweep", "claim")
+RECIPES = ("run", "examine", "range", "labels", "export")  # what is given is a recipe
+TRAINING = (
+    *("run", "resume", "test", "examine", "range", "probe"),
+    *("landscape", "compare", "labels", "choose", "sweep", "claim"),
+)
 WITH_OPTIONS = (*TRAINING, "app", "runs", "options", "export")  # what they read may name a person's own options
 FLAGS: dict[str, dict[str, tuple[type, str]]] = {
     "range": {
@@ -49,6 +53,12 @@ FLAGS: dict[str, dict[str, tuple[type, str]]] = {
     "probe": {
         "strengths": (int, "places of each slider (default: {usual})"),
         "images": (int, "validation images, at most (default: {usual})"),
+    },
+    "labels": {
+        "counts": (str, "labels of each class, with commas between; all: as many as there are (default: {usual})"),
+        "transfers": (str, "that scratch is compared with, with commas between, of {choices} (default: {usual})"),
+        "seeds": (int, "paired seeds of each transfer at each number of labels (default: {usual})"),
+        "rates": (int, "tried for each transfer at each number of labels; 0 takes the recipe's (default: {usual})"),
     },
     "choose": {
         "seeds": (int, "paired seeds of each way, if they fit into the seconds (default: {usual})"),
@@ -238,6 +248,7 @@ def add_folders(found: Mapping[str, argparse.ArgumentParser]) -> None:
         "app": ("--folder", "where to keep the runs, each in a folder of its own (default: runs/)"),
         "sweep": ("--folder", "keep everything there, to go on from (default: runs/sweeps/NAME)"),
         "compare": ("--folder", "keep the trials there; the same folder goes on where it was left"),
+        "labels": ("--folder", "where all of it goes; the same folder goes on (default: a folder under labels/)"),
         "choose": ("--out", "where all of it goes; the same folder goes on (default: choices/ and the folder's name)"),
         "claim": ("--output", "where the numbers go (default: runs/claims/NAME.json)"),
         "landscape": ("--output", "where to keep it (default: a new folder under landscapes/)"),
@@ -253,6 +264,12 @@ def add_folders(found: Mapping[str, argparse.ArgumentParser]) -> None:
         action="store_true",
         help="the edge of stability: the top eigenvalue at each snapshot beside what the rate bears; read "
         "between two steps, and longer than the picture takes",
+    )
+    found["test"].add_argument(
+        "--forgotten",
+        action="store_true",
+        help="also how much it has forgotten of the task of the run that it took its weights from: a look at that "
+        "one's test images",
     )
     found["export"].add_argument("--quiet", action="store_true", help="do not say what was written")
 

@@ -26,6 +26,7 @@ RESULTS, PAGE = DOCS / "options_results.json", DOCS / "options.md"
 KEPT = ("status", "validation_accuracy")
 ELSEWHERE = "not on digits"  # of data sets
 UNUSED = "no effect without a transfer"  # of sources
+SOURCELESS = "not without a source"  # of pretrained
 
 
 def main() -> None:
@@ -55,6 +56,8 @@ def up_to_date(known: dict[str, Any], field: str, value: Any) -> dict[str, Any]:
         return {"said": ELSEWHERE}
     if field == "source" and value != Recipe().source.name:
         return {"said": UNUSED}
+    if value == "pretrained":
+        return {"said": SOURCELESS}
     if known.get("recipe") == Recipe().changed(**{field: value}).id:
         return known
     found = run(field, value)

@@ -26,6 +26,7 @@ from lab.events import Epoch, Finished, Metrics, Started, Step
 from lab.forgetting import forgotten
 from lab.gradients import gradients
 from lab.initializers import initializers
+from lab.label_curves import label_curve, label_table, transfer_arms
 from lab.layer_tables import layer_table
 from lab.many import train_many
 from lab.models import models
@@ -75,7 +76,9 @@ __all__ = [
     "forgotten",
     "gradients",
     "initializers",
+    "label_curve",
     "label_probe",
+    "label_table",
     "layer_table",
     "load",
     "models",
@@ -93,6 +96,7 @@ __all__ = [
     "train",
     "train_many",
     "training",
+    "transfer_arms",
     "transfers",
     "watched",
 ]

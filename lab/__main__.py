@@ -7,6 +7,7 @@ import json
 import os
 import sys
 from collections.abc import Callable, Collection, Sequence
+from dataclasses import asdict
 from functools import partial
 from math import isfinite
 from pathlib import Path
@@ -29,7 +30,9 @@ from lab.diagnostics.label_probe import IMAGES, STRENGTHS
 from lab.diagnostics.range_test import HIGH, LOW, REPEATS, STEPS
 from lab.endings import picked
 from lab.export import KEPT, script
+from lab.forgetting import forgotten
 from lab.idle import TO_ANOTHER_DOMAIN
+from lab.label_plans import LabelWishes
 from lab.layer_tables import layer_table
 from lab.loading import data_of
 from lab.option_tables import KINDS, PLAIN, kinds_of, listing, schemas
@@ -42,7 +45,7 @@ from lab.reports import facts, report
 from lab.steps import DeviceError, is_out_of_memory, no_memory, pick_device
 from lab.store import RunError
 from lab.sweeps.wishes import ENGINES, Wishes
-from lab.transfer import SourceError, fetch_weights
+from lab.transfer import SourceError, fetch_weights, transfers
 from lab.transfer.names import KnownWeights
 from lab.views import CHOICES, Lens, View
 from lab_command import FLAGS, ROOT, Known, parsed
@@ -69,7 +72,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         print(f"lab: {no_memory(pick_device(getattr(given, 'device', None)))}", file=sys.stderr)
         return BAD_INPUT
     except KeyboardInterrupt:  # before or after training; in it, Ctrl-C ends the step first
-        kept = given.command == "choose" or (given.command == "compare" and given.folder)
+        kept = given.command in ("choose", "labels") or (given.command == "compare" and given.folder)
         print(f"lab: interrupted.{' The same command goes on.' if kept else ''}", file=sys.stderr)
         return INTERRUPTED
     except BrokenPipeError:  # `lab options | head`
@@ -89,10 +92,10 @@ def known() -> Known:
     """What the command's help says of defaults and choices, each from where it is used."""
     usual = {"low": LOW, "high": HIGH, "steps": STEPS, "repeats": REPEATS, "strengths": STRENGTHS, "images": IMAGES}
     usual |= {"port": app.PORT}
-    usual |= vars(View()) | vars(Lens()) | vars(Wishes()) | vars(ChoiceWishes()) | {"ways": ",".join(WAYS)}
-    return Known(
-        usual=usual, choices={**CHOICES, "engine": ENGINES, "ways": WAYS, "kind": (*KINDS, PLAIN), "name": READERS}
-    )
+    usual |= vars(View()) | vars(Lens()) | vars(Wishes()) | vars(ChoiceWishes()) | vars(LabelWishes())
+    usual |= {"ways": ",".join(WAYS)}
+    choices = {**CHOICES, "engine": ENGINES, "ways": WAYS, "kind": (*KINDS, PLAIN), "name": READERS}
+    return Known(usual=usual, choices=choices | {"transfers": transfers})
 
 
 def chosen(given: argparse.Namespace, of: Collection[str]) -> dict[str, Any]:
@@ -140,6 +143,15 @@ def compare(given: argparse.Namespace) -> int:
     comparison = Comparison(plan, folder=given.folder, device=given.device)
     drain(comparison, quiet=given.quiet)
     print(json.dumps(facts(comparison)) if given.json else report(comparison))
+    return OK
+
+
+def count_labels(given: argparse.Namespace) -> int:
+    from lab import label_command as command  # noqa: PLC0415  # draws with Plotly, which is slow to import
+
+    wishes = LabelWishes(given.counts, given.transfers, given.seeds, given.rates, given.folder)
+    found = command.counted(read_recipe(given.words), wishes, device=given.device, quiet=given.quiet)
+    print(json.dumps(command.facts(*found)) if given.json else command.in_words(*found))
     return OK
 
 
@@ -293,6 +305,9 @@ def test(given: argparse.Namespace) -> int:
     loss, accuracy = result.test(given.device)
     facts = {"test_loss": loss, "test_accuracy": accuracy, "test_looks": result.test_looks}
     words = f"test loss {short_loss(loss)}, accuracy {accuracy:.4f} (look number {result.test_looks} at the test split)"
+    if given.forgotten:
+        lost = forgotten(result, given.device)
+        facts, words = facts | {"forgotten": asdict(lost)}, f"{words}\n{lost}"
     print(json.dumps(facts) if given.json else words)
     return OK
 
@@ -370,6 +385,7 @@ ACTIONS: dict[str, Callable[[argparse.Namespace], int]] = {
     "probe": probe,
     "landscape": landscape,
     "compare": compare,
+    "labels": count_labels,
     "choose": choose,
     "sweep": sweep,
     "claim": claim,

@@ -15,10 +15,7 @@ from lab.optimizers import BATCH
 RECURRENT = ("rnn", "lstm", "gru")
 GREY = ("digits", "mnist", "fashion_mnist")  # data sets of one channel, whatever their settings
 TO_ANOTHER_DOMAIN = ("coral", "dann", "adapted_statistics", "fine_tuned_on_target")
-OF_THEIR_OWN_VALUE = (
-    "patience",
-    "objective",
-)  # these rest because of what they say themselves, so they stay changeable
+OF_THEIR_OWN_VALUE = ("patience", "objective", "init")  # resting because of what they say, they stay changeable
 
 Leaves = Mapping[str, Any]
 
@@ -46,6 +43,10 @@ def is_grey(at: Leaves) -> bool:
     if "modify.backgrounds" in at:
         return False
     return at.get("data") in GREY or (at.get("data") == "folder" and at.get("data.colour") == "grey")
+
+
+def starts_from_nothing(at: Leaves) -> bool:
+    return at.get("init") == "pretrained" and (at.get("source") == "nothing" or at.get("transfer") == "scratch")
 
 
 def has_batches_of_one(at: Leaves) -> bool:
@@ -119,6 +120,11 @@ RULES = (
         ("label_smoothing",),
         lambda at: at.get("objective") in without_labels,
         "No effect: {objective} uses no labels.",
+    ),
+    Rule(
+        ("init",),
+        starts_from_nothing,
+        "Not yet: pretrained starts from a source's weights. Choose transfer and source.",
     ),
     Rule(("source",), lambda at: at.get("transfer") == "scratch", "No effect: scratch copies no weights."),
     Rule(

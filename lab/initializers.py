@@ -217,6 +217,18 @@ def zeros(weight: Tensor, activation_gain: float, generator: torch.Generator) ->
     weight.zero_()
 
 
+@initializers.add
+def pretrained(weight: Tensor, activation_gain: float, generator: torch.Generator) -> None:
+    """The source's weights in every layer that the transfer fills; the others, such as a new last one, as he_normal.
+
+    theta_0 = the source's where the transfer copies ;  elsewhere w ~ N(0, std^2), std = gain / sqrt(fan_in)
+    Only with a source and a transfer that copies: they say which layers are filled, and from where.
+
+    Source: Yosinski et al. 2014, arXiv 1411.1792; elsewhere He et al. 2015, arXiv 1502.01852, eq. 10.
+    """
+    weight.normal_(0, he_std(weight.shape, activation_gain, "fan_in"), generator=generator)
+
+
 def he_std(shape: Sequence[int], gain: float, mode: str) -> float:
     """gain / sqrt(fan) for a weight (out, in, ...)."""
     return gain / math.sqrt(math.prod(shape[1:] if mode == "fan_in" else (shape[0], *shape[2:])))
@@ -238,6 +250,7 @@ def std_of(choice: Choice, shape: Sequence[int], activation_gain: float) -> floa
         "random_uniform": getattr(choice, "bound", 0.0) / math.sqrt(3),
         "constant": 0.0,
         "zeros": 0.0,
+        "pretrained": he_std(shape, activation_gain, "fan_in"),
     }
     return (spread | {"xavier_uniform": spread["xavier_normal"], "lsuv": spread["orthogonal"]}).get(choice.name)
 

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Annotated, Any
 
 import yaml
-from pydantic import AfterValidator, BeforeValidator, Field, ValidationError, field_validator, model_validator
+from pydantic import AfterValidator, BeforeValidator, Field, ValidationError, model_validator
 
 from lab.activations import activations
 from lab.augmentations import augmentations, learners, mixes
@@ -122,15 +122,15 @@ class Recipe(Settings):
         except ValidationError as error:
             raise RecipeError(explain(error, type(self))) from None
 
-    @field_validator("init", mode="before")
-    @classmethod
-    def _pretrained_weights_have_a_source(cls, init: Any) -> Any:
-        if (init.get("name") if isinstance(init, Mapping) else init) == "pretrained":
-            said = "init says how fresh weights are drawn; pretrained ones are taken over from a source"
+    @model_validator(mode="after")
+    def _pretrained_weights_have_a_source(self) -> Recipe:
+        if self.init.name == "pretrained" and (self.source.name == "nothing" or self.transfer.name == "scratch"):
+            said = f"init pretrained starts from a source's weights, but source is {self.source.name}"
             raise RecipeError(
-                f"{said}: set transfer=whole, and a source such as source='{{name: run, folder: FOLDER}}'."
+                f"{said} and transfer {self.transfer.name}: set a source, for example "
+                "source='{name: run, folder: FOLDER}', and a transfer that copies from it, for example transfer=whole."
             )
-        return init
+        return self
 
     @model_validator(mode="after")
     def _something_is_left_between_the_ramps(self) -> Recipe:

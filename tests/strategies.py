@@ -122,6 +122,7 @@ def recipes(*, usual=False, **fixed):
         for key, field in Recipe.model_fields.items()
     }
     whole = st.fixed_dictionaries(keys).filter(leaves_something_to_learn).filter(augments_without_labels)
+    whole = whole.filter(starts_from_something)
     return whole.map(lambda spec: Recipe(**awake_activation(spec)))
 
 
@@ -137,6 +138,12 @@ def augments_without_labels(spec):
     taught = objective in (*with_views, *without_labels) and any(name in learners for name in names)
     mixed = objective in with_views and any(mixes(augmentations.functions[name]) for name in names)
     return not taught and not mixed
+
+
+def starts_from_something(spec):
+    """Whether there is a source where weights are to start from one: a recipe refuses it otherwise."""
+    sourced = name_of(spec["source"]) != "nothing" and name_of(spec["transfer"]) != "scratch"
+    return sourced or name_of(spec["init"]) != "pretrained"
 
 
 def name_of(spec):

@@ -25,6 +25,7 @@ def recipes_of(field: str) -> dict[str, Recipe]:
     subset = list(FEW.modify) if field == "modify" else []
     choices = {name: small_model(name) if field == "model" else name for name in shipped(field)}
     choices.pop("subset", None)
+    choices.pop("pretrained", None)  # only with a source: see test_transfers
     base = FEW.changed(**TWO_DOMAINS) if field == "objective" else FEW
     return {
         name: base.changed(**{field: [*subset, choice] if field in LISTS else choice})

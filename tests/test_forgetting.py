@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 
 import pytest
@@ -9,6 +10,7 @@ from small_choices import digits_in
 from small_runs import TINY_CNN
 
 import lab
+from lab.__main__ import main
 from lab.recipe import Recipe
 
 pytestmark = pytest.mark.usefixtures("one_thread")
@@ -22,9 +24,9 @@ def source(tmp_path_factory) -> Path:
     return folder
 
 
-def trained(folder: Path, **changes) -> lab.Run:
-    taken = BASE.changed(source={"name": "run", "folder": str(folder)}, transfer="whole", epochs=2)
-    return lab.train(taken.changed(**changes), progress=False, device="cpu")
+def trained(earlier: Path, *, folder: Path | None = None, **changes) -> lab.Run:
+    taken = BASE.changed(source={"name": "run", "folder": str(earlier)}, transfer="whole", epochs=2)
+    return lab.train(taken.changed(**changes), folder=folder, progress=False, device="cpu")
 
 
 def test_labels_drawn_at_random_make_it_forget(source) -> None:
@@ -54,3 +56,22 @@ def test_frozen_features_forget_nothing_though_the_classes_are_others(source, tm
 def test_without_weights_of_an_earlier_run_there_is_nothing_to_forget(changes, source) -> None:
     with pytest.raises(lab.RunError, match="took no weights from an earlier run"):
         lab.forgotten(trained(source, **changes))
+
+
+def test_the_command_tells_it_when_asked_and_counts_the_look_at_the_source(source, tmp_path, capsys) -> None:
+    run = trained(source, modify="random_labels", folder=tmp_path / "run")
+    looks, expected = lab.open_run(source).test_looks, lab.forgotten(run, device="cpu")
+    command = ["test", str(run.folder), "--device", "cpu"]
+    assert main(command) == 0
+    assert "forgotten" not in capsys.readouterr().out
+    assert lab.open_run(source).test_looks == looks + 1
+    assert main([*command, "--forgotten"]) == 0
+    assert capsys.readouterr().out.splitlines()[1] == str(expected)
+    assert lab.open_run(source).test_looks == looks + 2
+    assert main([*command, "--forgotten", "--json"]) == 0
+    assert json.loads(capsys.readouterr().out)["forgotten"]["images"] == expected.images
+
+
+def test_the_command_says_where_there_is_nothing_to_forget(source, capsys) -> None:
+    assert main(["test", str(source), "--forgotten", "--device", "cpu"]) == 2
+    assert "took no weights from an earlier run (source: run)" in capsys.readouterr().err

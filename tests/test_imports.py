@@ -119,6 +119,8 @@ ORDER = [
         "script_lines",
         "export",
         "choosing",
+        "label_plans",
+        "label_command",
         "sweeps",
         "doctor",
         "option_tables",

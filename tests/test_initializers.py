@@ -47,6 +47,7 @@ FORMULAS = {  # standard deviation, by (fan_in, fan_out)
     "lecun_normal, own": ({"gain": 0}, lambda i, o: GAIN / math.sqrt(i)),
     "random_normal": ({"std": 0.2}, lambda i, o: 0.2),
     "random_uniform": ({"bound": 0.2}, lambda i, o: 0.2 / math.sqrt(3)),
+    "pretrained": ({}, lambda i, o: GAIN / math.sqrt(i)),
 }
 
 

@@ -4,9 +4,11 @@ import pytest
 import scipy.stats
 from small_comparisons import FEW, Pretended, noise
 
+import lab
 from lab.compare import Comparison
-from lab.label_curves import label_curve, label_table, labels_to, with_labels
+from lab.label_curves import LabelDraws, label_curve, label_table, labels_to, transfer_arms, with_labels
 from lab.label_plots import accuracy_by_labels
+from lab.loading import data_of
 from lab.plans import Plan
 from lab.recipe import Recipe, RecipeError
 from lab.verdicts import critical, interval
@@ -36,11 +38,42 @@ def test_a_subset_stays_where_it_was(other):
 def test_each_number_is_a_comparison_that_is_kept_and_gone_on_with(tmp_path):
     found = label_curve(PLAN, (1, None), folder=tmp_path, device="cpu")
     assert sorted(place.name for place in tmp_path.iterdir()) == ["1-per-class", "all-per-class"]
-    alone = Comparison(found[1].plan, device="cpu").run()
+    alone = LabelDraws(found[1].plan, device="cpu").run()
     assert found[1].scores("given") == alone.scores("given")
     assert found[1].plan.arms["sgd"] == with_labels(FEW, 1)
     again = label_curve(PLAN, (1, None), folder=tmp_path, device="cpu")
     assert {trial.seconds for trial in again[1].trials} == {trial.seconds for trial in found[1].trials}
+
+
+def test_each_seed_draws_its_own_labels_the_same_for_all_arms():
+    found = LabelDraws(PLAN.model_copy(update={"arms": {name: with_labels(FEW, 1) for name in PLAN.arms}}))
+    drawn = [[found._recipe(name, 0.1, seed) for name in PLAN.arms] for seed in (0, 1)]
+    labelled = [[data_of(recipe).train.images.sum().item() for recipe in recipes] for recipes in drawn]
+    assert labelled[0][0] == labelled[0][1] != labelled[1][0] == labelled[1][1]
+    assert found.arms["sgd"].modify[0].draw == 0  # the plan is as it was
+
+
+def test_arms_are_scratch_and_each_transfer_and_the_recipes_own_keeps_its_settings():
+    recipe = Recipe(source={"name": "run", "folder": "a"}, transfer={"name": "whole", "frozen": 1})
+    arms = transfer_arms(recipe, ["features", "whole", "scratch"])
+    assert list(arms) == ["scratch", "features", "whole"]
+    assert arms["whole"] == recipe
+    assert {arm.changed(transfer="scratch") for arm in arms.values()} == {arms["scratch"]}
+    assert set(transfer_arms(recipe)) == set(lab.transfers)
+
+
+def test_scratch_beside_pretrained_weights_starts_as_their_new_layers_do():
+    arms = transfer_arms(
+        Recipe(source={"name": "run", "folder": "a"}, transfer="whole", init="pretrained"), ["features"]
+    )
+    assert {name: arm.init.name for name, arm in arms.items()} == {"scratch": "he_normal", "features": "pretrained"}
+
+
+def test_without_a_source_there_is_nothing_to_transfer():
+    with pytest.raises(
+        RecipeError, match=r"^Transfers take weights from a source, but the recipe has none: set source"
+    ):
+        transfer_arms(Recipe())
 
 
 class Known:
@@ -64,6 +97,7 @@ def test_intervals_are_paired_and_corrected_for_all_rows():
     assert (table["low"][0], table["high"][0]) == (expected.low, expected.high)
     assert table["accuracy of a"][0] == pytest.approx(sum(base) / 4)
     assert table["accuracy"][0] == pytest.approx(sum(better) / 4)
+    assert list(table["outcome"]) == ["better", "no difference shown"]
 
 
 def test_intervals_of_a_plan_that_may_stop_early_hold_whenever_it_stops():

@@ -310,7 +310,7 @@ def test_stacks_and_scripts_refuse_in_words():
         ({"objective": "pseudo_labels", "augment": ["fmix"]}, "^fmix mixes each image with another one"),
         (
             {"init": "pretrained"},
-            "^init says how fresh weights are drawn; .*: set transfer=whole, and a source such as ",
+            "^init pretrained starts from a source's weights, but source is nothing and transfer scratch: set a so",
         ),
     ],
 )

@@ -26,7 +26,8 @@ OPTIONS = [(field, name) for field, catalogue in CATALOGUES.items() for name in 
 def test_every_option_has_a_control_for_every_setting(used_panel, field: str, name: str) -> None:
     panel = used_panel
     many = isinstance(getattr(Recipe(), field), tuple)
-    recipe = Recipe(**{field: [name] if many else name})
+    taking = {"source": {"name": "run", "folder": "a"}, "transfer": "whole"} if name == "pretrained" else {}
+    recipe = Recipe(**{field: [name] if many else name}, **taking)
     panel.recipe = recipe
     control = panel.controls[field]
     shown = control.chosen[name] if many else control.settings

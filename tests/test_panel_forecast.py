@@ -96,6 +96,17 @@ def test_a_network_with_activations_of_its_own_refuses_another() -> None:
         Recipe(model="torchvision", activation="gelu")
 
 
+def test_pretrained_weights_rest_until_there_is_a_source_and_stay_to_be_changed() -> None:
+    given = {"init": "pretrained", "source": {"name": "run", "folder": "a"}, "transfer": "whole"}
+    assert "init" not in idle(given)
+    assert Recipe(**given).init.name == "pretrained"
+    for missing in ({"source": "nothing"}, {"transfer": "scratch"}):
+        assert idle(given | missing)["init"].startswith("Not yet: pretrained starts from a source's weights.")
+        assert Recipe(**without_idle(given | missing)).init.name == "he_normal"
+        with pytest.raises(RecipeError, match="init pretrained starts from a source's weights, but source is"):
+            Recipe(**given | missing)
+
+
 ENTRIES = [
     ({"augment": ["hue"]}, "augment.hue"),
     ({"augment": ["saturation"]}, "augment.saturation"),

@@ -133,7 +133,8 @@ def moved(kind, name):
         (kind, name)
         for kind in ("optimizer", "schedule", "augment", "init")
         for name in CATALOGUES[kind]
-        if name not in ALONE and not EXACT.changed(**{kind: name}).watches_validation  # refused, see below
+        if name not in (*ALONE, "pretrained")
+        and not EXACT.changed(**{kind: name}).watches_validation  # refused, see below
     ],
 )
 def test_arms_with_any_option_have_the_numbers_they_have_alone(kind, name):

@@ -4,14 +4,16 @@ import re
 
 import pytest
 import torch
-from small_runs import EXACT, SMALL, TINY_CNN, trained
+from small_runs import EXACT, SMALL, TINY_CNN, same_weights, trained
+from test_export import run_alone
+from test_export import trained as losses_and_weights
 from torch import nn
 
 import lab
 from lab import features
 from lab.data import load
 from lab.depth import by_depth
-from lab.events import Epoch
+from lab.events import Epoch, Step
 from lab.initializers import evaluating
 from lab.models.norms import BatchNorm
 from lab.steps import build_model
@@ -102,6 +104,35 @@ def test_a_layer_is_copied_as_a_whole_or_not_at_all():
     model = fill(built(CNN), Weights(other, "a test"), load(CNN.data), name="whole")
     assert said(model)["9"] == "another shape"
     assert torch.equal(model[9].weight, built(CNN)[9].weight)
+
+
+FIVE = {"name": "classes", "last": 4}  # other classes than the source's: the last layer is a new one
+
+
+@pytest.mark.parametrize("transfer", TAKING)
+def test_pretrained_as_an_initialisation_is_the_source_and_he_normal_elsewhere(transfer, pretrained):
+    recipe = taking(pretrained, transfer, modify=[*CNN.modify, FIVE])
+    named, usual = (built(recipe.changed(init=init)).state_dict() for init in ("pretrained", "he_normal"))
+    assert all(torch.equal(named[name], usual[name]) for name in usual)
+
+
+def test_a_run_from_pretrained_goes_on_and_is_a_script_with_the_same_numbers(pretrained, tmp_path):
+    recipe = taking(pretrained, "whole", init="pretrained", modify=[*CNN.modify, FIVE])
+    assert lab.Recipe.from_yaml(recipe.to_yaml()) == recipe
+    whole, session, again = trained(recipe)[0], *(Training(recipe, device="cpu") for _ in range(2))
+    next(event for event in session if isinstance(event, Step) and event.step == session.steps // 2)
+    again.restore(session.state())
+    list(again)
+    assert same_weights(again, whole)
+    assert run_alone(recipe, tmp_path) == losses_and_weights(recipe)
+
+
+def test_arms_from_pretrained_have_in_a_stack_the_numbers_they_have_alone(pretrained):
+    recipe = taking(pretrained, "whole", EXACT.changed(model=CNN.model), init="pretrained")
+    arms = [recipe, recipe.changed(seed=5), recipe.changed(init="he_normal")]
+    stacked = lab.train_many(arms, device="cpu")
+    for arm, run in zip(arms, stacked, strict=True):
+        assert run.history.loss == pytest.approx(lab.train(arm, progress=False, device="cpu").history.loss, rel=1e-9)
 
 
 def test_head_copies_the_layers_named_and_no_other(pretrained):

@@ -32,7 +32,9 @@ def of_activation(recipe: Recipe, device: str | None) -> go.Figure | None:
 
 
 def of_init(recipe: Recipe, device: str | None) -> go.Figure | None:  # noqa: ARG001  # a Picture's signature
-    """The first layer's weights; None of a layer that is too large to draw."""
+    """The first layer's weights; None of a layer that is too large to draw, and of weights that are not drawn."""
+    if recipe.init.name == "pretrained":
+        return None
     model = build_model(recipe, data_of(recipe))
     shape = next((tuple(weights[0].shape) for module in model.modules() if (weights := matrices(module))), None)
     if shape is None or prod(shape) > LARGEST:

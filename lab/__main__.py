@@ -9,7 +9,6 @@ import sys
 from collections.abc import Callable, Collection, Sequence
 from dataclasses import asdict
 from functools import partial
-from math import isfinite
 from pathlib import Path
 from typing import Any, get_args
 
@@ -325,17 +324,12 @@ def list_runs(given: argparse.Namespace) -> int:
         raise RunError(f"There is no folder {given.root}.")
     found = runs.listed(given.root)
     if given.json:
-        print(json.dumps([{name: finite(value) for name, value in row.items()} for row in found]))
+        print(run_tables.as_json(found))
     elif found:
         print(run_tables.in_words(found))
     else:
         print(f"No runs under {given.root} yet. Start one: lab run")
     return OK
-
-
-def finite(value: Any) -> Any:
-    """JSON has no word for numbers that are not."""
-    return None if isinstance(value, float) and not isfinite(value) else value
 
 
 def options(given: argparse.Namespace) -> int:

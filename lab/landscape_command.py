@@ -13,7 +13,7 @@ from tqdm import tqdm
 
 from lab.followed import Followed, finished, follow
 from lab.landscape_folder import PAGE, check_folder, save
-from lab.landscape_numbers import Number, numbers_of
+from lab.landscape_numbers import Number, numbers_of, place_words
 from lab.landscape_scenes import ending, scenes_of, without_lost
 from lab.reading import parse_overrides
 from lab.recipe import Recipe, RecipeError, labels
@@ -60,7 +60,7 @@ def landscape(
         ]
     else:
         runs = trained(paths, changes, view.lens, device=device, quiet=quiet, edge=edge)
-    runs, lost = without_lost(runs)
+    runs, lost = without_lost(runs, view)
     try:
         scenes = drawn(runs, view, quiet=quiet)
     except RecipeError as error:  # of fewer runs than were given, perhaps
@@ -83,7 +83,8 @@ def check_finished(folder: str, *, edge: bool, replay: bool) -> None:
 
 def ending_numbers(run: Followed, seed: int) -> list[Number]:
     """Of the step where a run ended."""
-    return [replace(each, at=f"step {run.glimpses[-1].step:,}") for each in numbers_of(run, seed=seed)]
+    at = place_words(run, run.glimpses[-1].step)
+    return [replace(each, at=at) for each in numbers_of(run, seed=seed)]
 
 
 def fresh_folder() -> Path:
@@ -137,6 +138,13 @@ def drawn(runs: Sequence[Followed], view: View, *, quiet: bool) -> list[Any]:
         return scenes_of(runs, view, progress)
 
 
+def numbers_words(name: str, numbers: Sequence[dict[str, Any]]) -> str:
+    """Of one run: what they were measured on, which need not be what its picture was; and why one is missing."""
+    each = [f"{number['name']} {number['text']}" for number in numbers]
+    missing = dict.fromkeys(number["why"] for number in numbers if number["why"])
+    return " ".join([f"{name} ({numbers[0]['at']}): {'; '.join(each)}", *(f"({why})" for why in missing)])
+
+
 def in_words(facts: dict[str, Any]) -> str:
     """Facts for a person."""
     scenes = [": ".join(filter(None, [scene["title"], scene["brief"]])) for scene in facts["scenes"]]
@@ -145,11 +153,7 @@ def in_words(facts: dict[str, Any]) -> str:
         for run in facts["runs"]
         if run["ended"] != "finished" or run["reason"]
     ]
-    measured = [
-        f"{run['name']}: " + "; ".join(f"{each['name']} {each['text']}" for each in run["numbers"])
-        for run in facts["runs"]
-        if run["numbers"]
-    ]
+    measured = [numbers_words(run["name"], run["numbers"]) for run in facts["runs"] if run["numbers"]]
     lost = [f"Left out: {run['why']}" for run in facts["left_out"]]
     edges = [f"Edge of stability of {run['name']}: {run['edge']}" for run in facts["runs"] if run["edge"]]
     heights = [each["sentence"] for each in facts["between"]]

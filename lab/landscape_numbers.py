@@ -11,14 +11,16 @@ import torch
 from torch import nn
 
 from lab.followed import Followed
+from lab.landscape.brief import statistics_words
 from lab.landscape.curvature import Curvature
+from lab.landscape.evaluators import has_batchnorm
 from lab.landscape.samples import Samples
 from lab.landscape.scenes import share
 from lab.landscape.shape import Share, barrier, negative_share, rising
 from lab.landscape.stability import MOST_PRODUCTS, TOLERANCE, loss_of
 from lab.landscape.surfaces import Surface
 from lab.landscape.weights import trained
-from lab.views import Normalisation
+from lab.views import BatchNormMode, Normalisation
 
 ErrorKind = Literal[
     "standard error over images",
@@ -69,6 +71,8 @@ class Number:
     @property
     def sentence(self) -> str:
         """For a place without a table."""
+        if self.value is None:
+            return f"No {self.name}: {self.why.rstrip('.')}."
         return f"{self.name.capitalize()}: {self.text} {self.where}".strip() + (
             f" ({self.kind})." if self.error else "."
         )
@@ -128,11 +132,23 @@ def heights_between(runs: Sequence[Followed]) -> list[Number]:
         yield
         found = barrier(last.model, first.end, last.end, last.samples, dtype=last.dtype)
         where = f"{found.at:.0%} of the way" if found.height else "nowhere above the straight line"
-        at.append(f"nats, {where} from {first.name} to {last.name}")
+        on = images_words(found.samples, found.batchnorm if has_batchnorm(last.model) else None)
+        at.append(f"nats, {where} from {first.name} to {last.name}, on {on}")
         return [(found.height, found.error)]
 
     numbers = [number for number in trying((HEIGHT,), "standard error over images", measure) if number]
     return [replace(number, where="".join(at)) for number in numbers]
+
+
+def place_words(run: Followed, step: int) -> str:
+    """Of which step numbers are, and what they were measured on: always with stored statistics, unlike a picture."""
+    return f"step {step:,}, {images_words(run.samples, 'stored' if has_batchnorm(run.model) else None)}"
+
+
+def images_words(on: Samples, batchnorm: BatchNormMode | None) -> str:
+    """batchnorm: whose statistics were used; None where a network has none."""
+    images = f"{'all' if len(on) == on.total else f'{len(on):,} of'} {on.total:,} {on.split} images"
+    return ", ".join(filter(None, [images, statistics_words(batchnorm)]))
 
 
 def bent_down(surface: Surface) -> Share | None:

@@ -11,7 +11,7 @@ import torch
 
 from lab.followed import Followed
 from lab.landscape.curvature import Curvature, reach_of
-from lab.landscape.directions import random_plane
+from lab.landscape.directions import random_plane, why_unscaled
 from lab.landscape.enough import enough_samples, noise_in_levels
 from lab.landscape.evaluators import Evaluator
 from lab.landscape.functions import Function, trained_by, why_apart
@@ -131,18 +131,25 @@ def why_lost(run: Followed) -> str:
     return f"{what} ({run.ended}), so there is no landscape around it. {run.reason or 'Train it at a lower rate.'}"
 
 
+def why_unplaced(run: Followed, view: View) -> str:
+    """Why no random plane lies around the place where a run has ended; empty where one does."""
+    why = why_unscaled(run.end, view.normalisation)
+    return why and f"There is no random plane around {run.name}. {why}"
+
+
 def ending(name: str, ended: str, reason: str) -> str:
     """How a run ended, and why, in sentences; empty where nothing is known of it."""
     return " ".join(filter(None, [f"{name}: {ended}.", reason])) if ended else ""
 
 
-def without_lost(runs: Sequence[Followed]) -> tuple[list[Followed], dict[str, Followed]]:
+def without_lost(runs: Sequence[Followed], view: View) -> tuple[list[Followed], dict[str, Followed]]:
     """The runs that can be drawn; and those that cannot, by a sentence that says why.
 
     Raises:
         RecipeError: none can.
     """
-    lost = {why: run for run in runs if (why := why_lost(run))}
+    random = (view.plane or default_plane(runs)) == "random"
+    lost = {why: run for run in runs if (why := why_lost(run) or (why_unplaced(run, view) if random else ""))}
     kept = [run for run in runs if run not in lost.values()]
     if not kept:
         raise RecipeError(" ".join(lost))

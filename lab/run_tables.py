@@ -1,9 +1,10 @@
-"""The runs of a folder in words: a line for each, and below them, numbered, what is wrong with some of them."""
+"""The runs of a folder, in words or for machines: a line for each, and below, numbered, what is wrong with some."""
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping, Sequence
-from math import isnan
+from math import isfinite, isnan
 from typing import Any
 
 from lab.endings import PICKED
@@ -23,6 +24,15 @@ def in_words(rows: Sequence[Row]) -> str:
     lines = (" ".join(word.rjust(width) for word, width in zip(line, widths, strict=True)).rstrip() for line in cells)
     picked = [f"With two domains the accuracy is of the target, at the epoch {PICKED}."] if "gap" in columns else []
     return "\n".join([*lines, *notes, *picked])
+
+
+def as_json(rows: Sequence[Row]) -> str:
+    """All of them and all that is known; numbers that are not finite are null: JSON has no word for them."""
+    return json.dumps([{name: finite(value) for name, value in row.items()} for row in rows])
+
+
+def finite(value: Any) -> Any:
+    return None if isinstance(value, float) and not isfinite(value) else value
 
 
 def left_out(rows: Sequence[Row]) -> set[str]:

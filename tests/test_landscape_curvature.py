@@ -14,7 +14,7 @@ from torch.nn import functional
 
 from lab.landscape import Curvature, lanczos, samples_of, trace_of, trained
 from lab.landscape import curvature as module
-from lab.landscape.curvature import LEAST_PRODUCTS, NOISE
+from lab.landscape.curvature import LEAST_PRODUCTS, NOISE, reach_of
 from lab.landscape.weights import flat, shaped
 from lab.models import models
 
@@ -267,6 +267,11 @@ def test_the_plane_of_the_first_two_vectors_bends_as_its_axes_say():
 def bad(act, said):
     with pytest.raises(ValueError, match=said):
         act()
+
+
+def test_where_all_weights_are_zero_their_length_limits_no_picture():
+    assert reach_of(8.0, 0.0) == reach_of(8.0, 1e9)
+    assert reach_of(0.0, 0.0) == reach_of(-1.0, 0.0) == 1.0
 
 
 def test_what_cannot_be_measured_is_refused_in_words():

@@ -408,6 +408,9 @@ def test_another_precision_is_said_with_what_it_is_off_by(recipes, capsys, monke
     assert mixed["measured"]["precision"] == "bfloat16"
     assert mixed["precision_error"]["points"] == 16
     assert "; bfloat16, off by " in mixed["words"]
+    assert re.search(r" · bfloat16, off by \S+, at most \S+, from float32 at \d+ points", mixed["brief"])
+    assert "bfloat16" not in plain["brief"]
+    assert exact["brief"].endswith(" · float64")
     assert plain["precision_error"] is exact["precision_error"] is None
     assert exact["words"].endswith("; float64.")
     assert plain["paths"] == mixed["paths"]  # the marks keep to float32
@@ -429,7 +432,10 @@ def test_numbers_stand_beside_the_pictures_where_they_are_asked_for(recipes, cap
     assert facts["between"] == []
     (run,) = shown(Path(facts["folder"]))["runs"]
     assert run["numbers"] == facts["runs"][0]["numbers"]
-    assert {each["at"] for each in run["numbers"]} == {f"step {facts['scenes'][0]['paths'][0]['last_step']}"}
+    step = facts["scenes"][0]["paths"][0]["last_step"]
+    on = f"step {step}, 40 of {facts['scenes'][0]['measured']['total']} validation images"
+    assert {each["at"] for each in run["numbers"]} == {on}
+    assert f"\nrun ({on}): largest eigenvalue " in in_words(facts)
     assert [each["name"] for each in run["numbers"]][2:] == [
         "trace of the Hessian",
         "sharpness, raw",
@@ -502,6 +508,30 @@ def test_a_run_that_diverged_is_left_out_and_the_others_are_drawn_as_without_it(
     assert np.array_equal(arrays(Path("with_wild"))["0.loss"], arrays(Path(alone["folder"]))["0.loss"])
     assert main(["landscape", *words]) == 3
     assert capsys.readouterr().out.startswith("Left out: The weights of wild have left all bounds (diverged")
+
+
+@pytest.mark.parametrize("network", ["mlp", "cnn", "rnn", "lstm"])
+def test_around_weights_of_zeros_there_is_no_random_plane_and_it_is_said(network, recipes, capsys, monkeypatch):
+    monkeypatch.chdir(recipes)
+    SMALL.changed(model=small_model(network), init="zeros", epochs=1).save("zeros.yaml")
+    words = ["landscape", "zeros.yaml", *FAST, "--output", f"zeros {network}"]
+    assert main([*words, "--plane", "random"]) == 2
+    said = capsys.readouterr().err
+    assert said.startswith("lab: There is no random plane around zeros. All weights that directions scaled by filter ")
+    assert said.endswith("Choose normalisation 'layer' or 'none', or another plane.\n")
+    for other in (["--plane", "random", "--normalisation", "layer"], ["--plane", "path"]):
+        assert main([*words, *other]) == 0
+        assert "\nPlane of " in capsys.readouterr().out
+
+
+def test_a_run_of_zeros_is_left_out_where_another_has_a_random_plane(recipes, capsys, monkeypatch):
+    monkeypatch.chdir(recipes)
+    SMALL.changed(init="zeros", epochs=1).save("zeros.yaml")
+    words = ["landscape", "zeros.yaml", "sgd.yaml", *FAST, "--plane", "random", "--output", "zeros", "--json"]
+    assert main(words) == 3
+    facts = json.loads(capsys.readouterr().out)
+    assert [run["name"] for run in facts["runs"]] == ["sgd"]
+    assert facts["left_out"][0]["why"].startswith("There is no random plane around zeros. All weights ")
 
 
 def test_where_too_few_are_left_for_a_plane_it_is_said_who_is_not(recipes, capsys, monkeypatch):

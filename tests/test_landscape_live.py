@@ -743,6 +743,53 @@ def test_a_run_that_is_lost_is_in_no_plane_and_changes_nothing_of_the_others(rat
         assert np.array_equal(seen.path.coordinates, alone.path.coordinates)
 
 
+ZEROS = recipe_of(NETWORKS["mlp"], init="zeros")  # the last bias alone moves
+
+
+@pytest.mark.parametrize("ended_before", [False, True])
+def test_around_weights_of_zeros_there_is_no_random_plane_and_others_have_theirs(ended_before):
+    live, recipes = Live(QUICK._replace(plane="random")), {1: ZEROS, 2: recipe_of(NETWORKS["mlp"])}
+    for number, recipe in recipes.items():
+        live.add(number, ended(recipe)[0]) if ended_before else followed(live, recipe, number, work=3)
+    settle(live)
+    (other,) = live.portraits()
+    assert other.number == 2
+    assert other.surface.complete
+    assert list(live.unplaced) == [1]
+    assert "are zero, so no random direction can be scaled to them" in live.unplaced[1]
+    live.ask(QUICK._replace(plane="random", normalisation="layer"))
+    settle(live)
+    assert [each.surface.complete for each in live.portraits()] == [True, True]
+    assert live.unplaced == {}
+
+
+@pytest.mark.parametrize("plane", ["path", "hessian"])
+def test_of_weights_that_began_as_zeros_what_has_moved_is_seen(plane):
+    live = Live(QUICK._replace(plane=plane))
+    followed(live, ZEROS, work=3)
+    settle(live)
+    (portrait,) = live.portraits()
+    assert portrait.surface.origin.kind == plane
+    assert portrait.surface.complete
+    assert (live.unplaced, portrait.fault) == ({}, "")
+
+
+def test_a_path_that_has_not_begun_is_waited_for_and_one_that_is_not_known_is_said():
+    live = Live(QUICK)
+    followed(live, ZEROS, until=0)
+    settle(live)
+    assert (live.unplaced, live.portraits()) == ({1: ""}, [])
+    late = Live(QUICK)
+    late.add(1, ended(ZEROS)[0])
+    settle(late)
+    assert late.portraits() == []
+    assert late.unplaced[1].startswith("A path needs at least three snapshots that differ: ")
+    late.add(2, ended(recipe_of(NETWORKS["mlp"]))[0])
+    settle(late)
+    assert [each.surface.complete for each in late.portraits()] == [True, True]  # on directions as long as the other's
+    assert late.unplaced == {}
+
+
 def test_a_run_that_diverges_leaves_the_plane_that_it_shared():
     live = Live(QUICK)
     followed(live, recipe_of(NETWORKS["mlp"]), 1)

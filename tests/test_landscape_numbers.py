@@ -7,7 +7,7 @@ from small_runs import SMALL
 
 from lab.followed import follow
 from lab.landscape.weights import flat
-from lab.landscape_numbers import heights_between, numbers_of
+from lab.landscape_numbers import heights_between, numbers_of, place_words
 from lab.views import Lens
 
 pytestmark = pytest.mark.usefixtures("one_thread")
@@ -38,6 +38,39 @@ def test_the_barrier_of_two_runs_is_that_of_a_plain_walk():
     above = [each - (1 - k / 20) * losses[0] - k / 20 * losses[-1] for k, each in enumerate(losses)]
     assert found.value == pytest.approx(max(above), abs=1e-5)
     assert found.sentence.startswith(f"Barrier: {found.value:.3g} ± {found.error:.2g} nats, ")
+
+
+@pytest.mark.parametrize("count", [40, None])
+def test_a_barrier_of_nothing_says_on_which_images_and_its_error_where_there_are_others(count):
+    convex = SMALL.changed(model={"name": "mlp", "depth": 0})
+    run, other = (
+        follow(convex.changed(epochs=epochs), Lens(samples=count), progress=False, device="cpu", name=f"{epochs}")
+        for epochs in (1, 2)
+    )
+    (found,) = heights_between([run, other])
+    total = run.samples.total
+    off, on = (f"0 ± {found.error:.2g}", f"40 of {total}") if count else ("0", f"all {total}")
+    kind = " (standard error over images)" if count else ""
+    assert found.value == 0
+    assert bool(found.error) == bool(count)
+    assert found.sentence == (
+        f"Barrier: {off} nats, nowhere above the straight line from 1 to 2, on {on} validation images{kind}."
+    )
+
+
+def test_numbers_say_that_they_were_measured_with_stored_statistics():
+    normed = TINY.changed(model={"name": "mlp", "width": 4, "norm": "batch"})
+    runs = [follow(normed.changed(seed=seed), Lens(samples=200), progress=False, device="cpu") for seed in (0, 3)]
+    total = runs[0].samples.total
+    assert place_words(runs[0], 5) == f"step 5, 200 of {total} validation images, BatchNorm as stored"
+    (found,) = heights_between(runs)
+    assert found.where.endswith(f"on 128 of {total} validation images, BatchNorm by batch")  # a whole batch
+
+
+def test_a_barrier_that_could_not_be_measured_is_not_said_to_be_none():
+    normed = TINY.changed(model={"name": "mlp", "width": 4, "norm": "batch"})
+    (found,) = heights_between([follow(normed, Lens(samples=40), progress=False, device="cpu") for _ in range(2)])
+    assert found.sentence.startswith("No barrier: 40 samples make no batch of 128: ")
 
 
 def test_there_is_no_barrier_between_different_functions():

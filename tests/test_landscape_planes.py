@@ -84,6 +84,18 @@ def test_what_random_directions_refuse(session):
         random_plane({"bias": torch.ones(3)}, seed=0)
 
 
+def test_weights_of_zeros_give_no_direction_a_length_and_what_does_is_named():
+    only_a_bias = {"w": torch.zeros(3, 4), "bias": torch.ones(3)}
+    with pytest.raises(ValueError, match=r"scaled by filter .* are zero, .* normalisation 'layer' or 'none', or anoth"):
+        random_plane(only_a_bias, seed=0)
+    for normalisation in ("layer", "none"):
+        assert norm(random_plane(only_a_bias, seed=0, normalisation=normalisation).directions[0]) > 0
+    zeros = {name: torch.zeros_like(weight) for name, weight in only_a_bias.items()}
+    for normalisation in CHOICES["normalisation"]:
+        with pytest.raises(ValueError, match=r"^All weights are zero, .* Choose another plane\.$"):
+            random_plane(zeros, seed=0, normalisation=normalisation)
+
+
 # -- paths -------------------------------------------------------------------------------------------------------------
 
 

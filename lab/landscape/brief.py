@@ -8,7 +8,8 @@ import numpy as np
 
 from lab.landscape.planes import ENDS, Origin
 from lab.landscape.scenes import PLANES, RunPath, Scale, Scene, classes_words, share
-from lab.landscape.surfaces import Measured, Surface
+from lab.landscape.surfaces import Surface
+from lab.views import BatchNormMode
 
 THROUGH_ENDS = "Plane through the ends of the runs"
 
@@ -22,7 +23,8 @@ def brief_words(scene: Scene, scale: Scale | None = None) -> str:
     origin = scene.surface.origin
     kind = THROUGH_ENDS if ends(scene) else f"{PLANES[origin.kind]}{directions_words(origin)}"
     plane = ", ".join(filter(None, [kind, in_the_plane(scene)]))
-    measured = [images_words(scene.surface), statistics_words(scene.surface.measured)]
+    on = scene.surface.measured
+    measured = [images_words(scene.surface), statistics_words(on.batchnorm), arithmetic_words(scene.surface)]
     parts = [
         plane,
         classes_words(scene),
@@ -41,9 +43,18 @@ def directions_words(origin: Origin) -> str:
     return f" ({', '.join(filter(None, [f'seed {origin.seed}', by, origin.note]))})"
 
 
-def statistics_words(on: Measured) -> str:
+def statistics_words(batchnorm: BatchNormMode | None) -> str:
     """Nothing where a network has no batch normalisation."""
-    return "" if on.batchnorm is None else f"BatchNorm {'as stored' if on.batchnorm == 'stored' else 'by batch'}"
+    return "" if batchnorm is None else f"BatchNorm {'as stored' if batchnorm == 'stored' else 'by batch'}"
+
+
+def arithmetic_words(surface: Surface) -> str:
+    """And by how much it is off, where that is known; nothing for float32, which all others are held against."""
+    precision, off = surface.measured.precision, surface.precision_error
+    if precision == "float32":
+        return ""
+    known = off and f"off by {share(off.median)}, at most {share(off.largest)}, from float32 at {off.points} points"
+    return ", ".join(filter(None, [precision, known]))
 
 
 def cut_words(above: float) -> str:

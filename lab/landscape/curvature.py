@@ -255,8 +255,12 @@ def reach_of(sharpest: float, farthest: float) -> float:
     """How far a picture along eigenvectors goes: where a parabola this sharp has risen by RISE, and at most `farthest`.
 
     reach = sqrt(2 RISE / sharpest eigenvalue)
+
+    Args:
+        farthest: the length of the weights; 0 is no limit, and where it is flat too the reach is 1.
     """
-    return (2 * RISE / max(sharpest, 2 * RISE / farthest**2)) ** 0.5
+    flattest = 2 * RISE / farthest**2 if farthest else 0.0
+    return (2 * RISE / (max(sharpest, flattest) or 2 * RISE)) ** 0.5
 
 
 def place(network: nn.Module, weights: Mapping[str, Tensor]) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from typing import get_args
 
 import torch
 from torch import Tensor
@@ -25,18 +26,35 @@ def random_plane(centre: Weights, *, seed: int, normalisation: Normalisation = "
     The directions are the same on every device: they are drawn on the CPU, in float32, in the order of the names.
 
     Raises:
-        ValueError: an unknown normalisation, or nothing to move.
+        ValueError: an unknown normalisation, nothing to move, or only weights that are zero, which give no length.
     Source: Li et al. 2018, arXiv 1712.09913, section 4 and the authors' code.
     """
     if normalisation not in (known := CHOICES["normalisation"]):
         raise ValueError(f"Unknown normalisation {normalisation!r}. Expected one of: {', '.join(known)}.")
     if normalisation == "filter" and all(tensor.dim() < 2 for tensor in centre.values()):
         raise ValueError("No weights have filters: nothing would move. Choose the normalisation 'layer'.")
+    if why := why_unscaled(centre, normalisation):
+        raise ValueError(why)
     generator = torch.Generator().manual_seed(seed)
     drawn = [draw(centre, generator) for _ in range(dimensions)]
     return Plane(
         centre, tuple(fitted(each, centre, normalisation) for each in drawn), Origin("random", seed, normalisation)
     )
+
+
+def why_unscaled(centre: Weights, normalisation: Normalisation) -> str:
+    """Why no direction gets a length from these weights, and what to do; empty where one does."""
+    if has_scale(centre, normalisation):
+        return ""
+    others = [repr(other) for other in get_args(Normalisation) if has_scale(centre, other)]
+    instead = f"normalisation {' or '.join(others)}, or " if others else ""
+    which = "weights that directions scaled by filter would move" if others else "weights"
+    return f"All {which} are zero, so no random direction can be scaled to them. Choose {instead}another plane."
+
+
+def has_scale(centre: Weights, normalisation: Normalisation) -> bool:
+    """Whether anything that is moved has a length, in the arithmetic that makes directions as long; nan is no 0."""
+    return any(bool(tensor.norm() != 0) for tensor in centre.values() if normalisation != "filter" or tensor.dim() > 1)
 
 
 def draw(like: Mapping[str, Tensor], generator: torch.Generator) -> Weights:

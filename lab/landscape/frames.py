@@ -9,14 +9,14 @@ from typing import Literal, NamedTuple
 import numpy as np
 
 from lab.landscape.curvature import Curvature, reach_of
-from lab.landscape.directions import random_plane
+from lab.landscape.directions import has_scale, random_plane
 from lab.landscape.grids import Grid, line_grid
 from lab.landscape.live_ends import through_points
 from lab.landscape.live_runs import LiveRun
 from lab.landscape.planes import ENDS, Plane, line
 from lab.landscape.samples import samples_of
 from lab.landscape.surfaces import Surface
-from lab.landscape.trails import at_once, centred, laying_joint, laying_path, scatter
+from lab.landscape.trails import NO_PATH, at_once, centred, laying_joint, laying_path, scatter
 from lab.landscape.weights import inner, norm
 from lab.steps import is_out_of_memory, no_memory
 from lab.views import Lens, Normalisation, View
@@ -167,7 +167,11 @@ class Frame:
 def laying(
     runs: Sequence[LiveRun], kind: PlaneKind, lens: Lens, normalisation: Normalisation = View.normalisation
 ) -> Generator[None, None, Laid]:
-    """A plane for these runs, with chances to stop; a random one, with a note, where memory does not do for another."""
+    """A plane for these runs, with chances to stop; a random one, with a note, where memory does not do for another.
+
+    Raises:
+        ValueError: there can be no random one either.
+    """
     note = ""
     if kind == "line":
         return Laid(line(*(run.newest.weights for run in runs)))
@@ -183,7 +187,9 @@ def laying(
     except (RuntimeError, MemoryError) as error:
         why = no_memory(runs[0].device) if is_out_of_memory(error) else str(error)
         note = f"{INSTEAD} {why.rstrip('.')}"
-    return Laid(noted(random_plane(runs[0].newest.weights, seed=lens.seed, normalisation=normalisation), note))
+    places = [run.newest.weights for run in runs]  # the first that is not 0 throughout gives directions their length
+    centre = next((place for place in places if has_scale(place, normalisation)), places[0])
+    return Laid(noted(random_plane(centre, seed=lens.seed, normalisation=normalisation), note))
 
 
 def laying_paths(runs: Sequence[LiveRun]) -> Generator[None, None, Plane]:
@@ -222,6 +228,13 @@ def spread(places: np.ndarray) -> float:
 
 def snapshots(runs: Sequence[LiveRun]) -> int:
     return sum(len(run.trail) for run in runs)
+
+
+def no_plane(kind: PlaneKind, runs: Sequence[LiveRun], why: ValueError) -> str:
+    """Why there is none of these runs, in sentences; empty while a path may still begin."""
+    if kind != "path":
+        return str(why)
+    return "" if any(run.moving for run in runs) else f"{NO_PATH} {why}"
 
 
 def who_changed(old: Frame, runs: Sequence[LiveRun]) -> str:

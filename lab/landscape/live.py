@@ -12,7 +12,7 @@ from functools import partial
 
 from lab.events import Event, Finished, Step
 from lab.landscape.budgets import SHARE, Budget
-from lab.landscape.frames import ALONE, Frame, laying, who_changed
+from lab.landscape.frames import ALONE, Frame, laying, no_plane, who_changed
 from lab.landscape.live_counts import Chosen, Counts
 from lab.landscape.live_edges import Due, LiveEdges
 from lab.landscape.live_ends import missing
@@ -48,6 +48,7 @@ class Live:
         self.runs: dict[int, LiveRun] = {}
         self.away: dict[int, LiveRun] = {}  # that may come back
         self.edges = LiveEdges(self.budget)
+        self.unplaced: dict[int, str] = {}  # why there is no plane around a run, by its number; "": not yet
         self.version = 0  # of what there is to see
         self._asked = self.question
         self._time = Timekeeper(self.budget)
@@ -274,14 +275,18 @@ class Live:
     def _arrange(self) -> Generator[None]:
         """Each group of runs of one architecture gets a plane, unless the one that it has still serves."""
         self._arranged = True
-        groups = self._groups()
-        for number in {*self._views, *self._shown} - {number for members in groups for number in members}:
+        frames, unplaced = dict[int, Frame](), dict[int, str]()
+        for members in self._groups():
+            yield
+            try:
+                frames |= dict.fromkeys(members, (yield from self._framing(members)))
+            except ValueError as error:
+                why = no_plane(self.question.plane, [self.runs[number] for number in members], error)
+                unplaced |= dict.fromkeys(members, why)
+        self.unplaced = unplaced
+        for number in {*self._views, *self._shown} - frames.keys():
             self._views.pop(number, None)
             self._shown.pop(number, None)
-        frames: dict[int, Frame] = {}
-        for members in groups:
-            yield
-            frames |= dict.fromkeys(members, (yield from self._framing(members)))
         chosen = yield from self._counts.choosing(self.question, frames, self.runs)
         self._frames |= frames
         for number, frame in frames.items():

@@ -18,7 +18,7 @@ from lab.landscape.samples import Samples, error_over_parts
 from lab.landscape.surfaces import Surface
 from lab.landscape.trails import at_once
 from lab.landscape.weights import Weights, trained
-from lab.views import Normalisation
+from lab.views import BatchNormMode, Normalisation
 
 SLICE_POINTS = 11  # with the centre among them
 RADIUS, DIRECTIONS = 0.1, 10  # of sharpness
@@ -58,13 +58,14 @@ class Barrier:
     height: 0 where the loss never rises above the straight line between its values at the ends. error: its standard
     error over the samples, at the place between the ends where it is highest, also where that lies below the line; the
     search for it is not in it. at: where it is highest, from 0 (start) to 1 (end). batchnorm: whose statistics
-    normalisation used.
+    normalisation used. samples: over which the loss is the mean.
     """
 
     height: float
     error: float
     at: float
-    batchnorm: str
+    batchnorm: BatchNormMode
+    samples: Samples
 
 
 def sharpness(
@@ -210,7 +211,7 @@ def barrier(
     heights = above.mean(1)
     highest, between = int(heights.argmax()), 1 + int(heights[1:-1].argmax())
     error = error_over(above[between], evaluator.samples)
-    return Barrier(float(heights[highest]), error, float(shares[highest]), evaluator.batchnorm)
+    return Barrier(float(heights[highest]), error, float(shares[highest]), evaluator.batchnorm, evaluator.samples)
 
 
 def weights_of(model: nn.Module, weights: Mapping[str, Tensor], what: str) -> Weights:

@@ -9,11 +9,10 @@ from typing import NamedTuple
 
 import ipywidgets as widgets
 
-from lab.followed import Followed
 from lab.landscape.samples import samples_of
 from lab.landscape.scenes import share
 from lab.landscape.stability import SAMPLES
-from lab.landscape_numbers import EDGE, Number, heights_between, measuring_edge, measuring_numbers
+from lab.landscape_numbers import EDGE, Number, heights_between, measuring_edge, measuring_numbers, place_words
 from lab.panel.controls import wide
 from lab.panel.slices import Slices
 from lab.panel.surveyor import Surveyor
@@ -82,7 +81,7 @@ class Numbers:
         lens, columns = closer.live.question.lens, dict[int, Column]()
         for job, run in closer.followed.items():
             standing = closer.live.runs[job]
-            columns[job] = Column(*names[job], standing.newest.step, at(run, standing.newest.step), ())
+            columns[job] = Column(*names[job], standing.newest.step, place_words(run, standing.newest.step), ())
             training = samples_of(standing, split="training", count=SAMPLES)
             for work in (measuring_numbers(run, seed=lens.seed), measuring_edge(run, standing.edge, training)):
                 for number in work:
@@ -115,17 +114,11 @@ class Numbers:
 
     @property
     def of_runs(self) -> dict[int, tuple[Number, ...]]:
-        """By the job's number, each with the step that it is of: the run may have gone on."""
+        """By the job's number, each with what it is of: the run may have gone on."""
         return {
-            job: tuple(replace(number, at=f"step {column.step:,}") for number in column.numbers)
+            job: tuple(replace(number, at=column.where) for number in column.numbers)
             for job, column in self.measured.columns.items()
         }
-
-
-def at(run: Followed, step: int) -> str:
-    on = run.samples
-    part = "all" if len(on) == on.total else f"{len(on):,} of"
-    return f"step {step:,}, {part} {on.total:,} {on.split} images"
 
 
 def in_table(columns: Sequence[Column], measured: Measured) -> str:

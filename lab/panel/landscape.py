@@ -281,7 +281,7 @@ class Landscapes:
         if self.news.missing and self._names:
             return escape(self.news.missing)
         if not self.portraits:
-            return " · ".join(self._left_out) or (NOTHING if self.news.rests or not self._names else WAITS)
+            return " · ".join(self._left_out) or (WAITS if self._names and self._looks else NOTHING)
         parts = [
             *self._left_out,
             *(escape(each.fault) for each in self.portraits if each.fault),
@@ -299,10 +299,17 @@ class Landscapes:
         return " · ".join(filter(None, parts))
 
     @property
+    def _looks(self) -> bool:
+        """Whether a first picture may still come: a path that is too short may go on."""
+        return not self.news.rests or any(not why for why in self.news.unplaced.values())
+
+    @property
     def _left_out(self) -> list[str]:
         """Runs that are on no plane, in HTML."""
-        lost = {number: how for number, how in self.news.lost.items() if number in self._names}
-        return [f"<b>{escape(left_out(self._names[number][1], how))}</b>" for number, how in lost.items()]
+        names = {number: name for number, (_, name) in self._names.items()}
+        lost = [left_out(names[number], how) for number, how in self.news.lost.items() if number in names]
+        unplaced = [f"{names[number]}: {why}" for number, why in self.news.unplaced.items() if why and number in names]
+        return [f"<b>{escape(each)}</b>" for each in (*lost, *unplaced)]
 
 
 def how(portrait: Portrait) -> Hashable:

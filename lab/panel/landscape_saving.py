@@ -75,6 +75,7 @@ def kept(folder: Path, closer: Closer, names: Names, numbers: Mapping[int, tuple
     named = [renamed(scene, places) for scene in scenes]
     title = f"Loss landscape of {'; '.join(run.name for run in runs.values())}"
     lost = {f"{left_out(run.name, closer.live.runs[job].lost)}.": run for job, run in closer.lost.items()}
+    lost |= {f"{run.name}: {why}": run for run, why in closer.unplaced}
     save(folder, title, named, list(runs.values()), [numbers.get(job, ()) for job in runs], lost=lost)
     planes = ", ".join(planes_of(named))
     return f"Saved as {folder / PAGE}; beside it all numbers, and each picture's plane: {planes}."

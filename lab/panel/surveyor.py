@@ -42,6 +42,12 @@ class Closer(NamedTuple):
         """Those that are left out of the pictures."""
         return {number: self.followed[number] for number in self.live.lost if number in self.followed}
 
+    @property
+    def unplaced(self) -> list[tuple[Followed, str]]:
+        """Those around which there is no plane, and why."""
+        known = self.live.unplaced.items()
+        return [(self.followed[number], why) for number, why in known if why and number in self.followed]
+
     def gather(self) -> Iterator[object]:
         """What the networks saw and answered at each snapshot; all are held before the first chance to train on."""
         live = self.live
@@ -61,7 +67,7 @@ class News(NamedTuple):
     cost: of following what trained. rests: no work is left. missing: what the plane
     that was asked for wants before there is a picture. edges: sharpness along the runs, by number, without names.
     bytes: that snapshots and surfaces take; held: that what measures points does. lost: why a run is left out, by
-    number.
+    number; unplaced: why there is no plane around one, in sentences, empty while there may be one soon.
     """
 
     portraits: tuple[Portrait, ...]
@@ -72,6 +78,7 @@ class News(NamedTuple):
     bytes: int = 0
     lost: Mapping[int, str] = MappingProxyType({})
     held: int = 0
+    unplaced: Mapping[int, str] = MappingProxyType({})
 
 
 class Surveyor:
@@ -256,4 +263,5 @@ def how_it_stands(run: LiveRun) -> str:
 
 def news_of(live: Live) -> News:
     seen, edges = tuple(live.portraits()), live.edges.paths
-    return News(seen, live.budget.cost, live.rests, live.missing, edges, live.bytes, live.lost, live.held)
+    known = (seen, live.budget.cost, live.rests, live.missing, edges, live.bytes, live.lost, live.held)
+    return News(*known, unplaced=live.unplaced)

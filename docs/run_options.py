@@ -56,7 +56,7 @@ def up_to_date(known: dict[str, Any], field: str, value: Any) -> dict[str, Any]:
         return {"said": ELSEWHERE}
     if field == "source" and value != Recipe().source.name:
         return {"said": UNUSED}
-    if value == "pretrained":
+    if field == "init" and value == "pretrained":
         return {"said": SOURCELESS}
     if known.get("recipe") == Recipe().changed(**{field: value}).id:
         return known

@@ -301,11 +301,11 @@ def in_brackets(text: str) -> str:
 
 def test(given: argparse.Namespace) -> int:
     result = runs.open_run(given.folder)
+    lost = forgotten(result, given.device) if given.forgotten else None  # it may be refused, before a look is spent
     loss, accuracy = result.test(given.device)
     facts = {"test_loss": loss, "test_accuracy": accuracy, "test_looks": result.test_looks}
     words = f"test loss {short_loss(loss)}, accuracy {accuracy:.4f} (look number {result.test_looks} at the test split)"
-    if given.forgotten:
-        lost = forgotten(result, given.device)
+    if lost:
         facts, words = facts | {"forgotten": asdict(lost)}, f"{words}\n{lost}"
     print(json.dumps(facts) if given.json else words)
     return OK

@@ -124,13 +124,14 @@ RULES = (
     Rule(
         ("init",),
         starts_from_nothing,
-        "Not yet: pretrained starts from a source's weights. Choose transfer and source.",
+        "Not yet: pretrained starts from a source's weights. Choose transfer and source; until then it is he_normal.",
     ),
     Rule(("source",), lambda at: at.get("transfer") == "scratch", "No effect: scratch copies no weights."),
     Rule(
         ("objective",),
         lambda at: at.get("objective") in TO_ANOTHER_DOMAIN and has_one_domain(at),
-        "There is one domain only: tick new domain or backgrounds, to give {objective} a second.",
+        "There is one domain only: tick new domain or backgrounds, to give {objective} a second; until then "
+        "training is supervised.",
     ),
     Rule(
         ("objective",),

@@ -11,6 +11,7 @@ from typing import Any
 
 from tqdm import tqdm
 
+from lab.choosing.command import begins_a_tenth, how_far
 from lab.compare import Comparison
 from lab.label_curves import curve_comparisons, label_verdicts
 from lab.label_plans import ALL, NUMBERS, PAGE, LabelPlan, LabelWishes, TunedAlone, label_plan
@@ -23,9 +24,10 @@ from lab.verdicts import Verdict
 
 Found = Mapping[int | None, Comparison]
 NOTE = (
-    "± is the standard deviation over seeds: of initial weights, the order of batches, and which images have labels. "
-    "Epochs are the same everywhere, so updates grow with the labels."
+    "± is the standard deviation over seeds: of initial weights, the order of batches, and which images have labels; "
+    "the source is one run, whose luck no interval holds. Epochs are the same at every number, so updates grow with it."
 )
+RATES = "Rates are chosen on all validation images, which have labels at every number: for all transfers alike."
 
 
 def counted(recipe: Recipe, wishes: LabelWishes, *, device: str | None, quiet: bool) -> tuple[LabelPlan, Found]:
@@ -45,18 +47,24 @@ def counted(recipe: Recipe, wishes: LabelWishes, *, device: str | None, quiet: b
 
 
 def drained(asked: LabelPlan, *, device: str | None, quiet: bool) -> dict[int | None, Comparison]:
-    """Every comparison run to its end, with a bar that counts runs on a terminal."""
-    found: dict[int | None, Comparison] = {}
-    with tqdm(total=asked.runs, unit="run", disable=quiet or not sys.stderr.isatty()) as bar:
-        for count, comparison in curve_comparisons(
-            asked.plan, tuple(asked.images), folder=asked.folder, kind=TunedAlone, device=device
-        ):
+    """Every comparison run to its end; on a terminal a bar counts runs, elsewhere each tenth of them has a line."""
+    found, done, terminal = dict[int | None, Comparison](), 0, sys.stderr.isatty()
+    where: dict[str, Any] = {"folder": asked.folder, "kind": TunedAlone, "device": device}
+    with tqdm(total=asked.runs, unit="run", disable=quiet or not terminal) as bar:
+        for count, comparison in curve_comparisons(asked.plan, tuple(asked.images), **where):
             found[count] = comparison
             for trial in comparison:
-                bar.total = max(bar.total, bar.n + 1)
-                bar.set_description(f"{count or ALL} of each class, {trial.phase}", refresh=False)
+                done += 1
+                bar.total = max(asked.runs, done)
+                bar.set_description(f"{labels_of(count)}, {trial.phase}", refresh=False)
                 bar.update()
+                if not (quiet or terminal) and begins_a_tenth(done, asked.runs):
+                    print(f"{labels_of(count)}: {how_far(done, asked.runs, trial)}", file=sys.stderr, flush=True)
     return found
+
+
+def labels_of(count: int | None) -> str:
+    return f"{count or ALL} of each class"
 
 
 def in_words(asked: LabelPlan, found: Found) -> str:
@@ -70,7 +78,8 @@ def in_words(asked: LabelPlan, found: Found) -> str:
     head = ["labels of each class", "transfer", "accuracy ± sd", f"minus {first}", "so it is"]
     above = f"{PHASES[asked.phase]}: accuracy in % of the test images ({footing(asked, found)})"
     place = f"Picture and numbers: {asked.folder / PAGE}, {asked.folder / NUMBERS}."
-    return "\n".join([folded(above), aligned([head, *rows]), folded(NOTE), place])
+    note = f"{NOTE} {RATES}" if asked.plan.tune else NOTE
+    return "\n".join([folded(above), aligned([head, *rows]), folded(note), place])
 
 
 def rows_of(count: int | None, judged: list[Verdict], comparison: Comparison, asked: LabelPlan) -> list[list[str]]:
@@ -94,7 +103,16 @@ def footing(asked: LabelPlan, found: Found) -> str:
     some = next(iter(label_verdicts(found, asked.phase).values()))[0]
     return (
         f"{100 * asked.plan.level:g}% intervals over {some.seeds} paired seeds, corrected for {some.comparisons} "
-        f"comparison{'s' * (some.comparisons > 1)}"
+        f"comparison{'s' * (some.comparisons > 1)}{gone_on(found)}"
+    )
+
+
+def gone_on(found: Found) -> str:
+    """What intervals have where verdicts were seen before further seeds came."""
+    return (
+        "; wider where seeds were added: they hold at every look"
+        if any(each.sequential for each in found.values())
+        else ""
     )
 
 

@@ -20,6 +20,7 @@ if TYPE_CHECKING:
 
 COUNTS = (1, 2, 5, 10, 50, None)  # labelled images of each class; None: all there are
 BASELINE = "scratch"
+PER_CLASS = "-per-class"  # how the folders of comparisons end
 
 
 def transfer_arms(recipe: Recipe, names: Iterable[str] = ()) -> dict[str, Recipe]:
@@ -100,15 +101,20 @@ def curve_comparisons(
     """Those of `label_curve`, each of the kind, and to be run before the next is asked for."""
     if not counts or len(set(counts)) < len(counts):
         raise RecipeError(f"counts is {counts!r}, but must be numbers of labels, each once; None stands for all.")
-    arms = {count: {name: with_labels(arm, count) for name, arm in plan.arms.items()} for count in counts}
+    plans = {count: at_labels(plan, count) for count in counts}
     for count in counts:
         place = Path(folder) / place_of(count) if folder else None
-        yield count, kind(plan.model_copy(update={"arms": arms[count]}), folder=place, **where)
+        yield count, kind(plans[count], folder=place, **where)
+
+
+def at_labels(plan: Plan, count: int | None) -> Plan:
+    """The plan with so many labelled images of each class."""
+    return plan.model_copy(update={"arms": {name: with_labels(arm, count) for name, arm in plan.arms.items()}})
 
 
 def place_of(count: int | None) -> str:
     """The folder of a comparison at so many labels."""
-    return f"{count or 'all'}-per-class"
+    return f"{count or 'all'}{PER_CLASS}"
 
 
 def label_table(found: Mapping[int | None, Comparison], phase: Phase) -> pd.DataFrame:

@@ -10,7 +10,17 @@ from typing import Any
 from lab.catalogue import RecipeError
 from lab.choosing.pricing import Price, prices_of, runs_each
 from lab.compare import Phase
-from lab.label_curves import BASELINE, COUNTS, LabelDraws, place_of, transfer_arms, with_labels
+from lab.comparison_folder import ComparisonFolder
+from lab.label_curves import (
+    BASELINE,
+    COUNTS,
+    PER_CLASS,
+    LabelDraws,
+    at_labels,
+    place_of,
+    transfer_arms,
+    with_labels,
+)
 from lab.loading import data_of
 from lab.plans import Plan
 from lab.progress import time_words
@@ -88,13 +98,15 @@ def label_plan(recipe: Recipe, wishes: LabelWishes, *, device: str | None = None
         RecipeError: a wish that cannot be met; DataError, SourceError: images or weights that are missing or unfit;
         RunError: the folder holds something else.
     """
-    folder = (wishes.folder or FOLDERS / recipe.changed(transfer=BASELINE).id).expanduser()
-    check_folder(folder)
     counts = counts_in(wishes.counts)
     given = () if wishes.transfers.strip() == ALL else names_in(wishes.transfers)
+    wanted = transfer_arms(recipe, given)
+    folder = (wishes.folder or FOLDERS / wanted[BASELINE].id).expanduser()
+    check_folder(folder)
     images = {count: len(data_of(with_labels(recipe, count)).train) for count in counts}
-    arms, left_out = those_that_fit(transfer_arms(recipe, given), given)
+    arms, left_out = those_that_fit(wanted, given)
     plan = plan_of(arms, wishes)
+    check_same(folder, plan, counts)
     return LabelPlan(recipe, plan, images, folder, left_out, seconds_of(plan, images, device))
 
 
@@ -123,19 +135,21 @@ def those_that_fit(arms: Mapping[str, Recipe], given: Sequence[str]) -> tuple[di
     Raises:
         SourceError: one that was asked for by name does not fit, or none.
     """
-    fit, left_out, error = dict[str, Recipe](), list[str](), None
-    for name, arm in arms.items():
-        try:
-            build_model(arm, data_of(arm))
-            fit[name] = arm
-        except SourceError as found:
-            error = SourceError(f"Transfer {name}: {found}")
-            left_out.append(f"Left out: transfer {name}: {found}")
-            if given:
-                raise error from None
-    if error and len(fit) < 2:
-        raise error
-    return fit, left_out
+    whys = {name: why for name, arm in arms.items() if (why := why_unfit(arm))}
+    if whys and (given or len(arms) - len(whys) < 2):
+        name, why = next(iter(whys.items()))
+        raise SourceError(f"Transfer {name}: {why}")
+    left_out = [f"Left out: transfer {name}: {why}" for name, why in whys.items()]
+    return {name: arm for name, arm in arms.items() if name not in whys}, left_out
+
+
+def why_unfit(arm: Recipe) -> str:
+    """Why the source's weights do not fit; empty where they do."""
+    try:
+        build_model(arm, data_of(arm))
+    except SourceError as error:
+        return str(error)
+    return ""
 
 
 def plan_of(arms: Mapping[str, Recipe], wishes: LabelWishes) -> Plan:
@@ -156,18 +170,19 @@ def runs_of(plan: Plan) -> int:
 def seconds_of(plan: Plan, images: Mapping[int | None, int], device: str | None) -> float:
     """Of all runs: measured with the fewest and the most images, between them along a line."""
     fewest, most = (pick(images, key=images.__getitem__) for pick in (min, max))
-    low, high = (
-        prices_of({name: with_labels(arm, count) for name, arm in plan.arms.items()}, device=device)
-        for count in (fewest, most)
-    )
+    prices = {
+        count: prices_of({name: with_labels(arm, count) for name, arm in plan.arms.items()}, device=device)
+        for count in {fewest, most}
+    }
+    low, high = prices[fewest], prices[most]
     reach = max(1, images[most] - images[fewest])
     epochs = next(iter(plan.arms.values())).epochs
     shares = [(count - images[fewest]) / reach for count in images.values()]
-    each = [between(low[name], high[name], share).of(epochs) for name in plan.arms for share in shares]
+    each = [part_way(low[name], high[name], share).of(epochs) for name in plan.arms for share in shares]
     return runs_of(plan) * sum(each)
 
 
-def between(low: Price, high: Price, share: float) -> Price:
+def part_way(low: Price, high: Price, share: float) -> Price:
     return Price(*(a + share * (b - a) for a, b in zip(low, high, strict=True)))
 
 
@@ -177,5 +192,15 @@ def check_folder(folder: Path) -> None:
         raise RunError(f"{folder} is a file. Choose another folder: --folder FOLDER.")
     names = contents(folder) if folder.is_dir() else []
     own = (PAGE, NUMBERS)
-    if odd := [name for name in names if name not in own and not name.endswith(place_of(None).removeprefix(ALL))]:
+    if odd := [name for name in names if name not in own and not name.endswith(PER_CLASS)]:
         raise RunError(not_empty(folder, odd, "a curve over labels"))
+
+
+def check_same(folder: Path, plan: Plan, counts: Sequence[int | None]) -> None:
+    """Raises RunError where another plan was begun at one of these numbers, before anything is measured."""
+    for count in counts:
+        if (place := folder / place_of(count)).is_dir():
+            try:
+                ComparisonFolder(place, at_labels(plan, count))
+            except RunError as error:
+                raise RunError(f"{str(error).removesuffix('.')}: --folder FOLDER.") from None

@@ -27,10 +27,12 @@ def accuracy_by_labels(found: Mapping[int | None, Comparison], phase: Phase) -> 
     """
     figure = framed(f"{phase_words(phase)}: accuracy by labels of each class")
     ticks = [str(count or "all") for count in found]
-    sequential = next(iter(found.values())).sequential
     for index, name in enumerate(next(iter(found.values())).arms):
         scores = [100 * np.array(scores_in(comparison, phase)[name]) for comparison in found.values()]
-        errors = [critical(len(some), LEVEL, sequential=sequential) for some in scores]
+        errors = [
+            critical(len(some), LEVEL, sequential=comparison.sequential)
+            for some, comparison in zip(scores, found.values(), strict=True)
+        ]
         figure.add_traces(band_and_means(name, index, ticks, scores, errors))
     figure.update_xaxes(title_text="labelled images of each class", type="category")
     figure.update_yaxes(title_text="accuracy, % of test images")

@@ -148,9 +148,11 @@ def without_lost(runs: Sequence[Followed], view: View) -> tuple[list[Followed], 
     Raises:
         RecipeError: none can.
     """
-    random = (view.plane or default_plane(runs)) == "random"
-    lost = {why: run for run in runs if (why := why_lost(run) or (why_unplaced(run, view) if random else ""))}
+    lost = {why: run for run in runs if (why := why_lost(run))}
     kept = [run for run in runs if run not in lost.values()]
+    if kept and (view.plane or default_plane(kept)) == "random":
+        lost |= {why: run for run in kept if (why := why_unplaced(run, view))}
+        kept = [run for run in kept if run not in lost.values()]
     if not kept:
         raise RecipeError(" ".join(lost))
     return kept, lost

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import shlex
 from pathlib import Path
@@ -66,16 +67,27 @@ class OwnOptions(NamedTuple):
         return " ".join(f"--options {shlex.quote(file)}" for file in self.files) or "--options FILE.py"
 
 
-def own_options(folder: Path) -> OwnOptions | None:
-    """Those that are missing here, whose source is kept but never executed; None where none is."""
+def unknown_options(folder: Path, error: str) -> OwnOptions | None:
+    """Those whose source is kept, but never executed, and for which a recipe was refused here; None where none is."""
     facts: Facts = part(folder / RUN, decode_facts, Facts(), [])
     kept, files = (mapping(facts.provenance.get(key)) for key in ("custom_options", "option_files"))
     places = {key: key.partition(".") for key in kept}
     missing = {
-        key: name for key, (field, _, name) in places.items() if field in CATALOGUES and name not in CATALOGUES[field]
+        key: name
+        for key, (field, _, name) in places.items()
+        if field in CATALOGUES and f"Unknown {CATALOGUES[field].kind} {name!r}" in error
     }
-    there = dict.fromkeys(str(files[key]) for key in missing if key in files and Path(str(files[key])).is_file())
+    there = dict.fromkeys(
+        str(files[key]) for key in missing if key in files and holds(Path(str(files[key])), kept[key])
+    )
     return OwnOptions(tuple(missing.values()), tuple(there)) if missing else None
+
+
+def holds(file: Path, source: Any) -> bool:
+    """Whether a file has an option as the run kept it: a run that came from elsewhere may name any file."""
+    with contextlib.suppress(OSError, ValueError):
+        return isinstance(source, str) and bool(source.strip()) and source.strip() in file.read_text(encoding="utf-8")
+    return False
 
 
 def mapping(value: Any) -> dict[str, Any]:

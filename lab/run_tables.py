@@ -49,7 +49,7 @@ def with_notes(rows: Sequence[Row]) -> tuple[list[Row], list[str]]:
     rest: list[Row] = [{name: value for name, value in row.items() if name != "problem"} for row in rows]
     if said:
         rest = [{**row, "note": number} for row, number in zip(rest, numbers, strict=True)]
-    return rest, [f"({place}) {text}" for place, text in enumerate(said, 1)]
+    return rest, [f"({place}) {in_a_line(text)}" for place, text in enumerate(said, 1)]
 
 
 def cell(name: str, value: Any) -> str:
@@ -58,4 +58,9 @@ def cell(name: str, value: Any) -> str:
         return ""
     if name == "validation_loss":
         return short_loss(value)
-    return f"{value:.{DIGITS[name]}f}" if name in DIGITS else str(value)
+    return f"{value:.{DIGITS[name]}f}" if name in DIGITS else in_a_line(str(value))
+
+
+def in_a_line(text: str) -> str:
+    """A folder may be called anything: line breaks and the like as they are written in code."""
+    return "".join(letter if letter.isprintable() else letter.encode("unicode_escape").decode() for letter in text)

@@ -22,7 +22,7 @@ from lab.older_runs import recipe_of_run
 from lab.progress import with_bar
 from lab.provenance import provenance
 from lab.recipe import Recipe, RecipeError, refuse_choices
-from lab.run_facts import Facts, decode_facts, own_options, part
+from lab.run_facts import Facts, decode_facts, part, unknown_options
 from lab.steps import build_model, is_out_of_memory, no_memory, pick_device
 from lab.store import (
     HISTORY,
@@ -272,7 +272,7 @@ def open_run(folder: str | Path, *, weights: bool = True) -> Run:
     try:
         recipe = recipe_of_run(folder / RECIPE)
     except RecipeError as error:
-        own = own_options(folder)
+        own = unknown_options(folder, str(error))
         kept = f"was defined by whoever trained it ({folder / RUN} keeps the source)"
         hint = f" Its {own} {kept}: define it again first, in a shell with {own.flags}." if own else ""
         raise RunError(f"There is no readable run in {folder}. {error}{hint}") from None
@@ -348,7 +348,7 @@ def _row(folder: Path) -> dict[str, Any]:
     try:
         run = open_run(folder, weights=False)
     except RunError as error:
-        if own := own_options(folder):
+        if own := unknown_options(folder, str(error)):
             said = f"Whoever trained it has defined its {own}, which is not known here: give {own.flags}."
             return {"folder": str(folder), "status": "unknown option", "problem": said}
         said = str(error).removeprefix(f"There is no readable run in {folder}. ").replace(f"{folder}/", "")

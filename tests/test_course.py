@@ -315,12 +315,15 @@ def test_a_solution_in_quotes_leaves_its_quotes(quote: str) -> None:
 def test_what_is_written_is_written_between_quotes() -> None:
     """`answer = b` would be a NameError, and not a hint."""
     texts = {name for name, exercise in EXERCISES.items() if isinstance(exercise.choice, str)}
+    met = set[str]()
     for path in sorted(COURSE.glob("*.ipynb")):
         for cell in nbformat.read(path, as_version=4).cells:
             if asked := re.search(r'course\.check\("([^"]+)", answer\)', cell.source):
+                met.add(asked[1])
                 assert ('answer = "..."' in cell.source) == (asked[1] in texts)
             if "course.predict(" in cell.source and "prediction" in cell.source:
                 assert 'prediction = "..."' in cell.source
+    assert texts <= met
 
 
 def test_no_letter_is_right_in_most_exercises() -> None:

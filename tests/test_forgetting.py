@@ -73,5 +73,7 @@ def test_the_command_tells_it_when_asked_and_counts_the_look_at_the_source(sourc
 
 
 def test_the_command_says_where_there_is_nothing_to_forget(source, capsys) -> None:
+    looks = lab.open_run(source).test_looks
     assert main(["test", str(source), "--forgotten", "--device", "cpu"]) == 2
+    assert lab.open_run(source).test_looks == looks
     assert "took no weights from an earlier run (source: run)" in capsys.readouterr().err

@@ -65,8 +65,33 @@ def test_the_same_command_goes_on_and_each_rate_is_searched(file, capsys) -> Non
     assert set(found["curve"][0]["cost"]) == {"search", "tuned"}  # none at the rates that searches begin at
     assert main(command) == 0
     assert json.loads(capsys.readouterr().out) == found  # seconds too: nothing was trained again
-    assert main([*command, "--seeds", "3", "--rates", "4"]) == 2
-    assert "holds another comparison (trials 3 there, 4 here)" in capsys.readouterr().err
+    assert main([*command, "--counts", "1,2,5", "--rates", "4"]) == 2
+    said = capsys.readouterr().err
+    assert "holds another comparison (trials 3 there, 4 here)" in said
+    assert said.endswith("--folder FOLDER.\n")
+    assert not Path("kept", "5-per-class").exists()
+
+
+def test_a_kept_number_of_labels_is_looked_at_before_a_new_one_is_trained(file, capsys) -> None:
+    command = ["labels", file, "--transfers", "whole", "--seeds", "2", "--folder", "kept", "--quiet"]
+    assert main([*command, "--rates", "3", "--counts", "2"]) == 0
+    assert main([*command, "--rates", "0", "--counts", "1,2"]) == 2
+    assert "holds another comparison" in capsys.readouterr().err
+    assert not Path("kept", "1-per-class").exists()
+
+
+def test_pretrained_weights_may_be_asked_for_by_the_initialisation(earlier, tmp_path, monkeypatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    recipe = recipe_of(earlier).changed(init="pretrained", transfer="whole")
+    plan = label_plan(recipe, LabelWishes(counts="1", seeds=2, rates=0), device="cpu").plan
+    assert (plan.arms["scratch"].init.name, plan.arms["whole"].init.name) == ("he_normal", "pretrained")
+
+
+def test_without_a_terminal_each_tenth_of_the_runs_has_a_line(file, capsys) -> None:
+    assert main(["labels", file, *FEW, "--rates", "0"]) == 0
+    told = [line for line in capsys.readouterr().err.splitlines() if " of each class: run " in line]
+    assert len(told) == 8
+    assert told[-1].startswith("2 of each class: run 8 of about 8 (seed ")
 
 
 @pytest.mark.parametrize(

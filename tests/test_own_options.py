@@ -95,6 +95,32 @@ def test_runs_are_listed_with_the_file(run: Path, file: Path, capsys: pytest.Cap
     assert statuses == ["unknown option", "finished"]
 
 
+def listed(run: Path, capsys: pytest.CaptureFixture[str]) -> dict[str, str]:
+    capsys.readouterr()
+    assert main(["runs", str(run.parent), "--json"]) == 0
+    (row,) = json.loads(capsys.readouterr().out)
+    return row
+
+
+def test_a_run_from_elsewhere_names_no_file_that_has_not_its_option(run: Path, file: Path, capsys) -> None:
+    assert f"--options {file}." in listed(run, capsys)["problem"]
+    facts = json.loads((run / "run.json").read_text())
+    other = file.with_name("other.py")
+    other.write_text("print('of somebody else')\n")
+    facts["provenance"]["option_files"] = dict.fromkeys(facts["provenance"]["option_files"], str(other))
+    (run / "run.json").write_text(json.dumps(facts))
+    row = listed(run, capsys)
+    assert row["status"] == "unknown option"
+    assert "--options FILE.py." in row["problem"]
+
+
+def test_a_damaged_recipe_is_damaged_whatever_options_the_run_had(run: Path, capsys) -> None:
+    (run / "recipe.yaml").write_text("epochs: [")
+    row = listed(run, capsys)
+    assert row["status"] == "damaged"
+    assert "--options" not in row["problem"]
+
+
 @pytest.mark.parametrize("there", [True, False])
 def test_a_list_says_which_file_the_run_needs_if_that_is_known(
     there: bool, run: Path, file: Path, capsys: pytest.CaptureFixture[str]

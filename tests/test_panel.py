@@ -166,6 +166,13 @@ def test_where_no_kernel_is_the_panel_says_what_it_would_be(panel) -> None:
     assert shown["application/vnd.jupyter.widget-view+json"]["model_id"] == panel.ui.model_id
 
 
+def test_a_panel_whose_choices_do_not_go_together_is_shown_all_the_same(panel) -> None:
+    panel.controls["epochs"].value = 0
+    with pytest.raises(lab.RecipeError):
+        _ = panel.recipe
+    assert panel._repr_mimebundle_()["application/vnd.jupyter.widget-view+json"]["model_id"] == panel.ui.model_id
+
+
 def test_a_new_panel_closes_the_old_one() -> None:
     old = lab.Panel(folder=None)
     new = lab.Panel(folder=None)

@@ -53,6 +53,17 @@ def test_damaged_runs_are_listed_with_what_is_wrong(tmp_path: Path) -> None:
     assert all(runs.table(tmp_path)["problem"])
 
 
+def test_a_folder_of_any_name_has_one_line(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    name = "two\nlines\r\x1b[31m and a\ttab"
+    lab.train(FEW.changed(epochs=1), folder=tmp_path / name, progress=False, device="cpu")
+    (tmp_path / name / "history.json").unlink()
+    assert main(["runs", str(tmp_path)]) == 0
+    head, row, note = capsys.readouterr().out.splitlines()
+    assert "two\\nlines\\r\\x1b[31m and a\\ttab" in row
+    assert head.split()[0] == "folder"
+    assert note.startswith("(1) ")
+
+
 def test_a_loss_beyond_all_bounds_takes_no_more_room_than_others(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

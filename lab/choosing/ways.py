@@ -85,6 +85,8 @@ def shared_recipe(
             raise RecipeError(
                 f"{key} is not changed here: {said.name(OWN_KEYS[key])} says it. Other keys may be changed."
             )
+    if changes.get("init") == "pretrained":
+        raise RecipeError(f"init pretrained is not for here: {said.name('ways')} says which weights are taken over.")
     place = str(Path(path).expanduser().resolve())  # scripts and weights go elsewhere
     data = {"data": "folder", "data.path": place}
     return Recipe().changed(**{**data, **USUAL, **source, **changes})

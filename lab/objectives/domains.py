@@ -1,7 +1,7 @@
 """Objectives for two domains: labels in the source, images to be judged in the target.
 
 Where the data set has one domain, its training split stands for the target: like every option they train with any data.
-`lab run` and the panel say so.
+`lab run` says so; in the panel such a choice rests, and says so, until there are two.
 """
 
 from __future__ import annotations

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import threading
 import time
 import weakref
@@ -13,6 +14,7 @@ from typing import Any
 
 import ipywidgets as widgets
 
+from lab.catalogue import RecipeError
 from lab.panel.choices import Choices
 from lab.panel.choosing import ChoosePane
 from lab.panel.comparing import ComparePane
@@ -304,7 +306,9 @@ class Panel:
     def _repr_mimebundle_(self, **kwargs: Any) -> Any:
         """The widgets; where there is no kernel, in words what they would do there."""
         shown: dict[str, Any] = self.ui._repr_mimebundle_(**kwargs)  # pyright: ignore[reportAssignmentType]
-        return shown | {"text/plain": NO_KERNEL + as_command(self.recipe).strip()}
+        with contextlib.suppress(RecipeError):  # of choices that do not go together
+            shown = shown | {"text/plain": NO_KERNEL + as_command(self.recipe).strip()}
+        return shown
 
     # -- what is shown; only the pump calls these ------------------------------------------------------------
 

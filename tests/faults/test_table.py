@@ -75,8 +75,7 @@ def test_newest_first(root, finished):
 def test_a_foreign_folder_is_named(root, name, content):
     folder = root / "b-foreign"
     write(folder, name, content)
-    said = f"There is no readable run in {folder}. Cannot read the recipe {folder / RECIPE}: No such file or directory."
-    assert problem(root, folder) == said
+    assert problem(root, folder) == f"Cannot read the recipe {RECIPE}: No such file or directory."
 
 
 def test_a_folder_with_a_recipe_only_is_half_written(root):
@@ -100,8 +99,7 @@ def test_a_folder_with_a_recipe_only_is_half_written(root):
 )
 def test_a_recipe_that_cannot_be_read(root, finished, content, reason):
     folder = damaged_copy(root, finished, RECIPE, content)
-    said = problem(root, folder)
-    assert re.match(rf"There is no readable run in {re.escape(str(folder))}\. {reason}", said)
+    assert re.match(reason, problem(root, folder))
 
 
 @pytest.mark.parametrize(

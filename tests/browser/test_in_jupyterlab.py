@@ -369,6 +369,7 @@ BELOW_THE_BUTTONS = """() => { const top = name => document.querySelector(name).
 
 def test_a_comparison_says_what_it_costs_streams_in_and_ends_in_a_verdict(panel: Window) -> None:
     press(panel, "compare")
+    panel.page.wait_for_selector(".lab-compare-pane input")
     places = [panel.page.evaluate(BELOW_THE_BUTTONS)]
     for count, changes in enumerate(({"optimizer.lr": 0.001}, {"optimizer": "adam"}), start=1):
         panel.recipe(epochs=3, **changes)

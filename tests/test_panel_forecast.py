@@ -160,7 +160,10 @@ def test_an_objective_that_lacks_a_second_domain_says_so_below_itself_and_can_be
     objective, modify = panel.controls["objective"], panel.controls["modify"]
     assert objective.why.value == ""
     objective.dropdown.value = "dann"
-    said = "There is one domain only: tick new domain or backgrounds, to give dann a second; until then training is"
+    said = (
+        "There is one domain only: tick new domain or backgrounds, to give dann a second; until then training is "
+        "supervised."
+    )
     assert said in objective.why.value
     assert objective.why.layout.display is None
     assert panel.helper.titles["lab-objective"] == said

@@ -18,9 +18,7 @@ LOOPBACK = "127.0.0.1"
 PORT, TRIED = 8866, 20
 LEFT = 300  # seconds without a page and without news from training, after which a kernel ends
 PING = 30_000  # milliseconds for a page to answer; by default longer than from one question to the next, which warns
-PATIENCE = (
-    60  # seconds for the panel to arrive from its kernel: after four, the default, a busy machine had an empty page
-)
+PATIENCE = 60  # seconds for the panel to arrive from its kernel: of four, the default, an empty page may come
 NO_VOILA = "The panel is served by Voila, which is not installed. Install it: {}."
 SOCKET = "voila_xxxxxxxx/kernel-xxxxxxxx-xxxx-xxxx-xxxx-xxxxxxxxxxxx-ipc-1"  # of a kernel, among temporary files
 ONLY_HERE = "default-src 'self' 'unsafe-inline' 'unsafe-eval' data: blob:; frame-ancestors 'self'"

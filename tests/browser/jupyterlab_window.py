@@ -32,6 +32,7 @@ CHROMIUM = [
     "--disable-component-update",
     "--disable-sync",
 ]
+LONG = {"epochs": 100_000}  # an end that no test waits for, however slow the browser
 LOOPBACK = ("http://127.0.0.1", "ws://127.0.0.1", "data:", "blob:")
 IDLE = """() => { const n = window.jupyterapp.shell.currentWidget;
   return n?.sessionContext?.isReady && n.sessionContext.session?.kernel?.status === 'idle' }"""

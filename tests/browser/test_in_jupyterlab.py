@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import pytest
-from jupyterlab_window import Window, add_augmentation, press  # pyright: ignore[reportMissingImports]
+from jupyterlab_window import LONG, Window, add_augmentation, press  # pyright: ignore[reportMissingImports]
 
 import lab
 
@@ -11,7 +11,6 @@ pytestmark = pytest.mark.browser
 
 CELLS = "() => window.jupyterapp.shell.currentWidget.content.model.cells.length"
 TEXT = "() => document.querySelector('.lab-code textarea').value"
-LONG = {"epochs": 3000}
 FIGURES = """from plotly.graph_objects import Figure
 for paper in ("white", "#ffffff", "#123", "rgba(0, 0, 0, 0)"):
     display(Figure().add_scatter(y=[1, 2]).update_layout(paper_bgcolor=paper, height=200))"""
@@ -70,6 +69,7 @@ def test_curves_grow_pause_hold_and_stop(panel: Window) -> None:
     assert panel.kernel("print(panel.runs[0].step)") == held
     press(panel, "pause")
     panel.state("running")
+    grows(panel)
     press(panel, "stop")
     panel.state("stopped")
     assert int(panel.kernel("print(panel.runs[0].step)")) > int(held)

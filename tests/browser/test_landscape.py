@@ -29,9 +29,9 @@ LOOKED_AT = "document.querySelector('.lab-trust').innerText.match(/step [0-9,]+/
 AXIS = "() => document.querySelector('.lab-results .js-plotly-plot').layout.yaxis.type"
 PAIRS = {
     "skips": [
-        {"epochs": 300, "model": {"name": "resnet", "depth": 1, "width": 4, "skip": skip}} for skip in (True, False)
+        {"epochs": 3000, "model": {"name": "resnet", "depth": 1, "width": 4, "skip": skip}} for skip in (True, False)
     ],
-    "optimizers": [{"epochs": 2000, "optimizer": optimizer} for optimizer in ("sgd", "adam")],
+    "optimizers": [{"epochs": 20_000, "optimizer": optimizer} for optimizer in ("sgd", "adam")],
 }
 NAMES = {"skips": "2 skip False", "optimizers": "2 adam"}  # of the second runs
 EYE = f"() => Math.hypot(...Object.values({PLOT}._fullLayout.scene._scene.getCamera().eye))"

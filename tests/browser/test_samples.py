@@ -9,7 +9,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from jupyterlab_window import Window, add_augmentation, press  # pyright: ignore[reportMissingImports]
+from jupyterlab_window import LONG, Window, add_augmentation, press  # pyright: ignore[reportMissingImports]
 from PIL import Image
 from small_files import pictures
 
@@ -17,7 +17,6 @@ from lab.sheets import FRAME
 
 pytestmark = pytest.mark.browser
 
-LONG = {"epochs": 3000}
 SIDES = """() => [...document.querySelectorAll('.lab-side img.lab-tiles')]
   .filter(image => image.offsetParent && image.naturalWidth).map(image => image.src)"""
 

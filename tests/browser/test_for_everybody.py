@@ -118,6 +118,9 @@ PLACES = """() => ['.lab-controls', '.lab-head', '.lab-main', '.lab-more'].map(c
   const { x, y, width, height } = document.querySelector(css).getBoundingClientRect();
   return { x, y, right: x + width, bottom: y + height } })"""
 TO_THE_END = "() => document.querySelector('.lab-code').scrollIntoView({ block: 'end' })"
+# What is drawn meanwhile moves the end: it is scrolled to until nothing moves any more.
+BUTTONS_STAY = f"() => {{ ({TO_THE_END})(); const {{ y }} = ({PLACES})()[1]; return 0 < y && y < 200 }}"
+CURVES_STAY = f"() => {{ ({TO_THE_END})(); const {{ y }} = ({PLACES})()[2]; return 0 < y && y < 300 }}"
 
 
 def test_a_small_screen_has_room_for_all_and_a_wide_one_for_two_columns(themed: Window) -> None:
@@ -128,20 +131,18 @@ def test_a_small_screen_has_room_for_all_and_a_wide_one_for_two_columns(themed: 
     assert themed.page.evaluate(TIGHT) == []
     rows = themed.page.evaluate("() => document.querySelector('.lab-head .lab-toolbar').clientHeight")
     assert rows < 40  # one row of buttons
-    themed.page.evaluate(TO_THE_END)
+    themed.page.wait_for_function(BUTTONS_STAY)
     controls, head, main, more = themed.page.evaluate(PLACES)
     assert controls["right"] < head["x"]
     assert main["bottom"] <= more["y"]
-    assert 0 < head["y"] < 200, "The buttons and the state stay in view"
     themed.page.set_viewport_size({"width": 853, "height": 800})
     themed.page.wait_for_function(f"() => {{ const [controls, head] = ({PLACES})(); return controls.bottom < head.y }}")
     controls, head, *_ = themed.page.evaluate(PLACES)
     assert controls["bottom"] - controls["y"] < 400, "Below each other the controls leave room for the results"
     themed.page.set_viewport_size({"width": 1920, "height": 1080})
     themed.page.wait_for_function(f"() => {{ const [, , main, more] = ({PLACES})(); return main.right < more.x }}")
-    themed.page.evaluate(TO_THE_END)
-    assert 0 < themed.page.evaluate(PLACES)[2]["y"] < 300, "The curves stay in view"
-    assert themed.page.evaluate(TIGHT) == []
+    themed.page.wait_for_function(CURVES_STAY)
+    themed.page.wait_for_function(f"() => ({TIGHT})().length === 0")
 
 
 @pytest.mark.parametrize("typed", ["abc", "0,5", "1e"])

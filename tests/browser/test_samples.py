@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import contextlib
 import os
 from io import BytesIO
 from pathlib import Path
@@ -11,6 +12,7 @@ import numpy as np
 import pytest
 from jupyterlab_window import LONG, Window, add_augmentation, press  # pyright: ignore[reportMissingImports]
 from PIL import Image
+from playwright.sync_api import TimeoutError as TookTooLong
 from small_files import pictures
 
 from lab.sheets import FRAME
@@ -30,6 +32,16 @@ def sides_change(window: Window, before: list[str], count: int) -> list[str]:
     return window.page.evaluate(SIDES)
 
 
+def keep(window: Window) -> None:
+    """A press is lost where the page moves between down and up: a person presses again, and equal lists are one."""
+    for _ in range(3):
+        press(window, "samples-keep")
+        with contextlib.suppress(TookTooLong):
+            window.page.wait_for_selector(".lab-samples-drop:enabled", timeout=15_000)
+            return
+    window.page.wait_for_selector(".lab-samples-drop:enabled")
+
+
 def test_augmented_samples_follow_the_list_also_while_training(panel: Window) -> None:
     panel.recipe(**LONG)
     press(panel, "train")
@@ -42,7 +54,7 @@ def test_augmented_samples_follow_the_list_also_while_training(panel: Window) ->
     handle.press("End")
     moved = sides_change(panel, sides, 2)
     assert len(panel.page.locator(".lab-side-1 img").first.get_attribute("alt") or "") > 20
-    press(panel, "samples-keep")
+    keep(panel)
     panel.page.locator(".lab-augment-flip input").uncheck()
     kept = sides_change(panel, moved, 3)
     panel.page.locator(".lab-side-0 img.lab-tiles").click(position={"x": 40, "y": 40})
@@ -115,7 +127,7 @@ def test_two_policies_on_own_images_stand_side_by_side_and_train(panel: Window, 
     choose_folder(panel, pictures(tmp_path / "mine", "cats", "dogs", each=12))
     add_augmentation(panel, "solarise")
     shows(panel, 1, "solarise")
-    press(panel, "samples-keep")
+    keep(panel)
     panel.page.locator(".lab-augment-solarise input").uncheck()
     add_augmentation(panel, "rotation")
     shows(panel, 1, "after rotation")

@@ -14,7 +14,7 @@ environment: $(READY)
 
 # Rebuilt only when pyproject.toml changes.
 $(READY): pyproject.toml
-	@echo "Installing PyTorch, JupyterLab and the rest into $(VENV): gigabytes, once, in a few minutes."
+	@echo "Installing PyTorch, JupyterLab and the rest into $(VENV): gigabytes, once, in a few minutes, of which the last go by without a word."
 	$(PYTHON) -m venv $(VENV)
 	$(BIN)/python -m pip install --disable-pip-version-check --editable '.[test]'
 	touch $@

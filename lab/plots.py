@@ -133,7 +133,7 @@ def run_traces(label: str, index: int) -> list[go.Scatter]:
                     mode="lines" if thin else "lines+markers",
                     line={"color": colour, "dash": dash, "width": 1 if thin else 2.5},
                     marker={"size": 5},
-                    opacity=0.55 if thin else 1.0,
+                    opacity=0.9 if thin else 1.0,  # less would be under 3:1 on white paper
                     xaxis=f"x{axis}" if axis > 1 else "x",
                     yaxis=f"y{axis}" if axis > 1 else "y",
                     hovertemplate=f"{part} {measure} %{{y:.4f}}, epoch %{{x:.2f}}",

@@ -18,7 +18,7 @@ from lab.activations import activations, curve_of
 from lab.catalogue import Choice
 from lab.diagnostics.theory import SATURATED, largest_slope
 from lab.initializers import initializers, std_of
-from lab.plots import CLEAR, COLOURS, DASHES, on_paper
+from lab.plots import CLEAR, COLOURS, DASHES, by_itself
 
 REACH = 4.0  # inputs from -REACH to REACH are drawn: all but one in ten thousand of N(0, 1)
 POINTS = 256  # an even number: the kink at 0 lies between two
@@ -154,6 +154,6 @@ def small_figure(*, dark: bool) -> go.Figure:
             "legend": {"orientation": "h", "x": 0, "y": 1.0, "yanchor": "bottom", "bgcolor": CLEAR},
             "bargap": 0,
             "xaxis": axis_title(""),
-            **on_paper(dark=dark),
+            **by_itself(dark=dark),
         }
     )

@@ -16,7 +16,7 @@ import plotly.graph_objects as go
 from lab.diagnostics import HealthHistory, InitReport, LayerSignal, RangeTest
 from lab.diagnostics.rate_rules import RULES
 from lab.figure_parts import empty, framed, shown, subtitled
-from lab.plots import COLOURS, on_paper
+from lab.plots import COLOURS, by_itself
 
 FORWARD, BACKWARD, DEAD = COLOURS[0], COLOURS[1], COLOURS[3]
 PALE = {FORWARD: "rgba(47,127,193,0.2)", BACKWARD: "rgba(213,94,0,0.25)"}
@@ -43,8 +43,8 @@ Measure = Literal["update", "gradient", "weight", "mean", "std", "dead", "lr"]
 
 
 def themed(figure: go.Figure, *, dark: bool) -> go.Figure:
-    """On the paper of the page: it is left transparent, and text and grid fit a light or a dark one."""
-    return figure.update_layout(on_paper(dark=dark))
+    """On paper that text and grid fit: white, or a dark page's own, which shows through."""
+    return figure.update_layout(by_itself(dark=dark))
 
 
 def ink(*, dark: bool) -> str:

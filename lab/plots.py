@@ -53,6 +53,12 @@ def on_paper(*, dark: bool) -> dict[str, Any]:
     }
 
 
+def by_itself(*, dark: bool) -> dict[str, Any]:
+    """A layout for a figure that a cell may show: a light one brings white paper, and can be read on a dark page."""
+    white = {"paper_bgcolor": "white", "plot_bgcolor": "white"}
+    return on_paper(dark=dark) | ({} if dark else white)
+
+
 def colour_and_dash(index: int) -> tuple[str, str]:
     """Colour and dash of the n-th run: 36 different pairs, the first six with nothing in common."""
     return COLOURS[index % 6], DASHES[(index + index // 6) % 6]

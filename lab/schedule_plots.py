@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 import plotly.graph_objects as go
 
-from lab.plots import COLOURS, on_paper
+from lab.plots import COLOURS, by_itself
 from lab.recipe import Recipe
 from lab.schedules import rate_factor, watches
 
@@ -61,7 +61,7 @@ def layout(recipe: Recipe, places: np.ndarray, rates: np.ndarray, *, dark: bool)
         "shapes": shades(recipe),
         "annotations": notes(recipe),
         "showlegend": False,
-        **on_paper(dark=dark),
+        **by_itself(dark=dark),
     }
 
 

@@ -92,7 +92,8 @@ def test_the_theme_shows_through(dark, template):
         initial_weights(initializers.parse("zeros"), (2, 2), 1.0, dark=dark),
     ):
         assert figure.layout.template.layout.font.color == pio.templates[template].layout.font.color
-        assert figure.layout.paper_bgcolor == figure.layout.plot_bgcolor == "rgba(0,0,0,0)"
+        paper = "rgba(0,0,0,0)" if dark else "white"
+        assert figure.layout.paper_bgcolor == figure.layout.plot_bgcolor == paper
 
 
 @pytest.mark.parametrize("shape", [(64, 100), (16, 8, 3, 3)])

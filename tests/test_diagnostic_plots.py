@@ -57,7 +57,7 @@ def test_figures_fit_both_papers(draw):
 
 def fits_both_papers(draw):
     light, dark = draw(dark=False), draw(dark=True)
-    assert light.layout.paper_bgcolor == dark.layout.paper_bgcolor == "rgba(0,0,0,0)"
+    assert (light.layout.paper_bgcolor, dark.layout.paper_bgcolor) == ("white", "rgba(0,0,0,0)")
     assert all(
         figure.layout.modebar.to_plotly_json() == on_paper(dark=figure is dark)["modebar"] for figure in (light, dark)
     )

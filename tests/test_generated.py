@@ -380,7 +380,7 @@ def test_the_figure_shows_each_picture_above_its_nearest_one_the_nearest_pair_fi
 
 def test_the_figure_fits_both_papers():
     light, dark = (generated_pictures(FOUND, dark=dark) for dark in (False, True))
-    assert light.layout.paper_bgcolor == dark.layout.paper_bgcolor == "rgba(0,0,0,0)"
+    assert (light.layout.paper_bgcolor, dark.layout.paper_bgcolor) == ("white", "rgba(0,0,0,0)")
     inks = [luminance(figure.layout.annotations[0].font.color) for figure in (light, dark)]
     assert inks[0] < 0.2 < 0.7 < inks[1]
 

@@ -126,4 +126,4 @@ def test_an_optimizer_of_a_persons_own_has_a_picture_too(own_options):
 def test_it_stands_on_dark_paper_too():
     light, dark = figure_of("sgd").layout, figure_of("sgd", dark=True).layout
     assert light.template.layout.font.color != dark.template.layout.font.color
-    assert light.paper_bgcolor == dark.paper_bgcolor == "rgba(0,0,0,0)"
+    assert (light.paper_bgcolor, dark.paper_bgcolor) == ("white", "rgba(0,0,0,0)")

@@ -67,4 +67,4 @@ def test_what_depends_on_the_validation_and_on_the_depth_is_said():
 def test_it_stands_on_dark_paper_too():
     light, dark = rate_over_run(SMALL).layout, rate_over_run(SMALL, dark=True).layout
     assert light.template.layout.font.color != dark.template.layout.font.color
-    assert light.paper_bgcolor == dark.paper_bgcolor == "rgba(0,0,0,0)"
+    assert (light.paper_bgcolor, dark.paper_bgcolor) == ("white", "rgba(0,0,0,0)")

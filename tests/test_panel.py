@@ -349,6 +349,7 @@ def test_in_a_narrow_place_loss_stands_above_accuracy(panel) -> None:
     panel.curves.set_width(400)
     assert layout.yaxis.domain[0] > layout.yaxis2.domain[1]
     assert [(note.x, note.y) for note in layout.annotations[:3]] == [(0.5, 1), (0.5, 0.4), (1, 1)]
+    assert layout.yaxis.domain[0] < layout.annotations[3].y < layout.yaxis.domain[1]  # the hint stands on no axis
     panel.curves.set_width(900)
     assert layout.xaxis.domain[1] < layout.xaxis2.domain[0]
     assert (layout.yaxis.domain, layout.yaxis2.domain, layout.height) == ((0, 1), (0, 1), HEIGHT)

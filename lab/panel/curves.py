@@ -32,6 +32,7 @@ class Curves:
         self._span: tuple[float, float] | None = None
         self._lines: dict[int, list[Any]] = {}
         self._late: set[int] = set()  # runs that have moved since they were drawn
+        self._hint_at = amid(*BESIDE[0][1])
         self._show_hint(visible=True)
         self.set_theme(dark=False)
 
@@ -42,7 +43,7 @@ class Curves:
             "x": 0.1,
             "xanchor": "left",
             "align": "left",
-            "y": 0.55,
+            "y": self._hint_at,
             "showarrow": False,
             "font": {"size": 14},
         }
@@ -110,9 +111,12 @@ class Curves:
             for place, axes in ((loss, ("xaxis", "yaxis")), (accuracy, ("xaxis2", "yaxis2"))):
                 for axis, domain in zip(axes, place, strict=True):
                     self.figure.layout[axis].domain = domain
-            titles, places = self.figure.layout.annotations, ((loss, 0.5), (accuracy, 0.5), (loss, 1))
-            for note, ((x, y), share) in zip(titles, places, strict=False):
+            places = (loss, 0.5), (accuracy, 0.5), (loss, 1)
+            for note, ((x, y), share) in zip(self.figure.layout.annotations, places, strict=False):
                 note.update(x=x[0] + share * (x[1] - x[0]), y=y[1])
+            self._hint_at = amid(*loss[1])
+            for hint in self.figure.layout.annotations[len(places) :]:
+                hint.y = self._hint_at
 
     def set_log_loss(self, *, log: bool) -> None:
         self.figure.layout.yaxis.type = "log" if log else "linear"
@@ -120,6 +124,11 @@ class Curves:
 
     def set_theme(self, *, dark: bool) -> None:
         self.figure.update_layout(on_paper(dark=dark))
+
+
+def amid(bottom: float, top: float) -> float:
+    """A little above the middle of an axis."""
+    return bottom + 0.55 * (top - bottom)
 
 
 def same(old: Any, new: Any) -> bool:

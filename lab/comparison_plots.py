@@ -33,7 +33,7 @@ from lab.figure_parts import (
     trials_of,
     zoomed,
 )
-from lab.plots import COLOURS, DRAWN_POINTS
+from lab.plots import COLOURS, every_nth
 from lab.sentences import words
 from lab.tuning import rounded
 from lab.verdicts import Verdict
@@ -125,8 +125,7 @@ def curves_with_bands(comparison: Comparison, phase: Phase) -> go.Figure:
 
 def band_and_mean(name: str, index: int, trials: Sequence[Trial], epochs: int) -> list[go.Scatter]:
     """Two traces of one arm; of long runs every n-th epoch."""
-    stride = -(-epochs // DRAWN_POINTS)
-    after = np.arange(stride, epochs + 1, stride)
+    after = np.array(every_nth(epochs))
     seeds = 100 * np.array([full_curve(trial, epochs) for trial in trials])[:, after - 1]
     low, high = seeds.min(axis=0), seeds.max(axis=0)
     band = go.Scatter(x=np.append(after, after[::-1]), y=np.append(high, low[::-1]), mode="lines", fill="toself")

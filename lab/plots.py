@@ -164,19 +164,25 @@ def letters(text: str) -> str:
 
 
 def trace_data(history: History, steps_per_epoch: int) -> list[dict[str, object]]:
-    """What the five traces of `run_traces` show: means of equal bins for training, every n-th epoch for validation."""
+    """What the five traces of `run_traces` show: means of equal bins for training, every n-th epoch to the last."""
     data: list[dict[str, object]] = []
     for measure in MEASURES:
         width, means = decimate(known(getattr(history, measure)))
         data.append({"y": means, "x0": (width + 1) / 2 / steps_per_epoch, "dx": width / steps_per_epoch})
-    stride = -(-len(history.epochs) // DRAWN_POINTS) or 1
-    shown = history.epochs[stride - 1 :: stride]
+    after = every_nth(len(history.epochs))
+    shown = [history.epochs[epoch - 1] for epoch in after]
     marked = len(shown) <= MARKED_POINTS
-    place = {"x0": float(stride), "dx": float(stride)}
+    place = {"x0": float(after.start), "dx": float(after.step)}
     for measure in MEASURES:
         values = np.array([getattr(epoch, f"validation_{measure}") for epoch in shown], dtype=np.float32)
         data.append({"y": values, **place, "marker.size": 5 if marked else 0})
     return [*data, {**source_data(shown), **place, "marker.size": 6 if marked else 0}]
+
+
+def every_nth(epochs: int) -> range:
+    """Of so many epochs, from 1, those that are drawn: the last one among them."""
+    stride = -(-epochs // DRAWN_POINTS) or 1
+    return range(1 + (epochs - 1) % stride, epochs + 1, stride)
 
 
 def source_data(epochs: Sequence[Epoch]) -> dict[str, np.ndarray]:

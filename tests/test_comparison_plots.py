@@ -206,7 +206,7 @@ def test_arms_may_have_different_numbers_of_epochs() -> None:
     found.trials += finals({"long": [0.9, 0.8]}, epochs=700, curve=tuple(np.linspace(0, 0.9, 700)))
     figure = curves_with_bands(found, "given")
     assert list(named(figure, "sgd").x) == [1, 2, 3]
-    assert list(named(figure, "long").x) == list(range(3, 700, 3))
+    assert list(named(figure, "long").x) == list(range(1, 701, 3))
     assert len(figure.data[-2].x) == 2 * len(figure.data[-1].x)
 
 

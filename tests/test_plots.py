@@ -50,6 +50,17 @@ def test_a_run_draws_at_most_a_thousand_points() -> None:
     assert sum(len(trace["y"]) for trace in data) <= 1000  # type: ignore[arg-type]
 
 
+@pytest.mark.parametrize("count", [1, 2, 250, 251, 252, 999, 1001])
+def test_the_last_epoch_is_always_drawn(count: int) -> None:
+    run = history([1.0] * count, per_epoch=1)
+    run.epochs[-1] = replace(run.epochs[-1], validation_loss=7.0)
+    _, _, loss, *_ = trace_data(run, 1)
+    assert loss["x0"] + loss["dx"] * (len(loss["y"]) - 1) == count
+    assert loss["y"][-1] == 7
+    assert loss["x0"] <= loss["dx"]
+    assert len(loss["y"]) <= DRAWN_POINTS
+
+
 def test_training_points_stand_at_the_middle_of_their_bins() -> None:
     loss, _, validation, *_ = trace_data(history([1.0] * 1000, per_epoch=10), 10)
     assert (loss["x0"], loss["dx"]) == (0.25, 0.4)  # bins of 4 steps; steps 1 to 4 of 10 have their middle at 2.5

@@ -325,11 +325,11 @@ def listed(root: str | Path = "runs") -> list[dict[str, Any]]:
 
 
 def might_be_run(folder: Path) -> bool:
-    """A folder with anything in it, but a comparison's, a sweep's or that of claims; or with a name of `new_folder`."""
+    """A folder with anything in it, but of a comparison, sweep, claims or verdicts; or with a name of `new_folder`."""
     if not any(folder.iterdir()):
         return is_named_new(folder)
     others = (folder / PLAN).exists() or (folder / SWEEP).exists()
-    return not others and folder.name not in ("claims", "sweeps")
+    return not others and folder.name not in ("claims", "sweeps", "verdicts")
 
 
 def is_named_new(folder: Path) -> bool:

@@ -26,12 +26,13 @@ def names(root: Path) -> list[str]:
     return [Path(folder).name for folder in runs.table(root)["folder"]]
 
 
-def test_comparisons_claims_and_empty_folders_are_no_runs(tmp_path: Path) -> None:
+def test_comparisons_claims_verdicts_and_empty_folders_are_no_runs(tmp_path: Path) -> None:
     lab.train(FEW.changed(epochs=1), folder=tmp_path / "run", progress=False, device="cpu")
     Pretended(TWO, by_distance, folder=tmp_path / "comparison").run()
-    for folder in ("claims", "empty", ".hidden"):
+    for folder in ("claims", "verdicts", "empty", ".hidden"):
         (tmp_path / folder).mkdir()
-    (tmp_path / "claims" / "alike.json").write_text("{}")
+    for file in ("claims/alike.json", "verdicts/05.json"):
+        (tmp_path / file).write_text("{}")
     (tmp_path / "file").write_text("mine")
     assert names(tmp_path) == ["run"]
 

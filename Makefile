@@ -29,12 +29,13 @@ QUIET := --ServerApp.jpserver_extensions=voila.server_extension=False --Language
 lab: $(READY) mine  ## JupyterLab on the panel; prints its address, and opens a browser where there is one
 	$(BIN)/python -m jupyterlab --port=$(PORT) --ServerApp.root_dir='$(CURDIR)' --LabApp.app_settings_dir='$(CURDIR)/notebooks/settings' --LabApp.default_url=/lab/tree/mine/lab.ipynb $(QUIET) $(if $(filter 0,$(shell id -u)),--allow-root) $(LAB_FLAGS)
 
-# A server, a kernel and a browser under one load: a stall of the machine is nobody's fault, a second failure is.
-BROWSER = $(BIN)/python -m pytest -p no:nbval tests/browser
+# A server, a kernel and a browser under one load: a stall of the machine is nobody's fault, a second failure is. Only
+# failed tests are asked again: whatever else a round ends in is red at once.
+BROWSER_TESTS = $(BIN)/python -m pytest -p no:nbval tests/browser
 
 test: $(READY)  ## everything: units, faults, notebooks, the panel in Chromium
 	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n auto -p no:nbval --ignore=tests/browser
-	$(BROWSER) || { echo 'What failed above is asked once more, alone: what fails twice is red.'; $(BROWSER) --last-failed; }
+	$(BROWSER_TESTS) || { [ $$? -eq 1 ] && echo 'What failed above is asked once more, alone: what fails twice is red.' && $(BROWSER_TESTS) --last-failed --last-failed-no-failures=none; }
 	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n auto --dist loadfile --nbval --nbval-current-env --nbval-sanitize-with tests/notebooks/sanitize.cfg notebooks/*.ipynb
 	$(MAKE) course
 

@@ -11,14 +11,29 @@ from playwright.sync_api import Browser, sync_playwright
 
 from lab.doctor import browser as find_browser
 
+AS_IT_WAS = """
+panel.clear()
+panel.finding.hide()
+panel.samples.drop()
+toggles = [*panel.toolbar.toggles.values(), panel.predictions.fold, panel.samples.pin, panel.samples.stages]
+toggles += [panel.landscapes.details, panel.landscapes.fold, panel.landscapes.glimpses.toggle]
+toggles += [panel.landscapes.edges.toggle, panel.controls['activation'].about.button, panel.list.pin]
+for toggle in toggles:
+    toggle.value = False
+panel.landscapes.share.value = 5
+panel.landscapes.choices['size'].value, panel.landscapes.solid.value = 33, True
+"""
+
 
 @pytest.fixture(scope="session")
 def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
     home = tmp_path_factory.mktemp("jupyter")
     shutil.copytree(ROOT / "notebooks", home / "root" / "notebooks", ignore=shutil.ignore_patterns("runs", ".*"))
-    running = Server(home / "root", home).wait()
-    yield running
-    running.close()
+    running = Server(home / "root", home)
+    try:
+        yield running.wait()
+    finally:
+        running.close()
 
 
 @pytest.fixture(scope="session")
@@ -49,12 +64,13 @@ def panel(window: Window) -> Iterator[Window]:
         window.run_all()
     window.kernel("panel.recipe = lab.Recipe()")
     window.errors.clear()
+    window.refused.clear()
     yield window
-    assert window.refused == []
+    refused = [*window.refused]
     if window.page.locator(".lab-panel").count():
-        window.kernel(
-            "panel.stop(); [job.done.wait(20) for job in panel.jobs]; panel.clear(); panel.finding.hide();"
-            "[setattr(toggle, 'value', False) for toggle in panel.toolbar.toggles.values()];"
-            "panel.landscapes.details.value = panel.landscapes.fold.value = panel.predictions.fold.value = False"
-        )
+        window.command("apputils:change-theme", {"theme": "JupyterLab Light"})
+        window.kernel("panel.stop()")
+        window.until("all(job.done.is_set() for job in panel.jobs) and not panel.comparing.busy")
+        window.kernel(AS_IT_WAS)
         window.page.wait_for_selector(".lab-empty")
+    assert refused == []

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import secrets
@@ -40,11 +41,14 @@ ALL_RUN = """() => [...window.jupyterapp.shell.currentWidget.content.model.cells
   .filter(c => c.type === 'code' && c.sharedModel.getSource().trim()).every(c => c.executionCount)"""
 IN_KERNEL = """async (code) => {
   const kernel = window.jupyterapp.shell.currentWidget.sessionContext.session.kernel;
-  let text = '';
+  let text = '', error = '';
   const future = kernel.requestExecute({ code, store_history: false });
   future.onIOPub = (m) => { if (m.header.msg_type === 'stream') text += m.content.text;
-    if (m.header.msg_type === 'error') text += m.content.evalue };
-  await future.done; return text.trim() }"""
+    if (m.header.msg_type === 'error') error = m.content.traceback.join('\\n') };
+  const late = new Promise((_, refuse) => setTimeout(() => refuse(new Error('The kernel does not answer.')), 240000));
+  await Promise.race([future.done, late]);
+  if (error) throw new Error(error);
+  return text.trim() }"""
 
 
 class Server:
@@ -102,7 +106,8 @@ class Server:
             self.ask(f"/api/sessions/{session['id']}", "DELETE")
 
     def close(self) -> None:
-        self.end_kernels()
+        with contextlib.suppress(urllib.error.URLError, OSError):
+            self.end_kernels()
         self.process.send_signal(signal.SIGTERM)  # SIGINT would ask "are you sure?"
         try:
             self.process.wait(15)
@@ -156,6 +161,14 @@ class Window:
     def kernel(self, code: str) -> str:
         """Run code in the notebook's kernel, outside of its cells; what it printed."""
         return self.page.evaluate(IN_KERNEL, code)
+
+    def until(self, code: str, seconds: int = 90) -> None:
+        """Wait until this is true in the kernel: no frames are needed to look."""
+        for _ in range(4 * seconds):
+            if self.kernel(f"print(bool({code}))") == "True":
+                return
+            self.page.wait_for_timeout(250)
+        raise AssertionError(f"It never came true: {code}")
 
     def recipe(self, **changes: Any) -> None:
         """Set the panel's controls from Python, as a person may in a cell."""

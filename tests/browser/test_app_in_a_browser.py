@@ -14,6 +14,7 @@ from typing import NamedTuple
 
 import psutil
 import pytest
+from jupyterlab_window import free_port  # pyright: ignore[reportMissingImports]
 from playwright.sync_api import Browser, expect
 
 import lab
@@ -43,7 +44,7 @@ class App(NamedTuple):
 @pytest.fixture
 def app(tmp_path: Path) -> Iterator[App]:
     (tmp_path / "mine.py").write_text(MINE)
-    words = ["app", "--json", "--folder", "kept", "--options", "mine.py", "--port", "8950"]
+    words = ["app", "--json", "--folder", "kept", "--options", "mine.py", "--port", str(free_port())]
     places = {name: str(tmp_path / name) for name in ("JUPYTER_CONFIG_DIR", "JUPYTER_RUNTIME_DIR", "IPYTHONDIR")}
     process = subprocess.Popen(
         [sys.executable, "-m", "lab_command", *words],
@@ -54,9 +55,11 @@ def app(tmp_path: Path) -> Iterator[App]:
         text=True,
     )
     assert process.stdout
-    yield App(json.loads(process.stdout.readline())["address"], process.pid)
-    process.send_signal(signal.SIGINT)
-    _, said = process.communicate(timeout=120)
+    try:
+        yield App(json.loads(process.stdout.readline())["address"], process.pid)
+    finally:
+        process.send_signal(signal.SIGINT)
+        _, said = process.communicate(timeout=120)
     assert (process.returncode, said) == (0, ""), "the terminal stays quiet"
 
 

@@ -23,11 +23,6 @@ for toggle in (*toggles, panel.list.pin):
 panel.list.note.value = 'the first one'
 panel.comparing.add_runs()
 """
-FOLD = """
-for toggle in (*toggles, panel.list.pin, panel.controls['activation'].about.button):
-    toggle.value = False
-panel.landscapes.choices['size'].value, panel.landscapes.solid.value = 33, True
-"""
 REFUSED = "panel.controls['optimizer'].settings['momentum'].box.value = 2.0"
 
 
@@ -67,7 +62,6 @@ def themed(panel: Window) -> Iterator[Window]:
     size = panel.page.viewport_size
     yield panel
     panel.page.set_viewport_size(size)
-    panel.command("apputils:change-theme", {"theme": "JupyterLab Light"})
 
 
 def test_keys_alone_lead_from_the_start_to_the_result(panel: Window) -> None:
@@ -108,7 +102,6 @@ def test_axe_finds_nothing_to_mend_in_either_theme(themed: Window) -> None:
     themed.command("apputils:change-theme", {"theme": "JupyterLab Dark"})
     themed.page.wait_for_function("() => document.body.dataset.jpThemeLight === 'false'")
     assert faults(themed, runOnly=["color-contrast"]) == []
-    themed.kernel(FOLD)
 
 
 TIGHT = """() => [...document.querySelectorAll('.lab-panel button')]
@@ -118,9 +111,17 @@ PLACES = """() => ['.lab-controls', '.lab-head', '.lab-main', '.lab-more'].map(c
   const { x, y, width, height } = document.querySelector(css).getBoundingClientRect();
   return { x, y, right: x + width, bottom: y + height } })"""
 TO_THE_END = "() => document.querySelector('.lab-code').scrollIntoView({ block: 'end' })"
-# What is drawn meanwhile moves the end: it is scrolled to until nothing moves any more.
-BUTTONS_STAY = f"() => {{ ({TO_THE_END})(); const {{ y }} = ({PLACES})()[1]; return 0 < y && y < 200 }}"
-CURVES_STAY = f"() => {{ ({TO_THE_END})(); const {{ y }} = ({PLACES})()[2]; return 0 < y && y < 300 }}"
+# What is drawn meanwhile moves the end: it is scrolled to until nothing has moved for ten frames.
+STAYS = f"""([place, most]) => {{ ({TO_THE_END})();
+  const places = ({PLACES})(), now = JSON.stringify(places), {{ y }} = places[place];
+  window.stillFor = now === window.lastPlaces ? (window.stillFor ?? 0) + 1 : 0;
+  window.lastPlaces = now;
+  return window.stillFor >= 10 && 0 < y && y < most && places }}"""
+
+
+def places_at_the_end(window: Window, place: int, most: int) -> list[dict[str, float]]:
+    """Of PLACES, once the one of them stands still within so many pixels of the top, its upper edge in view."""
+    return window.page.wait_for_function(STAYS, arg=[place, most]).json_value()
 
 
 def test_a_small_screen_has_room_for_all_and_a_wide_one_for_two_columns(themed: Window) -> None:
@@ -131,8 +132,7 @@ def test_a_small_screen_has_room_for_all_and_a_wide_one_for_two_columns(themed: 
     assert themed.page.evaluate(TIGHT) == []
     rows = themed.page.evaluate("() => document.querySelector('.lab-head .lab-toolbar').clientHeight")
     assert rows < 40  # one row of buttons
-    themed.page.wait_for_function(BUTTONS_STAY)
-    controls, head, main, more = themed.page.evaluate(PLACES)
+    controls, head, main, more = places_at_the_end(themed, 1, 200)
     assert controls["right"] < head["x"]
     assert main["bottom"] <= more["y"]
     themed.page.set_viewport_size({"width": 853, "height": 800})
@@ -141,7 +141,7 @@ def test_a_small_screen_has_room_for_all_and_a_wide_one_for_two_columns(themed: 
     assert controls["bottom"] - controls["y"] < 400, "Below each other the controls leave room for the results"
     themed.page.set_viewport_size({"width": 1920, "height": 1080})
     themed.page.wait_for_function(f"() => {{ const [, , main, more] = ({PLACES})(); return main.right < more.x }}")
-    themed.page.wait_for_function(CURVES_STAY)
+    places_at_the_end(themed, 2, 300)
     themed.page.wait_for_function(f"() => ({TIGHT})().length === 0")
 
 

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from jupyterlab_window import Window  # pyright: ignore[reportMissingImports]
+from jupyterlab_window import LONG, Window  # pyright: ignore[reportMissingImports]
 from playwright.sync_api import TimeoutError as TookTooLong
 
 pytestmark = pytest.mark.browser
@@ -28,10 +28,8 @@ REPLAYED = "document.querySelector('.lab-replay .lab-detail').innerText.split(' 
 LOOKED_AT = "document.querySelector('.lab-trust').innerText.match(/step [0-9,]+/)[0]"
 AXIS = "() => document.querySelector('.lab-results .js-plotly-plot').layout.yaxis.type"
 PAIRS = {
-    "skips": [
-        {"epochs": 3000, "model": {"name": "resnet", "depth": 1, "width": 4, "skip": skip}} for skip in (True, False)
-    ],
-    "optimizers": [{"epochs": 20_000, "optimizer": optimizer} for optimizer in ("sgd", "adam")],
+    "skips": [{**LONG, "model": {"name": "resnet", "depth": 1, "width": 4, "skip": skip}} for skip in (True, False)],
+    "optimizers": [{**LONG, "optimizer": optimizer} for optimizer in ("sgd", "adam")],
 }
 NAMES = {"skips": "2 skip False", "optimizers": "2 adam"}  # of the second runs
 EYE = f"() => Math.hypot(...Object.values({PLOT}._fullLayout.scene._scene.getCamera().eye))"
@@ -186,7 +184,6 @@ def test_two_runs_are_seen_side_by_side_on_one_plane_while_both_train(panel: Win
     picture(panel, f"landscape-{pair}-dark")
     panel.command("apputils:change-theme", {"theme": "JupyterLab Light"})
     assert panel.kernel("print([run.status for run in panel.runs])") == "['running', 'running']"
-    panel.kernel("panel.landscapes.share.value = 5")
     panel.page.locator(".lab-stop").click()
     panel.state("stopped")
     in_3d = f"() => ({SURFACES})().every(surface => surface.type === 'surface')"

@@ -41,9 +41,9 @@ def page(chromium: Browser, folder: Path) -> Iterator[Page]:
     page.goto(f"file://{folder}/index.html")
     page.wait_for_selector("body[data-state=drawn]", timeout=60_000)
     yield page
+    page.close()
     assert errors == []
     assert {url.rsplit("/", 1)[1] for url in asked if not url.startswith("data:")} == {"index.html", "plotly.min.js"}
-    page.close()
 
 
 def test_the_slider_shows_the_runs_as_they_were(page: Page) -> None:

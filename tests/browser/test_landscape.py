@@ -28,7 +28,9 @@ REPLAYED = "document.querySelector('.lab-replay .lab-detail').innerText.split(' 
 LOOKED_AT = "document.querySelector('.lab-trust').innerText.match(/step [0-9,]+/)[0]"
 AXIS = "() => document.querySelector('.lab-results .js-plotly-plot').layout.yaxis.type"
 PAIRS = {
-    "skips": [{**LONG, "model": {"name": "resnet", "depth": 1, "width": 4, "skip": skip}} for skip in (True, False)],
+    "skips": [
+        {"epochs": 3000, "model": {"name": "resnet", "depth": 1, "width": 4, "skip": skip}} for skip in (True, False)
+    ],
     "optimizers": [{**LONG, "optimizer": optimizer} for optimizer in ("sgd", "adam")],
 }
 NAMES = {"skips": "2 skip False", "optimizers": "2 adam"}  # of the second runs

@@ -171,12 +171,12 @@ def trace_data(history: History, steps_per_epoch: int) -> list[dict[str, object]
         data.append({"y": means, "x0": (width + 1) / 2 / steps_per_epoch, "dx": width / steps_per_epoch})
     after = every_nth(len(history.epochs))
     shown = [history.epochs[epoch - 1] for epoch in after]
-    marked = len(shown) <= MARKED_POINTS
-    place = {"x0": float(after.start), "dx": float(after.step)}
+    mode = "lines+markers" if len(shown) <= MARKED_POINTS else "lines"  # Plotly takes a mark's size of 0 for 6
+    place = {"x0": float(after.start), "dx": float(after.step), "mode": mode}
     for measure in MEASURES:
         values = np.array([getattr(epoch, f"validation_{measure}") for epoch in shown], dtype=np.float32)
-        data.append({"y": values, **place, "marker.size": 5 if marked else 0})
-    return [*data, {**source_data(shown), **place, "marker.size": 6 if marked else 0}]
+        data.append({"y": values, **place})
+    return [*data, {**source_data(shown), **place}]
 
 
 def every_nth(epochs: int) -> range:

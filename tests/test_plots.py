@@ -61,6 +61,13 @@ def test_the_last_epoch_is_always_drawn(count: int) -> None:
     assert len(loss["y"]) <= DRAWN_POINTS
 
 
+@pytest.mark.parametrize(("count", "mode"), [(40, "lines+markers"), (41, "lines"), (300, "lines")])
+def test_many_points_have_no_marks(count: int, mode: str) -> None:
+    assert [trace.get("mode", "lines") for trace in trace_data(history([1.0] * count, 1), 1)] == ["lines"] * 2 + [
+        mode
+    ] * 3
+
+
 def test_training_points_stand_at_the_middle_of_their_bins() -> None:
     loss, _, validation, *_ = trace_data(history([1.0] * 1000, per_epoch=10), 10)
     assert (loss["x0"], loss["dx"]) == (0.25, 0.4)  # bins of 4 steps; steps 1 to 4 of 10 have their middle at 2.5
